@@ -1,0 +1,19 @@
+/* Prototypes of the functions that the op table's columns name, made from the table itself. */
+#ifndef TN_IR_COLUMNS_H
+#define TN_IR_COLUMNS_H
+
+#include "ir/op.h"
+
+#define OP(name, operands, attributes, rule, eval, grad, loop_class, samples, doc) \
+    op_rule rule;                                                                 \
+    op_eval eval;                                                                 \
+    op_sample samples;
+#define COMPOSITE(name, operands, attributes, rule, expand, grad, samples, doc) \
+    op_rule rule;                                                              \
+    op_expand expand;                                                          \
+    op_sample samples;
+#include "ir/ops.def"
+#undef OP
+#undef COMPOSITE
+
+#endif

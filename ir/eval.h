@@ -1,0 +1,58 @@
+/* The reference interpreter.
+ *
+ * The oracle that compiled code is compared with: plain loops written from each op's
+ * definition, accumulating in f64 (integers in 64 bits), bounds-checked, sharing nothing
+ * with the compiler. Composites are evaluated through their decomposition.
+ */
+#ifndef TN_IR_EVAL_H
+#define TN_IR_EVAL_H
+
+#include "ir/op.h"
+
+/* A tensor of the interpreter: contiguous, row-major, sizes known. */
+typedef struct eval_tensor {
+    tn_dtype dtype;
+    int rank;
+    int64_t dims[TN_MAX_RANK];
+    int64_t n; /* elements */
+    void *data; /* from tn_malloc; NULL only when n is 0 or the dtype is token */
+    /* With magnitudes on: for each element the sum of absolute terms that went into it (an
+     * f64 each), the scale of its rounding error; else NULL. */
+    double *magnitude;
+} eval_tensor;
+
+typedef struct eval_options {
+    bool magnitudes;        /* track eval_tensor.magnitude through every op */
+    uint64_t max_elements;  /* of all live tensors; 0: 2^31 */
+    uint64_t max_steps;     /* of while loops; 0: 2^31 */
+    bool (*custom)(void *ctx, const char *name, const eval_tensor *in, int n_in, eval_tensor *out, int n_out);
+    void (*print)(void *ctx, const char *message, const eval_tensor *value);
+    void *ctx;
+} eval_options;
+
+typedef struct eval_args {
+    const tn_graph *graph;
+    const node *node;
+    uint32_t n_operands;
+    const eval_tensor *const *operands;
+    eval_tensor *results; /* dtype, dims and zeroed data are set up by the caller */
+    struct eval_state *state; /* symbol values, options, error; opaque to op files */
+} eval_args;
+
+/* Runs `g` on inputs (one for each parameter, in order; BINDING_LOAD parameters with initial
+ * data may be given with data NULL). Symbols are bound from the inputs' dims. Fills outputs
+ * (n_results of them), to be freed with eval_tensor_free. Errors in *diag: shapes that do not
+ * match, constraints, an index out of range (TN_ERR_INDEX; outputs are filled all the same
+ * with the clamped reading), a failed assert, no memory. */
+tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs, const eval_options *options, tn_diag *diag);
+
+void eval_tensor_free(eval_tensor *t);
+
+/* Element access with conversion: floats as double, integers and bool as int64 (u64 as its
+ * bits). Stores round to nearest even and wrap. */
+double eval_load_float(const eval_tensor *t, int64_t i);
+int64_t eval_load_int(const eval_tensor *t, int64_t i);
+void eval_store_float(eval_tensor *t, int64_t i, double value);
+void eval_store_int(eval_tensor *t, int64_t i, int64_t value);
+
+#endif

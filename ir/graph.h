@@ -1,0 +1,233 @@
+/* Modules, functions, nodes, values: the graph IR as data.
+ *
+ * A module owns one arena and one dim table; all that a function is made of lies there and
+ * is freed with the module. Values are 32-bit ids into arrays of their function. Nodes stand
+ * in the order they were built, operands before users, so that a walk from first to last is
+ * a topological order. A function is only ever appended to: passes build a new function
+ * from the old.
+ *
+ * Code inside Tenon builds with the same builder as users (tenon_graph.h): the calls' own
+ * location is overridden while graph_set_origin is in force, so that what a pass makes
+ * carries the locations of what it was made from.
+ */
+#ifndef TN_IR_GRAPH_H
+#define TN_IR_GRAPH_H
+
+#include "ir/dim.h"
+#include "tenon_graph.h"
+
+#define VALUE_NONE UINT32_MAX
+#define LOCATION_NONE 0u
+
+typedef uint32_t value_id;
+typedef uint32_t location_id; /* an interned set of source locations */
+
+/* ---- Attributes ------------------------------------------------------------------------ */
+
+typedef enum attr_kind {
+    ATTR_KIND_INT, ATTR_KIND_INTS, ATTR_KIND_DIM, ATTR_KIND_DIMS, ATTR_KIND_PAIR, ATTR_KIND_FLOAT,
+    ATTR_KIND_ENUM, ATTR_KIND_DTYPE, ATTR_KIND_TEXT, ATTR_KIND_FUNC, ATTR_KIND_DATA,
+} attr_kind;
+
+typedef enum attr_name {
+#define ATTR(name, KIND, options) ATTR_##name,
+#include "ir/attrs.def"
+#undef ATTR
+    ATTR_COUNT
+} attr_name;
+
+/* Values of ENUM attributes, in the order of their options in attrs.def. */
+typedef enum reduce_kind { REDUCE_SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_AND, REDUCE_OR, REDUCE_ARGMAX, REDUCE_ARGMIN } reduce_kind;
+typedef enum combine_kind { COMBINE_SET, COMBINE_ADD, COMBINE_MUL, COMBINE_MAX, COMBINE_MIN } combine_kind;
+typedef enum compare_kind { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE } compare_kind;
+
+/* Constant data, immutable, interned by type and bits. Types are static. */
+typedef struct tensor_data {
+    tn_type type;
+    size_t bytes;
+    const void *data; /* in the arena, or the caller's memory that outlives the module (a mapped file) */
+    uint64_t hash;
+} tensor_data;
+
+typedef struct attr {
+    uint8_t name; /* attr_name; fixes which member below counts */
+    union {
+        int64_t i;         /* INT, ENUM, DTYPE */
+        double f;          /* FLOAT */
+        tn_dim dim;        /* DIM */
+        const char *text;  /* TEXT, interned */
+        tn_graph *func;    /* FUNC */
+        const tensor_data *data; /* DATA */
+        struct {
+            const int64_t *items;
+            uint32_t n;
+        } ints; /* INTS; PAIR: both lists one after the other, `split` of them in the first */
+        struct {
+            const tn_dim *items;
+            uint32_t n;
+        } dims; /* DIMS */
+    };
+    uint32_t split; /* PAIR only */
+} attr;
+
+/* Attributes of one node, ordered by name, each at most once. An optional attribute that is
+ * absent reads as 0, empty or NULL. */
+typedef struct attr_list {
+    uint32_t n;
+    const attr *items;
+} attr_list;
+
+const attr *attr_find(const attr_list *list, attr_name name); /* NULL: absent */
+int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise);
+double attr_float(const attr_list *list, attr_name name, double otherwise);
+attr_kind attr_kind_of(attr_name name);
+const char *attr_name_text(attr_name name);
+const char *attr_option(attr_name name, int64_t value); /* spelling of an ENUM value; NULL: none such */
+bool attr_equal(const attr *a, const attr *b);
+
+/* ---- Functions ------------------------------------------------------------------------- */
+
+typedef struct node {
+    uint16_t op; /* tn_op */
+    uint32_t n_operands;
+    uint32_t n_results;
+    const value_id *operands;
+    value_id first_result; /* results have consecutive ids */
+    attr_list attrs;
+    location_id locations;
+} node;
+
+typedef struct value {
+    tn_type type;
+    uint32_t node;   /* index of the node that makes it */
+    uint32_t result; /* which of that node's results */
+    const char *name; /* for printing and messages; NULL: %id. Not part of identity. */
+} value;
+
+/* When a parameter's content is known. Constants, known at compile time, are nodes. */
+typedef enum binding { BINDING_RUN, BINDING_LOAD, BINDING_STATE } binding;
+
+typedef struct param {
+    value_id value;
+    const char *name;
+    binding binding;
+    const tensor_data *initial; /* LOAD: the weights the model came with, or NULL */
+} param;
+
+typedef struct result {
+    value_id value;
+    const char *name;
+    int32_t state_param; /* index of the parameter whose buffer it takes, or -1 */
+} result;
+
+/* What is known of a symbol of a function. */
+typedef struct symbol {
+    tn_dim dim;
+    int64_t low, high; /* inclusive; 0 and INT64_MAX by default */
+    int64_t divisor;   /* at least 1 */
+} symbol;
+
+typedef enum relation { RELATION_EQ, RELATION_LE, RELATION_DIVIDES } relation; /* a = b, a <= b, a divides b */
+
+/* What a shape rule needs and could not prove; checked when symbols are bound. */
+typedef struct constraint {
+    relation relation;
+    tn_dim a, b;
+    uint16_t op; /* that asked for it */
+    location_id locations;
+} constraint;
+
+struct tn_graph {
+    tn_module *module;
+    const char *name; /* without @ */
+    bool is_kernel;   /* one fused unit of work, made by fuse */
+    node *nodes;
+    size_t n_nodes, nodes_capacity;
+    value *values;
+    size_t n_values, values_capacity;
+    param *params;
+    size_t n_params, params_capacity;
+    result *results;
+    size_t n_results, results_capacity;
+    symbol *symbols; /* in order of first appearance in the parameters */
+    size_t n_symbols, symbols_capacity;
+    constraint *constraints;
+    size_t n_constraints, constraints_capacity;
+    uint32_t *intern; /* hash table of node index + 1 */
+    size_t intern_capacity;
+    location_id origin; /* in force: see graph_set_origin */
+};
+
+struct tn_module {
+    arena memory;
+    dim_table *dims;
+    const char *name;
+    tn_graph **graphs; /* callees before callers is not required; main is the first unless named */
+    size_t n_graphs, graphs_capacity;
+    tn_diag error; /* the first; status TN_OK while there is none */
+    struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
+};
+
+tn_module *module_new(const char *name); /* NULL: no memory */
+tn_graph *module_find(const tn_module *m, const char *name);
+tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
+tn_graph *module_main(const tn_module *m); /* the function "main", else the first */
+
+/* Records a diagnostic unless there is one already; always false. `where` may be LOCATION_NONE. */
+bool module_error(tn_module *m, tn_status status, location_id where, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+bool module_error_at(tn_module *m, tn_status status, const char *file, int line, int column, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+const char *module_intern(tn_module *m, const char *text);
+const char *module_intern_n(tn_module *m, const char *text, size_t length);
+/* Interned constant; `copy` puts the bytes in the arena, else they must outlive the module. */
+const tensor_data *module_constant(tn_module *m, const tn_type *type, const void *data, bool copy);
+
+/* Location sets. */
+location_id location_intern(tn_module *m, const char *file, int line);
+location_id location_union(tn_module *m, location_id a, location_id b);
+/* Locations of a set as (file, line) pairs; returns how many there are. */
+size_t location_items(const tn_module *m, location_id set, size_t capacity, tn_location *items);
+
+/* Types. */
+tn_type type_make(tn_dtype dtype, int rank, const tn_dim *dims);
+tn_type type_scalar(tn_dtype dtype);
+bool type_equal(const tn_type *a, const tn_type *b);
+bool type_is_static(const dim_table *t, const tn_type *type);
+tn_dim type_element_count(dim_table *t, const tn_type *type);
+/* Bytes of a static type; false when not static or over SIZE_MAX / 2. */
+bool type_static_bytes(const dim_table *t, const tn_type *type, size_t *bytes);
+size_t type_print(const dim_table *t, const tn_type *type, char *out, size_t bytes); /* f32[n, 784] */
+
+/* Appends a node, or finds the equal one (pure ops). Checks operand count, attributes and
+ * the op's rule; fills results[] (the op's number of them; NULL allowed). `attrs` in any
+ * order, copied. False with a diagnostic in the module. */
+bool graph_apply(tn_graph *g, location_id where, tn_op op, const value_id *operands, uint32_t n_operands,
+                 const attr *attrs, uint32_t n_attrs, value_id *results, uint32_t results_capacity,
+                 uint32_t *n_results);
+
+value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b);
+bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param);
+bool graph_add_symbol(tn_graph *g, tn_dim dim, int64_t low, int64_t high, int64_t divisor); /* updates when known */
+bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where);
+
+/* True when a and b are equal, or when equality was recorded as a constraint; false with no
+ * diagnostic when they are known to differ. */
+bool graph_require_equal(tn_graph *g, tn_dim a, tn_dim b, tn_op op, location_id where);
+
+/* From now on calls of the builder on g carry this set instead of their own place; returns
+ * the former. LOCATION_NONE ends it. */
+location_id graph_set_origin(tn_graph *g, location_id origin);
+
+static inline const node *graph_node_of(const tn_graph *g, value_id v) { return &g->nodes[g->values[v].node]; }
+static inline const tn_type *graph_type(const tn_graph *g, value_id v) { return &g->values[v].type; }
+
+/* Copies node n of `from` into `to` with operands mapped through map[] (value_id of `from` to
+ * value_id of `to`) and its results entered there. Both in one module. */
+bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id *map);
+
+/* Number of uses of each value (results of the function count), in an array from tn_malloc. */
+uint32_t *graph_count_uses(const tn_graph *g);
+
+#endif
