@@ -1,0 +1,36 @@
+/* A module's last steps: checked, optimised, written as LLVM text, assembly or an object.
+ *
+ * in:  a module marked for a machine (target_mark_module)
+ * out: bytes
+ * law: the passes keep every bit of every result (no fast-math); LLVM's errors come back in
+ *      `diag`, nothing is printed and nothing exits
+ */
+#ifndef TN_COMPILER_CODEGEN_OBJECT_H
+#define TN_COMPILER_CODEGEN_OBJECT_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "runtime/tenon_rt.h"
+
+typedef enum object_form {
+    OBJECT_LLVM,     /* LLVM IR as text */
+    OBJECT_ASSEMBLY, /* assembly as text */
+    OBJECT_OBJECT,   /* relocatable object file */
+} object_form;
+
+/* Runs LLVM's verifier; a failure is a bug of the code generator (TN_ERR_INTERNAL). */
+tn_status object_verify(LLVMModuleRef module, tn_diag *diag);
+
+/* Runs the pass list of optimisation level 0 (none), 1 (quick, the default) or 2 (also loops). */
+tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef machine, int level, tn_diag *diag);
+
+/* Writes `module` in `form`; the caller disposes of *out with LLVMDisposeMemoryBuffer. */
+tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef machine, object_form form, LLVMMemoryBufferRef *out,
+                      tn_diag *diag);
+
+/* A new context whose diagnostics go to `diag` (the first error is kept) and nowhere else.
+ * Dispose of it with LLVMContextDispose; `diag` must live until then. */
+LLVMContextRef object_context_new(tn_diag *diag);
+
+#endif
