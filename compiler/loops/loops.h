@@ -1,0 +1,238 @@
+/* Loop trees: what a fused kernel is lowered to, and what LLVM code is made from.
+ *
+ * A kernel is a list of stages run one after the other; a stage is a number of chunks that
+ * may run at once, in any order. Its body is a tree of loops and ifs around statements in
+ * SSA form. Memory is flat: a buffer is an array of elements of one dtype, and an index is a
+ * dim expression over the kernel's extents (symbols) and the variables in scope (loop
+ * counters, chunk numbers, loaded indices), so index arithmetic is ir/dim.h's and simplifies
+ * by itself.
+ *
+ *   kernel @k0 map(in x: f32[784*n], in b: f32[784], out y: f32[784*n]) extents(n) {
+ *     stage $0 in n {
+ *       for $1 in 0..784 vector 16 {
+ *         %0 = load x[784*$0 + $1] : f32
+ *         %1 = load b[$1] : f32
+ *         %2 = add %0, %1 : f32
+ *         store y[784*$0 + $1], %2
+ *       }
+ *     }
+ *   }
+ *
+ * A vector loop is written as its scalar body: code generation widens the body to `width`
+ * lanes and adds a scalar remainder. Values that do not depend on the counter stay scalar.
+ * Carried values of a vector loop are kept one to a lane and combined at the end by a fixed
+ * tree (lane i with lane i + width/2, and so on), then the remainder goes on from there.
+ *
+ * Laws: every load and store is within its buffer whenever its guard holds; stages see all
+ * stores of the stages before; chunks of one stage never store to the same element; no
+ * sum is carried across chunks. Elementwise ops are those of the op table with exactly its
+ * meaning (ops.def), f16 and bf16 computed in f32 and rounded after each op.
+ */
+#ifndef TN_LOOPS_LOOPS_H
+#define TN_LOOPS_LOOPS_H
+
+#include "compiler/loops/machine.h"
+#include "ir/graph.h"
+
+typedef uint32_t lt_value; /* SSA value of a kernel */
+#define LT_NONE UINT32_MAX
+
+typedef enum lt_role {
+    LT_INPUT,
+    LT_OUTPUT,
+    LT_TEMP,    /* in the arena, for the time of the call; shared by all workers */
+    LT_SCRATCH, /* one for each worker, lives for one chunk */
+    LT_LOCAL,   /* static and small: on the stack of a chunk */
+} lt_role;
+
+typedef struct lt_buffer {
+    lt_role role;
+    tn_dtype dtype;
+    tn_dim elements; /* over the extents; static for LT_LOCAL */
+    const char *name;
+} lt_buffer;
+
+typedef enum lt_kind {
+    LT_CONST, /* result = constant */
+    LT_DIM,   /* result (i64) = value of a dim expression */
+    LT_OP,    /* result = elementwise op of the table */
+    LT_LOAD,  /* result = buffer[index]; with a guard that is false: 0, and nothing is read */
+    LT_BIND,  /* variable = value clamped to [0, limit - 1]; outside, a run-time error is recorded */
+    LT_STORE, /* buffer[index] = value, when the guard holds */
+    LT_LOOP,
+    LT_IF,
+    LT_TILE,  /* register tile of a contraction */
+} lt_kind;
+
+typedef enum lt_loop_kind {
+    LT_SERIAL,
+    LT_VECTOR,   /* `width` lanes at a time; no vector loop inside */
+    LT_UNROLLED, /* static bounds, few steps */
+} lt_loop_kind;
+
+typedef struct lt_block {
+    struct lt_stmt **items;
+    uint32_t n, capacity;
+} lt_block;
+
+/* A value carried from step to step. In the body it is read as `inner`; the body computes
+ * `next`; after the loop `result` is the last one, or `init` when there was no step. */
+typedef struct lt_carry {
+    lt_value init, inner, next, result;
+    tn_dtype dtype;
+    tn_op combine; /* vector loops: op that merges lanes (add mul max min and or); each lane
+                    * starts from its neutral element, and `init` is combined last */
+} lt_carry;
+
+enum { LT_MAX_OPERANDS = 3 };
+
+typedef struct lt_stmt {
+    lt_kind kind;
+    tn_dtype dtype;  /* of the result, or of the stored value */
+    lt_value result; /* LT_NONE: none */
+    union {
+        struct { uint64_t bits; } constant; /* in the low bits; f16/bf16 as their own bits */
+        struct { tn_dim dim; } dim;
+        struct {
+            tn_op op;
+            uint32_t n_operands;
+            lt_value operands[LT_MAX_OPERANDS];
+            int32_t compare; /* compare_kind, for TN_OP_compare */
+        } op;
+        struct {
+            uint32_t buffer;
+            tn_dim index;
+            lt_value value; /* store */
+            lt_value guard; /* bool, or LT_NONE */
+        } access;
+        struct {
+            tn_dim variable;
+            lt_value value;  /* i64 */
+            tn_dim limit;    /* clamped to [0, limit - 1]; limit is at least 1 when reached */
+            tn_dim element;  /* linear index that an error reports */
+            uint32_t site;   /* in lt_kernel.sites; LT_NONE: clamp without an error */
+        } bind;
+        struct {
+            lt_loop_kind kind;
+            tn_dim variable;
+            tn_dim begin, end; /* step 1 (also when vector); no step when end <= begin */
+            uint32_t width;    /* LT_VECTOR: lanes, a power of two */
+            uint32_t n_carries;
+            lt_carry *carries;
+            lt_block body;
+        } loop;
+        struct {
+            lt_value condition; /* bool; uniform inside a vector loop */
+            lt_block then, otherwise;
+        } branch;
+        /* c[r, j] (+)= sum over k of a[r, k] * b[k, j] for r < mr, j < nr, k < depth, one FMA
+         * chain over k for each element. a, b of one float dtype (f16/bf16 are widened first); c of that dtype,
+         * usually LT_LOCAL or LT_SCRATCH. */
+        struct {
+            uint32_t a, b, c;
+            tn_dim a_index, b_index, c_index;        /* of element [0, 0] */
+            tn_dim a_row, a_depth, b_depth, c_row;   /* strides; columns of b and c have stride 1 */
+            tn_dim depth;
+            uint32_t mr, nr;
+            bool accumulate;
+        } tile;
+    };
+} lt_stmt;
+
+typedef struct lt_stage {
+    tn_dim variable; /* the chunk's number */
+    tn_dim chunks;   /* over the extents */
+    lt_block body;
+} lt_stage;
+
+/* A place that can record a run-time error (LT_BIND). */
+typedef struct lt_site {
+    tn_op op;
+    location_id locations;
+} lt_site;
+
+typedef struct lt_kernel {
+    tn_module *module; /* dims and arena */
+    const char *name;
+    const char *class_name;
+    lt_buffer *buffers; /* inputs, then outputs (the order of the fused function), then the rest */
+    uint32_t n_buffers, buffers_capacity, n_inputs, n_outputs;
+    tn_dim *extents; /* symbols, in the order of the kernel's arguments */
+    uint32_t n_extents, extents_capacity;
+    lt_stage *stages;
+    uint32_t n_stages, stages_capacity;
+    lt_site *sites;
+    uint32_t n_sites, sites_capacity;
+    uint32_t n_values, n_variables; /* ids given out */
+    tn_dtype *value_dtypes;         /* of each SSA value */
+    size_t value_dtypes_capacity;
+} lt_kernel;
+
+/* ---- Building (build.c): statements are appended to the block that is open ---- */
+
+typedef struct lt_builder {
+    lt_kernel *kernel;
+    lt_block *block;    /* open block */
+    const machine *machine;
+    bool failed;        /* sticky; the diagnostic is in the module */
+} lt_builder;
+
+lt_kernel *lt_kernel_new(tn_module *m, const char *name, const char *class_name);
+uint32_t lt_add_buffer(lt_builder *b, lt_role role, tn_dtype dtype, tn_dim elements, const char *name);
+tn_dim lt_new_variable(lt_builder *b);
+uint32_t lt_add_site(lt_builder *b, tn_op op, location_id locations);
+
+lt_stage *lt_open_stage(lt_builder *b, tn_dim chunks); /* its body becomes the open block */
+
+lt_value lt_const_float(lt_builder *b, tn_dtype dtype, double value);
+lt_value lt_const_int(lt_builder *b, tn_dtype dtype, int64_t value); /* also bool, floats */
+lt_value lt_const_bits(lt_builder *b, tn_dtype dtype, uint64_t bits);
+lt_value lt_dim_value(lt_builder *b, tn_dim d);
+lt_value lt_unary(lt_builder *b, tn_op op, lt_value x);
+lt_value lt_binary(lt_builder *b, tn_op op, lt_value x, lt_value y);
+lt_value lt_select(lt_builder *b, lt_value condition, lt_value x, lt_value y);
+lt_value lt_ternary(lt_builder *b, tn_op op, lt_value x, lt_value y, lt_value z);
+lt_value lt_compare(lt_builder *b, compare_kind relation, lt_value x, lt_value y);
+lt_value lt_convert(lt_builder *b, lt_value x, tn_dtype dtype); /* x itself when it has that dtype */
+lt_value lt_bitcast(lt_builder *b, lt_value x, tn_dtype dtype);
+lt_value lt_load(lt_builder *b, uint32_t buffer, tn_dim index, lt_value guard);
+void lt_store(lt_builder *b, uint32_t buffer, tn_dim index, lt_value value, lt_value guard);
+tn_dim lt_bind(lt_builder *b, lt_value value, tn_dim limit, tn_dim element, uint32_t site);
+tn_dtype lt_dtype(const lt_builder *b, lt_value v);
+
+/* Loops: open, build the body reading lt_carried(...) values, set each carry's next, close. */
+lt_stmt *lt_open_loop(lt_builder *b, lt_loop_kind kind, tn_dim begin, tn_dim end, uint32_t width, uint32_t n_carries);
+/* Declares carry i of the loop just opened; returns `inner`. combine is for vector loops. */
+lt_value lt_carry_in(lt_builder *b, lt_stmt *loop, uint32_t i, lt_value init, tn_op combine);
+void lt_carry_next(lt_stmt *loop, uint32_t i, lt_value next);
+void lt_close_loop(lt_builder *b, lt_stmt *loop, lt_block *outer); /* outer: the block open before */
+static inline lt_value lt_carry_result(const lt_stmt *loop, uint32_t i) { return loop->loop.carries[i].result; }
+
+lt_stmt *lt_open_if(lt_builder *b, lt_value condition); /* then is open */
+void lt_else(lt_builder *b, lt_stmt *branch);
+void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer);
+
+lt_stmt *lt_tile(lt_builder *b); /* appended with everything zero: the caller fills it */
+
+/* ---- Everything else one can do with a loop tree ---- */
+
+/* print.c, parse.c: the text form. parse(print(k)) is the same kernel. */
+char *lt_print(const lt_kernel *k); /* from tn_malloc; NULL: no memory */
+lt_kernel *lt_parse(tn_module *m, const char *text, size_t length, const char *name); /* NULL: diagnostic in m */
+
+/* verify.c: {place, rule, message}: values defined before use and in scope, dtypes, roles, widths. */
+bool lt_verify(const lt_kernel *k, tn_diag *diag);
+
+/* eval.c: runs a kernel on buffers (inputs and outputs in order), every access checked. */
+tn_status lt_eval(const lt_kernel *k, void *const *buffers, const int64_t *extents, tn_diag *diag);
+
+/* Equal but for names and locations: one compiled function serves both. */
+uint64_t lt_hash(const lt_kernel *k);
+bool lt_equal(const lt_kernel *a, const lt_kernel *b);
+
+/* ---- Lowering (lower.c): a fused function to a loop tree, by its class ---- */
+
+/* The diagnostic is in the module when NULL. */
+lt_kernel *lt_lower(tn_graph *fused, const machine *m);
+
+#endif
