@@ -175,7 +175,7 @@ test:
 test-long:
 	@TN_LONG=1 $(MAKE) --no-print-directory test
 
-test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)
+test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN) random-models
 
 run-tests:
 	@$(TEST_ENV) tests/tools/run-tests.sh $(TEST_BIN) $(TEST_SCRIPTS)
@@ -185,6 +185,19 @@ asan:
 
 coverage:
 	@$(MAKE) --no-print-directory MODE=coverage test; status=$$?; tests/tools/coverage.sh build/coverage; exit $$status
+
+# The light_* architectures with seeded random weights. The gain keeps activations near 1.
+GAIN_light_resnet50 := 1
+GAIN_light_shufflenet := 1
+GAIN_light_inception_v1 := 2
+RANDOM_MODELS := $(patsubst build/models/light_%.onnx,build/models/random_%.onnx,$(wildcard build/models/light_*.onnx))
+.PHONY: random-models
+random-models: $(RANDOM_MODELS)
+build/models/random_%.onnx: build/models/light_%.onnx build/light_random
+	build/light_random $< $@ $(GAIN_light_$*)
+build/light_random: tests/tools/light_random.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 $(WARNINGS) $(WERROR) -ffp-contract=off -o $@ $< -lm
 
 # One test alone: `make check-ops` runs tests/ops.c or tests/ops.sh.
 check-%: all
