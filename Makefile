@@ -189,7 +189,7 @@ coverage:
 # The light_* architectures with seeded random weights. The gain keeps activations near 1.
 GAIN_light_resnet50 := 1
 GAIN_light_shufflenet := 1
-GAIN_light_inception_v1 := 2
+GAIN_light_inception_v1 := 1.6
 RANDOM_MODELS := $(patsubst build/models/light_%.onnx,build/models/random_%.onnx,$(wildcard build/models/light_*.onnx))
 .PHONY: random-models
 random-models: $(RANDOM_MODELS)

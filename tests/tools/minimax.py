@@ -131,7 +131,7 @@ TABLE = [
      "(exp(r) - 1 - r) / r^2"),
     ("exp", 64, 9, 2, -half_ln2, half_ln2, lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: r**2 / mp.exp(r),
      "(exp(r) - 1 - r) / r^2"),
-    ("expm1", 32, 5, 2, -half_ln2, half_ln2, lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: abs(r) + mpf(10)**-9,
+    ("expm1", 32, 5, 2, -half_ln2 * mpf("1.001"), half_ln2, lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: abs(r) + mpf(10)**-9,
      "(exp(r) - 1 - r) / r^2, error relative to r"),
     ("expm1", 64, 10, 2, -half_ln2, half_ln2, lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: abs(r) + mpf(10)**-9,
      "(exp(r) - 1 - r) / r^2, error relative to r"),
@@ -161,13 +161,55 @@ TABLE = [
      "(sinh(x) - x) / x^3 in z = x^2"),
     ("erf", 32, 6, 3, mpf(0), mpf("0.86"), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
      "erf(x) / x - 1 in z = x^2"),
-    ("erf", 64, 11, 3, mpf(0), mpf(1), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
+    ("erf", 64, 13, 3, mpf(0), mpf(1), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
      "erf(x) / x - 1 in z = x^2"),
     ("erfc_log", 32, 7, 2, mpf("0.925"), mpf("4.1"), lambda x: mp.log(mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x),
      "log(erfc(x)), error relative to erf(x)"),
     ("erfc", 64, 20, 2, (1 - ERF_K) / (1 + ERF_K), mpf(1) / 5, erfc_mapped, lambda t: mp.exp(-(ERF_K * (1 + t) / (1 - t)) ** 2),
      "erfc(x) exp(x^2) (1 + 2 x) in t = (x - 4) / (x + 4), error relative to 1"),
 ]
+
+
+def split(value, bits_each):
+    """Parts that add up to value; part i holds bits_each[i] bits, cut off (0: f64's own rounding)."""
+    parts = []
+    for bits in bits_each:
+        if bits == 0:
+            part = mpf(float(value))
+        else:
+            unit = mpf(2) ** (mp.floor(mp.log(abs(value), 2)) + 1 - bits)
+            part = (mp.floor(value / unit) if value > 0 else mp.ceil(value / unit)) * unit
+        parts.append(part)
+        value -= part
+    return parts
+
+
+# name, value, bits of each part, what
+SPLITS = [
+    ("ln2_32", lambda: mp.log(2), [15, 24], "log(2); k times the first part is exact for |k| < 2^9"),
+    ("ln2_64", lambda: mp.log(2), [40, 0], "log(2); k times the first part is exact for |k| < 2^12"),
+    ("ln2_dd", lambda: mp.log(2), [0, 0], "log(2) in two f64"),
+    ("log2e_dd", lambda: 1 / mp.log(2), [0, 0], "1 / log(2) in two f64"),
+    ("pio2_dd", lambda: mp.pi / 2, [0, 0], "pi / 2 in two f64"),
+    ("two_thirds_dd", lambda: mpf(2) / 3, [0, 0], "2/3 in two f64"),
+    ("two_fifths_dd", lambda: mpf(2) / 5, [0, 0], "2/5 in two f64"),
+]
+
+
+def turns(name, exponents, bits_each, what):
+    """2^e * 2/pi modulo 4, in parts, for e in exponents: what multiplies a mantissa in the reduction."""
+    print(f"\n/* {what} */")
+    with mp.workdps(450):
+        rows = []
+        for e in exponents:
+            value = mpf(2) ** e * 2 / mp.pi
+            value -= 4 * mp.floor(value / 4)
+            rows.append([float(p) for p in split(value, bits_each)])
+    for i in range(len(bits_each)):
+        print(f"static const double {name}_{i}[] = {{")
+        for r in rows:
+            print(f"    {r[i].hex()},")
+        print("};")
 
 
 def main():
@@ -184,6 +226,12 @@ def main():
             print(f"    {float(c).hex()}, /* {float(c):.9g} */")
         print("};")
         sys.stdout.flush()
+    if not wanted:
+        for name, value, bits_each, what in SPLITS:
+            print(f"\n/* {what} */")
+            print(f"static const double {name}[] = {{{', '.join(float(p).hex() for p in split(value(), bits_each))}}};")
+        turns("turns_32", range(-127, 128), [28, 0], "2^(i - 127) * 2/pi mod 4; 24 bits times the first part is exact")
+        turns("turns_64", range(-1024, 1024, 16), [0, 0, 0], "2^(16 i - 1024) * 2/pi mod 4")
     print("\n#endif")
 
 
