@@ -51,7 +51,8 @@ LLVM_LIBS := $(shell $(LLVM_CONFIG) --link-shared --ldflags --libs)
 LLVM_CFLAGS := -isystem $(shell $(LLVM_CONFIG) --includedir) -D__STDC_CONSTANT_MACROS -D__STDC_FORMAT_MACROS -D__STDC_LIMIT_MACROS
 endif
 
-WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
+# gcc's plain -Wshadow also counts a local that is named like a type.
+WARNINGS := -Wall -Wextra -Wpedantic $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
 WERROR ?= -Werror
 INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends/onnx -I$(GEN)
 # No contraction of a * b + c: what the sources say is what is computed.
@@ -198,6 +199,15 @@ build/models/random_%.onnx: build/models/light_%.onnx build/light_random
 build/light_random: tests/tools/light_random.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O2 $(WARNINGS) $(WERROR) -ffp-contract=off -o $@ $< -lm
+
+# What ONNX Runtime answers for the real models, into tests/models; needs espeak-ng.
+.PHONY: references
+references:
+	@tests/tools/deps.sh test
+	@$(MAKE) --no-print-directory random-models
+	@[ -x build/venv-references/bin/python ] || python3 -m venv build/venv-references
+	@build/venv-references/bin/python -m pip install -q onnxruntime==1.32.0 numpy pillow scikit-image
+	@build/venv-references/bin/python tests/tools/record_references.py
 
 # One test alone: `make check-ops` runs tests/ops.c or tests/ops.sh.
 check-%: all
