@@ -1,0 +1,31 @@
+/* The loop classes: each turns a fused function into a tuned loop tree.
+ *
+ * lower.c asks the classes in the order of its table; the first that takes the function
+ * lowers it, and `map` takes everything that can be computed element by element.
+ */
+#ifndef TN_LOOPS_CLASSES_H
+#define TN_LOOPS_CLASSES_H
+
+#include "compiler/loops/access.h"
+
+/* True when the class has a form for this function. */
+typedef bool class_takes(const tn_graph *fused);
+/* The kernel, or NULL with a diagnostic in the module. */
+typedef lt_kernel *class_lower(tn_graph *fused, const machine *m);
+
+class_takes map_takes, reduce_takes, cumulate_takes, contract_takes, conv_takes, window_takes, index_takes, sort_takes;
+class_lower map_lower, reduce_lower, cumulate_lower, contract_lower, conv_lower, window_lower, index_lower, sort_lower;
+
+/* The only node of that op, or NULL when there is none or more than one. */
+const node *lower_single(const tn_graph *fused, tn_op op);
+bool lower_has_class(const tn_graph *fused, loop_class c);
+
+/* Lanes that suit all dtypes of the function: of its widest one. */
+uint32_t lower_lanes(const tn_graph *fused, const machine *m);
+/* The same, at most the extent when that is known. */
+uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent);
+
+/* How many loads and stores of the kernel's vector loops are neither contiguous nor uniform. */
+uint32_t lower_scattered(const lt_kernel *k);
+
+#endif

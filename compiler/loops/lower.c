@@ -1,0 +1,103 @@
+/* From fused functions to loop trees: the table of classes, and what they share.
+ *
+ * in:  a function marked kernel (compiler/passes/fuse.c), the machine
+ * out: a loop tree that computes the same results
+ */
+#include "compiler/loops/classes.h"
+
+static const struct {
+    const char *name;
+    class_takes *takes;
+    class_lower *lower;
+} classes[] = {
+    {"map", map_takes, map_lower},
+};
+
+lt_kernel *lt_lower(tn_graph *fused, const machine *m)
+{
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (classes[i].takes(fused))
+            return classes[i].lower(fused, m);
+    const node *last = fused->n_nodes ? &fused->nodes[fused->n_nodes - 1] : NULL;
+    module_error(fused->module, TN_ERR_UNSUPPORTED, last ? last->locations : LOCATION_NONE,
+                 "kernel %s: no loop class takes %s", fused->name, last ? op_name((tn_op)last->op) : "an empty function");
+    return NULL;
+}
+
+const node *lower_single(const tn_graph *fused, tn_op op)
+{
+    const node *found = NULL;
+    for (size_t i = 0; i < fused->n_nodes; i++)
+        if (fused->nodes[i].op == op) {
+            if (found)
+                return NULL;
+            found = &fused->nodes[i];
+        }
+    return found;
+}
+
+bool lower_has_class(const tn_graph *fused, loop_class c)
+{
+    for (size_t i = 0; i < fused->n_nodes; i++)
+        if (op_table[fused->nodes[i].op].loop_class == c)
+            return true;
+    return false;
+}
+
+uint32_t lower_lanes(const tn_graph *fused, const machine *m)
+{
+    unsigned bits = 8;
+    for (size_t i = 0; i < fused->n_values; i++) {
+        unsigned own = tn_dtype_bits((tn_dtype)fused->values[i].type.dtype);
+        bits = own > bits ? own : bits;
+    }
+    return (uint32_t)machine_lanes(m, bits);
+}
+
+uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent)
+{
+    uint32_t lanes = lower_lanes(fused, m);
+    int64_t known;
+    if (dim_is_const(fused->module->dims, extent, &known))
+        while (lanes > 1 && (int64_t)lanes > known)
+            lanes /= 2;
+    return lanes;
+}
+
+/* ---- Counting scattered accesses ---- */
+
+static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter);
+
+static bool is_scattered(const lt_kernel *k, tn_dim index, tn_dim counter)
+{
+    tn_dim coefficient, rest;
+    if (!dim_split_linear(k->module->dims, index, counter, &coefficient, &rest))
+        return true;
+    return !dim_is_value(k->module->dims, coefficient, 0) && !dim_is_value(k->module->dims, coefficient, 1);
+}
+
+static uint32_t scattered_of(const lt_kernel *k, const lt_stmt *s, tn_dim counter)
+{
+    switch (s->kind) {
+    case LT_LOAD: case LT_STORE: return counter != DIM_INVALID && is_scattered(k, s->access.index, counter);
+    case LT_LOOP: return scattered_in(k, &s->loop.body, s->loop.kind == LT_VECTOR ? s->loop.variable : counter);
+    case LT_IF: return scattered_in(k, &s->branch.then, counter) + scattered_in(k, &s->branch.otherwise, counter);
+    default: return 0;
+    }
+}
+
+static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < block->n; i++)
+        n += scattered_of(k, block->items[i], counter);
+    return n;
+}
+
+uint32_t lower_scattered(const lt_kernel *k)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->n_stages; i++)
+        n += scattered_in(k, &k->stages[i].body, DIM_INVALID);
+    return n;
+}
