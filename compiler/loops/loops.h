@@ -206,7 +206,10 @@ lt_stmt *lt_open_loop(lt_builder *b, lt_loop_kind kind, tn_dim begin, tn_dim end
 lt_value lt_carry_in(lt_builder *b, lt_stmt *loop, uint32_t i, lt_value init, tn_op combine);
 void lt_carry_next(lt_stmt *loop, uint32_t i, lt_value next);
 void lt_close_loop(lt_builder *b, lt_stmt *loop, lt_block *outer); /* outer: the block open before */
-static inline lt_value lt_carry_result(const lt_stmt *loop, uint32_t i) { return loop->loop.carries[i].result; }
+static inline lt_value lt_carry_result(const lt_stmt *loop, uint32_t i)
+{
+    return i < loop->loop.n_carries ? loop->loop.carries[i].result : LT_NONE;
+}
 
 lt_stmt *lt_open_if(lt_builder *b, lt_value condition); /* then is open */
 void lt_else(lt_builder *b, lt_stmt *branch);
