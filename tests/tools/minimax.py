@@ -159,7 +159,7 @@ TABLE = [
      "(atan(x) - x) / x^3 in z = x^2"),
     ("sinh", 64, 7, 2, mpf(0), mpf(1), root(lambda x: (mp.sinh(x) - x) / x**3), lambda z: z + mpf(10)**-9,
      "(sinh(x) - x) / x^3 in z = x^2"),
-    ("erf", 32, 6, -1, mpf(0), mpf("0.86"), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
+    ("erf", 32, 6, 1, mpf(0), mpf("0.86"), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
      "erf(x) / x - 1 in z = x^2"),
     ("erf", 64, 12, -1, mpf(0), mpf(1), root(lambda x: mp.erf(x) / x - 1), lambda z: mpf(1),
      "erf(x) / x - 1 in z = x^2"),
