@@ -1,0 +1,2 @@
+# nanopb decodes protobuf's wire format (proto_wire.c).
+LIBS += -lprotobuf-nanopb

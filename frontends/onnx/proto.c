@@ -1,0 +1,82 @@
+/* Opening and closing ONNX models (see proto.h).
+ *
+ * The way of a model: proto_store.c maps the file and owns the memory, proto_tables.c describes
+ * the messages, proto_message.c reads by these tables, proto_wire.c hands it field by field.
+ * Elements of tensors are read when wanted (tensorproto.c).
+ */
+#include "frontends/onnx/proto.h"
+
+#include "frontends/onnx/proto_store.h"
+#include "frontends/onnx/proto_tables.h"
+
+#include <string.h>
+
+/* What people hand over by mistake, told by its first bytes. */
+static const struct {
+    const char *start, *what;
+} mistakes[] = {
+    {"version https://git-lfs", "a Git LFS pointer in place of the model: fetch the file itself first"},
+    {"PK\003\004", "a zip archive: unpack it first"},
+    {"\037\213", "a gzip file: unpack it first"},
+    {"<", "a web page or XML, not an ONNX model"},
+    {"{", "JSON, not an ONNX model"},
+};
+
+static tn_status refuse_mistakes(const onnx_store *store, tn_diag *diag) {
+    if (store->bytes.size == 0) return file_fail(diag, TN_ERR_PARSE, store->file_name, "the file is empty");
+    for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+        size_t length = strlen(mistakes[i].start);
+        if (store->bytes.size >= length && memcmp(store->bytes.data, mistakes[i].start, length) == 0)
+            return file_fail(diag, TN_ERR_PARSE, store->file_name, "this is %s", mistakes[i].what);
+    }
+    return TN_OK;
+}
+
+static tn_status read_model(onnx_store *store, onnx_model **model, tn_diag *diag) {
+    tn_status status = refuse_mistakes(store, diag);
+    if (status != TN_OK) return status;
+    onnx_model *read = ARENA_NEW(&store->structs, onnx_model);
+    if (!read) return file_fail(diag, TN_ERR_MEMORY, store->file_name, "out of memory");
+    proto_parser parser = store_parser(store, diag);
+    proto_path root = {NULL, "", -1, store->bytes};
+    status = proto_parse(&parser, &onnx_model_message, &root, read);
+    if (status != TN_OK) return status;
+    read->store = store;
+    *model = read;
+    return TN_OK;
+}
+
+tn_status onnx_model_open(const char *path, const onnx_limits *limits, onnx_model **model, tn_diag *diag) {
+    *model = NULL;
+    tn_diag ignored;
+    diag = diag ? diag : &ignored;
+    onnx_store *store = store_open(path, NULL, 0, limits, diag);
+    if (!store) return diag->status;
+    store->folder = folder_of(path);
+    tn_status status = read_model(store, model, diag);
+    if (status != TN_OK) store_close(store);
+    return status;
+}
+
+tn_status onnx_model_from_memory(const void *bytes, size_t size, const char *folder, const onnx_limits *limits,
+                                 onnx_model **model, tn_diag *diag) {
+    *model = NULL;
+    tn_diag ignored;
+    diag = diag ? diag : &ignored;
+    onnx_store *store = store_open(NULL, bytes, size, limits, diag);
+    if (!store) return diag->status;
+    if (folder) store->folder = folder_open(folder);
+    tn_status status = read_model(store, model, diag);
+    if (status != TN_OK) store_close(store);
+    return status;
+}
+
+void onnx_model_close(onnx_model *model) {
+    if (model) store_close(model->store);
+}
+
+const onnx_attribute *onnx_node_attribute(const onnx_node *node, const char *name) {
+    for (size_t i = 0; i < node->attributes.count; i++)
+        if (strcmp(node->attributes.items[i].name, name) == 0) return &node->attributes.items[i];
+    return NULL;
+}

@@ -1,0 +1,134 @@
+/* Files mapped into memory, and the fence around external data (see proto_file.h). */
+#include "frontends/onnx/proto_file.h"
+
+#include "runtime/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+tn_status file_fail(tn_diag *diag, tn_status status, const char *file, const char *format, ...) {
+    if (!diag) return status;
+    *diag = (tn_diag){.status = status, .file = file};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(diag->message, sizeof diag->message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* Maps what `fd` is open on and closes it. NULL on success, else what was wrong. */
+static const char *map_descriptor(int fd, file_map *map) {
+    const char *error = NULL;
+    struct stat info;
+    *map = (file_map){.bytes = {(const uint8_t *)"", 0}};
+    if (fstat(fd, &info) != 0) {
+        error = strerror(errno);
+    } else if (!S_ISREG(info.st_mode)) {
+        error = "is not a regular file";
+    } else if ((uintmax_t)info.st_size > SIZE_MAX / 2) {
+        error = "is too large for this machine's address space";
+    } else if (info.st_size > 0) {
+        size_t size = (size_t)info.st_size;
+        void *mapping = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mapping == MAP_FAILED)
+            error = strerror(errno);
+        else
+            *map = (file_map){.bytes = {mapping, size}, .mapping = mapping};
+    }
+    close(fd);
+    return error;
+}
+
+/* O_NONBLOCK: a named pipe must be refused, not waited for. */
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+
+tn_status file_map_open(const char *path, file_map *map, tn_diag *diag) {
+    *map = (file_map){0};
+    int fd = open(path, OPEN_FLAGS);
+    const char *error = fd < 0 ? strerror(errno) : map_descriptor(fd, map);
+    return error ? file_fail(diag, TN_ERR_IO, path, "%s", error) : TN_OK;
+}
+
+int folder_open(const char *folder) {
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return folder_open(".");
+    size_t length = (size_t)(slash - path) + 1;
+    char *folder = tn_malloc(length + 1);
+    if (!folder) return -1;
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    int fd = folder_open(folder);
+    tn_free(folder);
+    return fd;
+}
+
+/* What makes a path unfit before any file is touched; NULL: nothing. */
+static const char *path_fault(const char *relative) {
+    if (relative[0] == '\0') return "is empty";
+    if (relative[0] == '/') return "is an absolute path, expected one relative to the model's folder";
+    if (strlen(relative) >= 4096) return "is longer than 4095 bytes";
+    for (const char *part = relative; part;) {
+        size_t length = strcspn(part, "/");
+        if (length == 2 && memcmp(part, "..", 2) == 0) return "leads out of the model's folder ('..')";
+        part = part[length] ? part + length + 1 : NULL;
+    }
+    return NULL;
+}
+
+/* Opens one part of a path in its parent's handle. Returns a descriptor, or -1 with errno. */
+static int open_part(int parent, const char *part, size_t length, int flags) {
+    char name[256];
+    if (length >= sizeof name) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(name, part, length);
+    name[length] = '\0';
+    return openat(parent, name, OPEN_FLAGS | O_NOFOLLOW | flags);
+}
+
+/* Opens `relative` part by part, following no link. Returns a descriptor, or -1 with errno. */
+static int open_beneath(int folder, const char *relative) {
+    int parent = folder;
+    for (const char *part = relative;;) {
+        size_t length = strcspn(part, "/");
+        bool is_last = part[length] == '\0';
+        int fd = open_part(parent, part, length, is_last ? 0 : O_DIRECTORY);
+        int error = errno;
+        if (parent != folder) close(parent);
+        errno = error;
+        if (fd < 0 || is_last) return fd;
+        parent = fd;
+        part += length + 1;
+    }
+}
+
+tn_status file_map_beneath(int folder, const char *relative, const char *model, file_map *map, tn_diag *diag) {
+    *map = (file_map){0};
+    const char *fault = path_fault(relative);
+    if (fault) return file_fail(diag, TN_ERR_PARSE, model, "external data: location '%.200s' %s", relative, fault);
+    int fd = open_beneath(folder, relative);
+    const char *error;
+    if (fd >= 0)
+        error = map_descriptor(fd, map);
+    else
+        error = errno == ELOOP || errno == ENOTDIR
+                    ? "is or goes through a link or file, expected plain folders and a file"
+                    : strerror(errno);
+    return error ? file_fail(diag, TN_ERR_IO, model, "external data: '%.200s': %s", relative, error) : TN_OK;
+}
+
+void file_map_close(file_map *map) {
+    if (map->mapping) munmap(map->mapping, map->bytes.size);
+    *map = (file_map){0};
+}
