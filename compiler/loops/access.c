@@ -1,6 +1,8 @@
 /* The value of v at an index: bookkeeping, leaves and elementwise ops (see access.h). */
 #include "compiler/loops/access.h"
 
+#include "ir/view.h"
+
 #include <string.h>
 
 /* ---- Setting up ---- */
@@ -116,14 +118,7 @@ tn_dim access_simplify(access *a, tn_dim d)
 
 void access_unravel(access *a, tn_dim linear, int rank, const tn_dim *extents, tn_dim *index)
 {
-    dim_table *t = a->fused->module->dims;
-    for (int i = rank - 1; i > 0; i--) {
-        tn_dim quotient = access_simplify(a, dim_floordiv(t, linear, extents[i]));
-        index[i] = dim_sub(t, linear, dim_mul(t, quotient, extents[i]));
-        linear = quotient;
-    }
-    if (rank > 0)
-        index[0] = linear;
+    view_unravel(a->fused->module->dims, linear, rank, extents, a->ranges, (int)a->n_ranges, index);
 }
 
 void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high)
@@ -285,13 +280,13 @@ static access_emitter *const emitters[TN_OP_COUNT] = {
     [TN_OP_iota] = emit_iota,
     [TN_OP_dim] = emit_dim,
     [TN_OP_rng_bits] = access_rng_bits,
-    [TN_OP_broadcast] = access_broadcast,
-    [TN_OP_reshape] = access_reshape,
-    [TN_OP_transpose] = access_transpose,
-    [TN_OP_slice] = access_slice,
+    [TN_OP_broadcast] = access_plain_view,
+    [TN_OP_reshape] = access_plain_view,
+    [TN_OP_transpose] = access_plain_view,
+    [TN_OP_slice] = access_plain_view,
     [TN_OP_pad] = access_pad,
     [TN_OP_concat] = access_concat,
-    [TN_OP_reverse] = access_reverse,
+    [TN_OP_reverse] = access_plain_view,
     [TN_OP_gather] = access_gather,
     [TN_OP_dynamic_slice] = access_dynamic_slice,
     [TN_OP_dynamic_update_slice] = access_dynamic_update_slice,

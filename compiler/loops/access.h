@@ -58,8 +58,7 @@ static const tn_dim ACCESS_NO_INDEX[1] = {DIM_INVALID}; /* of a scalar */
 
 /* Row-major element offset of `index` in a tensor of that type. */
 tn_dim access_offset(access *a, const tn_type *type, const tn_dim *index);
-/* From a linear index to one index per axis, by floordiv only: linear - q * extent takes the
- * place of mod, so that offsets recombine by themselves. */
+/* view_unravel under the ranges in scope. */
 void access_unravel(access *a, tn_dim linear, int rank, const tn_dim *extents, tn_dim *index);
 
 void access_in_buffer(access *a, value_id v, uint32_t buffer);
@@ -102,8 +101,7 @@ lt_value access_neutral(access *a, reduce_kind kind, tn_dtype dtype);
 tn_op access_combiner(reduce_kind kind);
 
 typedef lt_value access_emitter(access *a, value_id v, const node *n, const tn_dim *index);
-access_emitter access_broadcast, access_reshape, access_transpose, access_slice, access_pad, access_concat,
-    access_reverse, access_gather, access_dynamic_slice, access_dynamic_update_slice, access_reduce, access_window,
+access_emitter access_plain_view, access_pad, access_concat, access_gather, access_dynamic_slice, access_dynamic_update_slice, access_reduce, access_window,
     access_dot, access_conv, access_rng_bits;
 
 #endif

@@ -5,91 +5,17 @@
  * that no load leaves its buffer.
  */
 #include "compiler/loops/access.h"
+#include "ir/view.h"
 
 static dim_table *dims_of(access *a) { return a->fused->module->dims; }
 
 static const tn_type *operand_type(access *a, const node *n, uint32_t i) { return graph_type(a->fused, n->operands[i]); }
 
-lt_value access_broadcast(access *a, value_id v, const node *n, const tn_dim *index)
+lt_value access_plain_view(access *a, value_id v, const node *n, const tn_dim *index)
 {
     (void)v;
-    const tn_type *type = operand_type(a, n, 0);
-    const attr *axes = attr_find(&n->attrs, ATTR_dims);
     tn_dim from[TN_MAX_RANK];
-    for (int i = 0; i < type->rank; i++)
-        from[i] = dim_is_value(dims_of(a), type->dims[i], 1) ? dim_const(dims_of(a), 0) : index[axes->ints.items[i]];
-    return access_value(a, n->operands[0], from);
-}
-
-lt_value access_transpose(access *a, value_id v, const node *n, const tn_dim *index)
-{
-    (void)v;
-    const attr *perm = attr_find(&n->attrs, ATTR_perm);
-    tn_dim from[TN_MAX_RANK];
-    for (uint32_t i = 0; i < perm->ints.n; i++)
-        from[perm->ints.items[i]] = index[i];
-    return access_value(a, n->operands[0], from);
-}
-
-/* Both shapes are walked together in groups of axes with equal products, so that an axis that
- * the reshape leaves alone keeps its own index and divisions stay within a group. */
-lt_value access_reshape(access *a, value_id v, const node *n, const tn_dim *index)
-{
-    dim_table *t = dims_of(a);
-    const tn_type *to = graph_type(a->fused, v), *type = operand_type(a, n, 0);
-    tn_dim from[TN_MAX_RANK];
-    int i = 0, j = 0;
-    while (i < type->rank || j < to->rank) {
-        int i0 = i, j0 = j;
-        tn_dim pi = i < type->rank ? type->dims[i++] : dim_const(t, 1);
-        tn_dim pj = j < to->rank ? to->dims[j++] : dim_const(t, 1);
-        /* Grow the group until both sides have the same extent, or all axes are in it. */
-        while (pi != pj) {
-            if (i < type->rank && (j == to->rank || dim_exact_div(t, pi, pj) == DIM_INVALID))
-                pi = dim_mul(t, pi, type->dims[i++]);
-            else if (j < to->rank)
-                pj = dim_mul(t, pj, to->dims[j++]);
-            else
-                break;
-        }
-        if (i - i0 == 1 && j - j0 == 1) {
-            from[i0] = index[j0];
-            continue;
-        }
-        tn_dim linear = dim_const(t, 0);
-        for (int k = j0; k < j; k++)
-            linear = dim_add(t, dim_mul(t, linear, to->dims[k]), index[k]);
-        access_unravel(a, linear, i - i0, type->dims + i0, from + i0);
-    }
-    for (int k = 0; k < type->rank; k++)
-        if (dim_is_value(t, type->dims[k], 1))
-            from[k] = dim_const(t, 0);
-    return access_value(a, n->operands[0], from);
-}
-
-lt_value access_slice(access *a, value_id v, const node *n, const tn_dim *index)
-{
-    (void)v;
-    dim_table *t = dims_of(a);
-    const attr *start = attr_find(&n->attrs, ATTR_start), *stride = attr_find(&n->attrs, ATTR_stride);
-    tn_dim from[TN_MAX_RANK];
-    for (uint32_t i = 0; i < start->dims.n; i++)
-        from[i] = dim_add(t, start->dims.items[i], dim_mul_const(t, index[i], stride && stride->ints.n ? stride->ints.items[i] : 1));
-    return access_value(a, n->operands[0], from);
-}
-
-lt_value access_reverse(access *a, value_id v, const node *n, const tn_dim *index)
-{
-    dim_table *t = dims_of(a);
-    const attr *axes = attr_find(&n->attrs, ATTR_axes);
-    const tn_type *type = graph_type(a->fused, v);
-    tn_dim from[TN_MAX_RANK];
-    for (int i = 0; i < type->rank; i++)
-        from[i] = index[i];
-    for (uint32_t i = 0; i < axes->ints.n; i++) {
-        int64_t axis = axes->ints.items[i];
-        from[axis] = dim_sub(t, dim_add_const(t, type->dims[axis], -1), index[axis]);
-    }
+    view_index(a->fused, n, index, a->ranges, (int)a->n_ranges, from);
     return access_value(a, n->operands[0], from);
 }
 

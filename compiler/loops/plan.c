@@ -1,0 +1,359 @@
+/* Kernels of a program and places of its values (see plan.h). */
+#include "compiler/loops/plan.h"
+
+#include <string.h>
+
+/* ---- Looking things up ---- */
+
+const function_plan *plan_of(const program_plan *p, const tn_graph *g)
+{
+    for (size_t i = 0; i < p->n_functions; i++)
+        if (p->functions[i].graph == g)
+            return &p->functions[i];
+    return NULL;
+}
+
+static bool is_alias(const node *n) { return n->op == TN_OP_reshape || n->op == TN_OP_barrier; }
+
+value_id plan_root(const tn_graph *g, value_id v)
+{
+    for (const node *n = graph_node_of(g, v); is_alias(n); n = graph_node_of(g, v))
+        v = n->operands[g->values[v].result];
+    return v;
+}
+
+tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d)
+{
+    tn_dim from[64];
+    const attr *values = attr_find(&call->attrs, ATTR_symbols);
+    if (!values || values->dims.n == 0)
+        return d;
+    dim_table *t = callee->module->dims;
+    if (values->dims.n > sizeof from / sizeof *from || values->dims.n != callee->n_symbols)
+        return DIM_INVALID;
+    for (uint32_t i = 0; i < values->dims.n; i++)
+        from[i] = callee->symbols[i].dim;
+    return dim_substitute(t, d, from, values->dims.items, (int)values->dims.n);
+}
+
+static tn_dim aligned(dim_table *t, tn_dim bytes)
+{
+    return dim_mul_const(t, dim_ceildiv(t, bytes, dim_const(t, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+}
+
+static tn_dim type_bytes(dim_table *t, const tn_type *type)
+{
+    return dim_mul_const(t, type_element_count(t, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
+}
+
+tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role)
+{
+    dim_table *t = k->module->dims;
+    tn_dim sum = dim_const(t, 0);
+    for (uint32_t i = 0; i < k->n_buffers; i++)
+        if (k->buffers[i].role == role)
+            sum = dim_add(t, sum, aligned(t, dim_mul_const(t, k->buffers[i].elements, tn_dtype_bits(k->buffers[i].dtype) / 8)));
+    return sum;
+}
+
+/* ---- Kernels ---- */
+
+const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused)
+{
+    const function_plan *f = plan_of(p, fused);
+    return f ? &p->kernels[f->kernel] : NULL;
+}
+
+static bool out_of_memory(program_plan *p)
+{
+    return module_error(p->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while planning");
+}
+
+static function_plan *add_function(program_plan *p, tn_graph *g)
+{
+    if (!array_reserve((void **)&p->functions, &p->functions_capacity, p->n_functions + 1, sizeof *p->functions))
+        return NULL;
+    function_plan *f = &p->functions[p->n_functions];
+    dim_table *t = p->module->dims;
+    *f = (function_plan){.graph = g, .arena_bytes = dim_const(t, 0), .scratch_bytes = dim_const(t, 0)};
+    if (!g->is_kernel) {
+        f->values = tn_calloc(g->n_values + 1, sizeof *f->values);
+        f->work_offset = tn_malloc((g->n_nodes + 1) * sizeof *f->work_offset);
+        f->work_bytes = tn_malloc((g->n_nodes + 1) * sizeof *f->work_bytes);
+        if (!f->values || !f->work_offset || !f->work_bytes) {
+            tn_free(f->values);
+            tn_free(f->work_offset);
+            tn_free(f->work_bytes);
+            return NULL;
+        }
+        memset(f->work_offset, 0xff, (g->n_nodes + 1) * sizeof *f->work_offset);
+        memset(f->work_bytes, 0xff, (g->n_nodes + 1) * sizeof *f->work_bytes);
+    }
+    p->n_functions++;
+    return f;
+}
+
+static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
+{
+    lt_kernel *k = lt_lower(fused, m);
+    if (!k)
+        return false;
+    size_t number = 0;
+    while (number < p->n_kernels && !lt_equal(p->kernels[number].loops, k))
+        number++;
+    if (number == p->n_kernels) {
+        if (!array_reserve((void **)&p->kernels, &p->kernels_capacity, p->n_kernels + 1, sizeof *p->kernels))
+            return out_of_memory(p);
+        p->kernels[p->n_kernels++] = (planned_kernel){.loops = k, .fused = fused};
+    }
+    function_plan *f = add_function(p, fused);
+    if (!f)
+        return out_of_memory(p);
+    f->kernel = (uint32_t)number;
+    f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH);
+    return true;
+}
+
+/* ---- Callees first ---- */
+
+static const attr_name callee_attrs[] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
+
+static bool plan_function(program_plan *p, tn_graph *g, const machine *m);
+
+static bool plan_callees(program_plan *p, tn_graph *g, const machine *m)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
+            const attr *a = attr_find(&g->nodes[i].attrs, callee_attrs[k]);
+            if (a && !plan_of(p, a->func) &&
+                !(a->func->is_kernel ? plan_kernel(p, a->func, m) : plan_function(p, a->func, m)))
+                return false;
+        }
+    return true;
+}
+
+/* What node n needs beside its results: a kernel's temporaries, the callee's arena, the
+ * second copy of what a loop carries (first) and its bodies' arenas. */
+static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n, tn_dim *scratch)
+{
+    dim_table *t = p->module->dims;
+    tn_dim callee_bytes = dim_const(t, 0), carried = dim_const(t, 0);
+    for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
+        const attr *a = attr_find(&n->attrs, callee_attrs[k]);
+        if (!a)
+            continue;
+        const function_plan *f = plan_of(p, a->func);
+        tn_dim own = a->func->is_kernel ? plan_buffer_bytes(p->kernels[f->kernel].loops, LT_TEMP) : f->arena_bytes;
+        callee_bytes = dim_max(t, callee_bytes, plan_in_caller(a->func, n, own));
+        *scratch = dim_max(t, *scratch, plan_in_caller(a->func, n, f->scratch_bytes));
+    }
+    uint32_t n_carried = n->op == TN_OP_while ? n->n_operands : n->op == TN_OP_scan ? (uint32_t)attr_int(&n->attrs, ATTR_carried, 0) : 0;
+    for (uint32_t i = 0; i < n_carried; i++)
+        carried = dim_add(t, carried, aligned(t, type_bytes(t, graph_type(g, n->operands[i]))));
+    return dim_add(t, carried, callee_bytes);
+}
+
+/* ---- Writing a result over a dying operand ---- */
+
+typedef struct overwrite_check {
+    const lt_kernel *kernel;
+    uint32_t in, out;
+    tn_dim index; /* of every access so far */
+    bool safe;
+} overwrite_check;
+
+static void check_block(overwrite_check *c, const lt_block *block);
+
+static void check_stmt(overwrite_check *c, const lt_stmt *s)
+{
+    if (s->kind == LT_LOOP)
+        check_block(c, &s->loop.body);
+    else if (s->kind == LT_IF) {
+        check_block(c, &s->branch.then);
+        check_block(c, &s->branch.otherwise);
+    } else if (s->kind == LT_TILE)
+        c->safe &= s->tile.a != c->in && s->tile.b != c->in && s->tile.c != c->out;
+    else if ((s->kind == LT_LOAD && s->access.buffer == c->in) || (s->kind == LT_STORE && s->access.buffer == c->out)) {
+        c->safe &= c->index == DIM_INVALID || c->index == s->access.index;
+        c->index = s->access.index;
+    }
+}
+
+static void check_block(overwrite_check *c, const lt_block *block)
+{
+    for (uint32_t i = 0; i < block->n; i++)
+        check_stmt(c, block->items[i]);
+}
+
+/* Every element is read at the one index it is written at, within one step of one loop. */
+static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out)
+{
+    overwrite_check c = {k, in, out, DIM_INVALID, k->n_stages == 1};
+    if (c.safe)
+        check_block(&c, &k->stages[0].body);
+    return c.safe;
+}
+
+/* ---- Places ---- */
+
+/* A buffer that one or more values use one after the other. */
+typedef struct storage {
+    lifetime life;
+    value_id first;
+} storage;
+
+typedef struct placing {
+    program_plan *program;
+    function_plan *plan;
+    tn_graph *graph;
+    size_t *last_use;     /* node index, by root value */
+    uint32_t *storage_of; /* by value; UINT32_MAX: none */
+    storage *storages;
+    size_t n_storages;
+} placing;
+
+static void find_last_uses(placing *s)
+{
+    const tn_graph *g = s->graph;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+            s->last_use[plan_root(g, g->nodes[i].operands[k])] = i;
+    for (size_t r = 0; r < g->n_results; r++)
+        s->last_use[plan_root(g, g->results[r].value)] = g->n_nodes;
+}
+
+/* Results that a node makes go straight to the caller's buffer, each value to its first. State
+ * is read until the end, so its next value is copied over at last. */
+static void place_results(placing *s)
+{
+    const tn_graph *g = s->graph;
+    for (uint32_t r = 0; r < g->n_results; r++) {
+        value_id root = plan_root(g, g->results[r].value);
+        tn_op op = (tn_op)graph_node_of(g, root)->op;
+        if (op != TN_OP_param && op != TN_OP_constant && s->plan->values[root].kind == PLACE_NONE &&
+            g->results[r].state_param < 0)
+            s->plan->values[root] = (place){.kind = PLACE_RESULT, .index = r};
+    }
+}
+
+/* The storage of an operand that dies at node i and that result `k` of the kernel call may
+ * take over; UINT32_MAX: none. */
+static uint32_t storage_to_take(placing *s, size_t i, uint32_t k)
+{
+    const tn_graph *g = s->graph;
+    const node *n = &g->nodes[i];
+    dim_table *t = g->module->dims;
+    const attr *callee = attr_find(&n->attrs, ATTR_callee);
+    if (!callee || !callee->func->is_kernel)
+        return UINT32_MAX;
+    const lt_kernel *loops = plan_kernel_of(s->program, callee->func)->loops;
+    for (uint32_t o = 0; o < n->n_operands; o++) {
+        value_id root = plan_root(g, n->operands[o]);
+        uint32_t own = s->storage_of[root];
+        if (own == UINT32_MAX || s->last_use[root] != i || s->storages[own].life.to != i ||
+            s->storages[own].life.bytes != type_bytes(t, graph_type(g, n->first_result + k)))
+            continue;
+        bool once = true;
+        for (uint32_t other = 0; other < n->n_operands; other++)
+            once &= other == o || s->storage_of[plan_root(g, n->operands[other])] != own;
+        if (once && may_overwrite(loops, o, loops->n_inputs + k))
+            return own;
+    }
+    return UINT32_MAX;
+}
+
+static void place_node(placing *s, size_t i)
+{
+    tn_graph *g = s->graph;
+    const node *n = &g->nodes[i];
+    dim_table *t = g->module->dims;
+    for (uint32_t k = 0; k < n->n_results; k++) {
+        value_id v = n->first_result + k;
+        place *at = &s->plan->values[v];
+        if (n->op == TN_OP_param)
+            *at = (place){.kind = PLACE_PARAM, .index = (uint32_t)attr_int(&n->attrs, ATTR_index, 0)};
+        else if (n->op == TN_OP_constant)
+            *at = (place){.kind = PLACE_CONSTANT, .index = (uint32_t)i};
+        else if (at->kind == PLACE_NONE && !is_alias(n) && g->values[v].type.dtype != TN_TOKEN) {
+            uint32_t own = storage_to_take(s, i, k);
+            if (own == UINT32_MAX) {
+                own = (uint32_t)s->n_storages++;
+                s->storages[own] = (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}, .first = v};
+            }
+            if (s->last_use[v] != SIZE_MAX && s->last_use[v] > s->storages[own].life.to)
+                s->storages[own].life.to = s->last_use[v];
+            s->storage_of[v] = own;
+            at->kind = PLACE_ARENA;
+        }
+    }
+    tn_dim work = node_work(s->program, g, n, &s->plan->scratch_bytes);
+    if (!dim_is_value(t, work, 0)) {
+        s->plan->work_bytes[i] = work;
+        s->plan->work_offset[i] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
+        s->storages[s->n_storages++] = (storage){.life = {.bytes = work, .from = i, .to = i}, .first = VALUE_NONE};
+    }
+}
+
+static bool place_values(placing *s)
+{
+    tn_graph *g = s->graph;
+    dim_table *t = g->module->dims;
+    find_last_uses(s);
+    place_results(s);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        place_node(s, i);
+    lifetime *blocks = tn_calloc(s->n_storages + 1, sizeof *blocks);
+    if (!blocks)
+        return false;
+    for (size_t i = 0; i < s->n_storages; i++)
+        blocks[i] = s->storages[i].life;
+    s->plan->arena_bytes = plan_place(t, blocks, s->n_storages);
+    for (value_id v = 0; v < g->n_values; v++)
+        if (s->plan->values[v].kind == PLACE_ARENA)
+            s->plan->values[v].offset = blocks[s->storage_of[v]].offset;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (s->plan->work_offset[i] != DIM_INVALID)
+            s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
+    tn_free(blocks);
+    return s->plan->arena_bytes != DIM_INVALID;
+}
+
+static bool plan_function(program_plan *p, tn_graph *g, const machine *m)
+{
+    if (!plan_callees(p, g, m))
+        return false;
+    placing s = {.program = p, .graph = g, .plan = add_function(p, g)};
+    s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
+    s.storage_of = tn_malloc((g->n_values + 1) * sizeof *s.storage_of);
+    s.storages = tn_calloc(g->n_values + g->n_nodes + 1, sizeof *s.storages);
+    bool ok = s.plan && s.last_use && s.storage_of && s.storages;
+    if (ok) {
+        memset(s.last_use, 0xff, (g->n_values + 1) * sizeof *s.last_use);
+        memset(s.storage_of, 0xff, (g->n_values + 1) * sizeof *s.storage_of);
+        ok = place_values(&s);
+    }
+    tn_free(s.last_use);
+    tn_free(s.storage_of);
+    tn_free(s.storages);
+    if (!ok && dim_table_status(p->module->dims) == TN_ERR_LIMIT)
+        return module_error(p->module, TN_ERR_LIMIT, LOCATION_NONE, "%s: sizes do not fit in 63 bits", g->name);
+    return ok || out_of_memory(p);
+}
+
+bool plan_entry(program_plan *p, tn_graph *entry, const machine *m)
+{
+    p->module = entry->module;
+    return plan_of(p, entry) || plan_function(p, entry, m);
+}
+
+void plan_free(program_plan *p)
+{
+    for (size_t i = 0; i < p->n_functions; i++) {
+        tn_free(p->functions[i].values);
+        tn_free(p->functions[i].work_offset);
+        tn_free(p->functions[i].work_bytes);
+    }
+    tn_free(p->functions);
+    tn_free(p->kernels);
+    *p = (program_plan){0};
+}

@@ -1,0 +1,91 @@
+/* The plan: which kernels there are, and where every value lives while a function runs.
+ *
+ * in:  a module after fuse: functions of calls (kernels and others), control ops, constants,
+ *      and reshape / barrier nodes, which are other names for their operands
+ * out: loop trees, equal ones once; for each function a place for every value, the bytes of
+ *      arena it needs and of scratch its kernels need, as dims over its symbols
+ * law: values that live at the same time never share bytes, except that a kernel may write
+ *      its result over an operand that dies with it when every element is read before it is
+ *      written (plan_arena.c)
+ *
+ * Plans are made bottom-up: a call is given a part of the caller's arena for as long as it
+ * runs, `if` the larger of its branches'; what a loop carries is held twice and swapped.
+ */
+#ifndef TN_LOOPS_PLAN_H
+#define TN_LOOPS_PLAN_H
+
+#include "compiler/loops/loops.h"
+#include "ir/op.h"
+
+enum { PLAN_ALIGNMENT = 64 };
+
+typedef enum place_kind {
+    PLACE_NONE,     /* tokens, and values nobody reads */
+    PLACE_PARAM,    /* the buffer of parameter `index` */
+    PLACE_RESULT,   /* the caller's buffer for result `index` */
+    PLACE_ARENA,    /* `offset` bytes into the function's part of the arena */
+    PLACE_CONSTANT, /* data of the node `index`, in the object */
+} place_kind;
+
+typedef struct place {
+    place_kind kind;
+    uint32_t index;
+    tn_dim offset;
+} place;
+
+typedef struct function_plan {
+    tn_graph *graph;
+    uint32_t kernel;     /* of a fused function: number of its kernel, and nothing else below but scratch_bytes */
+    place *values;       /* one for each value */
+    tn_dim *work_offset; /* for each node: its call's own part of the arena, or the second copy
+                          * of what a loop carries; DIM_INVALID: none */
+    tn_dim *work_bytes;
+    tn_dim arena_bytes, scratch_bytes;
+} function_plan;
+
+/* A kernel of the program: several fused functions may share one loop tree. */
+typedef struct planned_kernel {
+    lt_kernel *loops;
+    tn_graph *fused; /* the first that has it */
+    uint32_t site_base; /* number of its first site in the program's table; of its own for each call */
+} planned_kernel;
+
+typedef struct program_plan {
+    tn_module *module;
+    planned_kernel *kernels;
+    size_t n_kernels, kernels_capacity;
+    function_plan *functions; /* callees before callers */
+    size_t n_functions, functions_capacity;
+} program_plan;
+
+/* Lowers all kernels that `entry` reaches and plans it and all it calls; may be called for
+ * several entries (main, prepare) of one module. False: the diagnostic is in the module; the
+ * plan is to be freed all the same. */
+bool plan_entry(program_plan *p, tn_graph *entry, const machine *m);
+void plan_free(program_plan *p);
+
+const function_plan *plan_of(const program_plan *p, const tn_graph *g);      /* NULL: none */
+const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused); /* NULL: none */
+
+/* Value whose buffer v shares by being another name for it. */
+value_id plan_root(const tn_graph *g, value_id v);
+
+/* An expression over a callee's symbols as one over the caller's, by the call's `symbols`. */
+tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);
+
+/* Bytes of a kernel's LT_TEMP and LT_SCRATCH buffers, over its extents; each buffer aligned. */
+tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role);
+
+/* ---- plan_arena.c: lifetimes to offsets ---- */
+
+/* A block wanted from node `from` to node `to`, both inclusive. */
+typedef struct lifetime {
+    tn_dim bytes;
+    size_t from, to;
+    tn_dim offset; /* out */
+} lifetime;
+
+/* Fills the offsets; returns the bytes needed in all. */
+tn_dim plan_place(dim_table *t, lifetime *blocks, size_t n);
+
+#endif
