@@ -19,13 +19,13 @@ mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/so
     sed -nE 's/^(URIs:|deb( \[.*\])?) *(https?:[^ ]*debian\/?) *.*$/\3/p' | grep -v security | head -n 1)
 
 cleanup() {
-    umount "$root/proc" "$root/dev" 2>/dev/null || true
+    umount "$root/proc" "$root/dev/pts" "$root/dev" 2>/dev/null || true
     [ -n "${KEEP:-}" ] || rm -rf --one-file-system "$root"
 }
 trap cleanup EXIT
 
 echo "fresh-machine: debootstrap $suite from ${mirror:-the default mirror} into $root"
-chmod 755 "$root"
+mkdir -p "$root" && chmod 755 "$root"
 debootstrap --variant=minbase --include=git,make,ca-certificates "$suite" "$root" ${mirror:+"$mirror"} \
     >"$root.log" 2>&1 || { tail -n 20 "$root.log"; exit 1; }
 rm -f "$root.log"
@@ -34,15 +34,16 @@ rm -f "$root.log"
 for path in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/auth.conf.d /etc/apt/preferences.d \
     /etc/apt/keyrings /usr/share/keyrings /etc/pip.conf /etc/resolv.conf /etc/hosts \
     /etc/ssl/certs /usr/local/share/ca-certificates /usr/share/ca-certificates; do
+    rm -rf "${root:?}$path"
     [ -e "$path" ] || continue
     mkdir -p "$root$(dirname "$path")"
-    rm -rf "${root:?}$path"
     cp -aL "$path" "$root$path" 2>/dev/null || cp -a "$path" "$root$path"
 done
 # Hooks of programs that are not there would only fail.
 grep -rlE 'Invoke|Pre-Install-Pkgs' "$root/etc/apt/apt.conf.d" 2>/dev/null | xargs -r rm -f
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
+mount --bind /dev/pts "$root/dev/pts"
 
 git clone -q --no-local . "$root/tenon"
 environment=$(env | grep -iE '^(http_proxy|https_proxy|no_proxy|all_proxy|pip_[a-z_]*|ssl_cert_[a-z]*|requests_ca_bundle|curl_ca_bundle)=' |
