@@ -34,6 +34,7 @@ static const char *const status_names[] = {
     [TN_ERR_CONSTRAINT] = "ERR_CONSTRAINT",
     [TN_ERR_INDEX] = "ERR_INDEX",
     [TN_ERR_ASSERT] = "ERR_ASSERT",
+    [TN_ERR_CUSTOM] = "ERR_CUSTOM",
     [TN_ERR_INTERNAL] = "ERR_INTERNAL",
 };
 
