@@ -148,7 +148,7 @@ $(BUILD)/tenon: $(CLI_OBJ) $(BUILD)/libtenon.a
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
-	$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(TEST_LIBS)
+	$(CC) $(TN_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS) $(TEST_LIBS)
 
 # The kept corpus runs through each fuzz target in every test run, without a fuzzing engine.
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/tools/fuzz_replay.o $(BUILD)/libtenon.a
