@@ -290,7 +290,7 @@ static tn_status view_external(onnx_store *store, const onnx_tensor *tensor, con
     }
     if (store->folder < 0)
         return refuse(store, tensor, diag, TN_ERR_UNSUPPORTED, "external data, but the model has no folder");
-    onnx_bytes file;
+    onnx_bytes file = {0};
     tn_status status = map_external(store, location, &file, diag);
     if (status != TN_OK) return status;
     if (offset > file.size || length > file.size - offset) {
@@ -313,14 +313,14 @@ tn_status tensorproto_view(onnx_store *store, const onnx_tensor *tensor, tensor_
 /* ---- Files with one tensor -------------------------------------------------------------- */
 
 /* Nothing in a file says which message it is. A SequenceProto or OptionalProto has a name (bytes),
- * its element kind (1 to 5) and messages in fields 3 to 7, nothing else. */
+ * its element kind (0 to 5) and messages in fields 3 to 7, nothing else. */
 static bool looks_like_sequence(onnx_bytes bytes) {
     wire_reader reader = wire_open(bytes);
     wire_field field;
     wire_result result;
     bool has_kind = false;
     while ((result = wire_next(&reader, &field)) == WIRE_FIELD) {
-        bool is_kind = field.number == 2 && field.type == WIRE_VARINT && field.value >= 1 && field.value <= 5;
+        bool is_kind = field.number == 2 && field.type == WIRE_VARINT && field.value <= 5;
         if (!is_kind && (field.type != WIRE_BYTES || field.number == 2 || field.number > 7)) return false;
         has_kind = has_kind || is_kind;
     }

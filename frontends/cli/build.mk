@@ -1,0 +1,2 @@
+# These tests are of the program's own files, which are not in the library.
+$(BUILD)/tests/npy: $(BUILD)/obj/frontends/cli/npy.o $(BUILD)/obj/frontends/cli/picture.o
