@@ -7,6 +7,7 @@
  *      and floordiv(a, b) is brought to one form by
  *        a = q*b + r  (polynomial division)            floordiv(a, b) = q + floordiv(r, b)
  *        g divides b and all terms of a but k          floordiv(a, b) = floordiv(a/g, b/g), k/g rounded down
+ *        of a and -a - 1 the better (choose_sign)      floordiv(a, b) = -1 - floordiv(-a - 1, b)
  *        x = floordiv(y, c) alone in a = r + x         floordiv(a, b) = floordiv(c*r + y, c*b)
  */
 #include "ir/dim_poly.h"
@@ -139,55 +140,102 @@ static bool cancel_common(dim_table *t, poly *a, poly *b) {
     return divide_terms(t, *a, coefficient, atoms, n_atoms, a) && divide_terms(t, *b, coefficient, atoms, n_atoms, b);
 }
 
-/* a = r + floordiv(y, c), the division alone in its term: the first such term. */
-static const dim_term *nested_division(const dim_table *t, poly a) {
-    for (uint32_t i = 0; i < a.n; i++) {
-        const dim_term *term = &a.terms[i];
-        if (term->coefficient == 1 && term->n_atoms == 1 && dim_at(t, term->atoms[0])->kind == DIM_FLOORDIV) return term;
+/* Whether x is the better numerator: at the first term with another coefficient the lesser
+ * positive one. Constants decide only where there is nothing else. */
+static bool is_better(poly x, poly y) {
+    for (uint32_t i = 0; i < x.n && i < y.n; i++) {
+        int64_t k = x.terms[i].coefficient, l = y.terms[i].coefficient;
+        if (i > 0 && x.terms[i].n_atoms == 0) return false;
+        if (k == l) continue;
+        return (k > 0) != (l > 0) ? k > 0 : k < l;
+    }
+    return x.n == 0 && y.n > 0;
+}
+
+/* floordiv(r, b) = -1 - floordiv(-r - 1, b): turns r where that makes its leading coefficient
+ * positive, or smaller. *sign is what the division is to be multiplied with. */
+static bool choose_sign(dim_table *t, poly *q, poly *r, poly b, int64_t *sign) {
+    *sign = 1;
+    const dim_term *lead = &b.terms[0], *first = &r->terms[0];
+    tn_dim quotient[DIM_MAX_DEGREE];
+    uint32_t n;
+    bool reducible = monomial_divide(t, first, lead, quotient, &n);
+    if (first->coefficient > 0 && (!reducible || first->coefficient <= (lead->coefficient - 1) / 2)) return true;
+    poly turned, q2, r2;
+    if (!poly_scale(t, *r, -1, &turned) || !poly_add_product(t, turned, (dim_term){-1, 0, NULL}, poly_one, &turned)) return false;
+    if (!poly_divide(t, turned, b, &q2, &r2)) return false;
+    if (!is_better(r2, *r)) return true;
+    *sign = -1;
+    *r = r2;
+    return poly_add_product(t, *q, (dim_term){-1, 0, NULL}, q2, q) && poly_add_product(t, *q, (dim_term){-1, 0, NULL}, poly_one, q);
+}
+
+/* A term of r that is a division times 1, or times -1 up to a multiple of b: the first such. */
+static const dim_term *nested_division(const dim_table *t, poly r, poly b, int64_t *sign) {
+    int64_t divisor = 0;
+    poly_is_const(b, &divisor);
+    for (uint32_t i = 0; i < r.n; i++) {
+        const dim_term *term = &r.terms[i];
+        if (term->n_atoms != 1 || dim_at(t, term->atoms[0])->kind != DIM_FLOORDIV) continue;
+        *sign = term->coefficient == 1 ? 1 : -1;
+        if (term->coefficient == 1 || term->coefficient == -1 || term->coefficient == divisor - 1) return term;
     }
     return NULL;
 }
 
 static bool floordiv_poly(dim_table *t, poly a, poly b, poly *out);
 
-/* floordiv(r + floordiv(y, c), b) as floordiv(c*r + y, c*b). */
-static bool merge_nested(dim_table *t, poly a, poly b, const dim_term *division, poly *out) {
+/* floordiv(r + floordiv(y, c), b) as floordiv(c*r + y, c*b), with -floordiv(y, c) taken as
+ * floordiv(-y + c - 1, c). */
+static bool merge_nested(dim_table *t, poly r, poly b, const dim_term *division, int64_t sign, poly *out) {
     const dim_entry *inner = dim_at(t, division->atoms[0]);
-    poly y = dim_poly(t, inner->a), c = dim_poly(t, inner->b), r, numerator, divisor;
-    dim_term minus = {-1, 1, division->atoms};
-    if (!poly_add_product(t, a, minus, poly_one, &r)) return false;
-    if (!poly_mul(t, r, c, &numerator) || !poly_add_product(t, numerator, (dim_term){1, 0, NULL}, y, &numerator)) return false;
-    return poly_mul(t, c, b, &divisor) && floordiv_poly(t, numerator, divisor, out);
+    poly y = dim_poly(t, inner->a), c = dim_poly(t, inner->b), numerator, divisor, result;
+    dim_term away = {-division->coefficient, 1, division->atoms}, plus = {1, 0, NULL};
+    if (!poly_add_product(t, r, away, poly_one, &r) || !poly_mul(t, r, c, &numerator)) return false;
+    if (!poly_add_product(t, numerator, (dim_term){sign, 0, NULL}, y, &numerator)) return false;
+    if (sign < 0 && (!poly_add_product(t, numerator, plus, c, &numerator) ||
+                     !poly_add_product(t, numerator, (dim_term){-1, 0, NULL}, poly_one, &numerator)))
+        return false;
+    if (!poly_mul(t, c, b, &divisor) || !floordiv_poly(t, numerator, divisor, &result)) return false;
+    /* b - 1 times the division was taken as -1 times: b times it leaves. */
+    dim_term left = {division->coefficient != sign, 1, division->atoms};
+    return poly_add_product(t, result, left, poly_one, out);
 }
 
-static bool floordiv_poly(dim_table *t, poly a, poly b, poly *out) {
-    int64_t divisor, numerator;
-    if (poly_is_const(b, &divisor) && divisor <= 0) return dim_fail(t, TN_ERR_ARGUMENT);
-    poly q, r;
-    if (!poly_divide(t, a, b, &q, &r)) return false;
-    if (r.n && !cancel_common(t, &r, &b)) return false;
-    if (poly_is_const(b, &divisor) && divisor == 1) return poly_add_product(t, q, (dim_term){1, 0, NULL}, r, out);
-    if (poly_is_const(r, &numerator) && (numerator == 0 || numerator == -1))
-        return poly_add_product(t, q, (dim_term){numerator, 0, NULL}, poly_one, out);
-    if (poly_is_const(r, &numerator) && poly_is_const(b, &divisor))
-        return poly_add_product(t, q, (dim_term){int_floordiv(numerator, divisor), 0, NULL}, poly_one, out);
-
-    const dim_term *nested = nested_division(t, r);
-    poly rest = {0, NULL};
-    bool merged = false;
+/* floordiv(r, b), r reduced, as one atom or merged with a division inside it. */
+static bool divide_rest(dim_table *t, poly r, poly b, poly *out) {
+    int64_t sign;
+    const dim_term *nested = nested_division(t, r, b, &sign);
     if (nested) {
         t->quiet++; /* a product that does not fit leaves the division nested */
-        merged = merge_nested(t, r, b, nested, &rest);
+        bool merged = merge_nested(t, r, b, nested, sign, out);
         t->quiet--;
+        if (merged) return true;
     }
-    if (merged) return poly_add_product(t, q, (dim_term){1, 0, NULL}, rest, out);
-
     tn_dim x = dim_from_poly(t, r), y = dim_from_poly(t, b);
     if (x == DIM_INVALID || y == DIM_INVALID) return false;
     tn_dim *atom = scratch_alloc(t, sizeof *atom);
     if (!atom) return false;
     *atom = dim_from_operands(t, DIM_FLOORDIV, x, y);
-    return *atom != DIM_INVALID && poly_add_product(t, q, (dim_term){1, 1, atom}, poly_one, out);
+    return *atom != DIM_INVALID && poly_add_product(t, (poly){0, NULL}, (dim_term){1, 1, atom}, poly_one, out);
+}
+
+static bool floordiv_poly(dim_table *t, poly a, poly b, poly *out) {
+    const dim_term plus = {1, 0, NULL};
+    int64_t divisor, numerator, sign;
+    poly q, r, rest;
+    if (poly_is_const(b, &divisor) && divisor <= 0) return dim_fail(t, TN_ERR_ARGUMENT);
+    if (!poly_divide(t, a, b, &q, &r)) return false;
+    if (r.n == 0) return *out = q, true;
+    if (!cancel_common(t, &r, &b)) return false;
+    if (poly_is_const(b, &divisor)) {
+        if (divisor == 1) return poly_add_product(t, q, plus, r, out);
+        if (poly_is_const(r, &numerator)) return *out = q, true; /* below b */
+    }
+    if (r.n == 0) return *out = q, true;
+    if (!choose_sign(t, &q, &r, b, &sign)) return false;
+    if (r.n == 0) return *out = q, true;
+    return divide_rest(t, r, b, &rest) && poly_add_product(t, q, (dim_term){sign, 0, NULL}, rest, out);
 }
 
 tn_dim dim_floordiv(dim_table *t, tn_dim a, tn_dim b) {
