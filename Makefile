@@ -43,6 +43,10 @@ $(error MODE=$(MODE) is none of default, asan, coverage, hostile, fuzz)
 endif
 GEN := build/gen
 
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '$(1)')
+
 # ---- Flags ---------------------------------------------------------------------------------
 
 LLVM_CONFIG ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v llvm-config-$(v) 2>/dev/null)))
@@ -120,44 +124,52 @@ FORCE:
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(TN_CFLAGS) $(if $(filter compiler/codegen/%,$<),$(LLVM_CFLAGS)) -MMD -MP -c $< -o $@
+	$(call say,CC    $<)
+	$(Q)$(CC) $(TN_CFLAGS) $(if $(filter compiler/codegen/%,$<),$(LLVM_CFLAGS)) -MMD -MP -c $< -o $@
 
 # Generated code is not held to our warnings.
 $(BUILD)/obj/$(GEN)/%.o: $(GEN)/%.c $(BUILD)/flags | $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(TN_CFLAGS) -w -MMD -MP -c $< -o $@
+	$(call say,CC    $<)
+	$(Q)$(CC) $(TN_CFLAGS) -w -MMD -MP -c $< -o $@
 
 $(BUILD)/libtenon.a: $(LIB_OBJ)
 $(BUILD)/libtenon_rt.a: $(RT_OBJ)
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR    $@)
+	$(Q)$(AR) rcs $@ $^
 
 # Address-sanitised shared objects may have undefined symbols, the program brings them.
 $(BUILD)/libtenon.so: $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,libtenon.so.$(SOVERSION) $(if $(filter asan fuzz,$(MODE)),,-Wl,-z,defs) \
+	$(call say,LINK  $@)
+	$(Q)$(CC) -shared -Wl,-soname,libtenon.so.$(SOVERSION) $(if $(filter asan fuzz,$(MODE)),,-Wl,-z,defs) \
 		-Wl,--exclude-libs,ALL -Wl,--as-needed $(TN_LDFLAGS) -o $@ $^ $(LIBS)
 	@ln -sf libtenon.so $(BUILD)/libtenon.so.$(SOVERSION)
 
 $(BUILD)/tenon: $(CLI_OBJ) $(BUILD)/libtenon.a
-	$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS) $(CLI_LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS) $(CLI_LIBS)
 
 # ---- Tests ---------------------------------------------------------------------------------
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
-	$(CC) $(TN_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS) $(TEST_LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS) $(TEST_LIBS)
 
 # The kept corpus runs through each fuzz target in every test run, without a fuzzing engine.
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/tools/fuzz_replay.o $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
-	$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/examples/%: docs/examples/%.c $(BUILD)/stage/.done
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -I$(BUILD)/stage/include/tenon -o $@ $< \
+	$(call say,LINK  $@)
+	$(Q)$(CC) -std=c11 $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -I$(BUILD)/stage/include/tenon -o $@ $< \
 		$(LDFLAGS) -L$(BUILD)/stage/lib -ltenon -Wl,-rpath,$(CURDIR)/$(BUILD)/stage/lib -lm
 
 .PRECIOUS: $(BUILD)/obj/%.o
@@ -195,10 +207,12 @@ RANDOM_MODELS := $(patsubst build/models/light_%.onnx,build/models/random_%.onnx
 .PHONY: random-models
 random-models: $(RANDOM_MODELS)
 build/models/random_%.onnx: build/models/light_%.onnx build/light_random
-	build/light_random $< $@ $(GAIN_light_$*)
+	$(call say,MAKE  $@)
+	$(Q)build/light_random $< $@ $(GAIN_light_$*)
 build/light_random: tests/tools/light_random.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O2 $(WARNINGS) $(WERROR) -ffp-contract=off -o $@ $< -lm
+	$(call say,LINK  $@)
+	$(Q)$(CC) -std=c11 -O2 $(WARNINGS) $(WERROR) -ffp-contract=off -o $@ $< -lm
 
 # What ONNX Runtime answers for the real models, into tests/models; needs espeak-ng.
 .PHONY: references
@@ -227,7 +241,8 @@ fuzz:
 fuzz-programs: $(FUZZ_BIN)
 build/fuzz/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
-	$(CC) $(TN_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 # ---- Demo, benchmarks ----------------------------------------------------------------------
 
@@ -239,7 +254,8 @@ demo:
 
 $(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
-	$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(BENCH_LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(BENCH_LIBS)
 
 bench-programs: $(BENCH_BIN)
 bench-micro:
@@ -319,6 +335,6 @@ help:
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need'
 	@echo 'make format, lint, docs, clean'
-	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., MODE=default|asan|coverage|hostile|fuzz'
+	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., V=1 (show commands), MODE=default|asan|coverage|hostile|fuzz'
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
