@@ -17,6 +17,10 @@
 #include "tenon_graph.h"
 
 #define VALUE_NONE UINT32_MAX
+enum {
+    GRAPH_MAX_NODES = 1 << 24, /* of one function */
+    GRAPH_MAX_DEPTH = 200,     /* of calls that call calls */
+};
 #define LOCATION_NONE 0u
 
 typedef uint32_t value_id;
@@ -82,7 +86,9 @@ int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise);
 double attr_float(const attr_list *list, attr_name name, double otherwise);
 attr_kind attr_kind_of(attr_name name);
 const char *attr_name_text(attr_name name);
+attr_name attr_from_name(const char *text, size_t length); /* ATTR_COUNT: none such */
 const char *attr_option(attr_name name, int64_t value); /* spelling of an ENUM value; NULL: none such */
+int64_t attr_option_value(attr_name name, const char *text, size_t length); /* -1: none such */
 bool attr_equal(const attr *a, const attr *b);
 
 /* ---- Functions ------------------------------------------------------------------------- */
@@ -109,6 +115,7 @@ typedef enum binding { BINDING_RUN, BINDING_LOAD, BINDING_STATE } binding;
 
 typedef struct param {
     value_id value;
+    tn_type type;
     const char *name;
     binding binding;
     const tensor_data *initial; /* LOAD: the weights the model came with, or NULL */
@@ -141,6 +148,9 @@ struct tn_graph {
     tn_module *module;
     const char *name; /* without @ */
     bool is_kernel;   /* one fused unit of work, made by fuse */
+    bool is_called;   /* a call names it: it cannot grow any more, so that calls form no cycle */
+    bool has_effects; /* asserts or prints, here or in what it calls */
+    uint32_t depth;   /* levels of calls below it */
     node *nodes;
     size_t n_nodes, nodes_capacity;
     value *values;
@@ -153,7 +163,8 @@ struct tn_graph {
     size_t n_symbols, symbols_capacity;
     constraint *constraints;
     size_t n_constraints, constraints_capacity;
-    uint32_t *intern; /* hash table of node index + 1 */
+    uint32_t *intern; /* hash table of node index + 1, open addressing, capacity a power of 2 */
+    size_t n_interned;
     size_t intern_capacity;
     location_id origin; /* in force: see graph_set_origin */
 };
@@ -172,6 +183,8 @@ tn_module *module_new(const char *name); /* NULL: no memory */
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m); /* the function "main", else the first */
+/* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */
+void graph_release(tn_graph *g);
 
 /* Records a diagnostic unless there is one already; always false. `where` may be LOCATION_NONE. */
 bool module_error(tn_module *m, tn_status status, location_id where, const char *format, ...)
@@ -179,12 +192,16 @@ bool module_error(tn_module *m, tn_status status, location_id where, const char 
 bool module_error_at(tn_module *m, tn_status status, const char *file, int line, int column, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-const char *module_intern(tn_module *m, const char *text);
+bool module_no_memory(tn_module *m); /* records TN_ERR_MEMORY; always false */
+
+const char *module_intern(tn_module *m, const char *text); /* NULL: no memory (recorded), or text is NULL */
 const char *module_intern_n(tn_module *m, const char *text, size_t length);
-/* Interned constant; `copy` puts the bytes in the arena, else they must outlive the module. */
+/* Interned constant of a static type; `copy` puts the bytes in the arena, else they must outlive the
+ * module. `data` may be NULL when the type has no elements. NULL: recorded. */
 const tensor_data *module_constant(tn_module *m, const tn_type *type, const void *data, bool copy);
 
-/* Location sets. */
+/* Location sets. They keep the first LOCATION_MAX places that go into them. */
+enum { LOCATION_MAX = 16 };
 location_id location_intern(tn_module *m, const char *file, int line);
 location_id location_union(tn_module *m, location_id a, location_id b);
 /* Locations of a set as (file, line) pairs; returns how many there are. */
@@ -200,6 +217,9 @@ tn_dim type_element_count(dim_table *t, const tn_type *type);
 bool type_static_bytes(const dim_table *t, const tn_type *type, size_t *bytes);
 size_t type_print(const dim_table *t, const tn_type *type, char *out, size_t bytes); /* f32[n, 784] */
 
+/* A value in words, for messages: "x is f32[n, 784]", "the matmul of mlp.c:14 is f32[n, 10]". */
+size_t value_describe(const tn_graph *g, value_id v, char *out, size_t bytes);
+
 /* Appends a node, or finds the equal one (pure ops). Checks operand count, attributes and
  * the op's rule; fills results[] (the op's number of them; NULL allowed). `attrs` in any
  * order, copied. False with a diagnostic in the module. */
@@ -207,10 +227,16 @@ bool graph_apply(tn_graph *g, location_id where, tn_op op, const value_id *opera
                  const attr *attrs, uint32_t n_attrs, value_id *results, uint32_t results_capacity,
                  uint32_t *n_results);
 
+/* Parameters and results have names of their own, made up when `name` is NULL. A function that
+ * is called already cannot get more. A result with a state_param must have its type. */
 value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b);
 bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param);
 bool graph_add_symbol(tn_graph *g, tn_dim dim, int64_t low, int64_t high, int64_t divisor); /* updates when known */
 bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where);
+
+/* True when the relation is proved for all values of the symbols, or was recorded as a constraint;
+ * false with no diagnostic when it is known not to hold (or memory is out, with one). */
+bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where);
 
 /* True when a and b are equal, or when equality was recorded as a constraint; false with no
  * diagnostic when they are known to differ. */
