@@ -16,15 +16,17 @@ typedef struct eval_tensor {
     int64_t dims[TN_MAX_RANK];
     int64_t n; /* elements */
     void *data; /* from tn_malloc; NULL only when n is 0 or the dtype is token */
-    /* With magnitudes on: for each element the sum of absolute terms that went into it (an
-     * f64 each), the scale of its rounding error; else NULL. */
+    /* With magnitudes on, for each element of a float tensor: m such that the element is known
+     * to within about u * m, u the unit roundoff of its dtype (the sum of absolute terms that
+     * went into it). NULL: the elements' absolute values. */
     double *magnitude;
+    bool borrowed; /* data and magnitude belong to someone else: eval_tensor_free leaves them */
 } eval_tensor;
 
 typedef struct eval_options {
     bool magnitudes;        /* track eval_tensor.magnitude through every op */
     uint64_t max_elements;  /* of all live tensors; 0: 2^31 */
-    uint64_t max_steps;     /* of while loops; 0: 2^31 */
+    uint64_t max_steps;     /* of loops and function calls together; 0: 2^31 */
     bool (*custom)(void *ctx, const char *name, const eval_tensor *in, int n_in, eval_tensor *out, int n_out);
     void (*print)(void *ctx, const char *message, const eval_tensor *value);
     void *ctx;
@@ -35,7 +37,9 @@ typedef struct eval_args {
     const node *node;
     uint32_t n_operands;
     const eval_tensor *const *operands;
-    eval_tensor *results; /* dtype, dims and zeroed data are set up by the caller */
+    /* dtype and dims are set up by the caller; zeroed data too, but for ops that hand tensors
+     * on: param, constant, composites and those of class CONTROL. */
+    eval_tensor *results;
     struct eval_state *state; /* symbol values, options, error; opaque to op files */
 } eval_args;
 
@@ -44,8 +48,10 @@ typedef struct eval_args {
  * (n_results of them), to be freed with eval_tensor_free. Errors in *diag: shapes that do not
  * match, constraints, an index out of range (TN_ERR_INDEX; outputs are filled all the same
  * with the clamped reading), a failed assert, no memory. */
-tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs, const eval_options *options, tn_diag *diag);
+tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs,
+                     const eval_options *options, tn_diag *diag);
 
+/* Frees what the tensor owns and zeroes it. */
 void eval_tensor_free(eval_tensor *t);
 
 /* Element access with conversion: floats as double, integers and bool as int64 (u64 as its
