@@ -1,0 +1,380 @@
+/* Grouping: every member starts alone; groups merge with those they read from.
+ *
+ * in:  a function of primitives
+ * out: a partition of its members such that each part can be one kernel
+ * law: a group is computed over one domain, a shape with, for row kernels, a set of axes that
+ *      its reductions run over. Each member has one index within the domain, fixed by its
+ *      shape, and reads other members at exactly that index (views between them are followed
+ *      by their index maps). No path leads out of a group and back into it.
+ *
+ * Whether a merge is right is decided by trying it: the nodes change their group, both
+ * conditions are checked, and if one fails they change back.
+ */
+#include "compiler/passes/groups.h"
+
+#include "ir/view.h"
+
+#include <string.h>
+
+typedef enum group_kind {
+    GROUP_ELEMENTS, /* elementwise over the domain */
+    GROUP_ROWS,     /* with reductions over the same axes of the domain */
+    GROUP_ANCHORED, /* a contraction, convolution or window, then elementwise on its result */
+    GROUP_ALONE,    /* a node that nothing joins */
+} group_kind;
+
+typedef struct group {
+    group_kind kind;
+    tn_type domain;
+    uint32_t reduced; /* axes of the domain, a bit each */
+    uint32_t first, last, n; /* range of its members in the function, and how many */
+} group;
+
+enum { MAX_MEMBERS = 96 };
+
+typedef struct grouper {
+    grouping *out;
+    tn_graph *g;
+    dim_table *t;
+    group *groups;
+    uint32_t *seen; /* of each node: the last walk that came by */
+    uint32_t walk;
+    tn_dim variables[TN_MAX_RANK];
+} grouper;
+
+/* ---- Roles ---- */
+
+static bool is_scalar_constant(const tn_graph *g, const node *n)
+{
+    return n->op == TN_OP_constant && dim_is_value(g->module->dims, type_element_count(g->module->dims, graph_type(g, n->first_result)), 1);
+}
+
+static fusion_role role_of(const tn_graph *g, const node *n)
+{
+    switch (op_table[n->op].loop_class) {
+    case CLASS_CONTROL: case CLASS_EFFECT: return FUSION_TOP;
+    case CLASS_LEAF: return n->op == TN_OP_iota || n->op == TN_OP_dim || is_scalar_constant(g, n) ? FUSION_INLINE : FUSION_TOP;
+    case CLASS_VIEW: return view_is_plain((tn_op)n->op) ? FUSION_INLINE : FUSION_MEMBER;
+    default: return FUSION_MEMBER;
+    }
+}
+
+static group_kind kind_of(const node *n)
+{
+    switch (op_table[n->op].loop_class) {
+    case CLASS_MAP: return GROUP_ELEMENTS;
+    case CLASS_REDUCE: return GROUP_ROWS;
+    case CLASS_CONTRACT: case CLASS_CONV: case CLASS_WINDOW: return GROUP_ANCHORED;
+    case CLASS_INDEX: return n->op == TN_OP_scatter ? GROUP_ALONE : GROUP_ELEMENTS;
+    case CLASS_VIEW: return n->op == TN_OP_pad ? GROUP_ELEMENTS : GROUP_ALONE;
+    case CLASS_LEAF: return GROUP_ELEMENTS;
+    default: return GROUP_ALONE;
+    }
+}
+
+/* Reads its operands at the index of its own result. */
+static bool is_elementwise(const node *n) { return op_table[n->op].loop_class == CLASS_MAP && n->op != TN_OP_rng_bits; }
+
+/* ---- Indices of members ---- */
+
+static tn_dim domain_index(const grouper *s, const group *g, int axis)
+{
+    return dim_is_value(s->t, g->domain.dims[axis], 1) ? dim_const(s->t, 0) : s->variables[axis];
+}
+
+/* The index at which a value of this shape is computed; false: no such shape in the domain. */
+static bool index_of_shape(const grouper *s, const group *g, const tn_type *type, tn_dim *index)
+{
+    const tn_type *d = &g->domain;
+    bool whole = type->rank == d->rank, kept = type->rank == d->rank;
+    for (int i = 0; i < d->rank && (whole || kept); i++) {
+        bool reduced = g->reduced >> i & 1;
+        whole &= type->dims[i] == d->dims[i];
+        kept &= reduced ? dim_is_value(s->t, type->dims[i], 1) : type->dims[i] == d->dims[i];
+    }
+    if (whole || kept) {
+        for (int i = 0; i < d->rank; i++)
+            index[i] = !whole && g->reduced >> i & 1 ? dim_const(s->t, 0) : domain_index(s, g, i);
+        return true;
+    }
+    int at = 0;
+    for (int i = 0; i < d->rank; i++)
+        if (!(g->reduced >> i & 1)) {
+            if (at >= type->rank || type->dims[at] != d->dims[i])
+                return false;
+            index[at++] = domain_index(s, g, i);
+        }
+    return at == type->rank && g->reduced != 0;
+}
+
+static bool reads_legally(const grouper *s, uint32_t id, value_id v, const tn_dim *index)
+{
+    uint32_t i = s->g->values[v].node;
+    const node *n = &s->g->nodes[i];
+    if (s->out->group_of[i] == id) {
+        tn_dim own[TN_MAX_RANK];
+        const tn_type *type = graph_type(s->g, v);
+        return index && index_of_shape(s, &s->groups[id], type, own) && memcmp(own, index, type->rank * sizeof *own) == 0;
+    }
+    if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0)
+        return true;
+    if (!index)
+        return reads_legally(s, id, n->operands[0], NULL);
+    dim_range ranges[TN_MAX_RANK];
+    const group *g = &s->groups[id];
+    for (int k = 0; k < g->domain.rank; k++)
+        ranges[k] = (dim_range){s->variables[k], dim_const(s->t, 0), dim_add_const(s->t, g->domain.dims[k], -1)};
+    tn_dim from[TN_MAX_RANK];
+    view_index(s->g, n, index, ranges, g->domain.rank, from);
+    return reads_legally(s, id, n->operands[0], from);
+}
+
+/* A member's operands: at its own index when it is elementwise, over the whole domain when it
+ * reduces; all else must come from outside the group (index NULL). */
+static bool member_is_legal(const grouper *s, uint32_t id, const node *n)
+{
+    tn_dim index[TN_MAX_RANK];
+    const tn_dim *at = NULL;
+    bool reduces = op_table[n->op].loop_class == CLASS_REDUCE;
+    const tn_type *type = graph_type(s->g, reduces ? n->operands[0] : n->first_result);
+    if (!index_of_shape(s, &s->groups[id], type, index))
+        return false;
+    if (is_elementwise(n) || reduces)
+        at = index;
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (!reads_legally(s, id, n->operands[k], at))
+            return false;
+    return true;
+}
+
+/* ---- Paths out and back ---- */
+
+static bool leads_back(grouper *s, uint32_t id, uint32_t i);
+
+static bool operands_lead_back(grouper *s, uint32_t id, const node *n)
+{
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (leads_back(s, id, s->g->values[n->operands[k]].node))
+            return true;
+    return false;
+}
+
+/* Node i, outside the group, needs a member of it. A node of another group needs all that its
+ * group needs. */
+static bool leads_back(grouper *s, uint32_t id, uint32_t i)
+{
+    uint32_t own = s->out->group_of[i];
+    if (own == id)
+        return true;
+    if (s->seen[i] == s->walk || (own == GROUP_NONE ? i : s->groups[own].last) < s->groups[id].first)
+        return false;
+    s->seen[i] = s->walk;
+    if (own == GROUP_NONE)
+        return operands_lead_back(s, id, &s->g->nodes[i]);
+    for (uint32_t m = s->groups[own].first; m <= s->groups[own].last; m++)
+        if (s->out->group_of[m] == own) {
+            s->seen[m] = s->walk;
+            for (uint32_t k = 0; k < s->g->nodes[m].n_operands; k++) {
+                uint32_t o = s->g->values[s->g->nodes[m].operands[k]].node;
+                if (s->out->group_of[o] != own && leads_back(s, id, o))
+                    return true;
+            }
+        }
+    return false;
+}
+
+/* Operand chains of views are part of the reader, so they are followed before the question. */
+static bool outside_leads_back(grouper *s, uint32_t id, uint32_t i)
+{
+    if (s->out->group_of[i] == id)
+        return false;
+    const node *n = &s->g->nodes[i];
+    if (s->out->roles[i] == FUSION_INLINE)
+        return n->n_operands > 0 && outside_leads_back(s, id, s->g->values[n->operands[0]].node);
+    return leads_back(s, id, i);
+}
+
+/* ---- Merging ---- */
+
+static bool same_domain(const group *a, const group *b) { return type_equal(&a->domain, &b->domain); }
+
+/* The group that both would make; false: their kinds do not go together. Whether shapes and
+ * indices fit is checked member by member afterwards. */
+static bool combine(const group *a, const group *b, group *merged)
+{
+    if (a->kind == GROUP_ALONE || b->kind == GROUP_ALONE || a->n + b->n > MAX_MEMBERS)
+        return false;
+    if (a->kind == GROUP_ANCHORED && b->kind == GROUP_ANCHORED)
+        return false;
+    if ((a->kind == GROUP_ANCHORED && b->kind == GROUP_ROWS) || (a->kind == GROUP_ROWS && b->kind == GROUP_ANCHORED))
+        return false;
+    if (a->kind == GROUP_ROWS && b->kind == GROUP_ROWS && (!same_domain(a, b) || a->reduced != b->reduced))
+        return false;
+    *merged = a->kind == GROUP_ELEMENTS ? *b : *a;
+    merged->first = a->first < b->first ? a->first : b->first;
+    merged->last = a->last > b->last ? a->last : b->last;
+    merged->n = a->n + b->n;
+    return true;
+}
+
+static void rename_group(grouper *s, uint32_t from, uint32_t to, const uint32_t *members, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (s->out->group_of[members[i]] == from)
+            s->out->group_of[members[i]] = to;
+}
+
+static uint32_t list_members(const grouper *s, uint32_t id, uint32_t *members)
+{
+    uint32_t n = 0;
+    for (uint32_t i = s->groups[id].first; i <= s->groups[id].last && n < MAX_MEMBERS; i++)
+        if (s->out->group_of[i] == id)
+            members[n++] = i;
+    return n;
+}
+
+static bool merge_is_right(grouper *s, uint32_t id, const uint32_t *members, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!member_is_legal(s, id, &s->g->nodes[members[i]]))
+            return false;
+    s->walk++;
+    for (uint32_t i = 0; i < n; i++) {
+        const node *m = &s->g->nodes[members[i]];
+        for (uint32_t k = 0; k < m->n_operands; k++)
+            if (outside_leads_back(s, id, s->g->values[m->operands[k]].node))
+                return false;
+    }
+    return true;
+}
+
+/* Merges `from` into `id` when that is right. */
+static void try_merge(grouper *s, uint32_t id, uint32_t from)
+{
+    group merged, former = s->groups[id];
+    if (!combine(&s->groups[from], &former, &merged))
+        return;
+    uint32_t members[2 * MAX_MEMBERS];
+    uint32_t n_from = list_members(s, from, members);
+    uint32_t n = n_from + list_members(s, id, members + n_from);
+    rename_group(s, from, id, members, n_from);
+    s->groups[id] = merged;
+    if (merge_is_right(s, id, members, n)) {
+        s->groups[from].n = 0;
+        return;
+    }
+    s->groups[id] = former;
+    rename_group(s, id, from, members, n_from);
+}
+
+/* Groups that node i reads from, through views. */
+static void merge_with_producers(grouper *s, uint32_t id, uint32_t i)
+{
+    const node *n = &s->g->nodes[i];
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        uint32_t o = s->g->values[n->operands[k]].node;
+        while (s->out->roles[o] == FUSION_INLINE && s->g->nodes[o].n_operands > 0)
+            o = s->g->values[s->g->nodes[o].operands[0]].node;
+        uint32_t from = s->out->group_of[o];
+        if (from != GROUP_NONE && from != id)
+            try_merge(s, id, from);
+    }
+}
+
+static void start_group(grouper *s, uint32_t i)
+{
+    const node *n = &s->g->nodes[i];
+    group *g = &s->groups[s->out->n_groups];
+    *g = (group){.kind = kind_of(n), .domain = *graph_type(s->g, n->first_result), .first = i, .last = i, .n = 1};
+    if (g->kind == GROUP_ROWS) {
+        g->domain = *graph_type(s->g, n->operands[0]);
+        const attr *axes = attr_find(&n->attrs, ATTR_axes);
+        for (uint32_t k = 0; k < axes->ints.n; k++)
+            g->reduced |= 1u << axes->ints.items[k];
+    }
+    g->domain.dtype = TN_BOOL; /* only its shape counts */
+    s->out->group_of[i] = (uint32_t)s->out->n_groups++;
+}
+
+/* ---- What must exist in memory ---- */
+
+/* v is read from outside: its producer keeps it. An inline node is kept only where it must be
+ * a buffer of its own; then it becomes a member, alone, unless it is a reshape, which is
+ * another name for its operand's buffer. */
+static void keep_for_function(grouper *s, value_id v)
+{
+    uint32_t i = s->g->values[v].node;
+    const node *n = &s->g->nodes[i];
+    s->out->kept[v] = true;
+    if (s->out->roles[i] != FUSION_INLINE)
+        return;
+    if (n->op == TN_OP_constant)
+        s->out->roles[i] = FUSION_TOP;
+    else if (n->op == TN_OP_reshape) {
+        s->out->roles[i] = FUSION_TOP;
+        keep_for_function(s, n->operands[0]);
+    } else
+        s->out->roles[i] = FUSION_MEMBER;
+}
+
+static void keep_for_kernel(grouping *s, uint32_t reader, value_id v)
+{
+    uint32_t i = s->graph->values[v].node;
+    if (s->roles[i] == FUSION_INLINE) {
+        if (s->graph->nodes[i].n_operands > 0)
+            keep_for_kernel(s, reader, s->graph->nodes[i].operands[0]);
+    } else if (s->group_of[i] == GROUP_NONE || s->group_of[i] != reader)
+        s->kept[v] = true;
+}
+
+static void find_roles(grouper *s)
+{
+    tn_graph *g = s->g;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        s->out->roles[i] = role_of(g, &g->nodes[i]);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (s->out->roles[i] == FUSION_TOP)
+            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+                keep_for_function(s, g->nodes[i].operands[k]);
+    for (size_t r = 0; r < g->n_results; r++)
+        keep_for_function(s, g->results[r].value);
+}
+
+bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
+{
+    *out = (grouping){.graph = g};
+    grouper s = {.out = out, .g = g, .t = g->module->dims};
+    out->roles = tn_calloc(g->n_nodes + 1, sizeof *out->roles);
+    out->group_of = tn_malloc((g->n_nodes + 1) * sizeof *out->group_of);
+    out->kept = tn_calloc(g->n_values + 1, sizeof *out->kept);
+    s.groups = tn_calloc(g->n_nodes + 1, sizeof *s.groups);
+    s.seen = tn_calloc(g->n_nodes + 1, sizeof *s.seen);
+    bool ok = out->roles && out->group_of && out->kept && s.groups && s.seen;
+    if (ok) {
+        memset(out->group_of, 0xff, (g->n_nodes + 1) * sizeof *out->group_of);
+        for (uint32_t i = 0; i < TN_MAX_RANK; i++)
+            s.variables[i] = dim_variable(s.t, i);
+        find_roles(&s);
+        for (uint32_t i = 0; i < g->n_nodes; i++)
+            if (out->roles[i] == FUSION_MEMBER) {
+                start_group(&s, i);
+                if (!o->no_fusion)
+                    merge_with_producers(&s, out->group_of[i], i);
+            }
+        for (size_t i = 0; i < g->n_nodes; i++)
+            if (out->roles[i] == FUSION_MEMBER)
+                for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+                    keep_for_kernel(out, out->group_of[i], g->nodes[i].operands[k]);
+    }
+    tn_free(s.groups);
+    tn_free(s.seen);
+    return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
+}
+
+void grouping_free(grouping *s)
+{
+    tn_free(s->roles);
+    tn_free(s->group_of);
+    tn_free(s->kept);
+    *s = (grouping){0};
+}

@@ -1,0 +1,28 @@
+/* Groups: which nodes of a function become one kernel. Made by groups.c, outlined by fuse.c. */
+#ifndef TN_PASSES_GROUPS_H
+#define TN_PASSES_GROUPS_H
+
+#include "compiler/passes/passes.h"
+
+#define GROUP_NONE UINT32_MAX
+
+/* What a node is to fusion. */
+typedef enum fusion_role {
+    FUSION_TOP,    /* stays in the function: parameters, data, control flow, effects */
+    FUSION_INLINE, /* an index map or a leaf: copied into every kernel that reads it */
+    FUSION_MEMBER, /* work: belongs to exactly one group */
+} fusion_role;
+
+typedef struct grouping {
+    tn_graph *graph;
+    fusion_role *roles;   /* of each node */
+    uint32_t *group_of;   /* of each node, GROUP_NONE for those that are no members */
+    bool *kept;           /* of each value: it is read outside the group that makes it */
+    size_t n_groups;
+} grouping;
+
+/* False: out of memory (recorded). */
+bool grouping_make(grouping *s, tn_graph *g, const pass_options *o);
+void grouping_free(grouping *s);
+
+#endif
