@@ -27,7 +27,7 @@
 
 enum { LARGEST = 1 << 22, MAX_RANK = 8 };
 
-static void die(const char *what) {
+static _Noreturn void die(const char *what) {
     fprintf(stderr, "light_random: %s\n", what);
     exit(1);
 }
@@ -54,7 +54,6 @@ static uint64_t read_varint(bytes *in) {
         if (!(byte & 0x80)) return value;
     }
     die("a number in the model is too long");
-    return 0;
 }
 
 /* The next field of a message; false at its end. */
@@ -86,9 +85,11 @@ typedef struct buffer {
 
 static void append(buffer *b, const void *data, size_t size) {
     if (b->size + size > b->capacity) {
-        b->capacity = (b->size + size) * 2;
-        b->data = realloc(b->data, b->capacity);
-        if (!b->data) die("out of memory");
+        size_t capacity = (b->size + size) * 2;
+        uint8_t *data = realloc(b->data, capacity);
+        if (!data) die("out of memory");
+        b->data = data;
+        b->capacity = capacity;
     }
     if (size) memcpy(b->data + b->size, data, size);
     b->size += size;
@@ -113,9 +114,7 @@ static void append_bytes(buffer *b, uint32_t number, const void *data, size_t si
     append(b, data, size);
 }
 
-static void append_whole(buffer *b, const field *f) {
-    append(b, f->whole.at, (size_t)(f->whole.end - f->whole.at));
-}
+static void append_whole(buffer *b, const field *f) { append(b, f->whole.at, (size_t)(f->whole.end - f->whole.at)); }
 
 /* ---- The model's messages, as far as they matter here ------------------------------------ */
 
@@ -154,7 +153,7 @@ static void read_list(const field *f, int *count, int64_t *list) {
 
 static tensor read_tensor(bytes in) {
     tensor t = {0};
-    field f;
+    field f = {0};
     while (next_field(&in, &f)) {
         if (f.number == TENSOR_DIMS) read_list(&f, &t.rank, t.dims);
         if (f.number == TENSOR_TYPE) t.type = f.value;
@@ -170,7 +169,7 @@ static tensor read_tensor(bytes in) {
 
 /* Field `number` of a node, the `nth` one; empty when there is none. */
 static bytes node_field(bytes node, uint32_t number, int nth) {
-    field f;
+    field f = {0};
     while (next_field(&node, &f))
         if (f.number == number && nth-- == 0) return f.data;
     return (bytes){node.end, node.end};
@@ -201,7 +200,7 @@ static uint64_t fnv1a64(bytes text) {
 
 /* True when the first reader of `name` multiplies by it. */
 static bool is_factor(bytes graph, bytes name) {
-    field f;
+    field f = {0};
     bytes rest = graph;
     while (next_field(&rest, &f)) {
         if (f.number != GRAPH_NODE) continue;
@@ -309,7 +308,7 @@ static void append_output(buffer *out, bytes name) {
 static bool is_constant_weight(bytes graph, bytes node, tensor *weight) {
     if (!is(node_field(node, NODE_OP, 0), "ConstantOfShape")) return false;
     bytes shape_name = node_field(node, NODE_INPUT, 0);
-    field f;
+    field f = {0};
     while (next_field(&graph, &f)) {
         if (f.number != GRAPH_INITIALIZER) continue;
         tensor t = read_tensor(f.data);
@@ -323,7 +322,7 @@ static bool is_constant_weight(bytes graph, bytes node, tensor *weight) {
 
 static void rewrite_graph(buffer *out, bytes graph, double gain) {
     bytes rest = graph;
-    field f;
+    field f = {0};
     while (next_field(&rest, &f)) {
         tensor t = {0};
         if (f.number == GRAPH_NODE && is_constant_weight(graph, f.data, &t)) {
@@ -350,8 +349,11 @@ static buffer read_file(const char *path) {
     if (!file) die("cannot open the model");
     buffer content = {0};
     uint8_t chunk[1 << 16];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0) append(&content, chunk, n);
+    size_t n = sizeof chunk;
+    while (n == sizeof chunk) {
+        n = fread(chunk, 1, sizeof chunk, file);
+        append(&content, chunk, n);
+    }
     if (ferror(file)) die("cannot read the model");
     fclose(file);
     return content;
@@ -359,10 +361,10 @@ static buffer read_file(const char *path) {
 
 int main(int argc, char **argv) {
     if (argc < 3) die("usage: light_random IN.onnx OUT.onnx [GAIN]");
-    double gain = argc > 3 ? atof(argv[3]) : 1.4;
+    double gain = argc > 3 ? strtod(argv[3], NULL) : 1.4;
     buffer in = read_file(argv[1]), out = {0};
     bytes model = {in.data, in.data + in.size};
-    field f;
+    field f = {0};
     while (next_field(&model, &f)) {
         if (f.number != MODEL_GRAPH) {
             append_whole(&out, &f);
