@@ -86,9 +86,9 @@ typedef struct buffer {
 static void append(buffer *b, const void *data, size_t size) {
     if (b->size + size > b->capacity) {
         size_t capacity = (b->size + size) * 2;
-        uint8_t *data = realloc(b->data, capacity);
-        if (!data) die("out of memory");
-        b->data = data;
+        uint8_t *grown = realloc(b->data, capacity);
+        if (!grown) die("out of memory");
+        b->data = grown;
         b->capacity = capacity;
     }
     if (size) memcpy(b->data + b->size, data, size);
@@ -134,6 +134,7 @@ typedef struct tensor {
 } tensor;
 
 static bool equal(bytes a, bytes b) {
+    if (a.at == a.end || b.at == b.end) return a.at == a.end && b.at == b.end;
     return a.end - a.at == b.end - b.at && memcmp(a.at, b.at, (size_t)(a.end - a.at)) == 0;
 }
 
