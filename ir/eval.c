@@ -3,8 +3,8 @@
  * in:  a verified function, one tensor for each parameter
  * out: one tensor for each result
  * law: nodes are evaluated in order; a value is freed after its last reader; a node whose
- *      results nobody needs is skipped unless it is a control op or has effects; bad sizes,
- *      limits and failed allocations end in a diagnostic, never in a crash
+ *      results nobody needs is skipped unless it has effects; bad sizes, limits and failed
+ *      allocations end in a diagnostic, never in a crash
  */
 #include "ir/eval_state.h"
 
@@ -159,29 +159,37 @@ static bool eval_node(eval_state *s, const node *n)
 
 /* ---- One function ------------------------------------------------------------------------------- */
 
+/* Effects, and control ops that have some in their functions or order them by tokens. */
+static bool has_effects(const tn_graph *g, const node *n)
+{
+    if (op_table[n->op].loop_class == CLASS_EFFECT) return true;
+    if (op_table[n->op].loop_class != CLASS_CONTROL) return false;
+    for (uint32_t k = 0; k < n->attrs.n; k++)
+        if (attr_kind_of((attr_name)n->attrs.items[k].name) == ATTR_KIND_FUNC && n->attrs.items[k].func->has_effects)
+            return true;
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        if (graph_type(g, n->operands[i])->dtype == TN_TOKEN) return true;
+    return false;
+}
+
+static bool is_needed(const eval_frame *f, const node *n)
+{
+    for (uint32_t r = 0; r < n->n_results; r++)
+        if (f->uses[n->first_result + r] > 0) return true;
+    return has_effects(f->graph, n);
+}
+
 /* Counts the readers of each value, results of the function included, over the nodes that are
- * needed: those some result is needed of, control ops and effects. */
+ * needed: those some result is needed of, and those with effects. */
 static void count_uses(eval_frame *f)
 {
     const tn_graph *g = f->graph;
     for (size_t r = 0; r < g->n_results; r++) f->uses[g->results[r].value]++;
     for (size_t k = g->n_nodes; k-- > 0;) {
         const node *n = &g->nodes[k];
-        loop_class class = op_table[n->op].loop_class;
-        bool is_needed = class == CLASS_CONTROL || class == CLASS_EFFECT;
-        for (uint32_t r = 0; r < n->n_results; r++) is_needed |= f->uses[n->first_result + r] > 0;
-        if (!is_needed) continue;
+        if (!is_needed(f, n)) continue;
         for (uint32_t i = 0; i < n->n_operands; i++) f->uses[n->operands[i]]++;
     }
-}
-
-static bool is_needed(const eval_frame *f, const node *n)
-{
-    loop_class class = op_table[n->op].loop_class;
-    if (class == CLASS_CONTROL || class == CLASS_EFFECT) return true;
-    for (uint32_t r = 0; r < n->n_results; r++)
-        if (f->uses[n->first_result + r] > 0) return true;
-    return false;
 }
 
 static bool eval_nodes(eval_state *s)

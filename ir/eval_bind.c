@@ -60,7 +60,7 @@ static void solve(eval_frame *f, size_t k, tn_dim dim, int64_t extent)
 static bool check_input(eval_state *s, const tn_graph *g, size_t i, const eval_tensor *t)
 {
     const param *p = &g->params[i];
-    const tn_type *type = graph_type(g, p->value);
+    const tn_type *type = &p->type;
     const char *name = p->name ? p->name : "";
     if (t->dtype != (tn_dtype)type->dtype)
         return eval_fail(s, TN_ERR_DTYPE, g, LOCATION_NONE, "@%s: input %zu (%s) is %s, the parameter is %s", g->name, i,
@@ -77,7 +77,7 @@ static void bind_plain_axes(eval_frame *f)
 {
     const tn_graph *g = f->graph;
     for (size_t i = 0; i < g->n_params; i++) {
-        const tn_type *type = graph_type(g, g->params[i].value);
+        const tn_type *type = &g->params[i].type;
         for (int axis = 0; axis < type->rank; axis++)
             for (size_t k = 0; k < g->n_symbols; k++)
                 if (!f->is_bound[k] && g->symbols[k].dim == type->dims[axis]) {
@@ -92,7 +92,7 @@ static void bind_by_solving(eval_frame *f)
     const tn_graph *g = f->graph;
     for (size_t k = 0; k < g->n_symbols; k++)
         for (size_t i = 0; i < g->n_params && !f->is_bound[k]; i++) {
-            const tn_type *type = graph_type(g, g->params[i].value);
+            const tn_type *type = &g->params[i].type;
             for (int axis = 0; axis < type->rank && !f->is_bound[k]; axis++)
                 if (dim_contains(g->module->dims, type->dims[axis], g->symbols[k].dim))
                     solve(f, k, type->dims[axis], f->inputs[i]->dims[axis]);
@@ -104,7 +104,7 @@ static bool check_axes(eval_state *s, const eval_frame *f)
     const tn_graph *g = f->graph;
     for (size_t i = 0; i < g->n_params; i++) {
         const param *p = &g->params[i];
-        const tn_type *type = graph_type(g, p->value);
+        const tn_type *type = &p->type;
         for (int axis = 0; axis < type->rank; axis++) {
             int64_t extent;
             if (eval_dim_in(f, type->dims[axis], &extent) && extent == f->inputs[i]->dims[axis]) continue;

@@ -11,25 +11,34 @@
 
 /* ---- Calling a function ---------------------------------------------------------------------------- */
 
-static tn_graph *function_of(eval_args *c, attr_name name)
+/* A function that the node names, and where its symbols begin in the attribute `symbols`. */
+typedef struct callee {
+    const tn_graph *g;
+    uint32_t skip;
+} callee;
+
+/* The function `name`, whose symbols follow those of `former` (NULL: it is the first). */
+static bool open_callee(eval_args *c, attr_name name, const callee *former, callee *f)
 {
     const attr *a = attr_find(&c->node->attrs, name);
-    if (!a || !a->func) eval_error(c, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
-    return a ? a->func : NULL;
+    if (!a || !a->func) return eval_error(c, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
+    *f = (callee){a->func, former ? former->skip + (uint32_t)former->g->n_symbols : 0};
+    return true;
 }
 
-/* Runs g; symbols come from the `symbols` attribute when it has one for each, else from the inputs. */
-static bool run(eval_args *c, const tn_graph *g, const eval_tensor *const *inputs, size_t n_inputs,
-                eval_tensor *outputs, size_t n_outputs)
+static bool run(eval_args *c, const callee *f, const eval_tensor *const *inputs, size_t n_inputs, eval_tensor *outputs,
+                size_t n_outputs)
 {
+    const tn_graph *g = f->g;
     const attr *given = attr_find(&c->node->attrs, ATTR_symbols);
-    uint32_t n = given && given->dims.n == g->n_symbols ? given->dims.n : 0;
+    uint32_t n_given = given ? given->dims.n : 0, n = (uint32_t)g->n_symbols;
+    if (n_given < f->skip || n_given - f->skip < n) return eval_error(c, TN_ERR_VERIFY, "symbols are missing");
     if (g->n_params != n_inputs || g->n_results != n_outputs)
         return eval_error(c, TN_ERR_VERIFY, "@%s takes %zu values and gives %zu, not %zu and %zu", g->name, g->n_params,
                           g->n_results, n_inputs, n_outputs);
     int64_t *symbols = tn_calloc(n + 1u, sizeof *symbols);
     bool is_good = symbols || eval_no_memory(c->state);
-    for (uint32_t k = 0; k < n && is_good; k++) is_good = eval_dim_value(c, given->dims.items[k], &symbols[k]);
+    for (uint32_t k = 0; k < n && is_good; k++) is_good = eval_dim_value(c, given->dims.items[f->skip + k], &symbols[k]);
     is_good = is_good && eval_function(c->state, g, symbols, n, inputs, outputs);
     tn_free(symbols);
     return is_good;
@@ -40,13 +49,13 @@ static void release_all(eval_state *s, eval_tensor *tensors, size_t n)
     for (size_t i = 0; tensors && i < n; i++) eval_tensor_release(s, &tensors[i]);
 }
 
-/* Runs g and hands its results on as the node's first ones. */
-static bool run_and_hand_on(eval_args *c, const tn_graph *g, const eval_tensor *const *inputs, size_t n_inputs)
+/* Runs f and hands its results on as the node's first ones. */
+static bool run_and_hand_on(eval_args *c, const callee *f, const eval_tensor *const *inputs, size_t n_inputs)
 {
     size_t n = c->node->n_results;
     eval_tensor *outputs = tn_calloc(n + 1, sizeof *outputs);
     if (!outputs) return eval_no_memory(c->state);
-    bool is_good = run(c, g, inputs, n_inputs, outputs, n);
+    bool is_good = run(c, f, inputs, n_inputs, outputs, n);
     for (size_t i = 0; i < n && is_good; i++) is_good = eval_hand_on(c, (uint32_t)i, &outputs[i]);
     release_all(c->state, outputs, n);
     tn_free(outputs);
@@ -57,14 +66,15 @@ static bool is_true(const eval_tensor *t) { return t->n == 1 && eval_load_int(t,
 
 bool eval_call(eval_args *c)
 {
-    const tn_graph *callee = function_of(c, ATTR_callee);
-    return callee && run_and_hand_on(c, callee, c->operands, c->n_operands);
+    callee f;
+    return open_callee(c, ATTR_callee, NULL, &f) && run_and_hand_on(c, &f, c->operands, c->n_operands);
 }
 
 bool eval_if(eval_args *c)
 {
-    const tn_graph *chosen = function_of(c, is_true(c->operands[0]) ? ATTR_then : ATTR_otherwise);
-    return chosen && run_and_hand_on(c, chosen, c->operands + 1, c->n_operands - 1);
+    callee then, otherwise;
+    return open_callee(c, ATTR_then, NULL, &then) && open_callee(c, ATTR_otherwise, &then, &otherwise) &&
+           run_and_hand_on(c, is_true(c->operands[0]) ? &then : &otherwise, c->operands + 1, c->n_operands - 1);
 }
 
 /* ---- while ------------------------------------------------------------------------------------------- */
@@ -122,7 +132,7 @@ static bool carried_hand_on(eval_args *c, carried *v)
     return true;
 }
 
-static bool run_condition(eval_args *c, const tn_graph *condition, const carried *v, bool *holds)
+static bool run_condition(eval_args *c, const callee *condition, const carried *v, bool *holds)
 {
     eval_tensor answer = {0};
     if (!run(c, condition, v->inputs, v->n, &answer, 1)) return false;
@@ -133,18 +143,18 @@ static bool run_condition(eval_args *c, const tn_graph *condition, const carried
 
 bool eval_while(eval_args *c)
 {
-    const tn_graph *condition = function_of(c, ATTR_cond), *body = function_of(c, ATTR_body);
+    callee condition, body;
     carried v;
     bool holds = true;
-    if (!condition || !body) return false;
+    if (!open_callee(c, ATTR_cond, NULL, &condition) || !open_callee(c, ATTR_body, &condition, &body)) return false;
     if (c->node->n_results != c->n_operands) return eval_error(c, TN_ERR_VERIFY, "there is not one result an operand");
     if (!carried_open(c, &v, c->n_operands, 0, c->n_operands)) return false;
-    bool is_good = run_condition(c, condition, &v, &holds);
+    bool is_good = run_condition(c, &condition, &v, &holds);
     while (is_good && holds) {
-        is_good = run(c, body, v.inputs, v.n, v.next, v.n);
+        is_good = run(c, &body, v.inputs, v.n, v.next, v.n);
         if (is_good) {
             carried_advance(c->state, &v);
-            is_good = run_condition(c, condition, &v, &holds);
+            is_good = run_condition(c, &condition, &v, &holds);
         }
     }
     is_good = is_good && carried_hand_on(c, &v);
@@ -198,13 +208,13 @@ static bool store_step(eval_args *c, uint32_t n_carried, int64_t k, eval_tensor 
 
 bool eval_scan(eval_args *c)
 {
-    const tn_graph *body = function_of(c, ATTR_body);
+    callee body;
     int64_t count = attr_int(&c->node->attrs, ATTR_carried, 0), length;
     const attr *steps = attr_find(&c->node->attrs, ATTR_length);
     bool reverse = attr_int(&c->node->attrs, ATTR_reverse, 0) != 0;
     uint32_t n_results = c->node->n_results;
     carried v;
-    if (!body || !steps || !eval_dim_value(c, steps->dim, &length)) return false;
+    if (!steps || !open_callee(c, ATTR_body, NULL, &body) || !eval_dim_value(c, steps->dim, &length)) return false;
     if (count < 0 || count > c->n_operands || count > n_results || length < 0)
         return eval_error(c, TN_ERR_VERIFY, "carried or length is out of range");
     uint32_t n = (uint32_t)count;
@@ -213,7 +223,7 @@ bool eval_scan(eval_args *c)
     for (int64_t step = 0; step < length && is_good; step++) {
         int64_t k = reverse ? length - 1 - step : step;
         for (uint32_t i = n; i < c->n_operands; i++) v.now[i] = element_of(c->operands[i], k);
-        is_good = run(c, body, v.inputs, c->n_operands, v.next, n_results) && store_step(c, n, k, v.next);
+        is_good = run(c, &body, v.inputs, c->n_operands, v.next, n_results) && store_step(c, n, k, v.next);
         if (is_good) carried_advance(c->state, &v);
     }
     if (!is_good) release_all(c->state, v.next, n_results);
