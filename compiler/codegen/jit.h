@@ -25,8 +25,9 @@ typedef struct jit_options {
 jit *jit_new(const jit_options *options, tn_diag *diag);
 void jit_free(jit *j); /* all units must have been freed */
 
-/* Links a copy of the object's bytes. NULL and `diag` filled on failure. Two units may define
- * the same names; they don't see each other. */
+/* Links a copy of the object's bytes. NULL and `diag` filled on failure: no object file, one for
+ * another machine, one that needs a symbol that is not provided (the message names it). Two
+ * units may define the same names; they don't see each other. */
 jit_unit *jit_add_object(jit *j, const void *bytes, size_t size, tn_diag *diag);
 void jit_unit_free(jit_unit *u); /* NULL is allowed; its code must not be running */
 

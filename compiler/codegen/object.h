@@ -23,10 +23,10 @@ typedef enum object_form {
 tn_status object_verify(LLVMModuleRef module, tn_diag *diag);
 
 /* Runs the pass list of optimisation level 0 (none), 1 (quick, the default) or 2 (also loops). */
-tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef machine, int level, tn_diag *diag);
+tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int level, tn_diag *diag);
 
 /* Writes `module` in `form`; the caller disposes of *out with LLVMDisposeMemoryBuffer. */
-tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef machine, object_form form, LLVMMemoryBufferRef *out,
+tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef tm, object_form form, LLVMMemoryBufferRef *out,
                       tn_diag *diag);
 
 /* A new context whose diagnostics go to `diag` (the first error is kept) and nowhere else.

@@ -2,8 +2,7 @@
  *
  * in:  a name: NULL or "host", or one of x86-64-v2, x86-64-v3, x86-64-v4, aarch64
  * out: what LLVM needs (triple, cpu, features) and what Tenon decides by (registers, caches, tile)
- * law: only the instruction set decides the order of sums (`vector_bytes`, `tile_*`, has_fma);
- *      cache sizes decide blocking, which never changes a bit
+ * law: see compiler/loops/machine.h: only the instruction set decides the order of sums
  */
 #ifndef TN_COMPILER_CODEGEN_TARGET_H
 #define TN_COMPILER_CODEGEN_TARGET_H
@@ -14,12 +13,11 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+#include "compiler/loops/machine.h"
 #include "runtime/tenon_rt.h"
 
-/* A register tile of a contraction: mr rows of A against nr columns of B. */
-typedef struct target_tile {
-    int mr, nr;
-} target_tile;
+/* Fills `diag` (may be NULL) and returns `status`; for all files of this folder. */
+tn_status target_fail(tn_diag *diag, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 typedef struct target {
     char *name;     /* as asked for; "host" for NULL */
@@ -28,14 +26,8 @@ typedef struct target {
     char *features; /* LLVM's, e.g. +avx2,+fma */
     bool is_host;   /* its code runs in this process */
     bool is_x86;
-    bool has_fma;       /* a * b + c in one instruction */
-    bool has_f16;       /* f16 <-> f32 in one instruction */
-    int vector_bytes;   /* widest vector register */
-    int vector_count;   /* how many of them */
-    size_t l1_bytes;    /* data, of one core */
-    size_t l2_bytes;    /* of one core */
-    size_t l3_bytes;    /* shared; 0: none */
-    target_tile tile_f32, tile_f64;
+    bool has_f16;   /* f16 <-> f32 in one instruction */
+    machine machine; /* what loop classes decide by; has_fma among it */
 } target;
 
 /* Fills `t`; the caller releases it with target_free, also after a failure. Errors: an unknown
@@ -43,15 +35,12 @@ typedef struct target {
 tn_status target_init(target *t, const char *name, tn_diag *diag);
 void target_free(target *t);
 
-/* Number of elements of `bits` bits in a vector register, at least 1. */
-int target_lanes(const target *t, unsigned bits);
-
 /* A machine to generate code with; `level` 0 to 3 as in -O. The caller disposes of it with
  * LLVMDisposeTargetMachine. NULL and `diag` filled on failure. */
 LLVMTargetMachineRef target_machine_new(const target *t, int level, tn_diag *diag);
 
 /* Sets a module's triple and data layout. */
-void target_mark_module(LLVMModuleRef module, LLVMTargetMachineRef machine);
+void target_mark_module(LLVMModuleRef module, LLVMTargetMachineRef tm);
 
 /* Attributes that every function needs: cpu and features, full vector width, no unwinding, no
  * inventing of library calls. */

@@ -1,0 +1,244 @@
+/* The JIT: one LLJIT for each unit.
+ *
+ * An LLJIT costs 0.4 ms to make and gives all its memory back when disposed of, so units share
+ * nothing: no symbol table that grows, no lock, no order in which they must be freed. The
+ * object goes into a bare JITDylib that sees no symbol of the process, only `provided`.
+ */
+#include "compiler/codegen/jit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Object.h>
+
+#include "runtime/alloc.h"
+
+struct jit {
+    jit_options options;
+};
+
+struct jit_unit {
+    LLVMOrcLLJITRef lljit;
+    LLVMOrcJITDylibRef dylib;
+    char reason[512]; /* LLVM's words for the first failure */
+};
+
+/* All that generated code may call outside itself. */
+static const struct {
+    const char *name;
+    void *(*copy)(void *, const void *, size_t);
+    void *(*set)(void *, int, size_t);
+} provided[] = {
+    {"memcpy", memcpy, NULL},
+    {"memmove", memmove, NULL},
+    {"memset", NULL, memset},
+};
+
+enum { PROVIDED_COUNT = sizeof provided / sizeof provided[0] };
+
+static void fail_with(tn_diag *diag, tn_status status, const char *doing, LLVMErrorRef error) {
+    char *message = LLVMGetErrorMessage(error);
+    target_fail(diag, status, "%s: %s", doing, message);
+    LLVMDisposeErrorMessage(message);
+}
+
+/* A failing link says why here, before the look-up that caused it fails with less to say. */
+static void keep_reason(void *ctx, LLVMErrorRef error) {
+    jit_unit *u = ctx;
+    char *message = LLVMGetErrorMessage(error);
+    if (!u->reason[0]) snprintf(u->reason, sizeof u->reason, "%s", message);
+    LLVMDisposeErrorMessage(message);
+}
+
+/* ---- Looking into the object ------------------------------------------------------------ */
+
+/* Calls `visit` for each named symbol until it returns false; section is NULL for undefined
+ * ones. */
+typedef bool (*symbol_visit)(void *user, const char *name, const char *section, uint64_t size);
+
+static void each_symbol(LLVMBinaryRef binary, symbol_visit visit, void *user) {
+    LLVMSymbolIteratorRef s = LLVMObjectFileCopySymbolIterator(binary);
+    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
+    bool go_on = true;
+    for (; go_on && !LLVMObjectFileIsSymbolIteratorAtEnd(binary, s); LLVMMoveToNextSymbol(s)) {
+        const char *name = LLVMGetSymbolName(s);
+        if (!name || !name[0]) continue;
+        LLVMMoveToContainingSection(section, s);
+        bool is_defined = !LLVMObjectFileIsSectionIteratorAtEnd(binary, section);
+        go_on = visit(user, name, is_defined ? LLVMGetSectionName(section) : NULL, LLVMGetSymbolSize(s));
+    }
+    LLVMDisposeSectionIterator(section);
+    LLVMDisposeSymbolIterator(s);
+}
+
+/* ---- Linking ---------------------------------------------------------------------------- */
+
+static tn_status define_provided(jit_unit *u, tn_diag *diag) {
+    LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(u->lljit);
+    LLVMOrcCSymbolMapPair pairs[PROVIDED_COUNT];
+    for (int i = 0; i < PROVIDED_COUNT; i++) {
+        LLVMOrcExecutorAddress address =
+            provided[i].copy ? (uintptr_t)provided[i].copy : (uintptr_t)provided[i].set;
+        pairs[i].Name = LLVMOrcExecutionSessionIntern(session, provided[i].name);
+        pairs[i].Sym.Address = address;
+        pairs[i].Sym.Flags.GenericFlags = LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
+        pairs[i].Sym.Flags.TargetFlags = 0;
+    }
+    LLVMErrorRef error = LLVMOrcJITDylibDefine(u->dylib, LLVMOrcAbsoluteSymbols(pairs, PROVIDED_COUNT));
+    if (!error) return TN_OK;
+    fail_with(diag, TN_ERR_INTERNAL, "the JIT refused memcpy and its like", error);
+    return TN_ERR_INTERNAL;
+}
+
+/* The answer of an asynchronous look-up. */
+typedef struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_done;
+    uint64_t address;
+    LLVMErrorRef error;
+} answer;
+
+static void take_answer(LLVMErrorRef error, LLVMOrcCSymbolMapPairs found, size_t count, void *ctx) {
+    answer *a = ctx;
+    pthread_mutex_lock(&a->lock);
+    a->error = error;
+    a->address = !error && count == 1 ? found[0].Sym.Address : 0;
+    a->is_done = true;
+    pthread_cond_signal(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void *jit_lookup(jit_unit *u, const char *symbol, tn_diag *diag) {
+    LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(u->lljit);
+    LLVMOrcCJITDylibSearchOrderElement order = {u->dylib, LLVMOrcJITDylibLookupFlagsMatchAllSymbols};
+    LLVMOrcCLookupSetElement wanted = {LLVMOrcLLJITMangleAndIntern(u->lljit, symbol),
+                                       LLVMOrcSymbolLookupFlagsRequiredSymbol};
+    answer a = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    LLVMOrcExecutionSessionLookup(session, LLVMOrcLookupKindStatic, &order, 1, &wanted, 1, take_answer, &a);
+    pthread_mutex_lock(&a.lock);
+    while (!a.is_done) pthread_cond_wait(&a.changed, &a.lock);
+    pthread_mutex_unlock(&a.lock);
+    pthread_mutex_destroy(&a.lock);
+    pthread_cond_destroy(&a.changed);
+    if (a.error && u->reason[0]) {
+        target_fail(diag, TN_ERR_INTERNAL, "the JIT could not link: %s", u->reason);
+        LLVMConsumeError(a.error);
+    } else if (a.error) {
+        fail_with(diag, TN_ERR_INTERNAL, "the JIT did not find a function", a.error);
+    }
+    return (void *)(uintptr_t)a.address; /* NOLINT: code addresses come as numbers */
+}
+
+/* ---- For `perf` ------------------------------------------------------------------------- */
+
+typedef struct perf_map {
+    jit_unit *unit;
+    FILE *file;
+} perf_map;
+
+static bool write_perf_line(void *user, const char *name, const char *section, uint64_t size) {
+    perf_map *map = user;
+    if (!section || strncmp(section, ".text", 5) != 0 || size == 0) return true;
+    void *address = jit_lookup(map->unit, name, NULL); /* local functions have no address here */
+    if (address) fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(uintptr_t)address, (unsigned long long)size, name);
+    return true;
+}
+
+static void write_perf_map(jit_unit *u, LLVMBinaryRef binary) {
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
+    perf_map map = {u, fopen(path, "a")};
+    if (!map.file) return; /* profiling is a convenience: the program runs without */
+    each_symbol(binary, write_perf_line, &map);
+    fclose(map.file);
+}
+
+/* ---- Life ------------------------------------------------------------------------------- */
+
+jit *jit_new(const jit_options *options, tn_diag *diag) {
+    target host; /* registers the targets and refuses machines that cannot run what we emit */
+    tn_status status = target_init(&host, NULL, diag);
+    target_free(&host);
+    if (status != TN_OK) return NULL;
+    jit *j = tn_calloc(1, sizeof *j);
+    if (!j) {
+        target_fail(diag, TN_ERR_MEMORY, "out of memory while starting the JIT");
+        return NULL;
+    }
+    if (options) j->options = *options;
+    return j;
+}
+
+void jit_free(jit *j) {
+    tn_free(j);
+}
+
+static jit_unit *unit_new(tn_diag *diag) {
+    jit_unit *u = tn_calloc(1, sizeof *u);
+    if (!u) {
+        target_fail(diag, TN_ERR_MEMORY, "out of memory while linking");
+        return NULL;
+    }
+    LLVMErrorRef error = LLVMOrcCreateLLJIT(&u->lljit, NULL);
+    if (error) {
+        fail_with(diag, TN_ERR_INTERNAL, "the JIT did not start", error);
+        tn_free(u);
+        return NULL;
+    }
+    LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(u->lljit);
+    LLVMOrcExecutionSessionSetErrorReporter(session, keep_reason, u);
+    u->dylib = LLVMOrcExecutionSessionCreateBareJITDylib(session, "unit");
+    if (define_provided(u, diag) == TN_OK) return u;
+    jit_unit_free(u);
+    return NULL;
+}
+
+/* Linking happens at the first look-up; asking for any name brings errors out now. */
+static bool find_defined(void *user, const char *name, const char *section, uint64_t size) {
+    const char **found = user;
+    if (section && size > 0 && strncmp(section, ".text", 5) == 0) *found = name;
+    return *found == NULL;
+}
+
+static tn_status link_object(jit_unit *u, const void *bytes, size_t size, LLVMBinaryRef binary, tn_diag *diag) {
+    LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "object");
+    LLVMErrorRef error = LLVMOrcLLJITAddObjectFile(u->lljit, u->dylib, copy);
+    if (error) {
+        fail_with(diag, TN_ERR_INTERNAL, "the JIT refused the object", error);
+        return TN_ERR_INTERNAL;
+    }
+    const char *first = NULL;
+    each_symbol(binary, find_defined, &first);
+    return !first || jit_lookup(u, first, diag) ? TN_OK : TN_ERR_INTERNAL;
+}
+
+jit_unit *jit_add_object(jit *j, const void *bytes, size_t size, tn_diag *diag) {
+    LLVMMemoryBufferRef view = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "object");
+    char *message = NULL;
+    LLVMBinaryRef binary = LLVMCreateBinary(view, NULL, &message);
+    jit_unit *u = NULL;
+    if (!binary) {
+        target_fail(diag, TN_ERR_PARSE, "this is no object file: %s", message ? message : "unknown format");
+    } else if ((u = unit_new(diag)) && link_object(u, bytes, size, binary, diag) != TN_OK) {
+        jit_unit_free(u);
+        u = NULL;
+    } else if (u && j->options.perf_map) {
+        write_perf_map(u, binary);
+    }
+    LLVMDisposeMessage(message);
+    if (binary) LLVMDisposeBinary(binary);
+    LLVMDisposeMemoryBuffer(view);
+    return u;
+}
+
+void jit_unit_free(jit_unit *u) {
+    if (!u) return;
+    LLVMErrorRef error = LLVMOrcDisposeLLJIT(u->lljit);
+    if (error) LLVMConsumeError(error);
+    tn_free(u);
+}

@@ -1,0 +1,371 @@
+/* Emission of single operations, exact pairs and table look-ups; see vmath_build.h. */
+#include "compiler/codegen/vmath_build.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+enum { MAX_LANES = 256, MAX_TABLE = 512 };
+
+/* ---- Types ------------------------------------------------------------------------------ */
+
+static LLVMTypeRef vector_of(LLVMTypeRef element, unsigned lanes) {
+    return lanes ? LLVMVectorType(element, lanes) : element;
+}
+
+static vm make(LLVMBuilderRef b, LLVMModuleRef module, const target *t, unsigned lanes, bool is64) {
+    LLVMContextRef context = LLVMGetModuleContext(module);
+    return (vm){
+        .b = b,
+        .module = module,
+        .target = t,
+        .context = context,
+        .f = vector_of(is64 ? LLVMDoubleTypeInContext(context) : LLVMFloatTypeInContext(context), lanes),
+        .i = vector_of(LLVMIntTypeInContext(context, is64 ? 64 : 32), lanes),
+        .lanes = lanes,
+        .is64 = is64,
+        .mantissa = is64 ? 52 : 23,
+        .bias = is64 ? 1023 : 127,
+        .one_bits = is64 ? UINT64_C(1023) << 52 : UINT64_C(127) << 23,
+        .min_normal = is64 ? 0x1p-1022 : 0x1p-126,
+    };
+}
+
+vm vm_start(const vmath_ctx *c, val like) {
+    LLVMTypeRef type = LLVMTypeOf(like);
+    bool is_vector = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
+    LLVMTypeRef element = is_vector ? LLVMGetElementType(type) : type;
+    return make(c->builder, c->module, c->target, is_vector ? LLVMGetVectorSize(type) : 0,
+                LLVMGetTypeKind(element) == LLVMDoubleTypeKind);
+}
+
+vm vm_f64(const vm *m) {
+    return make(m->b, m->module, m->target, m->lanes, true);
+}
+
+val vwiden(const vm *m, val x) {
+    return LLVMBuildFPExt(m->b, x, vm_type(m, LLVMDoubleTypeInContext(m->context)), "");
+}
+
+val vnarrow(const vm *m, val x) {
+    return LLVMBuildFPTrunc(m->b, x, m->f, "");
+}
+
+LLVMTypeRef vm_type(const vm *m, LLVMTypeRef element) {
+    return vector_of(element, m->lanes);
+}
+
+/* ---- Constants -------------------------------------------------------------------------- */
+
+static val splat(const vm *m, val scalar) {
+    if (m->lanes == 0) return scalar;
+    val lanes[MAX_LANES];
+    assert(m->lanes <= MAX_LANES);
+    for (unsigned i = 0; i < m->lanes; i++) lanes[i] = scalar;
+    return LLVMConstVector(lanes, m->lanes);
+}
+
+static LLVMTypeRef element_of(LLVMTypeRef type) {
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
+}
+
+val vnum(const vm *m, double value) {
+    return splat(m, LLVMConstReal(element_of(m->f), value));
+}
+
+val vinf(const vm *m) {
+    return vnum(m, (double)INFINITY);
+}
+
+val vnan(const vm *m) {
+    return vfloat(m, vint(m, m->is64 ? UINT64_C(0x7ff8) << 48 : UINT64_C(0x7fc0) << 16));
+}
+
+val vint(const vm *m, uint64_t bits) {
+    return splat(m, LLVMConstInt(element_of(m->i), bits, 0));
+}
+
+/* ---- Single operations ------------------------------------------------------------------ */
+
+static val intrinsic(const vm *m, const char *name, val *args, unsigned count) {
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    val callee = LLVMGetIntrinsicDeclaration(m->module, id, (LLVMTypeRef *)&m->f, 1);
+    LLVMTypeRef type = LLVMIntrinsicGetType(m->context, id, (LLVMTypeRef *)&m->f, 1);
+    return LLVMBuildCall2(m->b, type, callee, args, count, "");
+}
+
+val vadd(const vm *m, val a, val b) {
+    return LLVMBuildFAdd(m->b, a, b, "");
+}
+
+val vsub(const vm *m, val a, val b) {
+    return LLVMBuildFSub(m->b, a, b, "");
+}
+
+val vmul(const vm *m, val a, val b) {
+    return LLVMBuildFMul(m->b, a, b, "");
+}
+
+val vdiv(const vm *m, val a, val b) {
+    return LLVMBuildFDiv(m->b, a, b, "");
+}
+
+val vneg(const vm *m, val a) {
+    return LLVMBuildFNeg(m->b, a, "");
+}
+
+val vmad(const vm *m, val a, val b, val c) {
+    if (!m->target->machine.has_fma) return vadd(m, vmul(m, a, b), c);
+    return intrinsic(m, "llvm.fma", (val[]){a, b, c}, 3);
+}
+
+val vabs(const vm *m, val a) {
+    return intrinsic(m, "llvm.fabs", &a, 1);
+}
+
+val vsqrt(const vm *m, val a) {
+    return intrinsic(m, "llvm.sqrt", &a, 1);
+}
+
+val vround(const vm *m, val a) {
+    return intrinsic(m, "llvm.roundeven", &a, 1);
+}
+
+val vfloor(const vm *m, val a) {
+    return intrinsic(m, "llvm.floor", &a, 1);
+}
+
+val vceil(const vm *m, val a) {
+    return intrinsic(m, "llvm.ceil", &a, 1);
+}
+
+val vtrunc(const vm *m, val a) {
+    return intrinsic(m, "llvm.trunc", &a, 1);
+}
+
+val vmaximum(const vm *m, val a, val b) {
+    return intrinsic(m, "llvm.maximum", (val[]){a, b}, 2);
+}
+
+val vminimum(const vm *m, val a, val b) {
+    return intrinsic(m, "llvm.minimum", (val[]){a, b}, 2);
+}
+
+val vcopysign(const vm *m, val magnitude, val sign) {
+    return intrinsic(m, "llvm.copysign", (val[]){magnitude, sign}, 2);
+}
+
+val vmin(const vm *m, val a, val b) {
+    return vsel(m, vlt(m, a, b), a, b);
+}
+
+val vmax(const vm *m, val a, val b) {
+    return vsel(m, vgt(m, a, b), a, b);
+}
+
+val vlt(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealOLT, a, b, "");
+}
+
+val vle(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealOLE, a, b, "");
+}
+
+val vgt(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealOGT, a, b, "");
+}
+
+val vge(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealOGE, a, b, "");
+}
+
+val veq(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealOEQ, a, b, "");
+}
+
+val vne(const vm *m, val a, val b) {
+    return LLVMBuildFCmp(m->b, LLVMRealUNE, a, b, "");
+}
+
+val vis_nan(const vm *m, val a) {
+    return LLVMBuildFCmp(m->b, LLVMRealUNO, a, a, "");
+}
+
+val vsel(const vm *m, val condition, val a, val b) {
+    return LLVMBuildSelect(m->b, condition, a, b, "");
+}
+
+val vand(const vm *m, val a, val b) {
+    return LLVMBuildAnd(m->b, a, b, "");
+}
+
+val vor(const vm *m, val a, val b) {
+    return LLVMBuildOr(m->b, a, b, "");
+}
+
+val vnot(const vm *m, val a) {
+    return LLVMBuildNot(m->b, a, "");
+}
+
+val vbits(const vm *m, val x) {
+    return LLVMBuildBitCast(m->b, x, m->i, "");
+}
+
+val vfloat(const vm *m, val i) {
+    return LLVMBuildBitCast(m->b, i, m->f, "");
+}
+
+val viadd(const vm *m, val a, val b) {
+    return LLVMBuildAdd(m->b, a, b, "");
+}
+
+val visub(const vm *m, val a, val b) {
+    return LLVMBuildSub(m->b, a, b, "");
+}
+
+val viand(const vm *m, val a, val b) {
+    return LLVMBuildAnd(m->b, a, b, "");
+}
+
+val vior(const vm *m, val a, val b) {
+    return LLVMBuildOr(m->b, a, b, "");
+}
+
+val vixor(const vm *m, val a, val b) {
+    return LLVMBuildXor(m->b, a, b, "");
+}
+
+val vishl(const vm *m, val a, unsigned count) {
+    return LLVMBuildShl(m->b, a, vint(m, count), "");
+}
+
+val vishr(const vm *m, val a, unsigned count) {
+    return LLVMBuildLShr(m->b, a, vint(m, count), "");
+}
+
+val vieq(const vm *m, val a, val b) {
+    return LLVMBuildICmp(m->b, LLVMIntEQ, a, b, "");
+}
+
+val vis_negative(const vm *m, val x) {
+    return LLVMBuildICmp(m->b, LLVMIntSLT, vbits(m, x), vint(m, 0), "");
+}
+
+/* ---- Polynomials, scaling, tables ------------------------------------------------------- */
+
+/* Horner's rule; from 8 coefficients on, even and odd halves in x * x apart, which halves the
+ * chain of dependent operations. */
+val vpoly_of(const vm *m, val x, const double *c, unsigned count) {
+    if (count < 8) {
+        val r = vnum(m, c[count - 1]);
+        for (unsigned i = count - 1; i-- > 0;) r = vmad(m, r, x, vnum(m, c[i]));
+        return r;
+    }
+    val z = vmul(m, x, x);
+    val half[2] = {NULL, NULL};
+    for (unsigned i = count; i-- > 0;) {
+        val k = vnum(m, c[i]);
+        half[i % 2] = half[i % 2] ? vmad(m, half[i % 2], z, k) : k;
+    }
+    return vmad(m, half[1], x, half[0]);
+}
+
+/* Adding 1.5 * 2^mantissa puts a small whole number into the low bits. */
+static double whole_number_shift(const vm *m) {
+    return m->is64 ? 0x1.8p52 : 0x1.8p23;
+}
+
+val vpow2(const vm *m, val k) {
+    val low = vbits(m, vadd(m, k, vnum(m, whole_number_shift(m))));
+    return vfloat(m, viadd(m, vishl(m, low, m->mantissa), vint(m, m->one_bits)));
+}
+
+/* In two steps, the first without rounding, so that 2^k itself may be out of range. */
+val vscale(const vm *m, val x, val k) {
+    val half = vround(m, vmul(m, k, vnum(m, 0.5)));
+    return vmul(m, vmul(m, x, vpow2(m, half)), vpow2(m, vsub(m, k, half)));
+}
+
+val vlookup(const vm *m, const char *name, const double *table, unsigned count, val index) {
+    LLVMTypeRef f64 = LLVMDoubleTypeInContext(m->context);
+    LLVMTypeRef i32 = LLVMInt32TypeInContext(m->context);
+    val global = LLVMGetNamedGlobal(m->module, name);
+    if (!global) {
+        val items[MAX_TABLE];
+        assert(count <= MAX_TABLE);
+        for (unsigned i = 0; i < count; i++) items[i] = LLVMConstReal(f64, table[i]);
+        LLVMTypeRef type = LLVMArrayType2(f64, count);
+        global = LLVMAddGlobal(m->module, type, name);
+        LLVMSetInitializer(global, LLVMConstArray2(f64, items, count));
+        LLVMSetGlobalConstant(global, 1);
+        LLVMSetLinkage(global, LLVMPrivateLinkage);
+    }
+    val result = m->lanes ? LLVMGetPoison(vm_type(m, f64)) : NULL;
+    for (unsigned i = 0; i < (m->lanes ? m->lanes : 1); i++) {
+        val lane = LLVMConstInt(i32, i, 0);
+        val at = m->lanes ? LLVMBuildExtractElement(m->b, index, lane, "") : index;
+        val element = LLVMBuildLoad2(m->b, f64, LLVMBuildInBoundsGEP2(m->b, f64, global, &at, 1, ""), "");
+        result = m->lanes ? LLVMBuildInsertElement(m->b, result, element, lane, "") : element;
+    }
+    return result;
+}
+
+/* ---- Pairs ------------------------------------------------------------------------------ */
+
+vpair vtwo_sum(const vm *m, val a, val b) {
+    val s = vadd(m, a, b);
+    val bb = vsub(m, s, a);
+    return (vpair){s, vadd(m, vsub(m, a, vsub(m, s, bb)), vsub(m, b, bb))};
+}
+
+vpair vfast_two_sum(const vm *m, val a, val b) {
+    val s = vadd(m, a, b);
+    return (vpair){s, vsub(m, b, vsub(m, s, a))};
+}
+
+/* The upper half of the bits of x, cut off. */
+static val upper_half(const vm *m, val x) {
+    uint64_t mask = m->is64 ? ~((UINT64_C(1) << 27) - 1) : ~((UINT64_C(1) << 12) - 1);
+    return vfloat(m, viand(m, vbits(m, x), vint(m, mask)));
+}
+
+vpair vtwo_prod(const vm *m, val a, val b) {
+    val p = vmul(m, a, b);
+    if (m->target->machine.has_fma) return (vpair){p, vmad(m, a, b, vneg(m, p))};
+    val ah = upper_half(m, a), bh = upper_half(m, b);
+    val al = vsub(m, a, ah), bl = vsub(m, b, bh);
+    val e = vsub(m, vmul(m, ah, bh), p);
+    e = vadd(m, e, vmul(m, ah, bl));
+    e = vadd(m, e, vmul(m, al, bh));
+    return (vpair){p, vadd(m, e, vmul(m, al, bl))};
+}
+
+vpair vpair_mul(const vm *m, vpair a, vpair b) {
+    vpair p = vtwo_prod(m, a.hi, b.hi);
+    val cross = vmad(m, a.hi, b.lo, vmul(m, a.lo, b.hi));
+    return vfast_two_sum(m, p.hi, vadd(m, p.lo, cross));
+}
+
+vpair vpair_add(const vm *m, vpair a, vpair b) {
+    vpair s = vtwo_sum(m, a.hi, b.hi);
+    return vfast_two_sum(m, s.hi, vadd(m, s.lo, vadd(m, a.lo, b.lo)));
+}
+
+vpair vpair_num(const vm *m, const double parts[2]) {
+    return (vpair){vnum(m, parts[0]), vnum(m, parts[1])};
+}
+
+vpair vpair_div(const vm *m, vpair a, vpair b) {
+    val q = vdiv(m, a.hi, b.hi);
+    vpair back = vtwo_prod(m, q, b.hi);
+    val rest = vsub(m, vsub(m, a.hi, back.hi), back.lo);
+    rest = vsub(m, vadd(m, rest, a.lo), vmul(m, q, b.lo));
+    return vfast_two_sum(m, q, vdiv(m, rest, b.hi));
+}
+
+val vin_f64(const vm *m, val (*emitter)(const vm *, const val *), const val *a, unsigned arity) {
+    vm wide = vm_f64(m);
+    val args[4];
+    for (unsigned i = 0; i < arity; i++) args[i] = vwiden(m, a[i]);
+    return vnarrow(m, emitter(&wide, args));
+}
