@@ -1,0 +1,21 @@
+/* What the runtime asks of tensors beyond tenon_rt.h. */
+#ifndef TN_RUNTIME_TENSOR_H
+#define TN_RUNTIME_TENSOR_H
+
+#include "runtime/diag.h"
+#include "runtime/tenon_rt.h"
+
+/* Elements of a shape; -1: malformed, or the bits don't fit in 63 bits. */
+int64_t tensor_count(int rank, const int64_t *shape, tn_dtype dtype);
+
+/* The bytes that a tensor with data touches, [low, high) relative to `data`; empty without
+ * elements. False: malformed, or the strides reach further than 63 bits. */
+bool tensor_span(const tn_tensor *tensor, int64_t *low, int64_t *high);
+
+/* Whether the bytes from the first to the last element of one meet those of the other. */
+bool tensor_ranges_meet(const tn_tensor *a, const tn_tensor *b);
+
+/* Appends "f32[7, 784]". */
+void tensor_add_text(text *t, const tn_tensor *tensor);
+
+#endif
