@@ -94,14 +94,14 @@ static const struct {
 
 void eval_read(const eval_tensor *t, int64_t first, int64_t n, wide *out)
 {
-    if (n <= 0) return;
+    if (n <= 0 || t->dtype >= TN_DTYPE_COUNT) return;
     const char *data = t->data;
     access[t->dtype].read(data + (size_t)first * eval_dtype_bytes(t->dtype), n, out);
 }
 
 void eval_write(eval_tensor *t, int64_t first, int64_t n, const wide *in)
 {
-    if (n <= 0) return;
+    if (n <= 0 || t->dtype >= TN_DTYPE_COUNT) return;
     char *data = t->data;
     access[t->dtype].write(data + (size_t)first * eval_dtype_bytes(t->dtype), n, in);
 }

@@ -258,7 +258,7 @@ bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id
 {
     if (n->op == TN_OP_param) return copy_param(to, from, n, map);
     enum { FEW = 16 };
-    value_id few[FEW], *operands = few;
+    value_id few[FEW] = {0}, *operands = few;
     if (n->n_operands > FEW && !(operands = tn_malloc(n->n_operands * sizeof *operands)))
         return module_no_memory(to->module);
     for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[n->operands[i]];
