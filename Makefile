@@ -81,7 +81,7 @@ TEST_SCRIPTS := $(wildcard tests/*.sh)
 TEST_SCRIPTS := $(filter-out tests/fresh-machine.sh,$(TEST_SCRIPTS))
 
 PUBLIC_HEADERS := $(wildcard runtime/tenon*.h ir/tenon*.h compiler/tenon*.h frontends/*/tenon*.h \
-	runtime/dtypes.def ir/ops.def)
+	runtime/dlpack.h runtime/dtypes.def ir/ops.def)
 
 GENERATED :=
 GENERATED_SRC :=
