@@ -40,3 +40,8 @@ tn_status diag_fail(tn_diag *diag, tn_status status, const char *format, ...) {
     va_end(args);
     return status;
 }
+
+tn_status diag_in_file(tn_diag *diag, tn_status status, const char *file) {
+    if (diag != NULL && status != TN_OK) diag->file = file;
+    return status;
+}

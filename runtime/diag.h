@@ -12,6 +12,9 @@
 /* Fills *diag (NULL: nothing) without a place; returns `status`. */
 tn_status diag_fail(tn_diag *diag, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Says that a failed call is about `file`; passes `status` on. For the outermost call on a file. */
+tn_status diag_in_file(tn_diag *diag, tn_status status, const char *file);
+
 /* Text that grows in a buffer of fixed size; start with `used` 0. */
 typedef struct text {
     char *bytes;

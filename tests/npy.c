@@ -1,6 +1,7 @@
 /* The program's .npy and picture files: round trips, what NumPy writes, what is refused. */
 #include "frontends/cli/npy.h"
 #include "frontends/cli/picture.h"
+#include "frontends/cli/read_file.h"
 #include "runtime/alloc.h"
 
 #include <setjmp.h>
@@ -57,15 +58,15 @@ static void writes_what_numpy_writes(void **state) {
     static const uint8_t data[24] = {1};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(npy_write(path, cases[i].dtype, cases[i].rank, cases[i].dims, data, NULL), TN_OK);
-        FILE *file = fopen(path, "rb");
-        assert_non_null(file);
-        char content[256];
-        size_t size = fread(content, 1, sizeof content, file);
-        fclose(file);
+        void *whole;
+        size_t size;
+        assert_int_equal(read_file(path, &whole, &size, NULL), TN_OK);
+        const char *content = whole;
         assert_true(size >= 128);
         assert_memory_equal(content, "\x93NUMPY\x01\x00\x76\x00", 10);
         assert_memory_equal(content + 10, cases[i].header, strlen(cases[i].header));
         assert_int_equal(content[127], '\n');
+        tn_free(whole);
     }
     unlink(path);
 }

@@ -43,8 +43,9 @@ typedef struct buffer {
 static void put_bytes(buffer *b, const void *bytes, size_t size) {
     if (b->size + size > b->capacity) {
         b->capacity = (b->size + size) * 2;
-        b->data = realloc(b->data, b->capacity);
-        assert_non_null(b->data);
+        uint8_t *grown = realloc(b->data, b->capacity);
+        if (!grown) abort();
+        b->data = grown;
     }
     if (size > 0) memcpy(b->data + b->size, bytes, size);
     b->size += size;
@@ -74,9 +75,7 @@ static void put_blob(buffer *b, uint32_t field, const void *bytes, size_t size) 
     put_bytes(b, bytes, size);
 }
 
-static void put_text(buffer *b, uint32_t field, const char *text) {
-    put_blob(b, field, text, strlen(text));
-}
+static void put_text(buffer *b, uint32_t field, const char *text) { put_blob(b, field, text, strlen(text)); }
 
 /* Adds `inner` as a message and frees it. */
 static void put_message(buffer *b, uint32_t field, buffer inner) {
@@ -664,6 +663,38 @@ static void keeps_to_given_limits(void **state) {
     free(model.data);
 }
 
+#ifdef TN_HOSTILE_MALLOC
+/* Each allocation fails in turn: out of memory each time, until there are no more to fail. */
+static void reports_failed_allocations(void **state) {
+    (void)state;
+    buffer bytes = small_model(), tensor = tensor_of(ONNX_INT64, &(int64_t){1}, 1);
+    put_int(&tensor, 7, 1);
+    tn_status status = TN_ERR_MEMORY;
+    uint64_t nth = 0;
+    for (; status != TN_OK; nth++) {
+        onnx_model *model;
+        tn_diag diag = {0};
+        tn_malloc_fail_at(nth, false);
+        status = onnx_model_from_memory(bytes.data, bytes.size, NULL, NULL, &model, &diag);
+        onnx_model_close(model);
+        assert_true(status == TN_OK || (status == TN_ERR_MEMORY && diag.status == TN_ERR_MEMORY));
+    }
+    assert_true(nth > 2);
+    status = TN_ERR_MEMORY;
+    for (nth = 0; status != TN_OK; nth++) {
+        onnx_tensor_file file;
+        tn_malloc_fail_at(nth, false);
+        status = tensorproto_file_from_memory(tensor.data, tensor.size, &file, NULL);
+        tensorproto_file_close(&file);
+        assert_true(status == TN_OK || status == TN_ERR_MEMORY);
+    }
+    assert_true(nth > 2);
+    tn_malloc_fail_at(UINT64_MAX, false);
+    free(bytes.data);
+    free(tensor.data);
+}
+#endif
+
 /* ---- External data ---------------------------------------------------------------------- */
 
 typedef struct folder {
@@ -674,7 +705,7 @@ static void write_file(const folder *at, const char *name, const void *data, siz
     char path[256];
     snprintf(path, sizeof path, "%s/%s", at->path, name);
     FILE *file = fopen(path, "wb");
-    assert_non_null(file);
+    if (!file) abort();
     assert_int_equal(fwrite(data, 1, size, file), size);
     fclose(file);
 }
@@ -752,7 +783,7 @@ static tn_status view_external(const folder *at, const char *location, const cha
 
 static void reads_external_data(void **state) {
     tn_diag diag = {0};
-    float values[2];
+    float values[2] = {0};
     static const char *const locations[] = {"w.bin", "sub/w.bin", "./sub/./w.bin"};
     for (size_t i = 0; i < 3; i++) {
         if (view_external(*state, locations[i], "4", "8", values, &diag) != TN_OK) fail_msg("%s", diag.message);
@@ -793,7 +824,7 @@ static void confines_external_data(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tn_diag diag = {0};
-        float values[2];
+        float values[2] = {0};
         tn_status status = view_external(*state, cases[i].location, cases[i].offset, cases[i].length, values, &diag);
         assert_int_not_equal(status, TN_OK);
         assert_string_equal(diag.message, cases[i].message);
@@ -894,6 +925,9 @@ int main(void) {
         cmocka_unit_test(survives_mutation_everywhere),
         cmocka_unit_test(refuses_deep_nesting),
         cmocka_unit_test(keeps_to_given_limits),
+#ifdef TN_HOSTILE_MALLOC
+        cmocka_unit_test(reports_failed_allocations),
+#endif
         cmocka_unit_test_setup_teardown(reads_external_data, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(confines_external_data, make_folder, remove_folder),
         cmocka_unit_test(refuses_external_data_from_memory),

@@ -5,11 +5,12 @@
  */
 #include "frontends/cli/npy.h"
 
+#include "frontends/cli/read_file.h"
 #include "runtime/alloc.h"
+#include "runtime/diag.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,19 +34,6 @@ static const struct {
     {TN_I64, "i8"},  {TN_U64, "u8"}, {TN_F16, "f2"}, {TN_F32, "f4"}, {TN_F64, "f8"}, {TN_BF16, "V2"},
 };
 enum { CODE_COUNT = sizeof codes / sizeof codes[0] };
-
-static tn_status fail(tn_diag *diag, tn_status status, const char *path, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static tn_status fail(tn_diag *diag, tn_status status, const char *path, const char *format, ...) {
-    if (!diag) return status;
-    *diag = (tn_diag){.status = status, .file = path};
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(diag->message, sizeof diag->message, format, arguments);
-    va_end(arguments);
-    return status;
-}
 
 /* ---- The header's dict ------------------------------------------------------------------ */
 
@@ -144,7 +132,7 @@ static const char *parse_header(cursor c, header *h) {
 /* ---- Reading ---------------------------------------------------------------------------- */
 
 /* Finds the header and where the elements start. */
-static const char *find_header(const uint8_t *content, size_t size, cursor *text, size_t *data_at) {
+static const char *find_header(const uint8_t *content, size_t size, cursor *dict, size_t *data_at) {
     if (size < MAGIC_BYTES + 4 || memcmp(content, magic, MAGIC_BYTES) != 0)
         return "not a .npy file: it does not start with \\x93NUMPY";
     uint8_t version = content[MAGIC_BYTES];
@@ -156,7 +144,7 @@ static const char *find_header(const uint8_t *content, size_t size, cursor *text
     size_t start = MAGIC_BYTES + 2 + width;
     if (length > MAX_HEADER_BYTES) return "its header is longer than a megabyte";
     if (length > size - start) return "it is cut off in its header";
-    *text = (cursor){(const char *)content + start, (const char *)content + start + length};
+    *dict = (cursor){(const char *)content + start, (const char *)content + start + length};
     *data_at = start + length;
     return NULL;
 }
@@ -226,64 +214,44 @@ static tn_status take_elements(npy_array *array, const header *h, char order, in
     return TN_OK;
 }
 
-tn_status npy_read_memory(const void *content, size_t size, const char *path, npy_array *array, tn_diag *diag) {
+static tn_status parse_file(const void *content, size_t size, npy_array *array, tn_diag *diag) {
     *array = (npy_array){.dtype = TN_DTYPE_INVALID};
     header h = {0};
-    cursor text;
+    cursor dict;
     size_t data_at;
-    const char *error = find_header(content, size, &text, &data_at);
-    error = error ? error : parse_header(text, &h);
-    if (error) return fail(diag, TN_ERR_PARSE, path, "%s", error);
+    const char *error = find_header(content, size, &dict, &data_at);
+    error = error ? error : parse_header(dict, &h);
+    if (error) return diag_fail(diag, TN_ERR_PARSE, "%s", error);
     char order;
     npy_array read = {.dtype = parse_descr(h.descr, &order), .rank = h.rank};
     memcpy(read.dims, h.dims, sizeof read.dims);
     if (read.dtype == TN_DTYPE_INVALID)
-        return fail(diag, TN_ERR_UNSUPPORTED, path,
-                    "its dtype '%s' is not supported, expected bool, int8 to int64, uint8 to uint64, float16, "
-                    "float32, float64 or bfloat16 (as V2)",
-                    h.descr);
+        return diag_fail(diag, TN_ERR_UNSUPPORTED,
+                         "its dtype '%s' is not supported, expected bool, int8 to int64, uint8 to uint64, float16, "
+                         "float32, float64 or bfloat16 (as V2)",
+                         h.descr);
     int64_t elements;
-    if (!size_of(&read, &elements)) return fail(diag, TN_ERR_LIMIT, path, "its size in bytes does not fit in 63 bits");
+    if (!size_of(&read, &elements)) return diag_fail(diag, TN_ERR_LIMIT, "its size in bytes does not fit in 63 bits");
     if (size - data_at != read.bytes)
-        return fail(diag, TN_ERR_PARSE, path, "%zu bytes follow its header, expected %zu for %" PRId64 " of %s",
-                    size - data_at, read.bytes, elements, tn_dtype_name(read.dtype));
+        return diag_fail(diag, TN_ERR_PARSE, "%zu bytes follow its header, expected %zu for %" PRId64 " of %s",
+                         size - data_at, read.bytes, elements, tn_dtype_name(read.dtype));
     if (take_elements(&read, &h, order, elements, (const uint8_t *)content + data_at) != TN_OK)
-        return fail(diag, TN_ERR_MEMORY, path, "out of memory for %zu bytes", read.bytes);
+        return diag_fail(diag, TN_ERR_MEMORY, "out of memory for %zu bytes", read.bytes);
     *array = read;
     return TN_OK;
 }
 
-/* The content of an open file, or NULL with errno. Grows as it reads, so that pipes work too. */
-static void *read_all(FILE *file, size_t *size) {
-    size_t capacity = 0;
-    void *content = NULL;
-    *size = 0;
-    for (;;) {
-        if (!array_reserve(&content, &capacity, *size + 65536, 1)) {
-            errno = ENOMEM;
-            break;
-        }
-        size_t got = fread((char *)content + *size, 1, capacity - *size, file);
-        *size += got;
-        if (got == 0 && !ferror(file)) return content;
-        if (got == 0) break;
-    }
-    int error = errno;
-    tn_free(content);
-    errno = error;
-    return NULL;
+tn_status npy_read_memory(const void *content, size_t size, const char *path, npy_array *array, tn_diag *diag) {
+    return diag_in_file(diag, parse_file(content, size, array, diag), path);
 }
 
 tn_status npy_read(const char *path, npy_array *array, tn_diag *diag) {
     *array = (npy_array){.dtype = TN_DTYPE_INVALID};
-    FILE *file = fopen(path, "rbe");
-    if (!file) return fail(diag, TN_ERR_IO, path, "%s", strerror(errno));
+    void *content;
     size_t size;
-    void *content = read_all(file, &size);
-    int error = errno;
-    fclose(file);
-    if (!content) return fail(diag, error == ENOMEM ? TN_ERR_MEMORY : TN_ERR_IO, path, "%s", strerror(error));
-    tn_status status = npy_read_memory(content, size, path, array, diag);
+    tn_status status = read_file(path, &content, &size, diag);
+    if (status != TN_OK) return status;
+    status = npy_read_memory(content, size, path, array, diag);
     tn_free(content);
     return status;
 }
@@ -309,9 +277,9 @@ static size_t format_header(char *out, size_t size, tn_dtype dtype, int rank, co
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, i ? ", " : "", dims[i]);
     char order = tn_dtype_bits(dtype) == 8 ? '|' : HOST_ORDER;
     size_t start = MAGIC_BYTES + 4;
-    int text = snprintf(out + start, size - start, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
-                        order, code, shape, rank == 1 ? "," : "");
-    size_t end = start + (size_t)text;
+    int written = snprintf(out + start, size - start, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
+                           order, code, shape, rank == 1 ? "," : "");
+    size_t end = start + (size_t)written;
     size_t total = (end + 1 + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
     memset(out + end, ' ', total - end);
     out[total - 1] = '\n';
@@ -321,18 +289,19 @@ static size_t format_header(char *out, size_t size, tn_dtype dtype, int rank, co
     return total;
 }
 
-tn_status npy_write(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data, tn_diag *diag) {
+static tn_status write_file(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data,
+                            tn_diag *diag) {
     char head[512];
     size_t head_bytes = format_header(head, sizeof head, dtype, rank, dims);
     if (head_bytes == 0)
-        return fail(diag, TN_ERR_ARGUMENT, path, "a tensor of dtype %s and rank %d with these dims cannot be written",
-                    tn_dtype_name(dtype), rank);
+        return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor of dtype %s and rank %d with these dims cannot be written",
+                         tn_dtype_name(dtype), rank);
     npy_array array = {.dtype = dtype, .rank = rank};
     int64_t elements;
     for (int i = 0; i < rank; i++) array.dims[i] = dims[i];
-    if (!size_of(&array, &elements)) return fail(diag, TN_ERR_LIMIT, path, "its size in bytes does not fit in 63 bits");
+    if (!size_of(&array, &elements)) return diag_fail(diag, TN_ERR_LIMIT, "its size in bytes does not fit in 63 bits");
     FILE *file = fopen(path, "wbe");
-    if (!file) return fail(diag, TN_ERR_IO, path, "%s", strerror(errno));
+    if (!file) return diag_fail(diag, TN_ERR_IO, "%s", strerror(errno));
     errno = 0;
     bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
               (array.bytes == 0 || fwrite(data, 1, array.bytes, file) == array.bytes);
@@ -345,5 +314,9 @@ tn_status npy_write(const char *path, tn_dtype dtype, int rank, const int64_t *d
     }
     if (ok) return TN_OK;
     if (is_plain) unlink(path);
-    return fail(diag, TN_ERR_IO, path, "%s", strerror(error));
+    return diag_fail(diag, TN_ERR_IO, "%s", strerror(error));
+}
+
+tn_status npy_write(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data, tn_diag *diag) {
+    return diag_in_file(diag, write_file(path, dtype, rank, dims, data, diag), path);
 }

@@ -2,11 +2,11 @@
  * named there and to memory, with Tenon's allocator. */
 #include "frontends/cli/picture.h"
 
+#include "frontends/cli/read_file.h"
 #include "runtime/alloc.h"
+#include "runtime/diag.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -14,22 +14,14 @@
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNM
 #define STBI_NO_STDIO
-#define STBI_MAX_DIMENSIONS     32768
-#define STBI_ASSERT(x)          ((void)(x))
-#define STBI_MALLOC(size)       tn_malloc(size)
+#define STBI_MAX_DIMENSIONS 32768
+#define STBI_ASSERT(x) ((void)(x))
+#define STBI_MALLOC(size) tn_malloc(size)
 #define STBI_REALLOC(old, size) tn_realloc(old, size)
-#define STBI_FREE(p)            tn_free(p)
+#define STBI_FREE(p) tn_free(p)
 #include <stb/stb_image.h>
 
 _Static_assert(STBI_MAX_DIMENSIONS == PICTURE_MAX_SIDE, "one limit");
-
-static tn_status fail(tn_diag *diag, tn_status status, const char *path, const char *text) {
-    if (diag) {
-        *diag = (tn_diag){.status = status, .file = path};
-        snprintf(diag->message, sizeof diag->message, "%s", text);
-    }
-    return status;
-}
 
 /* ---- Reading ---------------------------------------------------------------------------- */
 
@@ -55,41 +47,36 @@ static bool is_cut_off(const char *content, size_t size, int width, int height, 
     return start > size || size - start < (size_t)width * (size_t)height * (size_t)channels * each;
 }
 
-tn_status picture_read_memory(const void *content, size_t size, int channels, const char *path, picture *out,
-                              tn_diag *diag) {
+static tn_status decode(const void *content, size_t size, int channels, picture *out, tn_diag *diag) {
     *out = (picture){0};
     int width, height, in_file;
     if (size > INT32_MAX || !stbi_info_from_memory(content, (int)size, &width, &height, &in_file))
-        return fail(diag, TN_ERR_PARSE, path, "not a picture: expected PNG, JPEG, PPM or PGM");
+        return diag_fail(diag, TN_ERR_PARSE, "not a picture: expected PNG, JPEG, PPM or PGM");
     if ((int64_t)width * height > PICTURE_MAX_PIXELS)
-        return fail(diag, TN_ERR_LIMIT, path, "the picture has more than 64 million pixels");
+        return diag_fail(diag, TN_ERR_LIMIT, "the picture has more than 64 million pixels");
     if (is_cut_off(content, size, width, height, in_file))
-        return fail(diag, TN_ERR_PARSE, path, "the picture is cut off");
+        return diag_fail(diag, TN_ERR_PARSE, "the picture is cut off");
     int wanted = channels == 1 ? 1 : 3;
     uint8_t *pixels = stbi_load_from_memory(content, (int)size, &width, &height, &in_file, wanted);
-    if (!pixels) return fail(diag, TN_ERR_PARSE, path, "the picture is damaged or of a kind that is not supported");
+    if (!pixels && strcmp(stbi_failure_reason(), "outofmem") == 0)
+        return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+    if (!pixels) return diag_fail(diag, TN_ERR_PARSE, "the picture is damaged or of a kind that is not supported");
     *out = (picture){width, height, wanted, pixels};
     return TN_OK;
 }
 
+tn_status picture_read_memory(const void *content, size_t size, int channels, const char *path, picture *out,
+                              tn_diag *diag) {
+    return diag_in_file(diag, decode(content, size, channels, out, diag), path);
+}
+
 tn_status picture_read(const char *path, int channels, picture *out, tn_diag *diag) {
     *out = (picture){0};
-    FILE *file = fopen(path, "rbe");
-    if (!file) return fail(diag, TN_ERR_IO, path, strerror(errno));
-    void *content = NULL;
-    size_t capacity = 0, size = 0, got = 0;
-    bool has_room;
-    while ((has_room = array_reserve(&content, &capacity, size + 65536, 1)) &&
-           (got = fread((char *)content + size, 1, capacity - size, file)) > 0)
-        size += got;
-    tn_status status;
-    if (!has_room)
-        status = fail(diag, TN_ERR_MEMORY, path, "out of memory");
-    else if (ferror(file))
-        status = fail(diag, TN_ERR_IO, path, strerror(errno));
-    else
-        status = picture_read_memory(content, size, channels, path, out, diag);
-    fclose(file);
+    void *content;
+    size_t size;
+    tn_status status = read_file(path, &content, &size, diag);
+    if (status != TN_OK) return status;
+    status = picture_read_memory(content, size, channels, path, out, diag);
     tn_free(content);
     return status;
 }
@@ -173,15 +160,15 @@ static int side(int wanted, int other_wanted, int own, int other) {
     return scaled < 1 ? 1 : scaled > PICTURE_MAX_SIDE ? PICTURE_MAX_SIDE + 1 : (int)scaled;
 }
 
-static tn_status fit(picture *p, const picture_options *options, const char *path, tn_diag *diag) {
+static tn_status fit(picture *p, const picture_options *options, tn_diag *diag) {
     int width = side(options->width, options->height, p->width, p->height);
     int height = side(options->height, options->width, p->height, p->width);
     if (width == p->width && height == p->height) return TN_OK;
     picture resized;
     tn_status status = picture_resize(p, width, height, &resized);
-    if (status == TN_ERR_MEMORY) return fail(diag, status, path, "out of memory");
+    if (status == TN_ERR_MEMORY) return diag_fail(diag, status, "out of memory");
     if (status != TN_OK)
-        return fail(diag, status, path, "the size asked for is not between 1 and 32768 a side and 64 million pixels");
+        return diag_fail(diag, status, "the size asked for is not between 1 and 32768 a side and 64 million pixels");
     picture_free(p);
     *p = resized;
     return TN_OK;
@@ -192,10 +179,10 @@ tn_status picture_load(const char *path, const picture_options *options, int64_t
     *values = NULL;
     picture p;
     tn_status status = picture_read(path, options->channels, &p, diag);
-    if (status == TN_OK) status = fit(&p, options, path, diag);
+    if (status == TN_OK) status = fit(&p, options, diag);
     if (status == TN_OK) {
         *values = tn_malloc((size_t)p.width * (size_t)p.height * (size_t)p.channels * sizeof **values);
-        status = *values ? TN_OK : fail(diag, TN_ERR_MEMORY, path, "out of memory");
+        status = *values ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     }
     if (status == TN_OK) {
         bool is_planar = options->layout == PICTURE_NCHW;
@@ -205,5 +192,5 @@ tn_status picture_load(const char *path, const picture_options *options, int64_t
         picture_values(&p, options, *values);
     }
     picture_free(&p);
-    return status;
+    return diag_in_file(diag, status, path);
 }

@@ -8,6 +8,7 @@
 
 #include "frontends/onnx/proto_store.h"
 #include "frontends/onnx/proto_tables.h"
+#include "runtime/diag.h"
 
 #include <string.h>
 
@@ -23,11 +24,11 @@ static const struct {
 };
 
 static tn_status refuse_mistakes(const onnx_store *store, tn_diag *diag) {
-    if (store->bytes.size == 0) return file_fail(diag, TN_ERR_PARSE, store->file_name, "the file is empty");
+    if (store->bytes.size == 0) return diag_fail(diag, TN_ERR_PARSE, "the file is empty");
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
         size_t length = strlen(mistakes[i].start);
         if (store->bytes.size >= length && memcmp(store->bytes.data, mistakes[i].start, length) == 0)
-            return file_fail(diag, TN_ERR_PARSE, store->file_name, "this is %s", mistakes[i].what);
+            return diag_fail(diag, TN_ERR_PARSE, "this is %s", mistakes[i].what);
     }
     return TN_OK;
 }
@@ -36,7 +37,7 @@ static tn_status read_model(onnx_store *store, onnx_model **model, tn_diag *diag
     tn_status status = refuse_mistakes(store, diag);
     if (status != TN_OK) return status;
     onnx_model *read = ARENA_NEW(&store->structs, onnx_model);
-    if (!read) return file_fail(diag, TN_ERR_MEMORY, store->file_name, "out of memory");
+    if (!read) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     proto_parser parser = store_parser(store, diag);
     proto_path root = {NULL, "", -1, store->bytes};
     status = proto_parse(&parser, &onnx_model_message, &root, read);
@@ -48,25 +49,23 @@ static tn_status read_model(onnx_store *store, onnx_model **model, tn_diag *diag
 
 tn_status onnx_model_open(const char *path, const onnx_limits *limits, onnx_model **model, tn_diag *diag) {
     *model = NULL;
-    tn_diag ignored;
-    diag = diag ? diag : &ignored;
-    onnx_store *store = store_open(path, NULL, 0, limits, diag);
-    if (!store) return diag->status;
+    onnx_store *store;
+    tn_status status = store_open(path, NULL, 0, limits, &store, diag);
+    if (status != TN_OK) return diag_in_file(diag, status, path);
     store->folder = folder_of(path);
-    tn_status status = read_model(store, model, diag);
+    status = read_model(store, model, diag);
     if (status != TN_OK) store_close(store);
-    return status;
+    return diag_in_file(diag, status, path);
 }
 
 tn_status onnx_model_from_memory(const void *bytes, size_t size, const char *folder, const onnx_limits *limits,
                                  onnx_model **model, tn_diag *diag) {
     *model = NULL;
-    tn_diag ignored;
-    diag = diag ? diag : &ignored;
-    onnx_store *store = store_open(NULL, bytes, size, limits, diag);
-    if (!store) return diag->status;
+    onnx_store *store;
+    tn_status status = store_open(NULL, bytes, size, limits, &store, diag);
+    if (status != TN_OK) return status;
     if (folder) store->folder = folder_open(folder);
-    tn_status status = read_model(store, model, diag);
+    status = read_model(store, model, diag);
     if (status != TN_OK) store_close(store);
     return status;
 }

@@ -1,26 +1,15 @@
 /* Files mapped into memory, and the fence around external data (see proto_file.h). */
 #include "frontends/onnx/proto_file.h"
 
-#include "runtime/alloc.h"
+#include "runtime/diag.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-tn_status file_fail(tn_diag *diag, tn_status status, const char *file, const char *format, ...) {
-    if (!diag) return status;
-    *diag = (tn_diag){.status = status, .file = file};
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(diag->message, sizeof diag->message, format, arguments);
-    va_end(arguments);
-    return status;
-}
 
 /* Maps what `fd` is open on and closes it. NULL on success, else what was wrong. */
 static const char *map_descriptor(int fd, file_map *map) {
@@ -52,31 +41,27 @@ tn_status file_map_open(const char *path, file_map *map, tn_diag *diag) {
     *map = (file_map){0};
     int fd = open(path, OPEN_FLAGS);
     const char *error = fd < 0 ? strerror(errno) : map_descriptor(fd, map);
-    return error ? file_fail(diag, TN_ERR_IO, path, "%s", error) : TN_OK;
+    return error ? diag_fail(diag, TN_ERR_IO, "%s", error) : TN_OK;
 }
 
-int folder_open(const char *folder) {
-    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
+int folder_open(const char *folder) { return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
 
 int folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     if (!slash) return folder_open(".");
+    char folder[PATH_MAX];
     size_t length = (size_t)(slash - path) + 1;
-    char *folder = tn_malloc(length + 1);
-    if (!folder) return -1;
+    if (length >= sizeof folder) return -1;
     memcpy(folder, path, length);
     folder[length] = '\0';
-    int fd = folder_open(folder);
-    tn_free(folder);
-    return fd;
+    return folder_open(folder);
 }
 
 /* What makes a path unfit before any file is touched; NULL: nothing. */
 static const char *path_fault(const char *relative) {
     if (relative[0] == '\0') return "is empty";
     if (relative[0] == '/') return "is an absolute path, expected one relative to the model's folder";
-    if (strlen(relative) >= 4096) return "is longer than 4095 bytes";
+    if (strlen(relative) >= PATH_MAX) return "is longer than 4095 bytes";
     for (const char *part = relative; part;) {
         size_t length = strcspn(part, "/");
         if (length == 2 && memcmp(part, "..", 2) == 0) return "leads out of the model's folder ('..')";
@@ -113,10 +98,10 @@ static int open_beneath(int folder, const char *relative) {
     }
 }
 
-tn_status file_map_beneath(int folder, const char *relative, const char *model, file_map *map, tn_diag *diag) {
+tn_status file_map_beneath(int folder, const char *relative, file_map *map, tn_diag *diag) {
     *map = (file_map){0};
     const char *fault = path_fault(relative);
-    if (fault) return file_fail(diag, TN_ERR_PARSE, model, "external data: location '%.200s' %s", relative, fault);
+    if (fault) return diag_fail(diag, TN_ERR_PARSE, "external data: location '%.200s' %s", relative, fault);
     int fd = open_beneath(folder, relative);
     const char *error;
     if (fd >= 0)
@@ -125,7 +110,7 @@ tn_status file_map_beneath(int folder, const char *relative, const char *model, 
         error = errno == ELOOP || errno == ENOTDIR
                     ? "is or goes through a link or file, expected plain folders and a file"
                     : strerror(errno);
-    return error ? file_fail(diag, TN_ERR_IO, model, "external data: '%.200s': %s", relative, error) : TN_OK;
+    return error ? diag_fail(diag, TN_ERR_IO, "external data: '%.200s': %s", relative, error) : TN_OK;
 }
 
 void file_map_close(file_map *map) {

@@ -15,22 +15,18 @@ typedef struct file_map {
     void *mapping; /* NULL: nothing to unmap */
 } file_map;
 
-/* A diagnostic without a place inside the file. Returns `status`. */
-tn_status file_fail(tn_diag *diag, tn_status status, const char *file, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
 /* Maps the file at `path`, wherever it is. */
 tn_status file_map_open(const char *path, file_map *map, tn_diag *diag);
 
 /* Opens the folder that holds `path` ("." when it has no folder part). Returns a descriptor, or
- * -1: it cannot be opened, or out of memory. */
+ * -1: it cannot be opened. */
 int folder_of(const char *path);
 
 /* Opens a folder. Returns a descriptor or -1. */
 int folder_open(const char *folder);
 
-/* Maps the file `relative` beneath the open folder. `model` is the file named in diagnostics. */
-tn_status file_map_beneath(int folder, const char *relative, const char *model, file_map *map, tn_diag *diag);
+/* Maps the file `relative` beneath the open folder. */
+tn_status file_map_beneath(int folder, const char *relative, file_map *map, tn_diag *diag);
 
 void file_map_close(file_map *map);
 

@@ -10,7 +10,9 @@
 #include "frontends/onnx/proto_message.h"
 
 #include "frontends/onnx/proto_wire.h"
+#include "runtime/diag.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,19 +24,22 @@ typedef struct any_list {
     size_t count;
 } any_list;
 
-/* How one value of each kind is written in the file and how large it is in an array. */
-static const struct {
+/* How one value of each kind is written in the file, how large it is in an array, and whether a
+ * list may come as one field with bare values. */
+typedef struct kind_info {
     wire_type wire;
+    bool packs;
     size_t size;
-    bool packs; /* a list may come as one field with bare values */
-} kinds[] = {
-    [FIELD_INT64] = {WIRE_VARINT, sizeof(int64_t), true},
-    [FIELD_INT32] = {WIRE_VARINT, sizeof(int32_t), true},
-    [FIELD_FLOAT] = {WIRE_FIXED32, sizeof(float), true},
-    [FIELD_DOUBLE] = {WIRE_FIXED64, sizeof(double), true},
-    [FIELD_TEXT] = {WIRE_BYTES, sizeof(const char *), false},
-    [FIELD_BYTES] = {WIRE_BYTES, sizeof(onnx_bytes), false},
-    [FIELD_MESSAGE] = {WIRE_BYTES, 0, false}, /* size: the message's */
+} kind_info;
+
+static const kind_info kinds[] = {
+    [FIELD_INT64] = {WIRE_VARINT, true, sizeof(int64_t)},
+    [FIELD_INT32] = {WIRE_VARINT, true, sizeof(int32_t)},
+    [FIELD_FLOAT] = {WIRE_FIXED32, true, sizeof(float)},
+    [FIELD_DOUBLE] = {WIRE_FIXED64, true, sizeof(double)},
+    [FIELD_TEXT] = {WIRE_BYTES, false, sizeof(const char *)},
+    [FIELD_BYTES] = {WIRE_BYTES, false, sizeof(onnx_bytes)},
+    [FIELD_MESSAGE] = {WIRE_BYTES, false, 0}, /* size: the message's */
 };
 
 /* ---- Diagnostics ------------------------------------------------------------------------ */
@@ -63,19 +68,16 @@ static const char *path_text(const proto_path *path, char *buffer, size_t size) 
 
 tn_status proto_fail(proto_parser *parser, const proto_path *path, const uint8_t *at, tn_status status,
                      const char *format, ...) {
-    tn_diag *diag = parser->diag;
-    if (!diag) return status;
+    if (!parser->diag) return status;
     char buffer[400];
     const char *where = path_text(path, buffer, sizeof buffer);
-    char text[400];
+    char reason[400];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    *diag = (tn_diag){.status = status, .file = parser->file};
-    snprintf(diag->message, sizeof diag->message, "%s%s%s (byte %zu)", where, *where ? ": " : "", text,
-             (size_t)(at - parser->base));
-    return status;
+    return diag_fail(parser->diag, status, "%s%s%s (byte %zu)", where, *where ? ": " : "", reason,
+                     (size_t)(at - parser->base));
 }
 
 /* ---- Memory and text -------------------------------------------------------------------- */
@@ -91,16 +93,16 @@ static tn_status allocate(proto_parser *parser, const proto_path *path, size_t c
                       limit);
 }
 
-/* Length of the UTF-8 sequence at `text`, 0 when it is not one (Unicode 15, table 3-7). */
-static size_t utf8_length(const uint8_t *text, size_t left) {
-    uint8_t lead = text[0];
+/* Length of the UTF-8 sequence at `bytes`, 0 when it is not one (Unicode 15, table 3-7). */
+static size_t utf8_length(const uint8_t *bytes, size_t left) {
+    uint8_t lead = bytes[0];
     size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
     if (length == 0 || length > left) return 0;
     for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    bool overlong = (lead == 0xe0 && text[1] < 0xa0) || (lead == 0xf0 && text[1] < 0x90);
-    bool surrogate = lead == 0xed && text[1] > 0x9f;
-    bool too_large = lead == 0xf4 && text[1] > 0x8f;
+        if ((bytes[i] & 0xc0) != 0x80) return 0;
+    bool overlong = (lead == 0xe0 && bytes[1] < 0xa0) || (lead == 0xf0 && bytes[1] < 0x90);
+    bool surrogate = lead == 0xed && bytes[1] > 0x9f;
+    bool too_large = lead == 0xf4 && bytes[1] > 0x8f;
     return overlong || surrogate || too_large ? 0 : length;
 }
 
@@ -173,20 +175,16 @@ static tn_status store_message(proto_parser *parser, const proto_path *path, con
 
 static tn_status store_value(proto_parser *parser, const proto_path *path, const proto_field *field,
                              const wire_field *read, void *place) {
-    const char *text = NULL;
+    const char *copy = NULL;
     tn_status status = TN_OK;
     switch (field->kind) {
-    case FIELD_MESSAGE:
-        return store_message(parser, path, field, place);
-    case FIELD_BYTES:
-        memcpy(place, &read->bytes, sizeof read->bytes);
-        return TN_OK;
+    case FIELD_MESSAGE: return store_message(parser, path, field, place);
+    case FIELD_BYTES: memcpy(place, &read->bytes, sizeof read->bytes); return TN_OK;
     case FIELD_TEXT:
-        status = copy_text(parser, path, read->bytes, &text);
-        memcpy(place, &text, sizeof text);
+        status = copy_text(parser, path, read->bytes, &copy);
+        memcpy(place, (const void *)&copy, sizeof copy);
         return status;
-    default:
-        return store_number(parser, path, field, read->value, place);
+    default: return store_number(parser, path, field, read->value, place);
     }
 }
 
@@ -262,6 +260,7 @@ static tn_status fill_fields(proto_parser *parser, const proto_message *type, co
         if (!field || field->label == UNSTORED) continue;
         any_list *list = &lists[field - type->fields];
         bool is_list = field->label == REPEATED;
+        assert(!is_list || list->items || is_packed(field, &read)); /* the first walk counted it */
         proto_path down = {path, field->name, is_list ? (int64_t)list->count : -1, read.bytes};
         if (!down.bytes.data) down.bytes.data = wire_position(&reader);
         if (is_packed(field, &read)) {
@@ -283,10 +282,10 @@ static void settle(const proto_message *type, const any_list *lists, char *messa
         char *place = message + field->offset;
         if (lists[i].items) memcpy(place, &lists[i], sizeof lists[i]);
         if (field->kind == FIELD_TEXT && field->label == ONCE && !field->is_choice) {
-            const char *text;
-            memcpy(&text, place, sizeof text);
-            text = text ? text : "";
-            memcpy(place, &text, sizeof text);
+            const char *given;
+            memcpy((void *)&given, place, sizeof given);
+            given = given ? given : "";
+            memcpy(place, (const void *)&given, sizeof given);
         }
     }
 }

@@ -56,7 +56,6 @@ struct proto_message {
 
 struct proto_parser {
     const uint8_t *base; /* start of the file: byte offsets in diagnostics count from here */
-    const char *file;    /* for diagnostics, may be NULL */
     arena *arena;
     onnx_limits limits;
     tn_diag *diag;

@@ -23,8 +23,9 @@ struct onnx_store {
     onnx_limits limits;
 };
 
-/* Starts a store on a file, or on bytes in memory when `path` is NULL. NULL: see `diag`. */
-onnx_store *store_open(const char *path, const void *bytes, size_t size, const onnx_limits *limits, tn_diag *diag);
+/* Starts a store on a file, or on bytes in memory when `path` is NULL. On failure *out is NULL. */
+tn_status store_open(const char *path, const void *bytes, size_t size, const onnx_limits *limits, onnx_store **out,
+                     tn_diag *diag);
 
 /* A parser whose structs live in the store. */
 proto_parser store_parser(onnx_store *store, tn_diag *diag);

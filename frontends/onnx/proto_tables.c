@@ -10,10 +10,10 @@
 /* Graphs hold nodes, nodes attributes, attributes graphs. */
 static const proto_message graph_message;
 
-#define PLACE(type, member)          offsetof(type, member), NULL
+#define PLACE(type, member) offsetof(type, member), NULL
 #define NESTED(type, member, nested) offsetof(type, member), &(nested)
-#define NOT_STORED                   0, NULL
-#define ROWS(table)                  sizeof(table) / sizeof((table)[0]), table
+#define NOT_STORED 0, NULL
+#define ROWS(table) sizeof(table) / sizeof((table)[0]), table
 
 /* A row reads: number, name, kind, label, whether it is one of several choices, where it goes.
  * A message reads: size, rows, whether it is a graph, where the choice's number and the whole

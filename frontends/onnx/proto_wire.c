@@ -6,14 +6,10 @@
 
 const char *wire_type_name(wire_type type) {
     switch (type) {
-    case WIRE_VARINT:
-        return "varint";
-    case WIRE_FIXED64:
-        return "fixed64";
-    case WIRE_BYTES:
-        return "bytes";
-    case WIRE_FIXED32:
-        return "fixed32";
+    case WIRE_VARINT: return "varint";
+    case WIRE_FIXED64: return "fixed64";
+    case WIRE_BYTES: return "bytes";
+    case WIRE_FIXED32: return "fixed32";
     }
     return "unknown";
 }
@@ -22,9 +18,7 @@ wire_reader wire_open(onnx_bytes message) {
     return (wire_reader){.end = message.data + message.size, .in = pb_istream_from_buffer(message.data, message.size)};
 }
 
-const uint8_t *wire_position(const wire_reader *reader) {
-    return reader->end - reader->in.bytes_left;
-}
+const uint8_t *wire_position(const wire_reader *reader) { return reader->end - reader->in.bytes_left; }
 
 static bool fail(wire_reader *reader, const char *error) {
     reader->error = error;

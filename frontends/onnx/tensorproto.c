@@ -8,7 +8,9 @@
 #include "frontends/onnx/proto_store.h"
 #include "frontends/onnx/proto_tables.h"
 #include "frontends/onnx/proto_wire.h"
+#include "runtime/diag.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,9 +66,7 @@ static const struct {
 };
 enum { DATA_TYPE_COUNT = sizeof data_types / sizeof data_types[0] };
 
-static bool is_data_type(int32_t data_type) {
-    return data_type >= 0 && data_type < DATA_TYPE_COUNT;
-}
+static bool is_data_type(int32_t data_type) { return data_type >= 0 && data_type < DATA_TYPE_COUNT; }
 
 const char *onnx_data_type_name(int32_t data_type) {
     return is_data_type(data_type) ? data_types[data_type].name : "unknown";
@@ -85,8 +85,16 @@ int32_t onnx_data_type_of(tn_dtype dtype) {
 /* ---- What a tensor is ------------------------------------------------------------------- */
 
 static tn_status refuse(const onnx_store *store, const onnx_tensor *tensor, tn_diag *diag, tn_status status,
-                        const char *text) {
-    return file_fail(diag, status, store->file_name, "tensor '%.200s': %s (byte %zu)", tensor->name, text,
+                        const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static tn_status refuse(const onnx_store *store, const onnx_tensor *tensor, tn_diag *diag, tn_status status,
+                        const char *format, ...) {
+    char reason[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    return diag_fail(diag, status, "tensor '%.200s': %s (byte %zu)", tensor->name, reason,
                      (size_t)(tensor->body.data - store->bytes.data));
 }
 
@@ -103,18 +111,14 @@ static bool size_of(tensor_info *info) {
     return (uint64_t)bytes <= SIZE_MAX / 2;
 }
 
-tn_status tensorproto_info(const onnx_store *store, const onnx_tensor *tensor, tensor_info *info, tn_diag *diag) {
-    char text[200];
+static tn_status find_info(const onnx_store *store, const onnx_tensor *tensor, tensor_info *info, tn_diag *diag) {
     *info = (tensor_info){.dtype = onnx_data_type_dtype(tensor->data_type)};
-    if (info->dtype == TN_DTYPE_INVALID) {
-        snprintf(text, sizeof text, "data type %s (%d) is not supported", onnx_data_type_name(tensor->data_type),
-                 (int)tensor->data_type);
-        return refuse(store, tensor, diag, TN_ERR_UNSUPPORTED, text);
-    }
-    if (tensor->dims.count > TN_MAX_RANK) {
-        snprintf(text, sizeof text, "rank %zu, the highest supported is %d", tensor->dims.count, TN_MAX_RANK);
-        return refuse(store, tensor, diag, TN_ERR_LIMIT, text);
-    }
+    if (info->dtype == TN_DTYPE_INVALID)
+        return refuse(store, tensor, diag, TN_ERR_UNSUPPORTED, "data type %s (%d) is not supported",
+                      onnx_data_type_name(tensor->data_type), (int)tensor->data_type);
+    if (tensor->dims.count > TN_MAX_RANK)
+        return refuse(store, tensor, diag, TN_ERR_LIMIT, "rank %zu, the highest supported is %d", tensor->dims.count,
+                      TN_MAX_RANK);
     info->rank = (int)tensor->dims.count;
     for (int i = 0; i < info->rank; i++) info->dims[i] = tensor->dims.items[i];
     if (!size_of(info)) return refuse(store, tensor, diag, TN_ERR_LIMIT, "its size in bytes does not fit in 63 bits");
@@ -123,7 +127,7 @@ tn_status tensorproto_info(const onnx_store *store, const onnx_tensor *tensor, t
 
 /* ---- Typed fields ----------------------------------------------------------------------- */
 
-/* Calls for every value of the tensor's typed field in order. A message may hold packed and single
+/* Gives the values of the tensor's typed field in order. A message may hold packed and single
  * values mixed. */
 typedef struct value_reader {
     wire_reader message;
@@ -184,19 +188,15 @@ static void store_low(char *place, uint64_t value, size_t bytes) {
 
 static tn_status view_typed(onnx_store *store, const onnx_tensor *tensor, const tensor_info *info, const void **data,
                             tn_diag *diag) {
-    char text[200];
     int32_t expected = data_types[tensor->data_type].field;
-    if (tensor->data_field != 0 && tensor->data_field != expected) {
-        snprintf(text, sizeof text, "elements of type %s are in field %d, expected %d or raw_data",
-                 onnx_data_type_name(tensor->data_type), (int)tensor->data_field, (int)expected);
-        return refuse(store, tensor, diag, TN_ERR_PARSE, text);
-    }
+    if (tensor->data_field != 0 && tensor->data_field != expected)
+        return refuse(store, tensor, diag, TN_ERR_PARSE, "elements of type %s are in field %d, expected %d or raw_data",
+                      onnx_data_type_name(tensor->data_type), (int)tensor->data_field, (int)expected);
     onnx_bytes packed = {0};
     size_t count = count_values(tensor, &packed);
-    if (count != (uint64_t)info->elements) {
-        snprintf(text, sizeof text, "%zu elements are given, its dims ask for %lld", count, (long long)info->elements);
-        return refuse(store, tensor, diag, TN_ERR_PARSE, text);
-    }
+    if (count != (uint64_t)info->elements)
+        return refuse(store, tensor, diag, TN_ERR_PARSE, "%zu elements are given, its dims ask for %lld", count,
+                      (long long)info->elements);
     size_t each = tn_dtype_bits(info->dtype) / 8;
     bool in_place = packed.data && HOST_IS_LITTLE_ENDIAN && data_types[tensor->data_type].wire != WIRE_VARINT;
     if (in_place || count == 0) {
@@ -216,22 +216,18 @@ static tn_status view_typed(onnx_store *store, const onnx_tensor *tensor, const 
 /* ---- Raw and external bytes ------------------------------------------------------------- */
 
 static bool is_canonical(const tensor_info *info, const uint8_t *bytes) {
-    size_t each = tn_dtype_bits(info->dtype) / 8;
     if (info->dtype == TN_BOOL)
         for (size_t i = 0; i < info->bytes; i++)
             if (bytes[i] > 1) return false;
-    return HOST_IS_LITTLE_ENDIAN || each == 1;
+    return HOST_IS_LITTLE_ENDIAN || tn_dtype_bits(info->dtype) == 8;
 }
 
 /* Little-endian elements: in place when that is the machine's order, else a copy. */
 static tn_status view_raw(onnx_store *store, const onnx_tensor *tensor, const tensor_info *info, onnx_bytes raw,
                           const void **data, tn_diag *diag) {
-    if (raw.size != info->bytes) {
-        char text[200];
-        snprintf(text, sizeof text, "%zu bytes of data are given, its type and dims ask for %zu", raw.size,
-                 info->bytes);
-        return refuse(store, tensor, diag, TN_ERR_PARSE, text);
-    }
+    if (raw.size != info->bytes)
+        return refuse(store, tensor, diag, TN_ERR_PARSE, "%zu bytes of data are given, its type and dims ask for %zu",
+                      raw.size, info->bytes);
     *data = raw.data;
     if (is_canonical(info, raw.data)) return TN_OK;
     size_t each = tn_dtype_bits(info->dtype) / 8;
@@ -247,13 +243,13 @@ static tn_status view_raw(onnx_store *store, const onnx_tensor *tensor, const te
 }
 
 /* A decimal number as external_data has it. */
-static bool parse_decimal(const char *text, uint64_t *value) {
+static bool parse_decimal(const char *digits, uint64_t *value) {
     *value = 0;
-    for (const char *c = text; *c; c++)
+    for (const char *c = digits; *c; c++)
         if (*c < '0' || *c > '9' || __builtin_mul_overflow(*value, 10, value) ||
             __builtin_add_overflow(*value, (uint64_t)(*c - '0'), value))
             return false;
-    return text[0] != '\0';
+    return digits[0] != '\0';
 }
 
 static tn_status map_external(onnx_store *store, const char *location, onnx_bytes *bytes, tn_diag *diag) {
@@ -261,8 +257,8 @@ static tn_status map_external(onnx_store *store, const char *location, onnx_byte
     while (file && strcmp(file->location, location) != 0) file = file->next;
     if (!file) {
         file = ARENA_NEW(&store->data, onnx_external_file);
-        if (!file) return file_fail(diag, TN_ERR_MEMORY, store->file_name, "out of memory");
-        tn_status status = file_map_beneath(store->folder, location, store->file_name, &file->map, diag);
+        if (!file) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+        tn_status status = file_map_beneath(store->folder, location, &file->map, diag);
         if (status != TN_OK) return status;
         file->location = location;
         file->next = store->external_files;
@@ -274,7 +270,6 @@ static tn_status map_external(onnx_store *store, const char *location, onnx_byte
 
 static tn_status view_external(onnx_store *store, const onnx_tensor *tensor, const tensor_info *info, const void **data,
                                tn_diag *diag) {
-    char text[300];
     const char *location = "";
     uint64_t offset = 0, length = info->bytes;
     for (size_t i = 0; i < tensor->external.count; i++) {
@@ -283,31 +278,38 @@ static tn_status view_external(onnx_store *store, const onnx_tensor *tensor, con
                            : strcmp(entry->key, "length") == 0 ? &length
                                                                : NULL;
         if (strcmp(entry->key, "location") == 0) location = entry->value;
-        if (number && !parse_decimal(entry->value, number)) {
-            snprintf(text, sizeof text, "external data: %s '%.50s' is not a number of bytes", entry->key, entry->value);
-            return refuse(store, tensor, diag, TN_ERR_PARSE, text);
-        }
+        if (number && !parse_decimal(entry->value, number))
+            return refuse(store, tensor, diag, TN_ERR_PARSE, "external data: %s '%.50s' is not a number of bytes",
+                          entry->key, entry->value);
     }
     if (store->folder < 0)
         return refuse(store, tensor, diag, TN_ERR_UNSUPPORTED, "external data, but the model has no folder");
     onnx_bytes file = {0};
     tn_status status = map_external(store, location, &file, diag);
     if (status != TN_OK) return status;
-    if (offset > file.size || length > file.size - offset) {
-        snprintf(text, sizeof text, "external data: %llu bytes at %llu are not in '%.100s', which has %zu",
-                 (unsigned long long)length, (unsigned long long)offset, location, file.size);
-        return refuse(store, tensor, diag, TN_ERR_PARSE, text);
-    }
+    if (offset > file.size || length > file.size - offset)
+        return refuse(store, tensor, diag, TN_ERR_PARSE,
+                      "external data: %llu bytes at %llu are not in '%.100s', which has %zu",
+                      (unsigned long long)length, (unsigned long long)offset, location, file.size);
     return view_raw(store, tensor, info, (onnx_bytes){file.data + offset, (size_t)length}, data, diag);
 }
 
-tn_status tensorproto_view(onnx_store *store, const onnx_tensor *tensor, tensor_info *info, const void **data,
+static tn_status find_view(onnx_store *store, const onnx_tensor *tensor, tensor_info *info, const void **data,
                            tn_diag *diag) {
-    tn_status status = tensorproto_info(store, tensor, info, diag);
+    tn_status status = find_info(store, tensor, info, diag);
     if (status != TN_OK) return status;
     if (tensor->data_location == 1) return view_external(store, tensor, info, data, diag);
     if (tensor->data_field == RAW_DATA) return view_raw(store, tensor, info, tensor->raw_data, data, diag);
     return view_typed(store, tensor, info, data, diag);
+}
+
+tn_status tensorproto_info(const onnx_store *store, const onnx_tensor *tensor, tensor_info *info, tn_diag *diag) {
+    return diag_in_file(diag, find_info(store, tensor, info, diag), store->file_name);
+}
+
+tn_status tensorproto_view(onnx_store *store, const onnx_tensor *tensor, tensor_info *info, const void **data,
+                           tn_diag *diag) {
+    return diag_in_file(diag, find_view(store, tensor, info, data, diag), store->file_name);
 }
 
 /* ---- Files with one tensor -------------------------------------------------------------- */
@@ -329,37 +331,34 @@ static bool looks_like_sequence(onnx_bytes bytes) {
 
 static tn_status read_tensor_file(onnx_tensor_file *file, tn_diag *diag) {
     onnx_store *store = file->store;
-    if (store->bytes.size == 0)
-        return file_fail(diag, TN_ERR_PARSE, store->file_name, "the file is empty, expected a TensorProto");
+    if (store->bytes.size == 0) return diag_fail(diag, TN_ERR_PARSE, "the file is empty, expected a TensorProto");
     proto_parser parser = store_parser(store, diag);
     proto_path root = {NULL, "", -1, store->bytes};
     tn_status status = proto_parse(&parser, &onnx_tensor_message, &root, &file->tensor);
-    if (status == TN_OK) status = tensorproto_view(store, &file->tensor, &file->info, &file->data, diag);
+    if (status == TN_OK) status = find_view(store, &file->tensor, &file->info, &file->data, diag);
     if (status != TN_OK && status != TN_ERR_MEMORY && looks_like_sequence(store->bytes))
-        status = file_fail(diag, TN_ERR_UNSUPPORTED, store->file_name,
-                           "this is a SequenceProto or OptionalProto, only tensors are supported");
-    return status;
-}
-
-static tn_status open_tensor_file(const char *path, const void *bytes, size_t size, onnx_tensor_file *file,
-                                  tn_diag *diag) {
-    *file = (onnx_tensor_file){0};
-    tn_diag ignored;
-    diag = diag ? diag : &ignored;
-    file->store = store_open(path, bytes, size, NULL, diag);
-    if (!file->store) return diag->status;
-    if (path) file->store->folder = folder_of(path);
-    tn_status status = read_tensor_file(file, diag);
-    if (status != TN_OK) tensorproto_file_close(file);
+        status =
+            diag_fail(diag, TN_ERR_UNSUPPORTED, "this is a SequenceProto or OptionalProto, only tensors are supported");
     return status;
 }
 
 tn_status tensorproto_file_open(const char *path, onnx_tensor_file *file, tn_diag *diag) {
-    return open_tensor_file(path, NULL, 0, file, diag);
+    *file = (onnx_tensor_file){0};
+    tn_status status = store_open(path, NULL, 0, NULL, &file->store, diag);
+    if (status != TN_OK) return diag_in_file(diag, status, path);
+    file->store->folder = folder_of(path);
+    status = read_tensor_file(file, diag);
+    if (status != TN_OK) tensorproto_file_close(file);
+    return diag_in_file(diag, status, path);
 }
 
 tn_status tensorproto_file_from_memory(const void *bytes, size_t size, onnx_tensor_file *file, tn_diag *diag) {
-    return open_tensor_file(NULL, bytes, size, file, diag);
+    *file = (onnx_tensor_file){0};
+    tn_status status = store_open(NULL, bytes, size, NULL, &file->store, diag);
+    if (status != TN_OK) return status;
+    status = read_tensor_file(file, diag);
+    if (status != TN_OK) tensorproto_file_close(file);
+    return status;
 }
 
 void tensorproto_file_close(onnx_tensor_file *file) {
