@@ -219,8 +219,7 @@ build/light_random: tests/tools/light_random.c
 references:
 	@tests/tools/deps.sh test
 	@$(MAKE) --no-print-directory random-models
-	@[ -x build/venv-references/bin/python ] || python3 -m venv build/venv-references
-	@build/venv-references/bin/python -m pip install -q onnxruntime==1.32.0 numpy pillow scikit-image
+	@tests/tools/venv.sh build/venv-references onnxruntime==1.32.0 numpy pillow scikit-image
 	@build/venv-references/bin/python tests/tools/record_references.py
 
 # One test alone: `make check-ops` runs tests/ops.c or tests/ops.sh.
@@ -262,6 +261,14 @@ bench-micro:
 	@tests/tools/deps.sh test
 	@$(MAKE) --no-print-directory all bench-programs
 	@for b in $(BENCH_BIN); do $$b || exit 1; done
+
+# Against ONNX Runtime, which comes into an environment of its own. BENCH_ARGS: --threads 2, models, ...
+.PHONY: bench
+bench:
+	@tests/tools/deps.sh test
+	@$(MAKE) --no-print-directory all
+	@tests/tools/venv.sh build/venv-bench onnxruntime==1.32.0 numpy
+	@build/venv-bench/bin/python benchmarks/compare.py $(BENCH_ARGS)
 
 # ---- Install -------------------------------------------------------------------------------
 
@@ -331,7 +338,7 @@ help:
 	@echo 'make asan          all tests under AddressSanitizer and UBSan;  coverage: with line counts'
 	@echo 'make MALLOC=hostile  the build in which each allocation can be made to fail'
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
-	@echo 'make bench-micro   micro-benchmarks'
+	@echo 'make bench         against ONNX Runtime (BENCH_ARGS);  bench-micro: micro-benchmarks'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need'
 	@echo 'make format, lint, docs, clean'

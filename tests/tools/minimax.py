@@ -197,7 +197,7 @@ SPLITS = [
 
 
 def turns(name, exponents, bits_each, what):
-    """2^e * 2/pi modulo 4, in parts, for e in exponents: what multiplies a mantissa in the reduction."""
+    """2^e * 2/pi modulo 4, in parts, for e in exponents: what multiplies a whole mantissa in the reduction."""
     print(f"\n/* {what} */")
     with mp.workdps(450):
         rows = []
@@ -230,8 +230,8 @@ def main():
         for name, value, bits_each, what in SPLITS:
             print(f"\n/* {what} */")
             print(f"static const double {name}[] = {{{', '.join(float(p).hex() for p in split(value(), bits_each))}}};")
-        turns("turns_32", range(-127, 128), [28, 0], "2^(i - 127) * 2/pi mod 4; 24 bits times the first part is exact")
-        turns("turns_64", range(-1024, 1024, 16), [0, 0, 0], "2^(16 i - 1024) * 2/pi mod 4")
+        turns("turns_32", range(-150, 105), [28, 0], "2^(i - 150) * 2/pi mod 4; 24 bits times the first part is exact")
+        turns("turns_64", range(-1075, 973, 16), [0, 0, 0, 0], "2^(16 i - 1075) * 2/pi mod 4")
     print("\n#endif")
 
 
