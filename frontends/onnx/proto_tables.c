@@ -222,6 +222,7 @@ static const proto_field attribute_fields[] = {
     {23, "sparse_tensors", FIELD_MESSAGE, REPEATED, true,
      NESTED(onnx_attribute, sparse_tensors, sparse_tensor_message)},
 };
+_Static_assert(sizeof attribute_fields / sizeof attribute_fields[0] <= PROTO_MAX_FIELDS, "the largest table");
 static const proto_message attribute_message = {
     sizeof(onnx_attribute), ROWS(attribute_fields), false, offsetof(onnx_attribute, value_field),
     PROTO_NOWHERE,          check_attribute,
