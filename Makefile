@@ -47,6 +47,9 @@ GEN := build/gen
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '$(1)')
 
+# Commands of the README build on all processors even without -j.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # ---- Flags ---------------------------------------------------------------------------------
 
 LLVM_CONFIG ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v llvm-config-$(v) 2>/dev/null)))
@@ -182,7 +185,7 @@ TEST_ENV = CC='$(CC)' BUILD='$(BUILD)' MODE='$(MODE)' TENON='$(BUILD)/tenon' \
 .PHONY: test test-long asan coverage test-programs run-tests
 test:
 	@tests/tools/deps.sh test
-	@$(MAKE) --no-print-directory test-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) test-programs
 	@$(MAKE) --no-print-directory run-tests
 
 test-long:
@@ -234,7 +237,7 @@ FUZZ_CC ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-$(v) 2>/
 .PHONY: fuzz fuzz-programs
 fuzz:
 	@tests/tools/deps.sh fuzz
-	@$(MAKE) --no-print-directory MODE=fuzz CC=$(FUZZ_CC) fuzz-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) MODE=fuzz CC=$(FUZZ_CC) fuzz-programs
 	@tests/tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
 
 fuzz-programs: $(FUZZ_BIN)
@@ -248,7 +251,7 @@ build/fuzz/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libtenon.a
 .PHONY: demo bench-micro bench-programs
 demo:
 	@tests/tools/deps.sh demo
-	@$(MAKE) --no-print-directory $(BUILD)/examples/ocr
+	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/examples/ocr
 	@echo; $(BUILD)/examples/ocr build/models/ch_PP-OCRv4_rec_infer.onnx docs/examples/page.png
 
 $(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
@@ -259,14 +262,14 @@ $(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
 bench-programs: $(BENCH_BIN)
 bench-micro:
 	@tests/tools/deps.sh test
-	@$(MAKE) --no-print-directory all bench-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-programs
 	@for b in $(BENCH_BIN); do $$b || exit 1; done
 
 # Against ONNX Runtime, which comes into an environment of its own. BENCH_ARGS: --threads 2, models, ...
 .PHONY: bench
 bench:
 	@tests/tools/deps.sh test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@tests/tools/venv.sh build/venv-bench onnxruntime==1.32.0 numpy
 	@build/venv-bench/bin/python benchmarks/compare.py $(BENCH_ARGS)
 
