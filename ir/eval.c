@@ -16,8 +16,7 @@
 /* ---- Errors --------------------------------------------------------------------------------- */
 
 static void record(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *op,
-                   const char *format, va_list arguments)
-{
+                   const char *format, va_list arguments) {
     tn_diag *d = s->diag;
     tn_location at;
     *d = (tn_diag){.status = status};
@@ -29,8 +28,7 @@ static void record(eval_state *s, tn_status status, const tn_graph *g, location_
     vsnprintf(d->message + used, sizeof d->message - (size_t)used, format, arguments);
 }
 
-bool eval_fail(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *format, ...)
-{
+bool eval_fail(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *format, ...) {
     if (s->failed) return false;
     if (s->blame_node) {
         g = s->blame_graph;
@@ -44,21 +42,16 @@ bool eval_fail(eval_state *s, tn_status status, const tn_graph *g, location_id w
     return false;
 }
 
-bool eval_no_memory(eval_state *s)
-{
-    return eval_fail(s, TN_ERR_MEMORY, NULL, LOCATION_NONE, "out of memory");
-}
+bool eval_no_memory(eval_state *s) { return eval_fail(s, TN_ERR_MEMORY, NULL, LOCATION_NONE, "out of memory"); }
 
-static void record_node(eval_args *c, tn_status status, const char *format, va_list arguments)
-{
+static void record_node(eval_args *c, tn_status status, const char *format, va_list arguments) {
     eval_state *s = c->state;
     const tn_graph *g = s->blame_node ? s->blame_graph : c->graph;
     const node *n = s->blame_node ? s->blame_node : c->node;
     record(s, status, g, n->locations, op_name((tn_op)n->op), format, arguments);
 }
 
-bool eval_error(eval_args *c, tn_status status, const char *format, ...)
-{
+bool eval_error(eval_args *c, tn_status status, const char *format, ...) {
     if (c->state->failed) return false;
     va_list arguments;
     va_start(arguments, format);
@@ -68,8 +61,7 @@ bool eval_error(eval_args *c, tn_status status, const char *format, ...)
     return false;
 }
 
-void eval_fault(eval_args *c, tn_status status, const char *format, ...)
-{
+void eval_fault(eval_args *c, tn_status status, const char *format, ...) {
     if (c->state->diag->status != TN_OK) return;
     va_list arguments;
     va_start(arguments, format);
@@ -79,22 +71,19 @@ void eval_fault(eval_args *c, tn_status status, const char *format, ...)
 
 /* ---- Attributes ------------------------------------------------------------------------------- */
 
-bool eval_dim_value(eval_args *c, tn_dim dim, int64_t *out)
-{
+bool eval_dim_value(eval_args *c, tn_dim dim, int64_t *out) {
     if (eval_dim_in(c->state->frame, dim, out)) return true;
     char text[128];
     dim_print(c->graph->module->dims, dim, text, sizeof text);
     return eval_error(c, TN_ERR_LIMIT, "%s has no value: a symbol is unbound, or it overflows", text);
 }
 
-static bool has_entries(eval_args *c, attr_name name, uint32_t has, int n)
-{
+static bool has_entries(eval_args *c, attr_name name, uint32_t has, int n) {
     if (has == (uint32_t)n) return true;
     return eval_error(c, TN_ERR_VERIFY, "%s has %u entries, not %d", attr_name_text(name), (unsigned)has, n);
 }
 
-bool eval_ints(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *out)
-{
+bool eval_ints(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *out) {
     const attr *a = attr_find(&c->node->attrs, name);
     for (int k = 0; k < n; k++) out[k] = otherwise;
     if (!a || a->ints.n == 0) return true;
@@ -103,8 +92,7 @@ bool eval_ints(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *
     return true;
 }
 
-bool eval_dims(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *out)
-{
+bool eval_dims(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *out) {
     const attr *a = attr_find(&c->node->attrs, name);
     for (int k = 0; k < n; k++) out[k] = otherwise;
     if (!a || a->dims.n == 0) return true;
@@ -117,8 +105,7 @@ bool eval_dims(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *
 /* ---- One node --------------------------------------------------------------------------------- */
 
 /* Sets dtype, dims and n of a result from its declared type. */
-static bool set_type(eval_args *c, const tn_type *type, eval_tensor *t)
-{
+static bool set_type(eval_args *c, const tn_type *type, eval_tensor *t) {
     *t = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank};
     for (int axis = 0; axis < type->rank; axis++)
         if (!eval_dim_value(c, type->dims[axis], &t->dims[axis])) return false;
@@ -127,13 +114,11 @@ static bool set_type(eval_args *c, const tn_type *type, eval_tensor *t)
 }
 
 /* Ops whose results come from elsewhere: no memory is set up for them. */
-static bool hands_on(tn_op op)
-{
+static bool hands_on(tn_op op) {
     return op == TN_OP_param || op == TN_OP_constant || op_table[op].loop_class == CLASS_CONTROL || op_is_composite(op);
 }
 
-static bool eval_node(eval_state *s, const node *n)
-{
+static bool eval_node(eval_state *s, const node *n) {
     eval_frame *f = s->frame;
     const eval_tensor *few[8], **operands = few;
     if (n->n_operands > 8 && !(operands = tn_malloc(n->n_operands * sizeof *operands))) return eval_no_memory(s);
@@ -160,8 +145,7 @@ static bool eval_node(eval_state *s, const node *n)
 /* ---- One function ------------------------------------------------------------------------------- */
 
 /* Effects, and control ops that have some in their functions or order them by tokens. */
-static bool has_effects(const tn_graph *g, const node *n)
-{
+static bool has_effects(const tn_graph *g, const node *n) {
     if (op_table[n->op].loop_class == CLASS_EFFECT) return true;
     if (op_table[n->op].loop_class != CLASS_CONTROL) return false;
     for (uint32_t k = 0; k < n->attrs.n; k++)
@@ -172,8 +156,7 @@ static bool has_effects(const tn_graph *g, const node *n)
     return false;
 }
 
-static bool is_needed(const eval_frame *f, const node *n)
-{
+static bool is_needed(const eval_frame *f, const node *n) {
     for (uint32_t r = 0; r < n->n_results; r++)
         if (f->uses[n->first_result + r] > 0) return true;
     return has_effects(f->graph, n);
@@ -181,8 +164,7 @@ static bool is_needed(const eval_frame *f, const node *n)
 
 /* Counts the readers of each value, results of the function included, over the nodes that are
  * needed: those some result is needed of, and those with effects. */
-static void count_uses(eval_frame *f)
-{
+static void count_uses(eval_frame *f) {
     const tn_graph *g = f->graph;
     for (size_t r = 0; r < g->n_results; r++) f->uses[g->results[r].value]++;
     for (size_t k = g->n_nodes; k-- > 0;) {
@@ -192,8 +174,7 @@ static void count_uses(eval_frame *f)
     }
 }
 
-static bool eval_nodes(eval_state *s)
-{
+static bool eval_nodes(eval_state *s) {
     eval_frame *f = s->frame;
     for (size_t k = 0; k < f->graph->n_nodes; k++) {
         const node *n = &f->graph->nodes[k];
@@ -207,8 +188,7 @@ static bool eval_nodes(eval_state *s)
     return true;
 }
 
-static bool take_results(eval_state *s, eval_tensor *outputs)
-{
+static bool take_results(eval_state *s, eval_tensor *outputs) {
     eval_frame *f = s->frame;
     for (size_t r = 0; r < f->graph->n_results; r++) {
         value_id v = f->graph->results[r].value;
@@ -223,8 +203,7 @@ static bool take_results(eval_state *s, eval_tensor *outputs)
     return true;
 }
 
-static bool frame_open(eval_state *s, eval_frame *f)
-{
+static bool frame_open(eval_state *s, eval_frame *f) {
     const tn_graph *g = f->graph;
     f->values = tn_calloc(g->n_values + 1, sizeof *f->values);
     f->uses = tn_calloc(g->n_values + 1, sizeof *f->uses);
@@ -233,8 +212,7 @@ static bool frame_open(eval_state *s, eval_frame *f)
     return (f->values && f->uses && f->symbols && f->is_bound) || eval_no_memory(s);
 }
 
-static void frame_close(eval_state *s, eval_frame *f)
-{
+static void frame_close(eval_state *s, eval_frame *f) {
     for (size_t v = 0; f->values && v < f->graph->n_values; v++) eval_tensor_release(s, &f->values[v]);
     tn_free(f->values);
     tn_free(f->uses);
@@ -243,8 +221,7 @@ static void frame_close(eval_state *s, eval_frame *f)
 }
 
 bool eval_function(eval_state *s, const tn_graph *g, const int64_t *symbols, uint32_t n_symbols,
-                   const eval_tensor *const *inputs, eval_tensor *outputs)
-{
+                   const eval_tensor *const *inputs, eval_tensor *outputs) {
     if (s->depth >= EVAL_MAX_DEPTH)
         return eval_fail(s, TN_ERR_LIMIT, g, LOCATION_NONE, "@%s: calls are nested more than %d deep", g->name,
                          EVAL_MAX_DEPTH);
@@ -270,8 +247,7 @@ bool eval_function(eval_state *s, const tn_graph *g, const int64_t *symbols, uin
 /* ---- The run ---------------------------------------------------------------------------------------- */
 
 /* The tensor a parameter is given: the input, or the weights that the model came with. */
-static bool choose_input(eval_state *s, const tn_graph *g, size_t i, const eval_tensor *given, eval_tensor *t)
-{
+static bool choose_input(eval_state *s, const tn_graph *g, size_t i, const eval_tensor *given, eval_tensor *t) {
     const param *p = &g->params[i];
     *t = *given;
     t->borrowed = true;
@@ -291,8 +267,7 @@ static bool choose_input(eval_state *s, const tn_graph *g, size_t i, const eval_
 }
 
 /* Every float output gets its magnitudes, also one that is an input passed through. */
-static bool add_magnitudes(eval_state *s, const tn_graph *g, eval_tensor *outputs)
-{
+static bool add_magnitudes(eval_state *s, const tn_graph *g, eval_tensor *outputs) {
     for (size_t r = 0; r < g->n_results; r++) {
         eval_tensor *t = &outputs[r];
         if (!s->options->magnitudes || !dtype_is_float(t->dtype) || t->magnitude || t->n == 0) continue;
@@ -302,8 +277,7 @@ static bool add_magnitudes(eval_state *s, const tn_graph *g, eval_tensor *output
 }
 
 tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs, const eval_options *options,
-                     tn_diag *diag)
-{
+                     tn_diag *diag) {
     static const eval_options defaults = {0};
     tn_diag own;
     eval_state s = {.options = options ? options : &defaults, .diag = diag ? diag : &own};

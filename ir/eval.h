@@ -14,7 +14,7 @@ typedef struct eval_tensor {
     tn_dtype dtype;
     int rank;
     int64_t dims[TN_MAX_RANK];
-    int64_t n; /* elements */
+    int64_t n;  /* elements */
     void *data; /* from tn_malloc; NULL only when n is 0 or the dtype is token */
     /* With magnitudes on, for each element of a float tensor: m such that the element is known
      * to within about u * m, u the unit roundoff of its dtype (the sum of absolute terms that
@@ -24,9 +24,9 @@ typedef struct eval_tensor {
 } eval_tensor;
 
 typedef struct eval_options {
-    bool magnitudes;        /* track eval_tensor.magnitude through every op */
-    uint64_t max_elements;  /* of all live tensors; 0: 2^31 */
-    uint64_t max_steps;     /* of loops and function calls together; 0: 2^31 */
+    bool magnitudes;       /* track eval_tensor.magnitude through every op */
+    uint64_t max_elements; /* of all live tensors; 0: 2^31 */
+    uint64_t max_steps;    /* of loops and function calls together; 0: 2^31 */
     bool (*custom)(void *ctx, const char *name, const eval_tensor *in, int n_in, eval_tensor *out, int n_out);
     void (*print)(void *ctx, const char *message, const eval_tensor *value);
     void *ctx;
@@ -48,8 +48,8 @@ typedef struct eval_args {
  * (n_results of them), to be freed with eval_tensor_free. Errors in *diag: shapes that do not
  * match, constraints, an index out of range (TN_ERR_INDEX; outputs are filled all the same
  * with the clamped reading), a failed assert, no memory. */
-tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs,
-                     const eval_options *options, tn_diag *diag);
+tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *outputs, const eval_options *options,
+                     tn_diag *diag);
 
 /* Frees what the tensor owns and zeroes it. */
 void eval_tensor_free(eval_tensor *t);

@@ -18,8 +18,7 @@ typedef struct look_context {
     int64_t trial;
 } look_context;
 
-static bool look(void *ctx, tn_dim leaf, int64_t *out)
-{
+static bool look(void *ctx, tn_dim leaf, int64_t *out) {
     const look_context *l = ctx;
     const tn_graph *g = l->frame->graph;
     for (size_t k = 0; k < g->n_symbols; k++)
@@ -31,8 +30,7 @@ static bool look(void *ctx, tn_dim leaf, int64_t *out)
     return leaf == l->unknown;
 }
 
-bool eval_dim_in(const eval_frame *f, tn_dim dim, int64_t *out)
-{
+bool eval_dim_in(const eval_frame *f, tn_dim dim, int64_t *out) {
     const dim_table *t = f->graph->module->dims;
     if (dim == DIM_INVALID) return false;
     if (dim_is_const(t, dim, out)) return true;
@@ -41,8 +39,7 @@ bool eval_dim_in(const eval_frame *f, tn_dim dim, int64_t *out)
 }
 
 /* Solves `dim` = extent for its only unbound symbol, when it is linear in it. */
-static void solve(eval_frame *f, size_t k, tn_dim dim, int64_t extent)
-{
+static void solve(eval_frame *f, size_t k, tn_dim dim, int64_t extent) {
     const dim_table *t = f->graph->module->dims;
     int64_t at_0, at_1, slope, rest;
     look_context l = {f, f->graph->symbols[k].dim, 0};
@@ -57,14 +54,13 @@ static void solve(eval_frame *f, size_t k, tn_dim dim, int64_t extent)
 
 /* ---- The steps of a binding ------------------------------------------------------------------ */
 
-static bool check_input(eval_state *s, const tn_graph *g, size_t i, const eval_tensor *t)
-{
+static bool check_input(eval_state *s, const tn_graph *g, size_t i, const eval_tensor *t) {
     const param *p = &g->params[i];
     const tn_type *type = &p->type;
     const char *name = p->name ? p->name : "";
     if (t->dtype != (tn_dtype)type->dtype)
-        return eval_fail(s, TN_ERR_DTYPE, g, LOCATION_NONE, "@%s: input %zu (%s) is %s, the parameter is %s", g->name, i,
-                         name, tn_dtype_name(t->dtype), tn_dtype_name((tn_dtype)type->dtype));
+        return eval_fail(s, TN_ERR_DTYPE, g, LOCATION_NONE, "@%s: input %zu (%s) is %s, the parameter is %s", g->name,
+                         i, name, tn_dtype_name(t->dtype), tn_dtype_name((tn_dtype)type->dtype));
     if (t->rank != type->rank)
         return eval_fail(s, TN_ERR_SHAPE, g, LOCATION_NONE, "@%s: input %zu (%s) has rank %d, the parameter rank %d",
                          g->name, i, name, t->rank, type->rank);
@@ -73,8 +69,7 @@ static bool check_input(eval_state *s, const tn_graph *g, size_t i, const eval_t
     return true;
 }
 
-static void bind_plain_axes(eval_frame *f)
-{
+static void bind_plain_axes(eval_frame *f) {
     const tn_graph *g = f->graph;
     for (size_t i = 0; i < g->n_params; i++) {
         const tn_type *type = &g->params[i].type;
@@ -87,8 +82,7 @@ static void bind_plain_axes(eval_frame *f)
     }
 }
 
-static void bind_by_solving(eval_frame *f)
-{
+static void bind_by_solving(eval_frame *f) {
     const tn_graph *g = f->graph;
     for (size_t k = 0; k < g->n_symbols; k++)
         for (size_t i = 0; i < g->n_params && !f->is_bound[k]; i++) {
@@ -99,8 +93,7 @@ static void bind_by_solving(eval_frame *f)
         }
 }
 
-static bool check_axes(eval_state *s, const eval_frame *f)
-{
+static bool check_axes(eval_state *s, const eval_frame *f) {
     const tn_graph *g = f->graph;
     for (size_t i = 0; i < g->n_params; i++) {
         const param *p = &g->params[i];
@@ -111,15 +104,14 @@ static bool check_axes(eval_state *s, const eval_frame *f)
             char text[128];
             dim_print(g->module->dims, type->dims[axis], text, sizeof text);
             return eval_fail(s, TN_ERR_SHAPE, g, LOCATION_NONE,
-                             "@%s: axis %d of input %zu (%s) has %lld elements, which does not fit %s", g->name, axis, i,
-                             p->name ? p->name : "", (long long)f->inputs[i]->dims[axis], text);
+                             "@%s: axis %d of input %zu (%s) has %lld elements, which does not fit %s", g->name, axis,
+                             i, p->name ? p->name : "", (long long)f->inputs[i]->dims[axis], text);
         }
     }
     return true;
 }
 
-static bool check_symbols(eval_state *s, const eval_frame *f)
-{
+static bool check_symbols(eval_state *s, const eval_frame *f) {
     const tn_graph *g = f->graph;
     for (size_t k = 0; k < g->n_symbols; k++) {
         const symbol *y = &g->symbols[k];
@@ -137,8 +129,7 @@ static bool check_symbols(eval_state *s, const eval_frame *f)
     return true;
 }
 
-static bool holds(relation r, int64_t a, int64_t b)
-{
+static bool holds(relation r, int64_t a, int64_t b) {
     switch (r) {
     case RELATION_EQ: return a == b;
     case RELATION_LE: return a <= b;
@@ -147,8 +138,7 @@ static bool holds(relation r, int64_t a, int64_t b)
     return false;
 }
 
-static bool check_constraints(eval_state *s, const eval_frame *f)
-{
+static bool check_constraints(eval_state *s, const eval_frame *f) {
     static const char *const relations[] = {"equal to", "at most", "a divisor of"};
     const tn_graph *g = f->graph;
     for (size_t k = 0; k < g->n_constraints; k++) {
@@ -160,8 +150,8 @@ static bool check_constraints(eval_state *s, const eval_frame *f)
         dim_print(g->module->dims, need->a, text_a, sizeof text_a);
         dim_print(g->module->dims, need->b, text_b, sizeof text_b);
         if (!is_known)
-            return eval_fail(s, TN_ERR_CONSTRAINT, g, need->locations, "%s: %s or %s has no value", op_name((tn_op)need->op),
-                             text_a, text_b);
+            return eval_fail(s, TN_ERR_CONSTRAINT, g, need->locations, "%s: %s or %s has no value",
+                             op_name((tn_op)need->op), text_a, text_b);
         return eval_fail(s, TN_ERR_CONSTRAINT, g, need->locations, "%s: %s must be %s %s, but they are %lld and %lld",
                          op_name((tn_op)need->op), text_a, relations[need->relation], text_b, (long long)a,
                          (long long)b);
@@ -169,8 +159,7 @@ static bool check_constraints(eval_state *s, const eval_frame *f)
     return true;
 }
 
-bool eval_bind(eval_state *s, eval_frame *f, const int64_t *symbols, uint32_t n_symbols)
-{
+bool eval_bind(eval_state *s, eval_frame *f, const int64_t *symbols, uint32_t n_symbols) {
     const tn_graph *g = f->graph;
     for (size_t i = 0; i < g->n_params; i++)
         if (!check_input(s, g, i, f->inputs[i])) return false;

@@ -11,8 +11,7 @@
 #include <string.h>
 
 /* The operands as parameters of g. */
-static bool add_params(eval_args *c, tn_graph *g, tn_val *operands)
-{
+static bool add_params(eval_args *c, tn_graph *g, tn_val *operands) {
     for (uint32_t i = 0; i < c->n_operands; i++) {
         const eval_tensor *t = c->operands[i];
         tn_dim dims[TN_MAX_RANK];
@@ -27,8 +26,7 @@ static bool add_params(eval_args *c, tn_graph *g, tn_val *operands)
 }
 
 /* The node's attributes with dims of the caller's module replaced by their values in g's. */
-static bool settle_attrs(eval_args *c, tn_graph *g, attr *items)
-{
+static bool settle_attrs(eval_args *c, tn_graph *g, attr *items) {
     const attr_list *list = &c->node->attrs;
     for (uint32_t k = 0; k < list->n; k++) {
         items[k] = list->items[k];
@@ -50,8 +48,7 @@ static bool settle_attrs(eval_args *c, tn_graph *g, attr *items)
 }
 
 /* Builds the decomposition into g. */
-static bool build(eval_args *c, tn_graph *g)
-{
+static bool build(eval_args *c, tn_graph *g) {
     const op_info *info = &op_table[c->node->op];
     attr items[OP_MAX_ATTRS];
     attr_list attrs = {c->node->attrs.n, items};
@@ -75,8 +72,7 @@ static bool build(eval_args *c, tn_graph *g)
                       "the decomposition failed: %s", why->message);
 }
 
-static bool run(eval_args *c, const tn_graph *g)
-{
+static bool run(eval_args *c, const tn_graph *g) {
     eval_state *s = c->state;
     uint32_t n = c->node->n_results;
     eval_tensor *outputs = tn_calloc((size_t)n + 1, sizeof *outputs);
@@ -94,8 +90,7 @@ static bool run(eval_args *c, const tn_graph *g)
     return is_good;
 }
 
-bool eval_composite(eval_args *c)
-{
+bool eval_composite(eval_args *c) {
     tn_module *m = module_new("decomposition");
     tn_graph *g = m ? module_add_graph(m, "main") : NULL;
     bool is_good = g ? build(c, g) && run(c, g) : eval_no_memory(c->state);

@@ -12,20 +12,17 @@
 
 /* ---- Shared with conv ---------------------------------------------------------------------------- */
 
-static void axpy_float(wide *acc, const wide *x, int64_t step, wide w, int64_t n)
-{
+static void axpy_float(wide *acc, const wide *x, int64_t step, wide w, int64_t n) {
     for (int64_t k = 0; k < n; k++) acc[k].f += w.f * x[k * step].f;
 }
 
-static void axpy_int(wide *acc, const wide *x, int64_t step, wide w, int64_t n)
-{
+static void axpy_int(wide *acc, const wide *x, int64_t step, wide w, int64_t n) {
     for (int64_t k = 0; k < n; k++) acc[k].i = (int64_t)((uint64_t)acc[k].i + (uint64_t)w.i * (uint64_t)x[k * step].i);
 }
 
 typedef enum reading { READ_VALUES, READ_ABSOLUTE, READ_MAGNITUDES } reading;
 
-static void read_in_order(const eval_tensor *t, const eval_walk *order, reading what, wide *out)
-{
+static void read_in_order(const eval_tensor *t, const eval_walk *order, reading what, wide *out) {
     eval_walk w = *order;
     for (int64_t k = 0; k < t->n; k++, eval_walk_next(&w)) {
         if (what == READ_MAGNITUDES)
@@ -36,8 +33,7 @@ static void read_in_order(const eval_tensor *t, const eval_walk *order, reading 
     }
 }
 
-bool eval_contract(eval_args *c, const contraction *how)
-{
+bool eval_contract(eval_args *c, const contraction *how) {
     const eval_tensor *ta = c->operands[0], *tb = c->operands[1];
     eval_tensor *y = &c->results[0];
     if (dtype_is_float(ta->dtype) != dtype_is_float(y->dtype) || dtype_is_float(tb->dtype) != dtype_is_float(y->dtype))
@@ -80,8 +76,7 @@ typedef struct dot_axes {
     int64_t free[TN_MAX_RANK];
 } dot_axes;
 
-static bool read_axes(eval_args *c, int operand, dot_axes *d)
-{
+static bool read_axes(eval_args *c, int operand, dot_axes *d) {
     static const int64_t none[1];
     const attr *pairs[2] = {attr_find(&c->node->attrs, ATTR_batch), attr_find(&c->node->attrs, ATTR_contract)};
     const eval_tensor *t = c->operands[operand];
@@ -106,8 +101,7 @@ static bool read_axes(eval_args *c, int operand, dot_axes *d)
 }
 
 /* Appends axes of t to a walk; returns the product of their extents. */
-static int64_t append_axes(eval_walk *w, const eval_tensor *t, const int64_t *axes, int n)
-{
+static int64_t append_axes(eval_walk *w, const eval_tensor *t, const int64_t *axes, int n) {
     int64_t strides[TN_MAX_RANK], product = 1;
     eval_strides(t->rank, t->dims, strides);
     for (int k = 0; k < n; k++) {
@@ -119,8 +113,7 @@ static int64_t append_axes(eval_walk *w, const eval_tensor *t, const int64_t *ax
 }
 
 /* Operands are read in the order batch, free, contracted (a) and batch, contracted, free (b). */
-static bool plan_dot(eval_args *c, contraction *how, dot_plan *p)
-{
+static bool plan_dot(eval_args *c, contraction *how, dot_plan *p) {
     const eval_tensor *a = c->operands[0], *b = c->operands[1], *y = &c->results[0];
     dot_axes da, db;
     if (!read_axes(c, 0, &da) || !read_axes(c, 1, &db)) return false;
@@ -141,8 +134,7 @@ static bool plan_dot(eval_args *c, contraction *how, dot_plan *p)
     return true;
 }
 
-static void dot_loops(const void *plan, const wide *a, const wide *b, wide *y, eval_axpy *axpy)
-{
+static void dot_loops(const void *plan, const wide *a, const wide *b, wide *y, eval_axpy *axpy) {
     const dot_plan *p = plan;
     for (int64_t batch = 0; batch < p->n_batch; batch++)
         for (int64_t i = batch * p->n_a; i < (batch + 1) * p->n_a; i++)
@@ -150,8 +142,7 @@ static void dot_loops(const void *plan, const wide *a, const wide *b, wide *y, e
                 axpy(y + i * p->n_b, b + (batch * p->n_k + k) * p->n_b, 1, a[i * p->n_k + k], p->n_b);
 }
 
-bool eval_dot(eval_args *c)
-{
+bool eval_dot(eval_args *c) {
     dot_plan p;
     contraction how = {.loops = dot_loops, .plan = &p};
     return plan_dot(c, &how, &p) && eval_contract(c, &how);

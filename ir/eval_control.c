@@ -18,8 +18,7 @@ typedef struct callee {
 } callee;
 
 /* The function `name`, whose symbols follow those of `former` (NULL: it is the first). */
-static bool open_callee(eval_args *c, attr_name name, const callee *former, callee *f)
-{
+static bool open_callee(eval_args *c, attr_name name, const callee *former, callee *f) {
     const attr *a = attr_find(&c->node->attrs, name);
     if (!a || !a->func) return eval_error(c, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
     *f = (callee){a->func, former ? former->skip + (uint32_t)former->g->n_symbols : 0};
@@ -27,8 +26,7 @@ static bool open_callee(eval_args *c, attr_name name, const callee *former, call
 }
 
 static bool run(eval_args *c, const callee *f, const eval_tensor *const *inputs, size_t n_inputs, eval_tensor *outputs,
-                size_t n_outputs)
-{
+                size_t n_outputs) {
     const tn_graph *g = f->g;
     const attr *given = attr_find(&c->node->attrs, ATTR_symbols);
     uint32_t n_given = given ? given->dims.n : 0, n = (uint32_t)g->n_symbols;
@@ -38,20 +36,19 @@ static bool run(eval_args *c, const callee *f, const eval_tensor *const *inputs,
                           g->n_results, n_inputs, n_outputs);
     int64_t *symbols = tn_calloc(n + 1u, sizeof *symbols);
     bool is_good = symbols || eval_no_memory(c->state);
-    for (uint32_t k = 0; k < n && is_good; k++) is_good = eval_dim_value(c, given->dims.items[f->skip + k], &symbols[k]);
+    for (uint32_t k = 0; k < n && is_good; k++)
+        is_good = eval_dim_value(c, given->dims.items[f->skip + k], &symbols[k]);
     is_good = is_good && eval_function(c->state, g, symbols, n, inputs, outputs);
     tn_free(symbols);
     return is_good;
 }
 
-static void release_all(eval_state *s, eval_tensor *tensors, size_t n)
-{
+static void release_all(eval_state *s, eval_tensor *tensors, size_t n) {
     for (size_t i = 0; tensors && i < n; i++) eval_tensor_release(s, &tensors[i]);
 }
 
 /* Runs f and hands its results on as the node's first ones. */
-static bool run_and_hand_on(eval_args *c, const callee *f, const eval_tensor *const *inputs, size_t n_inputs)
-{
+static bool run_and_hand_on(eval_args *c, const callee *f, const eval_tensor *const *inputs, size_t n_inputs) {
     size_t n = c->node->n_results;
     eval_tensor *outputs = tn_calloc(n + 1, sizeof *outputs);
     if (!outputs) return eval_no_memory(c->state);
@@ -64,14 +61,12 @@ static bool run_and_hand_on(eval_args *c, const callee *f, const eval_tensor *co
 
 static bool is_true(const eval_tensor *t) { return t->n == 1 && eval_load_int(t, 0) != 0; }
 
-bool eval_call(eval_args *c)
-{
+bool eval_call(eval_args *c) {
     callee f;
     return open_callee(c, ATTR_callee, NULL, &f) && run_and_hand_on(c, &f, c->operands, c->n_operands);
 }
 
-bool eval_if(eval_args *c)
-{
+bool eval_if(eval_args *c) {
     callee then, otherwise;
     return open_callee(c, ATTR_then, NULL, &then) && open_callee(c, ATTR_otherwise, &then, &otherwise) &&
            run_and_hand_on(c, is_true(c->operands[0]) ? &then : &otherwise, c->operands + 1, c->n_operands - 1);
@@ -86,8 +81,7 @@ typedef struct carried {
     const eval_tensor **inputs;
 } carried;
 
-static void carried_close(eval_state *s, carried *v)
-{
+static void carried_close(eval_state *s, carried *v) {
     release_all(s, v->now, v->n);
     release_all(s, v->next, v->n);
     tn_free(v->now);
@@ -95,10 +89,9 @@ static void carried_close(eval_state *s, carried *v)
     tn_free(v->inputs);
 }
 
-static bool carried_open(eval_args *c, carried *v, size_t n, size_t n_more, size_t n_next)
-{
-    *v = (carried){n, n_more, tn_calloc(n + n_more + 1, sizeof(eval_tensor)), tn_calloc(n_next + 1, sizeof(eval_tensor)),
-                   tn_calloc(n + n_more + 1, sizeof(eval_tensor *))};
+static bool carried_open(eval_args *c, carried *v, size_t n, size_t n_more, size_t n_next) {
+    *v = (carried){n, n_more, tn_calloc(n + n_more + 1, sizeof(eval_tensor)),
+                   tn_calloc(n_next + 1, sizeof(eval_tensor)), tn_calloc(n + n_more + 1, sizeof(eval_tensor *))};
     if (!v->now || !v->next || !v->inputs) {
         carried_close(c->state, v);
         return eval_no_memory(c->state);
@@ -111,8 +104,7 @@ static bool carried_open(eval_args *c, carried *v, size_t n, size_t n_more, size
     return true;
 }
 
-static void carried_advance(eval_state *s, carried *v)
-{
+static void carried_advance(eval_state *s, carried *v) {
     for (size_t i = 0; i < v->n; i++) {
         eval_tensor_release(s, &v->now[i]);
         v->now[i] = v->next[i];
@@ -121,8 +113,7 @@ static void carried_advance(eval_state *s, carried *v)
 }
 
 /* The carried values become the node's first results; what is still an operand's is copied. */
-static bool carried_hand_on(eval_args *c, carried *v)
-{
+static bool carried_hand_on(eval_args *c, carried *v) {
     for (size_t i = 0; i < v->n; i++) {
         eval_tensor own = v->now[i];
         if (own.borrowed && !eval_tensor_copy(c->state, &own, &v->now[i])) return false;
@@ -132,8 +123,7 @@ static bool carried_hand_on(eval_args *c, carried *v)
     return true;
 }
 
-static bool run_condition(eval_args *c, const callee *condition, const carried *v, bool *holds)
-{
+static bool run_condition(eval_args *c, const callee *condition, const carried *v, bool *holds) {
     eval_tensor answer = {0};
     if (!run(c, condition, v->inputs, v->n, &answer, 1)) return false;
     *holds = is_true(&answer);
@@ -141,8 +131,7 @@ static bool run_condition(eval_args *c, const callee *condition, const carried *
     return true;
 }
 
-bool eval_while(eval_args *c)
-{
+bool eval_while(eval_args *c) {
     callee condition, body;
     carried v;
     bool holds = true;
@@ -165,8 +154,7 @@ bool eval_while(eval_args *c)
 /* ---- scan ---------------------------------------------------------------------------------------------- */
 
 /* Step k of a sequence, without copying it. */
-static eval_tensor element_of(const eval_tensor *sequence, int64_t k)
-{
+static eval_tensor element_of(const eval_tensor *sequence, int64_t k) {
     eval_tensor t = {.dtype = sequence->dtype, .rank = sequence->rank - 1, .borrowed = true};
     memcpy(t.dims, sequence->dims + 1, (size_t)t.rank * sizeof *t.dims);
     t.n = sequence->dims[0] > 0 ? sequence->n / sequence->dims[0] : 0;
@@ -179,8 +167,7 @@ static eval_tensor element_of(const eval_tensor *sequence, int64_t k)
 static bool is_sequence(const eval_tensor *t, int64_t length) { return t->rank > 0 && t->dims[0] == length; }
 
 /* Checks the sequences and makes room for those that come out. */
-static bool open_sequences(eval_args *c, uint32_t n_carried, int64_t length)
-{
+static bool open_sequences(eval_args *c, uint32_t n_carried, int64_t length) {
     for (uint32_t i = n_carried; i < c->n_operands; i++)
         if (!is_sequence(c->operands[i], length))
             return eval_error(c, TN_ERR_SHAPE, "sequence %u does not have %lld steps", (unsigned)(i - n_carried),
@@ -194,8 +181,7 @@ static bool open_sequences(eval_args *c, uint32_t n_carried, int64_t length)
 }
 
 /* Stores step k of the sequences that come out. */
-static bool store_step(eval_args *c, uint32_t n_carried, int64_t k, eval_tensor *outputs)
-{
+static bool store_step(eval_args *c, uint32_t n_carried, int64_t k, eval_tensor *outputs) {
     for (uint32_t i = n_carried; i < c->node->n_results; i++) {
         eval_tensor *to = &c->results[i], *from = &outputs[i];
         if (from->dtype != to->dtype || from->n != element_of(to, k).n)
@@ -206,8 +192,7 @@ static bool store_step(eval_args *c, uint32_t n_carried, int64_t k, eval_tensor 
     return true;
 }
 
-bool eval_scan(eval_args *c)
-{
+bool eval_scan(eval_args *c) {
     callee body;
     int64_t count = attr_int(&c->node->attrs, ATTR_carried, 0), length;
     const attr *steps = attr_find(&c->node->attrs, ATTR_length);
@@ -234,8 +219,7 @@ bool eval_scan(eval_args *c)
 
 /* ---- The rest ----------------------------------------------------------------------------------------- */
 
-bool eval_barrier(eval_args *c)
-{
+bool eval_barrier(eval_args *c) {
     if (c->node->n_results != c->n_operands) return eval_error(c, TN_ERR_VERIFY, "there is not one result an operand");
     for (uint32_t i = 0; i < c->n_operands; i++) {
         eval_tensor copy;
@@ -245,8 +229,7 @@ bool eval_barrier(eval_args *c)
 }
 
 /* Runs the callback on copies of the tensors' descriptions, so that it can change data alone. */
-static bool run_custom(eval_args *c, const char *name)
-{
+static bool run_custom(eval_args *c, const char *name) {
     const eval_options *o = c->state->options;
     uint32_t n_in = c->n_operands, n_out = c->node->n_results;
     eval_tensor *all = tn_calloc((size_t)n_in + n_out + 1, sizeof *all);
@@ -258,8 +241,7 @@ static bool run_custom(eval_args *c, const char *name)
     return is_good || eval_error(c, TN_ERR_UNSUPPORTED, "the callback of \"%s\" failed", name);
 }
 
-bool eval_custom(eval_args *c)
-{
+bool eval_custom(eval_args *c) {
     const attr *name = attr_find(&c->node->attrs, ATTR_name);
     const char *text = name && name->text ? name->text : "";
     if (!c->state->options->custom)
@@ -275,20 +257,17 @@ bool eval_custom(eval_args *c)
     return true;
 }
 
-static const char *message_of(eval_args *c)
-{
+static const char *message_of(eval_args *c) {
     const attr *message = attr_find(&c->node->attrs, ATTR_message);
     return message && message->text ? message->text : "";
 }
 
-bool eval_assert(eval_args *c)
-{
+bool eval_assert(eval_args *c) {
     if (!is_true(c->operands[1])) eval_fault(c, TN_ERR_ASSERT, "%s", message_of(c));
     return true;
 }
 
-bool eval_print(eval_args *c)
-{
+bool eval_print(eval_args *c) {
     const eval_options *o = c->state->options;
     if (o->print) o->print(o->ctx, message_of(c), c->operands[1]);
     return true;

@@ -24,8 +24,7 @@ typedef struct conv_plan {
 } conv_plan;
 
 /* The input position of tap t for result element p; -1: outside, or between elements. */
-static int64_t position(const conv_plan *v, int axis, int64_t p, int64_t t)
-{
+static int64_t position(const conv_plan *v, int axis, int64_t p, int64_t t) {
     int64_t at = p * v->stride[axis] - v->low[axis] + t * v->dilation[axis];
     if (at < 0 || at % v->input_dilation[axis] != 0) return -1;
     at /= v->input_dilation[axis];
@@ -33,8 +32,7 @@ static int64_t position(const conv_plan *v, int axis, int64_t p, int64_t t)
 }
 
 /* Adds the products of one tap of one line of the result. `x` is the line of the input. */
-static void add_line(const conv_plan *v, int64_t t, const wide *x, wide w, wide *y, eval_axpy *axpy)
-{
+static void add_line(const conv_plan *v, int64_t t, const wide *x, wide w, wide *y, eval_axpy *axpy) {
     int last = v->spatial - 1;
     int64_t stride = v->stride[last], at = t * v->dilation[last] - v->low[last];
     if (v->input_dilation[last] == 1) {
@@ -50,8 +48,7 @@ static void add_line(const conv_plan *v, int64_t t, const wide *x, wide w, wide 
 }
 
 /* Adds the products of one tap with one input channel to one result channel. */
-static void add_tap(const conv_plan *v, const int64_t *tap, const wide *x, wide w, wide *y, eval_axpy *axpy)
-{
+static void add_tap(const conv_plan *v, const int64_t *tap, const wide *x, wide w, wide *y, eval_axpy *axpy) {
     int last = v->spatial - 1;
     eval_walk line = {.rank = last};
     memcpy(line.dims, v->out, (size_t)last * sizeof *line.dims);
@@ -65,8 +62,7 @@ static void add_tap(const conv_plan *v, const int64_t *tap, const wide *x, wide 
     }
 }
 
-static void conv_loops(const void *plan, const wide *x, const wide *kernel, wide *y, eval_axpy *axpy)
-{
+static void conv_loops(const void *plan, const wide *x, const wide *kernel, wide *y, eval_axpy *axpy) {
     const conv_plan *v = plan;
     int64_t channels = v->groups * v->out_channels;
     for (int64_t o = 0; o < v->batch * channels; o++) {
@@ -77,7 +73,8 @@ static void conv_loops(const void *plan, const wide *x, const wide *kernel, wide
             eval_walk tap = {.rank = v->spatial};
             memcpy(tap.dims, v->taps, sizeof v->taps);
             for (int64_t t = 0; t < v->tap_plane; t++, eval_walk_next(&tap))
-                add_tap(v, tap.at, in + channel * v->in_plane, w[channel * v->tap_plane + t], y + o * v->out_plane, axpy);
+                add_tap(v, tap.at, in + channel * v->in_plane, w[channel * v->tap_plane + t], y + o * v->out_plane,
+                        axpy);
         }
     }
 }
@@ -85,8 +82,7 @@ static void conv_loops(const void *plan, const wide *x, const wide *kernel, wide
 /* ---- Reading the plan ------------------------------------------------------------------------------ */
 
 /* Every position that can occur must count in 63 bits with room to spare. */
-static bool check_reach(eval_args *c, const conv_plan *v, int axis)
-{
+static bool check_reach(eval_args *c, const conv_plan *v, int axis) {
     const int64_t limit = INT64_MAX / 8;
     int64_t reach, taps;
     bool fits = v->stride[axis] > 0 && v->dilation[axis] > 0 && v->input_dilation[axis] > 0 &&
@@ -96,15 +92,14 @@ static bool check_reach(eval_args *c, const conv_plan *v, int axis)
     return fits || eval_error(c, TN_ERR_LIMIT, "sizes of spatial axis %d are out of range", axis);
 }
 
-static bool plan_conv(eval_args *c, conv_plan *v)
-{
+static bool plan_conv(eval_args *c, conv_plan *v) {
     const eval_tensor *x = c->operands[0], *kernel = c->operands[1], *y = &c->results[0];
     int spatial = x->rank - 2;
     *v = (conv_plan){.spatial = spatial, .groups = attr_int(&c->node->attrs, ATTR_groups, 1)};
     int64_t channels;
     if (spatial < 0 || kernel->rank != x->rank || y->rank != x->rank || v->groups < 1 ||
-        __builtin_mul_overflow(v->groups, kernel->dims[1], &channels) || x->dims[1] != channels || kernel->dims[0] % v->groups != 0 || y->dims[0] != x->dims[0] ||
-        y->dims[1] != kernel->dims[0])
+        __builtin_mul_overflow(v->groups, kernel->dims[1], &channels) || x->dims[1] != channels ||
+        kernel->dims[0] % v->groups != 0 || y->dims[0] != x->dims[0] || y->dims[1] != kernel->dims[0])
         return eval_error(c, TN_ERR_SHAPE, "operands, groups and result do not fit");
     if (!eval_ints(c, ATTR_stride, spatial, 1, v->stride) || !eval_dims(c, ATTR_low, spatial, 0, v->low) ||
         !eval_ints(c, ATTR_dilation, spatial, 1, v->dilation) ||
@@ -134,16 +129,14 @@ static bool plan_conv(eval_args *c, conv_plan *v)
     return true;
 }
 
-static eval_walk natural_order(const eval_tensor *t)
-{
+static eval_walk natural_order(const eval_tensor *t) {
     eval_walk w = {.rank = t->rank};
     memcpy(w.dims, t->dims, sizeof w.dims);
     eval_strides(t->rank, t->dims, w.strides);
     return w;
 }
 
-bool eval_conv(eval_args *c)
-{
+bool eval_conv(eval_args *c) {
     conv_plan v;
     contraction how = {natural_order(c->operands[0]), natural_order(c->operands[1]), conv_loops, &v};
     return plan_conv(c, &v) && eval_contract(c, &how);

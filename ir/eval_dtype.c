@@ -27,22 +27,15 @@ static const dtype_row rows[TN_DTYPE_COUNT] = {
 /* Significand bits of floats, with the leading one. */
 static const uint8_t precisions[TN_DTYPE_COUNT] = {[TN_F16] = 11, [TN_BF16] = 8, [TN_F32] = 24, [TN_F64] = 53};
 
-int_type eval_int_type(tn_dtype dtype)
-{
+int_type eval_int_type(tn_dtype dtype) {
     if ((unsigned)dtype >= TN_DTYPE_COUNT || rows[dtype].kind == KIND_FLOAT) return (int_type){0, false};
     if (rows[dtype].kind == KIND_BOOL) return (int_type){1, false};
     return (int_type){rows[dtype].bits, rows[dtype].kind == KIND_SINT};
 }
 
-size_t eval_dtype_bytes(tn_dtype dtype)
-{
-    return (unsigned)dtype < TN_DTYPE_COUNT ? rows[dtype].bits / 8u : 0;
-}
+size_t eval_dtype_bytes(tn_dtype dtype) { return (unsigned)dtype < TN_DTYPE_COUNT ? rows[dtype].bits / 8u : 0; }
 
-double eval_unit_roundoff(tn_dtype dtype)
-{
-    return dtype_is_float(dtype) ? ldexp(1, -precisions[dtype]) : 0;
-}
+double eval_unit_roundoff(tn_dtype dtype) { return dtype_is_float(dtype) ? ldexp(1, -precisions[dtype]) : 0; }
 
 /* ---- Bulk access. Data may be unaligned: they are the caller's ------------------------------ */
 
@@ -63,22 +56,20 @@ double eval_unit_roundoff(tn_dtype dtype)
 #define WRITE_UINT(ENUM, storage) v = (storage)in[k].i
 #define WRITE_FLOAT(ENUM, storage) v = PACK_##ENUM(in[k].f)
 
-#define DTYPE(ENUM, name, bits, kind, storage)                            \
-    static void read_##ENUM(const char *from, int64_t n, wide *out)       \
-    {                                                                     \
-        for (int64_t k = 0; k < n; k++) {                                 \
-            storage v;                                                    \
-            memcpy(&v, from + (size_t)k * sizeof v, sizeof v);            \
-            READ_##kind(ENUM);                                            \
-        }                                                                 \
-    }                                                                     \
-    static void write_##ENUM(char *to, int64_t n, const wide *in)         \
-    {                                                                     \
-        for (int64_t k = 0; k < n; k++) {                                 \
-            storage v;                                                    \
-            WRITE_##kind(ENUM, storage);                                  \
-            memcpy(to + (size_t)k * sizeof v, &v, sizeof v);              \
-        }                                                                 \
+#define DTYPE(ENUM, name, bits, kind, storage)                                                                         \
+    static void read_##ENUM(const char *from, int64_t n, wide *out) {                                                  \
+        for (int64_t k = 0; k < n; k++) {                                                                              \
+            storage v;                                                                                                 \
+            memcpy(&v, from + (size_t)k * sizeof v, sizeof v);                                                         \
+            READ_##kind(ENUM);                                                                                         \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void write_##ENUM(char *to, int64_t n, const wide *in) {                                                    \
+        for (int64_t k = 0; k < n; k++) {                                                                              \
+            storage v;                                                                                                 \
+            WRITE_##kind(ENUM, storage);                                                                               \
+            memcpy(to + (size_t)k * sizeof v, &v, sizeof v);                                                           \
+        }                                                                                                              \
     }
 #include "dtypes.def"
 #undef DTYPE
@@ -92,22 +83,19 @@ static const struct {
 #undef DTYPE
 };
 
-void eval_read(const eval_tensor *t, int64_t first, int64_t n, wide *out)
-{
+void eval_read(const eval_tensor *t, int64_t first, int64_t n, wide *out) {
     if (n <= 0 || t->dtype >= TN_DTYPE_COUNT) return;
     const char *data = t->data;
     access[t->dtype].read(data + (size_t)first * eval_dtype_bytes(t->dtype), n, out);
 }
 
-void eval_write(eval_tensor *t, int64_t first, int64_t n, const wide *in)
-{
+void eval_write(eval_tensor *t, int64_t first, int64_t n, const wide *in) {
     if (n <= 0 || t->dtype >= TN_DTYPE_COUNT) return;
     char *data = t->data;
     access[t->dtype].write(data + (size_t)first * eval_dtype_bytes(t->dtype), n, in);
 }
 
-void eval_read_magnitudes(const eval_tensor *t, int64_t first, int64_t n, double *out)
-{
+void eval_read_magnitudes(const eval_tensor *t, int64_t first, int64_t n, double *out) {
     if (n <= 0) return;
     if (t->magnitude) {
         memcpy(out, t->magnitude + first, (size_t)n * sizeof *out);
@@ -118,29 +106,25 @@ void eval_read_magnitudes(const eval_tensor *t, int64_t first, int64_t n, double
 
 /* ---- Single elements and conversions --------------------------------------------------------- */
 
-double eval_load_float(const eval_tensor *t, int64_t i)
-{
+double eval_load_float(const eval_tensor *t, int64_t i) {
     wide w;
     eval_read(t, i, 1, &w);
     if (dtype_is_float(t->dtype)) return w.f;
     return t->dtype == TN_U64 ? (double)(uint64_t)w.i : (double)w.i;
 }
 
-int64_t eval_load_int(const eval_tensor *t, int64_t i)
-{
+int64_t eval_load_int(const eval_tensor *t, int64_t i) {
     wide w;
     eval_read(t, i, 1, &w);
     return dtype_is_float(t->dtype) ? eval_float_to_int(w.f, TN_I64) : w.i;
 }
 
-int64_t eval_load_index(const eval_tensor *t, int64_t i)
-{
+int64_t eval_load_index(const eval_tensor *t, int64_t i) {
     int64_t index = eval_load_int(t, i);
     return t->dtype == TN_U64 && index < 0 ? INT64_MAX : index;
 }
 
-void eval_store_float(eval_tensor *t, int64_t i, double x)
-{
+void eval_store_float(eval_tensor *t, int64_t i, double x) {
     wide w;
     if (dtype_is_float(t->dtype))
         w.f = x;
@@ -149,8 +133,7 @@ void eval_store_float(eval_tensor *t, int64_t i, double x)
     eval_write(t, i, 1, &w);
 }
 
-void eval_store_int(eval_tensor *t, int64_t i, int64_t x)
-{
+void eval_store_int(eval_tensor *t, int64_t i, int64_t x) {
     wide w;
     if (dtype_is_float(t->dtype))
         w.f = eval_int_to_float(x, false, t->dtype);
@@ -159,8 +142,7 @@ void eval_store_int(eval_tensor *t, int64_t i, int64_t x)
     eval_write(t, i, 1, &w);
 }
 
-int64_t eval_float_to_int(double x, tn_dtype to)
-{
+int64_t eval_float_to_int(double x, tn_dtype to) {
     int_type type = eval_int_type(to);
     if (to == TN_BOOL) return x != 0;
     if (isnan(x)) return 0;
@@ -171,8 +153,7 @@ int64_t eval_float_to_int(double x, tn_dtype to)
     return x <= 0 ? 0 : (int64_t)(uint64_t)x;
 }
 
-double eval_int_to_float(int64_t x, bool is_unsigned, tn_dtype to)
-{
+double eval_int_to_float(int64_t x, bool is_unsigned, tn_dtype to) {
     if (to == TN_F64) return is_unsigned ? (double)(uint64_t)x : (double)x;
     bool is_negative = !is_unsigned && x < 0;
     uint64_t size = is_negative ? -(uint64_t)x : (uint64_t)x;
@@ -181,8 +162,7 @@ double eval_int_to_float(int64_t x, bool is_unsigned, tn_dtype to)
     return is_negative ? -(double)size : (double)size;
 }
 
-int64_t eval_wrap(int64_t x, tn_dtype to)
-{
+int64_t eval_wrap(int64_t x, tn_dtype to) {
     int_type type = eval_int_type(to);
     if (to == TN_BOOL) return x != 0;
     if (type.bits == 0 || type.bits == 64) return x;

@@ -26,8 +26,7 @@ typedef struct index_plan {
 } index_plan;
 
 static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tensor *indices, const eval_tensor *picked,
-                         index_plan *p)
-{
+                         index_plan *p) {
     int64_t batch = attr_int(&c->node->attrs, ATTR_batch_dims, 0), index_strides[TN_MAX_RANK];
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
     bool is_indexed[TN_MAX_RANK] = {false};
@@ -54,7 +53,8 @@ static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tenso
     for (int axis = (int)batch; axis < data->rank; axis++) {
         if (is_indexed[axis]) continue;
         p->window.strides[to] = p->strides[axis];
-        if (picked->dims[to++] != data->dims[axis]) return eval_error(c, TN_ERR_SHAPE, "data axis %d does not fit", axis);
+        if (picked->dims[to++] != data->dims[axis])
+            return eval_error(c, TN_ERR_SHAPE, "data axis %d does not fit", axis);
     }
     p->window.rank = p->index.rank = picked->rank;
     memcpy(p->window.dims, picked->dims, sizeof picked->dims);
@@ -64,8 +64,8 @@ static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tenso
 
 /* The data element that the walks stand at, with indices clamped; -1 where there is none.
  * False (with a fault) when an index was out of range. */
-static bool locate(eval_args *c, const index_plan *p, const eval_tensor *data, const eval_tensor *indices, int64_t *at)
-{
+static bool locate(eval_args *c, const index_plan *p, const eval_tensor *data, const eval_tensor *indices,
+                   int64_t *at) {
     bool is_inside = true;
     *at = data->n > 0 ? p->window.offset : -1;
     for (int k = 0; k < p->n_axes; k++) {
@@ -81,8 +81,7 @@ static bool locate(eval_args *c, const index_plan *p, const eval_tensor *data, c
     return is_inside;
 }
 
-bool eval_gather(eval_args *c)
-{
+bool eval_gather(eval_args *c) {
     const eval_tensor *data = c->operands[0], *indices = c->operands[1];
     eval_tensor *y = &c->results[0];
     index_plan p;
@@ -97,23 +96,24 @@ bool eval_gather(eval_args *c)
 }
 
 /* How scatter combines; `set` overwrites. */
-static bool scatter_fold(int64_t combine, tn_dtype dtype, eval_fold *fold)
-{
-    static const reduce_kind kinds[] = {
-        [COMBINE_ADD] = REDUCE_SUM, [COMBINE_MUL] = REDUCE_PROD, [COMBINE_MAX] = REDUCE_MAX, [COMBINE_MIN] = REDUCE_MIN};
+static bool scatter_fold(int64_t combine, tn_dtype dtype, eval_fold *fold) {
+    static const reduce_kind kinds[] = {[COMBINE_ADD] = REDUCE_SUM,
+                                        [COMBINE_MUL] = REDUCE_PROD,
+                                        [COMBINE_MAX] = REDUCE_MAX,
+                                        [COMBINE_MIN] = REDUCE_MIN};
     return combine >= COMBINE_SET && combine <= COMBINE_MIN &&
            (combine == COMBINE_SET || eval_fold_of(kinds[combine], dtype, fold));
 }
 
-bool eval_scatter(eval_args *c)
-{
+bool eval_scatter(eval_args *c) {
     const eval_tensor *data = c->operands[0], *indices = c->operands[1], *updates = c->operands[2];
     eval_tensor *y = &c->results[0];
     int64_t combine = attr_int(&c->node->attrs, ATTR_combine, COMBINE_SET);
     index_plan p;
     eval_fold fold;
     if (!plan_indices(c, data, indices, updates, &p)) return false;
-    if (!scatter_fold(combine, y->dtype, &fold) || data->n != y->n || data->dtype != y->dtype || updates->dtype != y->dtype)
+    if (!scatter_fold(combine, y->dtype, &fold) || data->n != y->n || data->dtype != y->dtype ||
+        updates->dtype != y->dtype)
         return eval_error(c, TN_ERR_VERIFY, "data, updates and combine do not fit");
     wide *all = eval_read_all(c->state, data), update;
     if (!all) return false;
@@ -139,8 +139,8 @@ bool eval_scatter(eval_args *c)
 /* ---- Dynamic slices ------------------------------------------------------------------------------- */
 
 /* Reads the starts and clamps them so that a block of `sizes` fits into `whole`. */
-static bool read_starts(eval_args *c, uint32_t first, const eval_tensor *whole, const eval_tensor *block, int64_t *starts)
-{
+static bool read_starts(eval_args *c, uint32_t first, const eval_tensor *whole, const eval_tensor *block,
+                        int64_t *starts) {
     if (c->n_operands != first + (uint32_t)whole->rank || block->rank != whole->rank || block->dtype != whole->dtype)
         return eval_error(c, TN_ERR_VERIFY, "there must be one start for each axis");
     for (int axis = 0; axis < whole->rank; axis++) {
@@ -154,8 +154,7 @@ static bool read_starts(eval_args *c, uint32_t first, const eval_tensor *whole, 
 }
 
 /* Walks over a block within `whole`: offset is the element in `whole`. */
-static eval_walk block_walk(const eval_tensor *whole, const eval_tensor *block, const int64_t *starts)
-{
+static eval_walk block_walk(const eval_tensor *whole, const eval_tensor *block, const int64_t *starts) {
     eval_walk w = {.rank = whole->rank};
     eval_strides(whole->rank, whole->dims, w.strides);
     memcpy(w.dims, block->dims, sizeof w.dims);
@@ -163,8 +162,7 @@ static eval_walk block_walk(const eval_tensor *whole, const eval_tensor *block, 
     return w;
 }
 
-bool eval_dynamic_slice(eval_args *c)
-{
+bool eval_dynamic_slice(eval_args *c) {
     const eval_tensor *data = c->operands[0];
     eval_tensor *y = &c->results[0];
     int64_t starts[TN_MAX_RANK];
@@ -175,13 +173,13 @@ bool eval_dynamic_slice(eval_args *c)
     return true;
 }
 
-bool eval_dynamic_update_slice(eval_args *c)
-{
+bool eval_dynamic_update_slice(eval_args *c) {
     const eval_tensor *data = c->operands[0], *update = c->operands[1];
     eval_tensor *y = &c->results[0];
     int64_t starts[TN_MAX_RANK];
     if (!read_starts(c, 2, data, update, starts)) return false;
-    if (data->n != y->n || data->dtype != y->dtype) return eval_error(c, TN_ERR_VERIFY, "the result is not like the data");
+    if (data->n != y->n || data->dtype != y->dtype)
+        return eval_error(c, TN_ERR_VERIFY, "the result is not like the data");
     eval_move(data, 0, y, 0, y->n);
     if (update->n == 0) return true;
     eval_walk w = block_walk(data, update, starts);

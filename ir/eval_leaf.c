@@ -5,8 +5,7 @@
  */
 #include "ir/eval_state.h"
 
-bool eval_param(eval_args *c)
-{
+bool eval_param(eval_args *c) {
     int64_t index = attr_int(&c->node->attrs, ATTR_index, -1);
     if (index < 0 || (size_t)index >= c->graph->n_params) return eval_error(c, TN_ERR_VERIFY, "no such parameter");
     eval_tensor input = *c->state->frame->inputs[index];
@@ -14,8 +13,7 @@ bool eval_param(eval_args *c)
     return eval_hand_on(c, 0, &input);
 }
 
-bool eval_constant(eval_args *c)
-{
+bool eval_constant(eval_args *c) {
     const attr *a = attr_find(&c->node->attrs, ATTR_value);
     eval_tensor *t = &c->results[0];
     if (!a || !a->data || a->data->bytes < (size_t)t->n * eval_dtype_bytes(t->dtype))
@@ -25,8 +23,7 @@ bool eval_constant(eval_args *c)
     return true;
 }
 
-bool eval_iota(eval_args *c)
-{
+bool eval_iota(eval_args *c) {
     eval_tensor *t = &c->results[0];
     int64_t axis = attr_int(&c->node->attrs, ATTR_axis, 0);
     if (axis < 0 || axis >= t->rank) return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range", (long long)axis);
@@ -39,8 +36,7 @@ bool eval_iota(eval_args *c)
     return true;
 }
 
-bool eval_dim(eval_args *c)
-{
+bool eval_dim(eval_args *c) {
     const attr *dim = attr_find(&c->node->attrs, ATTR_dim);
     int64_t extent;
     if (!dim || !eval_dim_value(c, dim->dim, &extent)) return false;
@@ -48,8 +44,7 @@ bool eval_dim(eval_args *c)
     return true;
 }
 
-bool eval_token(eval_args *c)
-{
+bool eval_token(eval_args *c) {
     (void)c;
     return true;
 }

@@ -15,8 +15,7 @@
 static const uint32_t multiplier[2] = {0xD2511F53, 0xCD9E8D57};
 static const uint32_t weyl[2] = {0x9E3779B9, 0xBB67AE85};
 
-static void philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4])
-{
+static void philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]) {
     uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     uint32_t x[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)};
     for (int round = 0; round < 10; round++) {
@@ -29,8 +28,7 @@ static void philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out
     for (int w = 0; w < 4; w++) out[w] = x[w];
 }
 
-bool eval_rng_bits(eval_args *c)
-{
+bool eval_rng_bits(eval_args *c) {
     const eval_tensor *state = c->operands[0];
     eval_tensor *t = &c->results[0];
     if (state->n < 3) return eval_error(c, TN_ERR_VERIFY, "the state is shorter than u64[4]");

@@ -14,8 +14,7 @@
 /* ---- reduce ------------------------------------------------------------------------------------- */
 
 /* Walks the operand; offset is the result element that each belongs to. */
-static bool plan_reduce(eval_args *c, const eval_tensor *x, const eval_tensor *y, eval_walk *w)
-{
+static bool plan_reduce(eval_args *c, const eval_tensor *x, const eval_tensor *y, eval_walk *w) {
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
     bool vanishes[TN_MAX_RANK] = {false};
     int64_t strides[TN_MAX_RANK];
@@ -31,14 +30,14 @@ static bool plan_reduce(eval_args *c, const eval_tensor *x, const eval_tensor *y
     int to = 0;
     for (int axis = 0; axis < x->rank; axis++) {
         if (vanishes[axis]) continue;
-        if (to >= y->rank || y->dims[to] != x->dims[axis]) return eval_error(c, TN_ERR_SHAPE, "axis %d does not fit", axis);
+        if (to >= y->rank || y->dims[to] != x->dims[axis])
+            return eval_error(c, TN_ERR_SHAPE, "axis %d does not fit", axis);
         w->strides[axis] = strides[to++];
     }
     return to == y->rank || eval_error(c, TN_ERR_SHAPE, "the result has too many axes");
 }
 
-static bool fold_all(eval_args *c, const eval_fold *fold, eval_walk *w)
-{
+static bool fold_all(eval_args *c, const eval_fold *fold, eval_walk *w) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     wide *acc = tn_malloc(((size_t)y->n + 1) * sizeof *acc), v[EVAL_CHUNK];
@@ -59,8 +58,7 @@ static bool fold_all(eval_args *c, const eval_fold *fold, eval_walk *w)
 }
 
 /* -1, 0, 1: a goes before, ties with, goes after b, when greater ones go first; NaN is greatest. */
-static int rank_of(const eval_fold *fold, wide a, wide b, bool greatest)
-{
+static int rank_of(const eval_fold *fold, wide a, wide b, bool greatest) {
     int order;
     if (fold->is_float)
         order = isnan(a.f) || isnan(b.f) ? (isnan(b.f) != 0) - (isnan(a.f) != 0)
@@ -73,8 +71,7 @@ static int rank_of(const eval_fold *fold, wide a, wide b, bool greatest)
     return order;
 }
 
-static bool find_extreme(eval_args *c, eval_walk *w, bool greatest)
-{
+static bool find_extreme(eval_args *c, eval_walk *w, bool greatest) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
@@ -100,8 +97,7 @@ static bool find_extreme(eval_args *c, eval_walk *w, bool greatest)
     return is_good || eval_no_memory(c->state);
 }
 
-bool eval_reduce(eval_args *c)
-{
+bool eval_reduce(eval_args *c) {
     int64_t kind = attr_int(&c->node->attrs, ATTR_kind, REDUCE_SUM);
     const eval_tensor *x = c->operands[0];
     eval_walk w;
@@ -115,8 +111,7 @@ bool eval_reduce(eval_args *c)
 
 /* ---- cumulate ----------------------------------------------------------------------------------------- */
 
-bool eval_cumulate(eval_args *c)
-{
+bool eval_cumulate(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     int64_t kind = attr_int(&c->node->attrs, ATTR_kind, REDUCE_SUM), axis = attr_int(&c->node->attrs, ATTR_axis, 0);

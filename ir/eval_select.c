@@ -14,19 +14,18 @@
 /* Bits: less 1, equal 2, greater 4, unordered 8; a relation is the set it holds for. */
 enum { LESS = 1, EQUAL = 2, GREATER = 4, UNORDERED = 8 };
 static const uint8_t holds[] = {
-    [COMPARE_EQ] = EQUAL, [COMPARE_NE] = LESS | GREATER | UNORDERED, [COMPARE_LT] = LESS, [COMPARE_LE] = LESS | EQUAL,
+    [COMPARE_EQ] = EQUAL,   [COMPARE_NE] = LESS | GREATER | UNORDERED,
+    [COMPARE_LT] = LESS,    [COMPARE_LE] = LESS | EQUAL,
     [COMPARE_GT] = GREATER, [COMPARE_GE] = GREATER | EQUAL,
 };
 
 static int order_floats(double a, double b) { return a < b ? LESS : a > b ? GREATER : a == b ? EQUAL : UNORDERED; }
-static int order_ints(int64_t a, int64_t b, bool is_signed)
-{
+static int order_ints(int64_t a, int64_t b, bool is_signed) {
     if (a == b) return EQUAL;
     return (is_signed ? a < b : (uint64_t)a < (uint64_t)b) ? LESS : GREATER;
 }
 
-bool eval_compare(eval_args *c)
-{
+bool eval_compare(eval_args *c) {
     const eval_tensor *a = c->operands[0], *b = c->operands[1];
     eval_tensor *y = &c->results[0];
     int64_t relation_index = attr_int(&c->node->attrs, ATTR_compare, 0);
@@ -57,16 +56,14 @@ typedef struct trio {
 
 typedef void trio_step(trio *t, tn_dtype dtype);
 
-static void select_step(trio *t, tn_dtype dtype)
-{
+static void select_step(trio *t, tn_dtype dtype) {
     (void)dtype;
     int chosen = t->x[0].i ? 1 : 2;
     t->y = t->x[chosen];
     t->my = t->m[chosen];
 }
 
-static void clamp_step(trio *t, tn_dtype dtype)
-{
+static void clamp_step(trio *t, tn_dtype dtype) {
     const binary_row *max = eval_binary_row(TN_OP_max), *min = eval_binary_row(TN_OP_min);
     int_type type = eval_int_type(dtype);
     if (type.bits) {
@@ -77,8 +74,7 @@ static void clamp_step(trio *t, tn_dtype dtype)
     t->my = fmax(fmax(t->m[0], t->m[1]), t->m[2]);
 }
 
-static void fma_step(trio *t, tn_dtype dtype)
-{
+static void fma_step(trio *t, tn_dtype dtype) {
     if (!dtype_is_float(dtype)) {
         t->y.i = (int64_t)((uint64_t)t->x[0].i * (uint64_t)t->x[1].i + (uint64_t)t->x[2].i);
         return;
@@ -88,8 +84,7 @@ static void fma_step(trio *t, tn_dtype dtype)
     t->my = eval_binary_row(TN_OP_mul)->magnitude(a, t->m[0], b, t->m[1], 0) + t->m[2];
 }
 
-static bool eval_trio(eval_args *c, trio_step *step)
-{
+static bool eval_trio(eval_args *c, trio_step *step) {
     eval_tensor *y = &c->results[0];
     for (int i = 0; i < 3; i++)
         if (c->operands[i]->n != y->n) return eval_error(c, TN_ERR_VERIFY, "operands differ in shape");
@@ -113,16 +108,14 @@ static bool eval_trio(eval_args *c, trio_step *step)
     return true;
 }
 
-bool eval_select(eval_args *c)
-{
+bool eval_select(eval_args *c) {
     const eval_tensor *const *o = c->operands;
     if (o[0]->dtype != TN_BOOL || o[1]->dtype != c->results[0].dtype || o[2]->dtype != c->results[0].dtype)
         return eval_error(c, TN_ERR_VERIFY, "operands must be bool and two of the result's dtype");
     return eval_trio(c, select_step);
 }
 
-static bool has_one_dtype(eval_args *c)
-{
+static bool has_one_dtype(eval_args *c) {
     for (int i = 0; i < 3; i++)
         if (c->operands[i]->dtype != c->results[0].dtype) return eval_error(c, TN_ERR_VERIFY, "dtypes differ");
     return true;

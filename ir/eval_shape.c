@@ -10,8 +10,7 @@
 #include <string.h>
 
 /* Moves one line of the result's last axis. */
-static void read_line(const eval_tensor *x, int64_t from, int64_t stride, eval_tensor *y, int64_t to, int64_t n)
-{
+static void read_line(const eval_tensor *x, int64_t from, int64_t stride, eval_tensor *y, int64_t to, int64_t n) {
     if (stride == 1) {
         eval_move(x, from, y, to, n);
         return;
@@ -20,8 +19,7 @@ static void read_line(const eval_tensor *x, int64_t from, int64_t stride, eval_t
 }
 
 /* Fills the result: each element from operand element base + index * strides. */
-static bool read_strided(eval_args *c, int64_t base, const int64_t *strides)
-{
+static bool read_strided(eval_args *c, int64_t base, const int64_t *strides) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     if (y->n == 0) return true;
@@ -39,8 +37,7 @@ static bool read_strided(eval_args *c, int64_t base, const int64_t *strides)
     return true;
 }
 
-bool eval_broadcast(eval_args *c)
-{
+bool eval_broadcast(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     const eval_tensor *y = &c->results[0];
     int64_t to[TN_MAX_RANK], from[TN_MAX_RANK], strides[TN_MAX_RANK] = {0};
@@ -54,8 +51,7 @@ bool eval_broadcast(eval_args *c)
     return read_strided(c, 0, strides);
 }
 
-bool eval_reshape(eval_args *c)
-{
+bool eval_reshape(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     if (x->n != y->n || x->dtype != y->dtype)
@@ -64,8 +60,7 @@ bool eval_reshape(eval_args *c)
     return true;
 }
 
-bool eval_transpose(eval_args *c)
-{
+bool eval_transpose(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     const eval_tensor *y = &c->results[0];
     int64_t perm[TN_MAX_RANK], from[TN_MAX_RANK], strides[TN_MAX_RANK];
@@ -79,8 +74,7 @@ bool eval_transpose(eval_args *c)
     return read_strided(c, 0, strides);
 }
 
-bool eval_slice(eval_args *c)
-{
+bool eval_slice(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     const eval_tensor *y = &c->results[0];
     int64_t start[TN_MAX_RANK], step[TN_MAX_RANK], from[TN_MAX_RANK], strides[TN_MAX_RANK], base = 0;
@@ -90,17 +84,16 @@ bool eval_slice(eval_args *c)
     for (int axis = 0; axis < x->rank; axis++) {
         int64_t room = x->dims[axis] - 1 - start[axis];
         if (start[axis] < 0 || room < 0 || step[axis] < 1 || (y->dims[axis] - 1) > room / step[axis])
-            return eval_error(c, TN_ERR_SHAPE, "axis %d: %lld elements from %lld in steps of %lld leave the operand's %lld",
-                              axis, (long long)y->dims[axis], (long long)start[axis], (long long)step[axis],
-                              (long long)x->dims[axis]);
+            return eval_error(
+                c, TN_ERR_SHAPE, "axis %d: %lld elements from %lld in steps of %lld leave the operand's %lld", axis,
+                (long long)y->dims[axis], (long long)start[axis], (long long)step[axis], (long long)x->dims[axis]);
         base += start[axis] * from[axis];
         strides[axis] = y->dims[axis] == 1 ? 0 : step[axis] * from[axis];
     }
     return read_strided(c, base, strides);
 }
 
-bool eval_reverse(eval_args *c)
-{
+bool eval_reverse(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
     int64_t strides[TN_MAX_RANK], base = 0;
@@ -118,8 +111,7 @@ bool eval_reverse(eval_args *c)
 
 /* ---- Writing views ------------------------------------------------------------------------------ */
 
-bool eval_pad(eval_args *c)
-{
+bool eval_pad(eval_args *c) {
     const eval_tensor *x = c->operands[0], *padding = c->operands[1];
     eval_tensor *y = &c->results[0];
     int64_t low[TN_MAX_RANK], interior[TN_MAX_RANK], strides[TN_MAX_RANK];
@@ -146,8 +138,7 @@ bool eval_pad(eval_args *c)
     return true;
 }
 
-bool eval_concat(eval_args *c)
-{
+bool eval_concat(eval_args *c) {
     eval_tensor *y = &c->results[0];
     int64_t axis = attr_int(&c->node->attrs, ATTR_axis, 0), outer = 1, inner = 1, done = 0;
     if (axis < 0 || axis >= y->rank) return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range", (long long)axis);
@@ -163,6 +154,6 @@ bool eval_concat(eval_args *c)
         for (int64_t o = 0; o < outer; o++) eval_move(x, o * run, y, (o * y->dims[axis] + done) * inner, run);
         done += x->dims[axis];
     }
-    return done == y->dims[axis] || eval_error(c, TN_ERR_SHAPE, "operands fill %lld of %lld", (long long)done,
-                                               (long long)y->dims[axis]);
+    return done == y->dims[axis] ||
+           eval_error(c, TN_ERR_SHAPE, "operands fill %lld of %lld", (long long)done, (long long)y->dims[axis]);
 }

@@ -16,8 +16,7 @@ typedef struct sort_keys {
 } sort_keys;
 
 /* True when key b must come before key a although a stands first. */
-static bool is_before(const sort_keys *s, wide b, wide a)
-{
+static bool is_before(const sort_keys *s, wide b, wide a) {
     if (s->descending) { /* b > a */
         wide swap = a;
         a = b, b = swap;
@@ -27,8 +26,7 @@ static bool is_before(const sort_keys *s, wide b, wide a)
 }
 
 /* Sorts order[0, n) by merging runs of doubling length; `spare` has room for n. */
-static void merge_sort(const sort_keys *s, int64_t *order, int64_t *spare, int64_t n)
-{
+static void merge_sort(const sort_keys *s, int64_t *order, int64_t *spare, int64_t n) {
     for (int64_t run = 1; run < n; run *= 2) {
         for (int64_t first = 0; first < n; first += 2 * run) {
             int64_t middle = first + run < n ? first + run : n, end = middle + run < n ? middle + run : n;
@@ -48,15 +46,13 @@ typedef struct sort_line {
     int64_t *order, *spare;
 } sort_line;
 
-static bool line_open(eval_state *s, sort_line *l, int64_t extent)
-{
+static bool line_open(eval_state *s, sort_line *l, int64_t extent) {
     size_t n = (size_t)extent + 1;
     *l = (sort_line){tn_malloc(n * sizeof(wide)), tn_malloc(n * sizeof(int64_t)), tn_malloc(n * sizeof(int64_t))};
     return (l->keys && l->order && l->spare) || eval_no_memory(s);
 }
 
-static void line_close(sort_line *l)
-{
+static void line_close(sort_line *l) {
     tn_free(l->keys);
     tn_free(l->order);
     tn_free(l->spare);
@@ -64,8 +60,8 @@ static void line_close(sort_line *l)
 
 /* Sorts line number `line` of x along an axis with that extent and step; order[i] is the index of what
  * comes i-th. Returns the line's first element. */
-static int64_t sort_one(sort_line *l, const eval_tensor *x, int64_t line, int64_t extent, int64_t step, bool descending)
-{
+static int64_t sort_one(sort_line *l, const eval_tensor *x, int64_t line, int64_t extent, int64_t step,
+                        bool descending) {
     sort_keys s = {l->keys, dtype_is_float(x->dtype), eval_int_type(x->dtype).is_signed, descending};
     int64_t first = line / step * step * extent + line % step;
     for (int64_t k = 0; k < extent; k++) {
@@ -76,15 +72,13 @@ static int64_t sort_one(sort_line *l, const eval_tensor *x, int64_t line, int64_
     return first;
 }
 
-static bool check_axis(eval_args *c, int64_t *axis)
-{
+static bool check_axis(eval_args *c, int64_t *axis) {
     *axis = attr_int(&c->node->attrs, ATTR_axis, 0);
     return (*axis >= 0 && *axis < c->operands[0]->rank) ||
            eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range", (long long)*axis);
 }
 
-bool eval_sort(eval_args *c)
-{
+bool eval_sort(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     bool descending = attr_int(&c->node->attrs, ATTR_descending, 0) != 0;
     int64_t axis, strides[TN_MAX_RANK];
@@ -109,8 +103,7 @@ bool eval_sort(eval_args *c)
     return is_good;
 }
 
-bool eval_top_k(eval_args *c)
-{
+bool eval_top_k(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *values = &c->results[0], *indices = &c->results[1];
     bool descending = attr_int(&c->node->attrs, ATTR_descending, 0) != 0;

@@ -72,7 +72,7 @@ double eval_unit_roundoff(tn_dtype dtype); /* 2^-24 for f32; 0 when not a float 
 int64_t eval_float_to_int(double value, tn_dtype to); /* saturates, NaN to 0; bool: not zero */
 /* A double that rounds to `to` as the integer itself does. */
 double eval_int_to_float(int64_t value, bool is_unsigned, tn_dtype to);
-int64_t eval_wrap(int64_t value, tn_dtype to);        /* sign- or zero-extended from `to`'s width */
+int64_t eval_wrap(int64_t value, tn_dtype to); /* sign- or zero-extended from `to`'s width */
 
 /* ---- Tensors ------------------------------------------------------------------------------- */
 
@@ -109,12 +109,10 @@ typedef struct eval_walk {
     int64_t offset;
 } eval_walk;
 
-static inline void eval_walk_next(eval_walk *w)
-{
+static inline void eval_walk_next(eval_walk *w) {
     for (int axis = w->rank; axis-- > 0;) {
         w->offset += w->strides[axis];
-        if (++w->at[axis] < w->dims[axis])
-            return;
+        if (++w->at[axis] < w->dims[axis]) return;
         w->offset -= w->strides[axis] * w->dims[axis];
         w->at[axis] = 0;
     }
@@ -175,15 +173,13 @@ typedef struct eval_fold {
 bool eval_fold_of(reduce_kind kind, tn_dtype dtype, eval_fold *fold);
 
 /* *acc = *acc combined with x; the magnitude too when m is not NULL. */
-static inline void eval_fold_in(const eval_fold *fold, wide *acc, double *m, wide x, double mx)
-{
+static inline void eval_fold_in(const eval_fold *fold, wide *acc, double *m, wide x, double mx) {
     if (!fold->is_float) {
         acc->i = fold->row->i(acc->i, x.i, fold->type);
         return;
     }
     double y = fold->row->f(acc->f, x.f);
-    if (m)
-        *m = fold->row->magnitude(acc->f, *m, x.f, mx, y);
+    if (m) *m = fold->row->magnitude(acc->f, *m, x.f, mx, y);
     acc->f = y;
 }
 

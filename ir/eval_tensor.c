@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-bool eval_tensor_count(eval_tensor *t)
-{
+bool eval_tensor_count(eval_tensor *t) {
     t->n = t->dtype == TN_TOKEN ? 0 : 1;
     bool is_empty = false;
     for (int axis = 0; axis < t->rank; axis++) {
@@ -23,8 +22,7 @@ bool eval_tensor_count(eval_tensor *t)
     return true;
 }
 
-bool eval_tensor_alloc(eval_state *s, eval_tensor *t)
-{
+bool eval_tensor_alloc(eval_state *s, eval_tensor *t) {
     uint64_t n = (uint64_t)t->n;
     if (t->n < 0 || n > s->max_elements - s->live_elements)
         return eval_fail(s, TN_ERR_LIMIT, NULL, LOCATION_NONE,
@@ -48,8 +46,7 @@ bool eval_tensor_alloc(eval_state *s, eval_tensor *t)
     return true;
 }
 
-void eval_tensor_free(eval_tensor *t)
-{
+void eval_tensor_free(eval_tensor *t) {
     if (!t->borrowed) {
         tn_free(t->data);
         tn_free(t->magnitude);
@@ -57,14 +54,12 @@ void eval_tensor_free(eval_tensor *t)
     *t = (eval_tensor){0};
 }
 
-void eval_tensor_release(eval_state *s, eval_tensor *t)
-{
+void eval_tensor_release(eval_state *s, eval_tensor *t) {
     if (!t->borrowed && t->data) s->live_elements -= (uint64_t)t->n;
     eval_tensor_free(t);
 }
 
-bool eval_tensor_copy(eval_state *s, eval_tensor *to, const eval_tensor *from)
-{
+bool eval_tensor_copy(eval_state *s, eval_tensor *to, const eval_tensor *from) {
     *to = *from;
     if (!eval_tensor_alloc(s, to)) {
         *to = (eval_tensor){0};
@@ -75,16 +70,14 @@ bool eval_tensor_copy(eval_state *s, eval_tensor *to, const eval_tensor *from)
     return true;
 }
 
-void eval_move(const eval_tensor *x, int64_t from, eval_tensor *y, int64_t to, int64_t n)
-{
+void eval_move(const eval_tensor *x, int64_t from, eval_tensor *y, int64_t to, int64_t n) {
     if (n <= 0) return;
     size_t bytes = eval_dtype_bytes(y->dtype);
     memcpy((char *)y->data + (size_t)to * bytes, (const char *)x->data + (size_t)from * bytes, (size_t)n * bytes);
     if (y->magnitude) eval_read_magnitudes(x, from, n, &y->magnitude[to]);
 }
 
-bool eval_hand_on(eval_args *c, uint32_t i, eval_tensor *from)
-{
+bool eval_hand_on(eval_args *c, uint32_t i, eval_tensor *from) {
     eval_tensor *to = &c->results[i];
     bool is_same = to->dtype == from->dtype && to->rank == from->rank && to->n == from->n &&
                    memcmp(to->dims, from->dims, (size_t)to->rank * sizeof *to->dims) == 0;
@@ -97,8 +90,7 @@ bool eval_hand_on(eval_args *c, uint32_t i, eval_tensor *from)
     return true;
 }
 
-wide *eval_read_all(eval_state *s, const eval_tensor *t)
-{
+wide *eval_read_all(eval_state *s, const eval_tensor *t) {
     wide *all = tn_malloc(((size_t)t->n + 1) * sizeof *all);
     if (!all) {
         eval_no_memory(s);
@@ -108,8 +100,7 @@ wide *eval_read_all(eval_state *s, const eval_tensor *t)
     return all;
 }
 
-double *eval_read_all_magnitudes(eval_state *s, const eval_tensor *t)
-{
+double *eval_read_all_magnitudes(eval_state *s, const eval_tensor *t) {
     double *all = tn_malloc(((size_t)t->n + 1) * sizeof *all);
     if (!all) {
         eval_no_memory(s);
@@ -119,8 +110,7 @@ double *eval_read_all_magnitudes(eval_state *s, const eval_tensor *t)
     return all;
 }
 
-void eval_strides(int rank, const int64_t *dims, int64_t *strides)
-{
+void eval_strides(int rank, const int64_t *dims, int64_t *strides) {
     uint64_t step = 1; /* may wrap where another extent is 0: then no element is reached */
     for (int axis = rank; axis-- > 0;) {
         strides[axis] = (int64_t)step;

@@ -52,8 +52,7 @@ static int64_t i_neg(int64_t x, int_type t) { return (void)t, (int64_t)-(uint64_
 static int64_t i_abs(int64_t x, int_type t) { return t.is_signed && x < 0 ? i_neg(x, t) : x; }
 static int64_t i_sign(int64_t x, int_type t) { return t.is_signed ? (x > 0) - (x < 0) : x != 0; }
 static int64_t i_not(int64_t x, int_type t) { return t.bits == 1 ? !x : ~x; }
-static int64_t i_popcount(int64_t x, int_type t)
-{
+static int64_t i_popcount(int64_t x, int_type t) {
     return __builtin_popcountll((unsigned long long)x & (UINT64_MAX >> (64 - t.bits)));
 }
 
@@ -94,13 +93,9 @@ static const unary_row rows[TN_OP_COUNT] = {
 
 /* The operand's error carried to the result, and the result's own. An exact operand adds
  * nothing, however steep f is. */
-static double carried(double slope, double m, double y)
-{
-    return (m == 0 ? 0 : fabs(slope) * m) + fabs(y);
-}
+static double carried(double slope, double m, double y) { return (m == 0 ? 0 : fabs(slope) * m) + fabs(y); }
 
-static void apply_float(const unary_row *row, const eval_tensor *x, eval_tensor *y)
-{
+static void apply_float(const unary_row *row, const eval_tensor *x, eval_tensor *y) {
     wide v[EVAL_CHUNK], before[EVAL_CHUNK];
     double m[EVAL_CHUNK];
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {
@@ -119,8 +114,7 @@ static void apply_float(const unary_row *row, const eval_tensor *x, eval_tensor 
     }
 }
 
-static void apply_int(const unary_row *row, const eval_tensor *x, eval_tensor *y)
-{
+static void apply_int(const unary_row *row, const eval_tensor *x, eval_tensor *y) {
     wide v[EVAL_CHUNK];
     int_type type = eval_int_type(x->dtype);
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {
@@ -131,8 +125,7 @@ static void apply_int(const unary_row *row, const eval_tensor *x, eval_tensor *y
     }
 }
 
-bool eval_unary(eval_args *c)
-{
+bool eval_unary(eval_args *c) {
     const unary_row *row = &rows[c->node->op];
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
@@ -149,8 +142,7 @@ bool eval_unary(eval_args *c)
 
 /* ---- convert and bitcast ------------------------------------------------------------------------ */
 
-static void convert_chunk(const eval_tensor *x, eval_tensor *y, int64_t n, wide *v)
-{
+static void convert_chunk(const eval_tensor *x, eval_tensor *y, int64_t n, wide *v) {
     bool from_float = dtype_is_float(x->dtype), to_float = dtype_is_float(y->dtype);
     if (from_float && !to_float)
         for (int64_t k = 0; k < n; k++) v[k].i = eval_float_to_int(v[k].f, y->dtype);
@@ -158,16 +150,14 @@ static void convert_chunk(const eval_tensor *x, eval_tensor *y, int64_t n, wide 
         for (int64_t k = 0; k < n; k++) v[k].f = eval_int_to_float(v[k].i, x->dtype == TN_U64, y->dtype);
 }
 
-static void convert_magnitudes(const eval_tensor *x, eval_tensor *y, int64_t first, int64_t n, const wide *v)
-{
+static void convert_magnitudes(const eval_tensor *x, eval_tensor *y, int64_t first, int64_t n, const wide *v) {
     double m[EVAL_CHUNK], scale = eval_unit_roundoff(x->dtype) / eval_unit_roundoff(y->dtype);
     eval_read_magnitudes(x, first, n, m);
     for (int64_t k = 0; k < n; k++)
         y->magnitude[first + k] = scale == 0 ? fabs(v[k].f) : scale >= 1 ? scale * m[k] : scale * m[k] + fabs(v[k].f);
 }
 
-bool eval_convert(eval_args *c)
-{
+bool eval_convert(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     wide v[EVAL_CHUNK];
@@ -182,12 +172,12 @@ bool eval_convert(eval_args *c)
     return true;
 }
 
-bool eval_bitcast(eval_args *c)
-{
+bool eval_bitcast(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     if (x->n != y->n || eval_dtype_bytes(x->dtype) != eval_dtype_bytes(y->dtype))
-        return eval_error(c, TN_ERR_VERIFY, "%s and %s differ in size", tn_dtype_name(x->dtype), tn_dtype_name(y->dtype));
+        return eval_error(c, TN_ERR_VERIFY, "%s and %s differ in size", tn_dtype_name(x->dtype),
+                          tn_dtype_name(y->dtype));
     if (y->n > 0) memcpy(y->data, x->data, (size_t)y->n * eval_dtype_bytes(y->dtype));
     for (int64_t k = 0; y->magnitude && k < y->n; k++) y->magnitude[k] = fabs(eval_load_float(y, k));
     return true;

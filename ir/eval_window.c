@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-void eval_taps(int64_t at, int64_t dilation, int64_t extent, int64_t taps, int64_t *first, int64_t *end)
-{
+void eval_taps(int64_t at, int64_t dilation, int64_t extent, int64_t taps, int64_t *first, int64_t *end) {
     *first = at >= 0 ? 0 : (-at + dilation - 1) / dilation;
     *end = at >= extent ? 0 : (extent - 1 - at) / dilation + 1;
     if (*end > taps) *end = taps;
@@ -22,8 +21,7 @@ typedef struct window_plan {
     int64_t strides[TN_MAX_RANK]; /* of the operand */
 } window_plan;
 
-static bool read_plan(eval_args *c, window_plan *p)
-{
+static bool read_plan(eval_args *c, window_plan *p) {
     const eval_tensor *x = c->operands[0];
     int64_t unused;
     *p = (window_plan){.rank = x->rank};
@@ -44,8 +42,7 @@ static bool read_plan(eval_args *c, window_plan *p)
 
 /* The window of the result element at `at`: a walk over its taps inside the operand. Returns how
  * many there are. */
-static int64_t open_window(const window_plan *p, const eval_tensor *x, const int64_t *at, eval_walk *w)
-{
+static int64_t open_window(const window_plan *p, const eval_tensor *x, const int64_t *at, eval_walk *w) {
     int64_t n = 1;
     *w = (eval_walk){.rank = p->rank};
     for (int axis = 0; axis < p->rank; axis++) {
@@ -61,8 +58,7 @@ static int64_t open_window(const window_plan *p, const eval_tensor *x, const int
 }
 
 static void combine_windows(const window_plan *p, const eval_tensor *x, const wide *all, const double *m,
-                            const eval_fold *fold, eval_tensor *y, double growth)
-{
+                            const eval_fold *fold, eval_tensor *y, double growth) {
     eval_walk out = {.rank = y->rank};
     memcpy(out.dims, y->dims, sizeof out.dims);
     for (int64_t k = 0; k < y->n; k++, eval_walk_next(&out)) {
@@ -77,8 +73,7 @@ static void combine_windows(const window_plan *p, const eval_tensor *x, const wi
     }
 }
 
-bool eval_window(eval_args *c)
-{
+bool eval_window(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     int64_t kind = attr_int(&c->node->attrs, ATTR_kind, REDUCE_SUM);
