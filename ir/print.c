@@ -1,0 +1,339 @@
+/* Modules as text.
+ *
+ * in:  a module
+ * out: the text form (docs/IR.md), one node a line
+ * law: the text parses to the same module: functions, nodes, types, attributes, constants,
+ *      symbols, constraints and locations of nodes. Values without a name that is theirs alone
+ *      are numbered in the order of printing, so that printing again gives the same text
+ */
+#include "ir/dim_print.h"
+#include "ir/literal.h"
+#include "ir/op.h"
+#include "ir/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct printer {
+    text_buffer out;
+    const tn_module *module;
+    const tn_graph *graph;
+    data_file *data;
+    uint32_t *numbers; /* of each value of the graph; NAMED: it goes by its name */
+} printer;
+
+#define NAMED UINT32_MAX
+
+/* ---- Names of values --------------------------------------------------------------------------- */
+
+/* Names are interned, so that a name's address is its identity. */
+static bool is_named_before(const tn_graph *g, const uint32_t *numbers, const uint32_t *buckets, const uint32_t *chain,
+                            size_t mask, value_id v) {
+    uintptr_t hash = (uintptr_t)g->values[v].name;
+    for (uint32_t at = buckets[(hash >> 4) & mask]; at; at = chain[at - 1])
+        if (g->values[at - 1].name == g->values[v].name && numbers[at - 1] == NAMED) return true;
+    return false;
+}
+
+/* Numbers the values that have no name, or one that another value has already. */
+static bool number_values(printer *p) {
+    const tn_graph *g = p->graph;
+    size_t mask = 1;
+    while (mask < g->n_values * 2) mask *= 2;
+    mask--;
+    p->numbers = tn_malloc((g->n_values + 1) * sizeof *p->numbers);
+    uint32_t *buckets = tn_calloc(mask + 1, sizeof *buckets), *chain = tn_calloc(g->n_values + 1, sizeof *chain);
+    uint32_t next = 0;
+    bool ok = p->numbers && buckets && chain;
+    for (value_id v = 0; ok && v < g->n_values; v++) {
+        const char *name = g->values[v].name;
+        bool is_param = g->nodes[g->values[v].node].op == TN_OP_param;
+        p->numbers[v] = NAMED;
+        if (is_param) name = g->params[attr_int(&g->nodes[g->values[v].node].attrs, ATTR_index, 0)].name;
+        if (!is_param && (!name || !*name || is_named_before(g, p->numbers, buckets, chain, mask, v))) {
+            p->numbers[v] = next++;
+            continue;
+        }
+        if (name != g->values[v].name) continue;
+        uint32_t *bucket = &buckets[((uintptr_t)name >> 4) & mask];
+        chain[v] = *bucket;
+        *bucket = v + 1;
+    }
+    tn_free(buckets);
+    tn_free(chain);
+    return ok;
+}
+
+static void put_value(printer *p, value_id v) {
+    const tn_graph *g = p->graph;
+    const value *item = &g->values[v];
+    if (p->numbers[v] != NAMED) {
+        text_format(&p->out, "%%%" PRIu32, p->numbers[v]);
+        return;
+    }
+    const node *made_by = &g->nodes[item->node];
+    bool is_param = made_by->op == TN_OP_param;
+    text_name(&p->out, '%', is_param ? g->params[attr_int(&made_by->attrs, ATTR_index, 0)].name : item->name);
+}
+
+/* ---- Attributes ----------------------------------------------------------------------------------- */
+
+static void put_ints(printer *p, const int64_t *items, uint32_t n) {
+    text_add(&p->out, "[");
+    for (uint32_t i = 0; i < n; i++) text_format(&p->out, "%s%" PRId64, i ? ", " : "", items[i]);
+    text_add(&p->out, "]");
+}
+
+static void put_int(printer *p, const attr *a) { text_format(&p->out, "%" PRId64, a->i); }
+static void put_int_list(printer *p, const attr *a) { put_ints(p, a->ints.items, a->ints.n); }
+static void put_dim(printer *p, const attr *a) { text_dim(&p->out, p->module->dims, a->dim); }
+static void put_float(printer *p, const attr *a) { text_double(&p->out, a->f); }
+static void put_enum(printer *p, const attr *a) { text_add(&p->out, attr_option((attr_name)a->name, a->i)); }
+static void put_dtype(printer *p, const attr *a) { text_add(&p->out, tn_dtype_name((tn_dtype)a->i)); }
+static void put_text(printer *p, const attr *a) { text_quote(&p->out, a->text); }
+static void put_func(printer *p, const attr *a) { text_name(&p->out, '@', a->func->name); }
+
+static void put_pair(printer *p, const attr *a) {
+    put_ints(p, a->ints.items, a->split);
+    text_add(&p->out, "x");
+    put_ints(p, a->ints.items + a->split, a->ints.n - a->split);
+}
+
+static void put_dims(printer *p, const attr *a) {
+    text_add(&p->out, "[");
+    for (uint32_t i = 0; i < a->dims.n; i++) {
+        if (i) text_add(&p->out, ", ");
+        text_dim(&p->out, p->module->dims, a->dims.items[i]);
+    }
+    text_add(&p->out, "]");
+}
+
+static void put_data(printer *p, const attr *a) {
+    text_type(&p->out, p->module->dims, &a->data->type);
+    text_add(&p->out, " ");
+    text_data(&p->out, p->data, a->data);
+}
+
+static void (*const put_attr[])(printer *, const attr *) = {
+    [ATTR_KIND_INT] = put_int,     [ATTR_KIND_INTS] = put_int_list, [ATTR_KIND_DIM] = put_dim,
+    [ATTR_KIND_DIMS] = put_dims,   [ATTR_KIND_PAIR] = put_pair,     [ATTR_KIND_FLOAT] = put_float,
+    [ATTR_KIND_ENUM] = put_enum,   [ATTR_KIND_DTYPE] = put_dtype,   [ATTR_KIND_TEXT] = put_text,
+    [ATTR_KIND_FUNC] = put_func,   [ATTR_KIND_DATA] = put_data,
+};
+
+/* ---- Nodes ------------------------------------------------------------------------------------------- */
+
+/* A file name that stands in a location without quotes. */
+static bool is_plain_file(const char *file) {
+    size_t n = strspn(file, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-");
+    return n > 0 && file[n] == '\0';
+}
+
+static void put_locations(printer *p, location_id set) {
+    tn_location items[LOCATION_MAX];
+    size_t n = location_items(p->module, set, LOCATION_MAX, items);
+    for (size_t i = 0; i < n; i++) {
+        text_add(&p->out, i ? ", " : "  # ");
+        bool plain = is_plain_file(items[i].file) && items[i].line > 0;
+        if (plain) text_add(&p->out, items[i].file);
+        else text_quote(&p->out, items[i].file);
+        if (items[i].line > 0) text_format(&p->out, ":%d", items[i].line);
+    }
+}
+
+static void put_node(printer *p, const node *n) {
+    text_add(&p->out, "  ");
+    for (uint32_t i = 0; i < n->n_results; i++) {
+        if (i) text_add(&p->out, ", ");
+        put_value(p, n->first_result + i);
+    }
+    if (n->n_results) text_add(&p->out, " = ");
+    text_add(&p->out, op_name((tn_op)n->op));
+    const char *between = " ";
+    for (uint32_t i = 0; i < n->n_operands; i++, between = ", ") {
+        text_add(&p->out, between);
+        put_value(p, n->operands[i]);
+    }
+    for (uint32_t i = 0; i < n->attrs.n; i++, between = ", ") {
+        const attr *a = &n->attrs.items[i];
+        text_add(&p->out, between);
+        text_add(&p->out, attr_name_text((attr_name)a->name));
+        text_add(&p->out, "=");
+        put_attr[attr_kind_of((attr_name)a->name)](p, a);
+    }
+    for (uint32_t i = 0; i < n->n_results; i++) {
+        text_add(&p->out, i ? ", " : " : ");
+        text_type(&p->out, p->module->dims, graph_type(p->graph, n->first_result + i));
+    }
+    put_locations(p, n->locations);
+    text_add(&p->out, "\n");
+}
+
+/* ---- Functions ------------------------------------------------------------------------------------------ */
+
+static void put_param(printer *p, const param *item) {
+    text_name(&p->out, '%', item->name);
+    text_add(&p->out, ": ");
+    text_type(&p->out, p->module->dims, &item->type);
+    if (item->binding == BINDING_LOAD) text_add(&p->out, " weight");
+    if (item->binding == BINDING_STATE) text_add(&p->out, " state");
+    if (item->initial) {
+        text_add(&p->out, " ");
+        text_data(&p->out, p->data, item->initial);
+    }
+}
+
+static void put_result(printer *p, const result *item) {
+    text_name(&p->out, '%', item->name);
+    text_add(&p->out, ": ");
+    text_type(&p->out, p->module->dims, graph_type(p->graph, item->value));
+    if (item->state_param < 0) return;
+    text_add(&p->out, " updates ");
+    text_name(&p->out, '%', p->graph->params[item->state_param].name);
+}
+
+/* `(`, items, `)`: on one line when they are few. */
+#define MANY_ITEMS 4
+
+static void put_between(printer *p, size_t i, size_t n) {
+    if (n > MANY_ITEMS) text_add(&p->out, i ? ",\n    " : "\n    ");
+    else if (i) text_add(&p->out, ", ");
+}
+
+/* Symbols come from the parameters' types in order of appearance; true when that is how they stand. */
+typedef struct order_check {
+    const tn_graph *g;
+    size_t seen;
+    bool in_order;
+} order_check;
+
+static bool visit_symbol(void *ctx, tn_dim leaf) {
+    order_check *c = ctx;
+    for (size_t i = 0; i < c->seen; i++)
+        if (c->g->symbols[i].dim == leaf) return true;
+    c->in_order = c->seen < c->g->n_symbols && c->g->symbols[c->seen].dim == leaf;
+    c->seen++;
+    return c->in_order;
+}
+
+/* How many of the symbols the parameters declare, when they stand in that order. */
+static bool symbols_in_order(const printer *p, size_t *declared) {
+    const tn_graph *g = p->graph;
+    order_check c = {g, 0, true};
+    for (size_t i = 0; i < g->n_params && c.in_order; i++)
+        for (int axis = 0; axis < g->params[i].type.rank && c.in_order; axis++)
+            dim_visit_leaves(p->module->dims, g->params[i].type.dims[axis], visit_symbol, &c);
+    *declared = c.seen;
+    return c.in_order;
+}
+
+/* `symbols [m, n]` where the parameters' types alone would not give these symbols in this order. */
+static void put_symbol_list(printer *p) {
+    const tn_graph *g = p->graph;
+    size_t declared;
+    if (symbols_in_order(p, &declared) && declared == g->n_symbols) return;
+    text_add(&p->out, "\n  symbols [");
+    for (size_t i = 0; i < g->n_symbols; i++) {
+        if (i) text_add(&p->out, ", ");
+        text_dim(&p->out, p->module->dims, g->symbols[i].dim);
+    }
+    text_add(&p->out, "]");
+}
+
+/* What is known of the symbols: n in [1, 1024], n >= 1, n % 8 == 0 */
+static void put_symbol_facts(printer *p) {
+    const char *between = "\n  where ";
+    for (size_t i = 0; i < p->graph->n_symbols; i++) {
+        const symbol *s = &p->graph->symbols[i];
+        if (s->low != 0 || s->high != INT64_MAX) {
+            text_add(&p->out, between);
+            text_dim(&p->out, p->module->dims, s->dim);
+            if (s->high == INT64_MAX) text_format(&p->out, " >= %" PRId64, s->low);
+            else text_format(&p->out, " in [%" PRId64 ", %" PRId64 "]", s->low, s->high);
+            between = ", ";
+        }
+        if (s->divisor != 1) {
+            text_add(&p->out, between);
+            text_dim(&p->out, p->module->dims, s->dim);
+            text_format(&p->out, " %% %" PRId64 " == 0", s->divisor);
+            between = ", ";
+        }
+    }
+}
+
+static const char *const relations[] = {[RELATION_EQ] = " == ", [RELATION_LE] = " <= ", [RELATION_DIVIDES] = " divides "};
+
+static void put_constraints(printer *p) {
+    for (size_t i = 0; i < p->graph->n_constraints; i++) {
+        const constraint *c = &p->graph->constraints[i];
+        text_add(&p->out, "\n  require ");
+        text_dim(&p->out, p->module->dims, c->a);
+        text_add(&p->out, relations[c->relation]);
+        text_dim(&p->out, p->module->dims, c->b);
+        text_format(&p->out, " for %s", op_name((tn_op)c->op));
+        put_locations(p, c->locations);
+    }
+}
+
+static void put_header(printer *p) {
+    const tn_graph *g = p->graph;
+    text_add(&p->out, g->is_kernel ? "kernel fn " : "fn ");
+    text_name(&p->out, '@', g->name);
+    text_add(&p->out, "(");
+    for (size_t i = 0; i < g->n_params; i++) {
+        put_between(p, i, g->n_params);
+        put_param(p, &g->params[i]);
+    }
+    text_add(&p->out, ") -> (");
+    for (size_t i = 0; i < g->n_results; i++) {
+        put_between(p, i, g->n_results);
+        put_result(p, &g->results[i]);
+    }
+    text_add(&p->out, ")");
+    size_t before = p->out.length;
+    put_symbol_list(p);
+    put_symbol_facts(p);
+    put_constraints(p);
+    text_add(&p->out, p->out.length > before ? "\n{\n" : " {\n");
+}
+
+static void put_graph(printer *p, const tn_graph *g) {
+    p->graph = g;
+    if (!number_values(p)) p->out.failed = true;
+    if (!p->out.failed) {
+        put_header(p);
+        for (size_t i = 0; i < g->n_nodes; i++)
+            if (g->nodes[i].op != TN_OP_param) put_node(p, &g->nodes[i]);
+        text_add(&p->out, "  return");
+        for (size_t i = 0; i < g->n_results; i++) {
+            text_add(&p->out, i ? ", " : " ");
+            put_value(p, g->results[i].value);
+        }
+        text_add(&p->out, "\n}\n");
+    }
+    tn_free(p->numbers);
+    p->numbers = NULL;
+}
+
+char *tn_module_print(const tn_module *m, const char *data_path) {
+    if (!m) return NULL;
+    literal_locale locale;
+    if (!literal_begin(&locale)) return NULL;
+    printer p = {.module = m, .data = data_path ? data_file_new(data_path) : NULL};
+    p.out.failed = data_path && !p.data;
+    text_add(&p.out, "module ");
+    text_quote(&p.out, m->name);
+    text_add(&p.out, "\n");
+    for (size_t i = 0; i < m->n_graphs && !p.out.failed; i++) {
+        text_add(&p.out, "\n");
+        put_graph(&p, m->graphs[i]);
+    }
+    text_add_n(&p.out, "", 1);
+    if (!data_file_close(p.data)) p.out.failed = true;
+    literal_end(&locale);
+    if (!p.out.failed) return p.out.text;
+    tn_free(p.out.text);
+    return NULL;
+}
+
+void tn_text_free(char *text) { tn_free(text); }

@@ -1,0 +1,77 @@
+/* A growing text and the spelling of names, dims and types in it. */
+#include "ir/text.h"
+
+#include "ir/dim_print.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Room for n more bytes; NULL after a failure. */
+static char *reserve(text_buffer *b, size_t n) {
+    void *text = b->text;
+    if (b->failed || n > SIZE_MAX / 2 - b->length || !array_reserve(&text, &b->capacity, b->length + n, 1)) {
+        b->failed = true;
+        return NULL;
+    }
+    b->text = text;
+    return b->text + b->length;
+}
+
+void text_add_n(text_buffer *b, const char *text, size_t length) {
+    char *at = reserve(b, length);
+    if (!at || length == 0) return;
+    memcpy(at, text, length);
+    b->length += length;
+}
+
+void text_add(text_buffer *b, const char *text) { text_add_n(b, text, strlen(text)); }
+
+void text_format(text_buffer *b, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (n < 0 || (size_t)n >= sizeof text) b->failed = true;
+    else text_add_n(b, text, (size_t)n);
+}
+
+void text_quote(text_buffer *b, const char *text) {
+    text_add(b, "\"");
+    for (; *text; text++) {
+        char escaped[5];
+        text_add_n(b, escaped, quote_char((unsigned char)*text, escaped));
+    }
+    text_add(b, "\"");
+}
+
+void text_name(text_buffer *b, char sign, const char *name) {
+    text_add_n(b, &sign, 1);
+    if (name_is_plain(name)) text_add(b, name);
+    else text_quote(b, name);
+}
+
+void text_dim(text_buffer *b, const dim_table *dims, tn_dim d) {
+    char few[128];
+    size_t n = dim_print(dims, d, few, sizeof few);
+    if (n < sizeof few) {
+        text_add_n(b, few, n);
+        return;
+    }
+    char *at = reserve(b, n + 1);
+    if (!at) return;
+    dim_print(dims, d, at, n + 1);
+    b->length += n;
+}
+
+void text_type(text_buffer *b, const dim_table *dims, const tn_type *type) {
+    text_add(b, tn_dtype_name((tn_dtype)type->dtype));
+    if (type->dtype == TN_TOKEN) return;
+    text_add(b, "[");
+    for (int axis = 0; axis < type->rank; axis++) {
+        if (axis) text_add(b, ", ");
+        text_dim(b, dims, type->dims[axis]);
+    }
+    text_add(b, "]");
+}

@@ -1,0 +1,42 @@
+/* A growing text, and the parts of the text form that go into it.
+ *
+ * Shared by the printers (ir/print.c, ir/print_data.c). Failures stick: after the first
+ * nothing is added, and the end asks once.
+ */
+#ifndef TN_IR_TEXT_H
+#define TN_IR_TEXT_H
+
+#include "ir/graph.h"
+
+typedef struct text_buffer {
+    char *text; /* from tn_malloc; not NUL-terminated */
+    size_t length, capacity;
+    bool failed;
+} text_buffer;
+
+void text_add(text_buffer *b, const char *text);
+void text_add_n(text_buffer *b, const char *text, size_t length);
+void text_format(text_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_quote(text_buffer *b, const char *text);            /* "..." */
+void text_name(text_buffer *b, char sign, const char *name);  /* %x, @"odd name" */
+void text_dim(text_buffer *b, const dim_table *dims, tn_dim d);
+void text_type(text_buffer *b, const dim_table *dims, const tn_type *type);
+void text_double(text_buffer *b, double value);
+
+/* The file that large constants go to. */
+typedef struct data_file data_file;
+
+enum { TEXT_INLINE_ELEMENTS = 64 };
+
+/* `{1, 2}`, or `@0x... "file"+offset` for what goes to the file (NULL: never). */
+void text_data(text_buffer *b, data_file *file, const tensor_data *data);
+
+/* Made at `path` when the first constant is written. NULL: no memory. */
+data_file *data_file_new(const char *path);
+/* Finishes the file; false when writing failed, and then there is no file. */
+bool data_file_close(data_file *file);
+
+/* What stands after @0x: a checksum of bytes. */
+uint64_t data_checksum(const void *bytes, size_t n);
+
+#endif
