@@ -32,18 +32,12 @@ static bool must_fail(void) {
     return number == nth || (fail_sticky && number > nth);
 }
 #else
-static bool must_fail(void) {
-    return false;
-}
+static bool must_fail(void) { return false; }
 #endif
 
-static bool is_possible(size_t bytes) {
-    return bytes <= PTRDIFF_MAX && !must_fail();
-}
+static bool is_possible(size_t bytes) { return bytes <= PTRDIFF_MAX && !must_fail(); }
 
-void *tn_malloc(size_t bytes) {
-    return is_possible(bytes) ? malloc(bytes ? bytes : 1) : NULL;
-}
+void *tn_malloc(size_t bytes) { return is_possible(bytes) ? malloc(bytes ? bytes : 1) : NULL; }
 
 void *tn_calloc(size_t count, size_t bytes) {
     if (bytes != 0 && count > PTRDIFF_MAX / bytes) return NULL;
@@ -51,9 +45,7 @@ void *tn_calloc(size_t count, size_t bytes) {
     return is_possible(total) ? calloc(1, total ? total : 1) : NULL;
 }
 
-void *tn_realloc(void *old, size_t bytes) {
-    return is_possible(bytes) ? realloc(old, bytes ? bytes : 1) : NULL;
-}
+void *tn_realloc(void *old, size_t bytes) { return is_possible(bytes) ? realloc(old, bytes ? bytes : 1) : NULL; }
 
 void *tn_aligned_alloc(size_t alignment, size_t bytes) {
     void *p = NULL;
@@ -62,9 +54,7 @@ void *tn_aligned_alloc(size_t alignment, size_t bytes) {
     return p;
 }
 
-void tn_free(void *p) {
-    free(p);
-}
+void tn_free(void *p) { free(p); }
 
 /* ---- Arenas: blocks that double in size, handed out from the front --------------------------- */
 
@@ -108,9 +98,7 @@ char *arena_strndup(arena *a, const char *text, size_t length) {
     return copy;
 }
 
-char *arena_strdup(arena *a, const char *text) {
-    return arena_strndup(a, text, strlen(text));
-}
+char *arena_strdup(arena *a, const char *text) { return arena_strndup(a, text, strlen(text)); }
 
 char *arena_printf(arena *a, const char *format, ...) {
     va_list args;

@@ -48,9 +48,7 @@ const char *tn_dtype_name(tn_dtype dtype) {
     return dtype == TN_TOKEN ? "token" : "invalid";
 }
 
-unsigned tn_dtype_bits(tn_dtype dtype) {
-    return (size_t)dtype < TN_DTYPE_COUNT ? dtype_bits[dtype] : 0;
-}
+unsigned tn_dtype_bits(tn_dtype dtype) { return (size_t)dtype < TN_DTYPE_COUNT ? dtype_bits[dtype] : 0; }
 
 tn_dtype tn_dtype_from_name(const char *name) {
     for (int i = 0; name != NULL && i < TN_DTYPE_COUNT; i++)

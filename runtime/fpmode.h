@@ -53,9 +53,7 @@ static inline fpmode fpmode_enter(bool flush_denormals) {
     return 0;
 }
 
-static inline void fpmode_leave(fpmode before, bool flush_denormals) {
-    (void)before, (void)flush_denormals;
-}
+static inline void fpmode_leave(fpmode before, bool flush_denormals) { (void)before, (void)flush_denormals; }
 
 #endif
 

@@ -83,24 +83,14 @@ static inline uint32_t half_double_to_odd(double value) {
     return sign | kept | ((packed & ((UINT64_C(1) << shift) - 1)) != 0);
 }
 
-static inline uint16_t f16_from_f32(float value) {
-    return half_f16_from_bits(half_float_bits(value));
-}
+static inline uint16_t f16_from_f32(float value) { return half_f16_from_bits(half_float_bits(value)); }
 
-static inline uint16_t f16_from_f64(double value) {
-    return half_f16_from_bits(half_double_to_odd(value));
-}
+static inline uint16_t f16_from_f64(double value) { return half_f16_from_bits(half_double_to_odd(value)); }
 
-static inline float bf16_to_f32(uint16_t b) {
-    return half_bits_float((uint32_t)b << 16);
-}
+static inline float bf16_to_f32(uint16_t b) { return half_bits_float((uint32_t)b << 16); }
 
-static inline uint16_t bf16_from_f32(float value) {
-    return half_bf16_from_bits(half_float_bits(value));
-}
+static inline uint16_t bf16_from_f32(float value) { return half_bf16_from_bits(half_float_bits(value)); }
 
-static inline uint16_t bf16_from_f64(double value) {
-    return half_bf16_from_bits(half_double_to_odd(value));
-}
+static inline uint16_t bf16_from_f64(double value) { return half_bf16_from_bits(half_double_to_odd(value)); }
 
 #endif

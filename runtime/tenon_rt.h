@@ -116,7 +116,7 @@ typedef struct tn_hooks {
  * (site << TN_STATUS_INDEX_BITS) | index: the number of the checking site in the program's
  * site table and the linear index of the offending element, so that the smallest word is the
  * first error in program order whatever the threads did. */
-#define TN_STATUS_CLEAR      UINT64_MAX
+#define TN_STATUS_CLEAR UINT64_MAX
 #define TN_STATUS_INDEX_BITS 40
 
 typedef struct tn_frame {

@@ -147,18 +147,10 @@ static void copy_row(char *to, int64_t to_stride, const char *from, int64_t from
         return;
     }
     switch (bytes) {
-    case 1:
-        COPY_ROW(uint8_t);
-        break;
-    case 2:
-        COPY_ROW(uint16_t);
-        break;
-    case 4:
-        COPY_ROW(uint32_t);
-        break;
-    default:
-        COPY_ROW(uint64_t);
-        break;
+    case 1: COPY_ROW(uint8_t); break;
+    case 2: COPY_ROW(uint16_t); break;
+    case 4: COPY_ROW(uint32_t); break;
+    default: COPY_ROW(uint64_t); break;
     }
 }
 
