@@ -27,9 +27,7 @@ static bool fail(lt_builder *b, tn_status status, const char *what) {
     return false;
 }
 
-static bool no_memory(lt_builder *b) {
-    return fail(b, TN_ERR_MEMORY, "out of memory");
-}
+static bool no_memory(lt_builder *b) { return fail(b, TN_ERR_MEMORY, "out of memory"); }
 
 /* Room for one more in a list of the arena. */
 static bool grow(lt_builder *b, void **items, uint32_t n, uint32_t *capacity, size_t bytes_each) {
@@ -338,15 +336,11 @@ lt_stmt *lt_open_if(lt_builder *b, lt_value condition) {
     return s;
 }
 
-void lt_else(lt_builder *b, lt_stmt *branch) {
-    b->block = &branch->branch.otherwise;
-}
+void lt_else(lt_builder *b, lt_stmt *branch) { b->block = &branch->branch.otherwise; }
 
 void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer) {
     (void)branch;
     b->block = outer;
 }
 
-lt_stmt *lt_tile(lt_builder *b) {
-    return append(b, LT_TILE);
-}
+lt_stmt *lt_tile(lt_builder *b) { return append(b, LT_TILE); }

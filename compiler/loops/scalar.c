@@ -15,13 +15,9 @@ static const dtype_row rows[TN_DTYPE_COUNT] = {
 #undef DTYPE
 };
 
-scalar_kind scalar_kind_of(tn_dtype dtype) {
-    return rows[dtype].kind;
-}
+scalar_kind scalar_kind_of(tn_dtype dtype) { return rows[dtype].kind; }
 
-static uint64_t mask_of(unsigned bits) {
-    return bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
-}
+static uint64_t mask_of(unsigned bits) { return bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1; }
 
 /* ---- Memory ---- */
 
@@ -39,8 +35,7 @@ uint64_t scalar_read(tn_dtype dtype, const void *memory) {
     }
         FOR_EACH_SIZE(READ)
 #undef READ
-    default:
-        break;
+    default: break;
     }
     return dtype == TN_BOOL ? bits != 0 : bits;
 }
@@ -55,8 +50,7 @@ void scalar_write(tn_dtype dtype, void *memory, uint64_t bits) {
     }
         FOR_EACH_SIZE(WRITE)
 #undef WRITE
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -122,20 +116,12 @@ double scalar_to_float(tn_dtype dtype, uint64_t bits) {
     double d;
     uint32_t word = (uint32_t)bits;
     switch (dtype) {
-    case TN_F16:
-        return widen(&format_f16, 5, bits);
-    case TN_BF16:
-        return widen(&format_bf16, 8, bits);
-    case TN_F32:
-        memcpy(&f, &word, sizeof f);
-        return (double)f;
-    case TN_F64:
-        memcpy(&d, &bits, sizeof d);
-        return d;
-    case TN_U64:
-        return (double)bits;
-    default:
-        return (double)scalar_to_int(dtype, bits);
+    case TN_F16: return widen(&format_f16, 5, bits);
+    case TN_BF16: return widen(&format_bf16, 8, bits);
+    case TN_F32: memcpy(&f, &word, sizeof f); return (double)f;
+    case TN_F64: memcpy(&d, &bits, sizeof d); return d;
+    case TN_U64: return (double)bits;
+    default: return (double)scalar_to_int(dtype, bits);
     }
 }
 
@@ -145,8 +131,7 @@ uint64_t scalar_from_float(tn_dtype dtype, double value) {
     uint32_t word;
     uint64_t bits;
     switch (row->kind) {
-    case SCALAR_BOOL:
-        return value != 0;
+    case SCALAR_BOOL: return value != 0;
     case SCALAR_SINT: {
         double limit = ldexp(1, (int)row->bits - 1);
         int64_t least = -INT64_C(1) - (int64_t)mask_of(row->bits - 1);
@@ -160,21 +145,16 @@ uint64_t scalar_from_float(tn_dtype dtype, double value) {
         return isnan(value) || value <= -1         ? 0
                : value >= ldexp(1, (int)row->bits) ? mask_of(row->bits)
                                                    : (uint64_t)value;
-    default:
-        break;
+    default: break;
     }
     switch (dtype) {
-    case TN_F16:
-        return narrow(&format_f16, value);
-    case TN_BF16:
-        return narrow(&format_bf16, value);
+    case TN_F16: return narrow(&format_f16, value);
+    case TN_BF16: return narrow(&format_bf16, value);
     case TN_F32:
         f = (float)value;
         memcpy(&word, &f, sizeof word);
         return word;
-    default:
-        memcpy(&bits, &value, sizeof bits);
-        return bits;
+    default: memcpy(&bits, &value, sizeof bits); return bits;
     }
 }
 

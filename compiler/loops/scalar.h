@@ -14,9 +14,7 @@
 typedef enum scalar_kind { SCALAR_BOOL, SCALAR_SINT, SCALAR_UINT, SCALAR_FLOAT } scalar_kind;
 
 scalar_kind scalar_kind_of(tn_dtype dtype);
-static inline unsigned scalar_bytes(tn_dtype dtype) {
-    return tn_dtype_bits(dtype) / 8;
-}
+static inline unsigned scalar_bytes(tn_dtype dtype) { return tn_dtype_bits(dtype) / 8; }
 
 /* Element from and to memory of any alignment. */
 uint64_t scalar_read(tn_dtype dtype, const void *memory);
@@ -33,8 +31,8 @@ uint64_t scalar_from_int(tn_dtype dtype, int64_t value);
 
 uint64_t scalar_convert(tn_dtype from, tn_dtype to, uint64_t bits);
 
-/* The op on operands of `dtype` (select: of operands 1 and 2); `result` is the result's dtype,
- * which only convert and bitcast read. False: not an elementwise op for that dtype. */
+/* The op on three operands (those it lacks may be anything) of `dtype` (select: that of operands
+ * 1 and 2); `result_dtype` is read by convert and bitcast. False: not an elementwise op for that dtype. */
 bool scalar_op(tn_op op, int32_t compare, tn_dtype dtype, tn_dtype result_dtype, const uint64_t *operands,
                uint64_t *result);
 

@@ -1,0 +1,32 @@
+/* Loop trees to LLVM IR.
+ *
+ * in:  a verified loop tree and a module marked for a machine
+ * out: one internal function for each stage, called as abi.h says
+ * law: a result's bits depend on the loop tree and the instruction set, on nothing else; no
+ *      value of any input makes the code trap or touch memory that the tree does not name
+ */
+#ifndef TN_COMPILER_CODEGEN_EMIT_H
+#define TN_COMPILER_CODEGEN_EMIT_H
+
+#include <llvm-c/Core.h>
+
+#include "compiler/codegen/abi.h"
+#include "compiler/codegen/target.h"
+
+typedef struct emitter {
+    LLVMModuleRef module;
+    const target *target;
+    tn_diag *diag; /* filled when a call fails */
+} emitter;
+
+/* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ... with internal
+ * linkage; stages[] gets them (k->n_stages of them). False: *diag says why. */
+bool emit_kernel(const emitter *out, const lt_kernel *k, const char *symbol, LLVMValueRef *stages);
+
+/* A symbol as an expression of i64 values, for code outside kernels (sizes, offsets, chunk
+ * counts): emits `d` at the builder's place with symbols[i] read as values[i]. Divisors are
+ * taken as at least 1. NULL: a symbol has no value. */
+LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d, const tn_dim *symbols,
+                                 const LLVMValueRef *values, uint32_t n);
+
+#endif

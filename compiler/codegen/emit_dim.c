@@ -1,0 +1,468 @@
+/* Dim expressions and addresses as code.
+ *
+ * in:  dims over extents and variables in scope
+ * out: i64 values (or vectors of them), pointers
+ * law: a sum is split by scope: the part that an outer scope knows is computed there, once;
+ *      constants are added last, so that they become displacements. Divisors are taken as at
+ *      least 1 where that is not known, since code may be moved to where it would not have run
+ */
+#include "compiler/codegen/emit_state.h"
+
+/* ---- Arithmetic on scalars and vectors alike ---- */
+
+static LLVMValueRef constant_like(LLVMValueRef like, int64_t value) {
+    LLVMTypeRef type = LLVMTypeOf(like);
+    bool is_vector = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
+    LLVMValueRef c = LLVMConstInt(is_vector ? LLVMGetElementType(type) : type, (unsigned long long)value, true);
+    if (!is_vector) return c;
+    LLVMValueRef items[256];
+    unsigned n = LLVMGetVectorSize(type);
+    for (unsigned i = 0; i < n && i < 256; i++) items[i] = c;
+    return LLVMConstVector(items, n);
+}
+
+typedef struct division {
+    int64_t divisor;     /* when constant, else 0 */
+    bool is_nonnegative; /* the dividend */
+    bool is_positive;    /* the divisor is known to be */
+} division;
+
+static LLVMValueRef safe_divisor(LLVMBuilderRef b, LLVMValueRef y, const division *how) {
+    if (how->divisor > 0 || how->is_positive) return y;
+    LLVMValueRef one = constant_like(y, 1);
+    LLVMValueRef above = LLVMBuildICmp(b, LLVMIntSGT, y, one, "");
+    return LLVMBuildSelect(b, above, y, one, "divisor");
+}
+
+static int log2_exact(int64_t x) {
+    for (int i = 0; i < 62; i++)
+        if (x == INT64_C(1) << i) return i;
+    return -1;
+}
+
+static LLVMValueRef floor_mod(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
+    if (how->divisor > 0 && log2_exact(how->divisor) >= 0)
+        return LLVMBuildAnd(b, x, constant_like(x, how->divisor - 1), "mod");
+    y = safe_divisor(b, y, how);
+    if (how->is_nonnegative) return LLVMBuildURem(b, x, y, "mod");
+    LLVMValueRef r = LLVMBuildSRem(b, x, y, "");
+    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, r, constant_like(r, 0), "");
+    return LLVMBuildAdd(b, r, LLVMBuildSelect(b, below, y, constant_like(y, 0), ""), "mod");
+}
+
+static LLVMValueRef floor_div(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
+    int shift = how->divisor > 0 ? log2_exact(how->divisor) : -1;
+    if (shift >= 0)
+        return how->is_nonnegative ? LLVMBuildLShr(b, x, constant_like(x, shift), "quotient")
+                                   : LLVMBuildAShr(b, x, constant_like(x, shift), "quotient");
+    y = safe_divisor(b, y, how);
+    if (how->is_nonnegative) return LLVMBuildUDiv(b, x, y, "quotient");
+    LLVMValueRef q = LLVMBuildSDiv(b, x, y, "");
+    LLVMValueRef r = LLVMBuildSub(b, x, LLVMBuildMul(b, q, y, ""), "");
+    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, r, constant_like(r, 0), "");
+    return LLVMBuildAdd(b, q, LLVMBuildSExt(b, below, LLVMTypeOf(q), ""), "quotient");
+}
+
+/* ceildiv(x, y) = floordiv(x + y - 1, y). */
+static LLVMValueRef ceil_div(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
+    y = safe_divisor(b, y, how);
+    LLVMValueRef up = LLVMBuildAdd(b, x, LLVMBuildSub(b, y, constant_like(y, 1), ""), "");
+    division known = {how->divisor, how->is_nonnegative, true};
+    return floor_div(b, up, y, &known);
+}
+
+static LLVMValueRef choose(LLVMBuilderRef b, LLVMIntPredicate p, LLVMValueRef x, LLVMValueRef y, const char *name) {
+    return LLVMBuildSelect(b, LLVMBuildICmp(b, p, x, y, ""), x, y, name);
+}
+
+static LLVMValueRef combine(LLVMBuilderRef b, dim_kind kind, LLVMValueRef x, LLVMValueRef y, const division *how) {
+    switch (kind) {
+    case DIM_FLOORDIV: return floor_div(b, x, y, how);
+    case DIM_CEILDIV: return ceil_div(b, x, y, how);
+    case DIM_MOD: return floor_mod(b, x, y, how);
+    case DIM_MIN: return choose(b, LLVMIntSLT, x, y, "min");
+    default: return choose(b, LLVMIntSGT, x, y, "max");
+    }
+}
+
+static division division_of(dim_table *t, tn_dim x, tn_dim y, const dim_range *ranges, size_t n) {
+    division how = {0, dim_is_nonnegative(t, x, ranges, (int)n), false};
+    if (!dim_is_const(t, y, &how.divisor)) {
+        how.divisor = 0;
+        how.is_positive = dim_is_nonnegative(t, dim_add_const(t, y, -1), ranges, (int)n);
+    }
+    return how;
+}
+
+/* ---- Terms of a sum ---- */
+
+enum { FEW_TERMS = 16 };
+
+typedef struct terms {
+    dim_term few[FEW_TERMS], *items;
+    uint32_t n;
+} terms;
+
+static bool terms_of(const dim_table *t, tn_dim d, terms *out) {
+    out->n = dim_term_count(t, d);
+    out->items = out->n <= FEW_TERMS ? out->few : tn_calloc(out->n, sizeof(dim_term));
+    if (!out->items) return false;
+    dim_terms(t, d, out->n, out->items);
+    return true;
+}
+
+static void terms_free(terms *ts) {
+    if (ts->items != ts->few) tn_free(ts->items);
+}
+
+static tn_dim term_dim(dim_table *t, const dim_term *term) {
+    return dim_mul_const(t, dim_product(t, term->atoms, (int)term->n_atoms), term->coefficient);
+}
+
+/* ---- Expressions outside kernels ---- */
+
+typedef struct outside {
+    LLVMBuilderRef builder;
+    dim_table *dims;
+    const tn_dim *symbols;
+    const LLVMValueRef *values;
+    uint32_t n;
+} outside;
+
+static LLVMValueRef outside_dim(const outside *o, tn_dim d);
+
+static LLVMValueRef outside_sum(const outside *o, tn_dim d) {
+    LLVMTypeRef i64 = LLVMTypeOf(o->values[0]);
+    terms ts;
+    if (!terms_of(o->dims, d, &ts)) return NULL;
+    LLVMValueRef sum = NULL;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < ts.n; i++) {
+        LLVMValueRef product = LLVMConstInt(i64, (unsigned long long)ts.items[i].coefficient, true);
+        for (uint32_t j = 0; ok && j < ts.items[i].n_atoms; j++) {
+            LLVMValueRef atom = outside_dim(o, ts.items[i].atoms[j]);
+            ok = atom != NULL;
+            if (ok) product = LLVMBuildMul(o->builder, atom, product, "");
+        }
+        sum = sum ? LLVMBuildAdd(o->builder, sum, product, "") : product;
+    }
+    terms_free(&ts);
+    return !ok ? NULL : sum ? sum : LLVMConstInt(i64, 0, false);
+}
+
+static LLVMValueRef outside_dim(const outside *o, tn_dim d) {
+    for (uint32_t i = 0; i < o->n; i++)
+        if (o->symbols[i] == d) return o->values[i];
+    dim_kind kind = dim_kind_of(o->dims, d);
+    if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) return NULL;
+    if (kind == DIM_CONST || kind == DIM_SUM) return outside_sum(o, d);
+    tn_dim a, b;
+    dim_operands(o->dims, d, &a, &b);
+    LLVMValueRef x = outside_dim(o, a), y = outside_dim(o, b);
+    if (!x || !y) return NULL;
+    division how = division_of(o->dims, a, b, NULL, 0);
+    return combine(o->builder, kind, x, y, &how);
+}
+
+LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d, const tn_dim *symbols,
+                                 const LLVMValueRef *values, uint32_t n) {
+    int64_t constant;
+    if (d == DIM_INVALID) return NULL;
+    if (dim_is_const(t, d, &constant)) {
+        LLVMContextRef context = LLVMGetTypeContext(LLVMTypeOf(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder))));
+        return LLVMConstInt(LLVMInt64TypeInContext(context), (unsigned long long)constant, true);
+    }
+    outside o = {builder, t, symbols, values, n};
+    return n ? outside_dim(&o, d) : NULL;
+}
+
+/* ---- Levels, varying leaves ---- */
+
+tn_dim emit_substitute(emit *e, tn_dim d) {
+    return e->n_unrolled ? dim_substitute(e->dims, d, e->unrolled, e->steps, (int)e->n_unrolled) : d;
+}
+
+typedef struct leaf_search {
+    emit *e;
+    uint32_t level;
+    bool varies;
+} leaf_search;
+
+static bool visit_leaf(void *ctx, tn_dim leaf) {
+    leaf_search *search = ctx;
+    if (dim_kind_of(search->e->dims, leaf) == DIM_VARIABLE) {
+        const variable *v = &search->e->variables[dim_variable_number(search->e->dims, leaf)];
+        if (v->level > search->level) search->level = v->level;
+        search->varies |= v->is_varying;
+    }
+    return true;
+}
+
+static leaf_search search_leaves(emit *e, tn_dim d) {
+    leaf_search search = {e, 0, false};
+    dim_visit_leaves(e->dims, d, visit_leaf, &search);
+    search.varies &= e->lanes > 1;
+    return search;
+}
+
+uint32_t emit_dim_level(emit *e, tn_dim d) { return search_leaves(e, emit_substitute(e, d)).level; }
+
+bool emit_dim_varies(emit *e, tn_dim d) { return e->lanes > 1 && search_leaves(e, emit_substitute(e, d)).varies; }
+
+lane_pattern emit_lane_pattern(emit *e, tn_dim d, tn_dim *stride) {
+    d = emit_substitute(e, d);
+    *stride = dim_const(e->dims, 0);
+    if (!emit_dim_varies(e, d)) return LANES_UNIFORM;
+    tn_dim rest;
+    if (dim_split_linear(e->dims, d, e->counter, stride, &rest) && !emit_dim_varies(e, *stride) &&
+        !emit_dim_varies(e, rest))
+        return LANES_STRIDED;
+    return LANES_ANY;
+}
+
+/* ---- Memo ---- */
+
+static LLVMValueRef recall(const emit *e, uint32_t level, tn_dim d, uint32_t buffer, bool is_vector) {
+    const scope *s = &e->scopes[level];
+    for (size_t i = s->n_memo; i-- > 0;)
+        if (s->memo[i].dim == d && s->memo[i].buffer == buffer && s->memo[i].is_vector == is_vector)
+            return s->memo[i].value;
+    return NULL;
+}
+
+static LLVMValueRef remember(emit *e, uint32_t level, tn_dim d, uint32_t buffer, bool is_vector, LLVMValueRef value) {
+    scope *s = &e->scopes[level];
+    if (!array_reserve((void **)&s->memo, &s->memo_capacity, s->n_memo + 1, sizeof *s->memo))
+        emit_fail(e, TN_ERR_MEMORY, "out of memory");
+    else
+        s->memo[s->n_memo++] = (scope_memo){d, buffer, is_vector, value};
+    return value;
+}
+
+/* Moves the builder into a scope's prologue; returns where it was. */
+static LLVMBasicBlockRef enter_prologue(emit *e, uint32_t level) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->scopes[level].prologue));
+    return here;
+}
+
+/* `here` is the block being written, or another prologue, which ends already. */
+static void leave_prologue(emit *e, LLVMBasicBlockRef here) {
+    LLVMValueRef terminator = LLVMGetBasicBlockTerminator(here);
+    if (terminator)
+        LLVMPositionBuilderBefore(e->builder, terminator);
+    else
+        LLVMPositionBuilderAtEnd(e->builder, here);
+}
+
+/* ---- Scalars ---- */
+
+static LLVMValueRef load_extent(emit *e, tn_dim symbol) {
+    const lt_kernel *k = e->kernel;
+    for (uint32_t i = 0; i < k->n_extents; i++) {
+        if (k->extents[i] != symbol) continue;
+        LLVMValueRef slot = emit_const_i64(e, abi_extent_slot(k, i));
+        LLVMValueRef address = LLVMBuildGEP2(e->builder, e->i64, e->args, &slot, 1, "");
+        return LLVMBuildLoad2(e->builder, e->i64, address, dim_symbol_name(e->dims, symbol));
+    }
+    emit_fail(e, TN_ERR_INTERNAL, "extent %s is no argument", dim_symbol_name(e->dims, symbol));
+    return emit_const_i64(e, 0);
+}
+
+static LLVMValueRef leaf_value(emit *e, tn_dim leaf) {
+    if (dim_kind_of(e->dims, leaf) == DIM_SYMBOL) return load_extent(e, leaf);
+    LLVMValueRef scalar = e->variables[dim_variable_number(e->dims, leaf)].scalar;
+    if (scalar) return scalar;
+    emit_fail(e, TN_ERR_INTERNAL, "$%u has no value here", dim_variable_number(e->dims, leaf));
+    return emit_const_i64(e, 0);
+}
+
+static LLVMValueRef emit_product(emit *e, const dim_term *term, uint32_t level) {
+    /* What outer scopes know of the product, then the factors of this one. */
+    tn_dim outer = dim_const(e->dims, term->coefficient);
+    for (uint32_t i = 0; i < term->n_atoms; i++)
+        if (emit_dim_level(e, term->atoms[i]) < level) outer = dim_mul(e->dims, outer, term->atoms[i]);
+    LLVMValueRef product = dim_is_value(e->dims, outer, 1) ? NULL : emit_dim(e, outer);
+    for (uint32_t i = 0; i < term->n_atoms; i++) {
+        if (emit_dim_level(e, term->atoms[i]) < level) continue;
+        LLVMValueRef atom = emit_dim(e, term->atoms[i]);
+        product = product ? LLVMBuildMul(e->builder, atom, product, "") : atom;
+    }
+    return product ? product : emit_const_i64(e, 1);
+}
+
+/* Splits a sum: what is known in outer scopes (without the constant), the constant, and calls
+ * for the rest. */
+typedef struct split_sum {
+    tn_dim outer;
+    int64_t constant;
+    LLVMValueRef inner; /* NULL: nothing */
+} split_sum;
+
+static bool split(emit *e, tn_dim d, uint32_t level, split_sum *out) {
+    terms ts;
+    if (!terms_of(e->dims, d, &ts)) return emit_fail(e, TN_ERR_MEMORY, "out of memory");
+    *out = (split_sum){dim_const(e->dims, 0), 0, NULL};
+    for (uint32_t i = 0; i < ts.n; i++) {
+        tn_dim term = term_dim(e->dims, &ts.items[i]);
+        if (ts.items[i].n_atoms == 0)
+            out->constant = ts.items[i].coefficient;
+        else if (emit_dim_level(e, term) < level)
+            out->outer = dim_add(e->dims, out->outer, term);
+        else {
+            LLVMValueRef product = emit_product(e, &ts.items[i], level);
+            out->inner = out->inner ? LLVMBuildAdd(e->builder, out->inner, product, "") : product;
+        }
+    }
+    terms_free(&ts);
+    return true;
+}
+
+static bool is_single_atom(const dim_table *t, tn_dim d) {
+    dim_kind kind = dim_kind_of(t, d);
+    return kind != DIM_SUM && kind != DIM_CONST;
+}
+
+static LLVMValueRef emit_sum(emit *e, tn_dim d, uint32_t level) {
+    split_sum parts;
+    if (!split(e, d, level, &parts)) return emit_const_i64(e, 0);
+    LLVMValueRef sum = dim_is_value(e->dims, parts.outer, 0) ? NULL : emit_dim(e, parts.outer);
+    if (parts.inner) sum = sum ? LLVMBuildAdd(e->builder, sum, parts.inner, "") : parts.inner;
+    if (parts.constant)
+        sum = sum ? LLVMBuildAdd(e->builder, sum, emit_const_i64(e, parts.constant), "")
+                  : emit_const_i64(e, parts.constant);
+    return sum ? sum : emit_const_i64(e, 0);
+}
+
+static LLVMValueRef emit_atom(emit *e, tn_dim d) {
+    dim_kind kind = dim_kind_of(e->dims, d);
+    if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) return leaf_value(e, d);
+    tn_dim a, b;
+    dim_operands(e->dims, d, &a, &b);
+    LLVMValueRef x = emit_dim(e, a), y = emit_dim(e, b);
+    division how = division_of(e->dims, a, b, e->ranges, e->n_ranges);
+    return combine(e->builder, kind, x, y, &how);
+}
+
+LLVMValueRef emit_dim(emit *e, tn_dim d) {
+    int64_t constant;
+    d = emit_substitute(e, d);
+    if (dim_is_const(e->dims, d, &constant)) return emit_const_i64(e, constant);
+    uint32_t level = emit_dim_level(e, d);
+    LLVMValueRef value = recall(e, level, d, LT_NONE, false);
+    if (value) return value;
+    LLVMBasicBlockRef here = enter_prologue(e, level);
+    value = is_single_atom(e->dims, d) ? emit_atom(e, d) : emit_sum(e, d, level);
+    leave_prologue(e, here);
+    return remember(e, level, d, LT_NONE, false, value);
+}
+
+/* ---- Vectors ---- */
+
+static LLVMValueRef lane_numbers(emit *e) {
+    LLVMValueRef items[256];
+    for (uint32_t i = 0; i < e->lanes && i < 256; i++) items[i] = emit_const_i64(e, i);
+    return LLVMConstVector(items, e->lanes);
+}
+
+static LLVMValueRef emit_vector_sum(emit *e, tn_dim d) {
+    terms ts;
+    if (!terms_of(e->dims, d, &ts)) {
+        emit_fail(e, TN_ERR_MEMORY, "out of memory");
+        return emit_splat(e, emit_const_i64(e, 0));
+    }
+    tn_dim uniform = dim_const(e->dims, 0);
+    LLVMValueRef sum = NULL;
+    for (uint32_t i = 0; i < ts.n; i++) {
+        tn_dim term = term_dim(e->dims, &ts.items[i]);
+        if (!emit_dim_varies(e, term)) {
+            uniform = dim_add(e->dims, uniform, term);
+            continue;
+        }
+        LLVMValueRef product = NULL;
+        if (ts.items[i].coefficient != 1) product = emit_splat(e, emit_const_i64(e, ts.items[i].coefficient));
+        for (uint32_t j = 0; j < ts.items[i].n_atoms; j++) {
+            LLVMValueRef atom = emit_dim_vector(e, ts.items[i].atoms[j]);
+            product = product ? LLVMBuildMul(e->builder, atom, product, "") : atom;
+        }
+        sum = sum ? LLVMBuildAdd(e->builder, sum, product, "") : product;
+    }
+    terms_free(&ts);
+    if (!dim_is_value(e->dims, uniform, 0))
+        sum = LLVMBuildAdd(e->builder, sum, emit_splat(e, emit_dim(e, uniform)), "");
+    return sum;
+}
+
+static LLVMValueRef compute_vector(emit *e, tn_dim d) {
+    tn_dim stride;
+    switch (emit_lane_pattern(e, d, &stride)) {
+    case LANES_UNIFORM: return emit_splat(e, emit_dim(e, d));
+    case LANES_STRIDED: {
+        LLVMValueRef lanes = lane_numbers(e);
+        if (!dim_is_value(e->dims, stride, 1))
+            lanes = LLVMBuildMul(e->builder, emit_splat(e, emit_dim(e, stride)), lanes, "");
+        return LLVMBuildAdd(e->builder, emit_splat(e, emit_dim(e, d)), lanes, "lanes");
+    }
+    default: break;
+    }
+    dim_kind kind = dim_kind_of(e->dims, d);
+    if (kind == DIM_SUM) return emit_vector_sum(e, d);
+    if (kind == DIM_VARIABLE) return e->variables[dim_variable_number(e->dims, d)].vector;
+    tn_dim a, b;
+    dim_operands(e->dims, d, &a, &b);
+    LLVMValueRef x = emit_dim_vector(e, a), y = emit_dim_vector(e, b);
+    division how = division_of(e->dims, a, b, e->ranges, e->n_ranges);
+    return combine(e->builder, kind, x, y, &how);
+}
+
+LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
+    d = emit_substitute(e, d);
+    uint32_t level = emit_dim_level(e, d);
+    uint32_t counter_level = e->variables[dim_variable_number(e->dims, e->counter)].level;
+    if (level < counter_level) return emit_splat(e, emit_dim(e, d)); /* lanes are counted from here on */
+    LLVMValueRef value = recall(e, level, d, LT_NONE, true);
+    if (value) return value;
+    LLVMBasicBlockRef here = enter_prologue(e, level);
+    value = compute_vector(e, d);
+    leave_prologue(e, here);
+    return remember(e, level, d, LT_NONE, true, value);
+}
+
+/* ---- Addresses ---- */
+
+LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, LLVMValueRef elements) {
+    LLVMTypeRef element = vmath_memory_type(e->context, e->kernel->buffers[buffer].dtype, 0);
+    return LLVMBuildGEP2(e->builder, element, address, &elements, 1, "at");
+}
+
+static int64_t constant_term(const dim_table *t, tn_dim d) {
+    dim_term first;
+    int64_t constant;
+    if (dim_is_const(t, d, &constant)) return constant;
+    return dim_terms(t, d, 1, &first) && first.n_atoms == 0 ? first.coefficient : 0;
+}
+
+/* The address of an index without constant term, from the scope where its last leaf is defined. */
+static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
+    LLVMValueRef base = emit_buffer(e, buffer);
+    if (dim_is_value(e->dims, index, 0)) return base;
+    uint32_t level = emit_dim_level(e, index);
+    LLVMValueRef address = recall(e, level, index, buffer, false);
+    if (address) return address;
+    LLVMBasicBlockRef here = enter_prologue(e, level);
+    split_sum parts;
+    address = base;
+    if (split(e, index, level, &parts)) {
+        address = hoisted_address(e, buffer, parts.outer);
+        if (parts.inner) address = emit_address_plus(e, buffer, address, parts.inner);
+    }
+    leave_prologue(e, here);
+    return remember(e, level, index, buffer, false, address);
+}
+
+LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index) {
+    index = emit_substitute(e, index);
+    int64_t constant = constant_term(e->dims, index);
+    LLVMValueRef address = hoisted_address(e, buffer, dim_add_const(e->dims, index, -constant));
+    return constant ? emit_address_plus(e, buffer, address, emit_const_i64(e, constant)) : address;
+}

@@ -1,0 +1,124 @@
+/* What the emission of one stage carries along; private to emit*.c.
+ *
+ * Scopes: every loop body, and what follows an LT_BIND, opens a scope with a block of its own,
+ * the prologue, that dominates the rest of the scope. A dim expression or an address is
+ * computed once, in the prologue of the outermost scope that has all its leaves.
+ *
+ * Lanes: inside the wide part of a vector loop `lanes` is its width, elsewhere 1. Each value
+ * is then either uniform (an LLVM scalar) or varying (a vector of `lanes`); emit_vary.c finds
+ * out which before the loop is emitted.
+ */
+#ifndef TN_COMPILER_CODEGEN_EMIT_STATE_H
+#define TN_COMPILER_CODEGEN_EMIT_STATE_H
+
+#include "compiler/codegen/emit.h"
+#include "compiler/codegen/vmath.h"
+
+/* A value computed in a scope: a dim expression, or the address of an element. */
+typedef struct scope_memo {
+    tn_dim dim;
+    uint32_t buffer; /* LT_NONE: the dim itself */
+    bool is_vector;
+    LLVMValueRef value;
+} scope_memo;
+
+typedef struct scope {
+    LLVMBasicBlockRef prologue;
+    scope_memo *memo;
+    size_t n_memo, memo_capacity;
+} scope;
+
+typedef struct variable {
+    LLVMValueRef scalar; /* vector counters: of lane 0; varying bound indices: NULL */
+    LLVMValueRef vector; /* varying bound indices */
+    uint32_t level;      /* scope that defines it */
+    bool is_varying;
+} variable;
+
+typedef struct emit {
+    const emitter *out;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    vmath_ctx math;
+    const lt_kernel *kernel;
+    dim_table *dims;
+
+    LLVMValueRef function, args, chunk, worker;
+    LLVMBasicBlockRef entry;
+    LLVMTypeRef i1, i32, i64, pointer;
+
+    LLVMValueRef *values;  /* by lt_value */
+    bool *is_varying;      /* by lt_value; counts while lanes > 1 */
+    variable *variables;   /* by number */
+    LLVMValueRef *buffers; /* addresses, NULL until used in this stage */
+    scope *scopes;
+    size_t n_scopes, scopes_capacity;
+    dim_range *ranges; /* of the variables in scope */
+    size_t n_ranges, ranges_capacity;
+    tn_dim *unrolled, *steps; /* counters of unrolled loops, and their present values */
+    size_t n_unrolled, unrolled_capacity, steps_capacity;
+
+    uint32_t lanes;
+    tn_dim counter;    /* of the vector loop, while lanes > 1 */
+    LLVMValueRef mask; /* lanes that are live, or NULL: all */
+    bool failed;
+} emit;
+
+/* ---- emit.c ---- */
+bool emit_fail(emit *e, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void emit_block(emit *e, const lt_block *block);
+/* A block after all others of the function. */
+LLVMBasicBlockRef emit_new_block(emit *e, const char *name, uint32_t number);
+/* Ends the present block with a jump to a new prologue, opens its scope, and goes on behind it.
+ * emit_open_scope_at: the prologue exists and the builder stands in it. */
+bool emit_open_scope(emit *e, const char *name, uint32_t number);
+bool emit_open_scope_at(emit *e, LLVMBasicBlockRef prologue, const char *name, uint32_t number);
+void emit_close_scopes(emit *e, size_t n);
+bool emit_push_range(emit *e, tn_dim leaf, tn_dim low, tn_dim high);
+LLVMValueRef emit_const_i64(const emit *e, int64_t value);
+LLVMValueRef emit_splat(emit *e, LLVMValueRef scalar); /* to e->lanes; a vector stays */
+LLVMValueRef emit_value(emit *e, lt_value v);          /* scalar or vector, as it is */
+LLVMValueRef emit_value_as(emit *e, lt_value v, bool varying);
+void emit_set_value(emit *e, lt_value v, LLVMValueRef value);
+bool emit_is_vector(LLVMValueRef v);
+LLVMValueRef emit_intrinsic(emit *e, const char *name, LLVMTypeRef *types, unsigned n_types, LLVMValueRef *args,
+                            unsigned n_args, const char *result);
+/* The zero of a type; all lanes of a bool vector set. */
+LLVMValueRef emit_all_true(emit *e);
+
+/* ---- emit_dim.c ---- */
+tn_dim emit_substitute(emit *e, tn_dim d); /* counters of unrolled loops by their values */
+LLVMValueRef emit_dim(emit *e, tn_dim d);  /* for lane 0 when d varies */
+LLVMValueRef emit_dim_vector(emit *e, tn_dim d);
+bool emit_dim_varies(emit *e, tn_dim d);
+uint32_t emit_dim_level(emit *e, tn_dim d);
+/* How an index runs over the lanes: index(lane l) = index(lane 0) + stride * l. */
+typedef enum lane_pattern { LANES_UNIFORM, LANES_STRIDED, LANES_ANY } lane_pattern;
+lane_pattern emit_lane_pattern(emit *e, tn_dim d, tn_dim *stride);
+/* Address of an element (of lane 0 when the index varies). */
+LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index);
+LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, LLVMValueRef elements);
+
+/* ---- emit_memory.c ---- */
+void emit_load(emit *e, const lt_stmt *s);
+void emit_store(emit *e, const lt_stmt *s);
+LLVMValueRef emit_buffer(emit *e, uint32_t buffer);
+LLVMValueRef emit_frame_field(emit *e, LLVMTypeRef type, size_t offset, const char *name); /* of tn_frame */
+LLVMValueRef emit_slot_i64(emit *e, uint32_t slot, const char *name);
+unsigned emit_alignment(const emit *e, uint32_t buffer);
+/* The guard ANDed with the mask; NULL: always. */
+LLVMValueRef emit_guard(emit *e, lt_value guard);
+
+/* ---- emit_op.c ---- */
+LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x);
+LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits);
+
+/* ---- emit_loop.c, emit_vary.c, emit_bind.c, emit_tile.c ---- */
+void emit_loop(emit *e, const lt_stmt *s);
+void emit_if(emit *e, const lt_stmt *s);
+void emit_mark_varying(emit *e, const lt_stmt *vector_loop);
+void emit_bind(emit *e, const lt_stmt *s);
+void emit_tile(emit *e, const lt_stmt *s);
+
+#endif

@@ -1,0 +1,162 @@
+/* The register tile of a contraction.
+ *
+ * in:  LT_TILE: mr rows of A against nr columns of B, depth steps
+ * out: mr x nr accumulators in vector registers through one loop over the depth: each step
+ *      loads a row of B, splats mr elements of A, and multiplies and adds
+ * law: each element is one chain over the depth, fused where the target fuses, so that neither
+ *      mr, nr nor the vector width changes a bit
+ */
+#include "compiler/codegen/emit_state.h"
+
+/* Columns are covered by vectors of the widest kind, then of half of it, down to one. */
+typedef struct column_group {
+    uint32_t first, lanes;
+} column_group;
+
+typedef struct tile {
+    emit *e;
+    const lt_stmt *s;
+    LLVMTypeRef element; /* in registers */
+    uint32_t n_groups;
+    column_group *groups;
+    LLVMValueRef *sums; /* mr x n_groups */
+} tile;
+
+static LLVMTypeRef group_type(LLVMTypeRef element, const column_group *g) {
+    return g->lanes > 1 ? LLVMVectorType(element, g->lanes) : element;
+}
+
+static uint32_t split_columns(uint32_t nr, uint32_t widest, column_group *groups) {
+    uint32_t n = 0;
+    for (uint32_t first = 0; first < nr; n++) {
+        while (widest > nr - first) widest /= 2;
+        if (groups) groups[n] = (column_group){first, widest};
+        first += widest;
+    }
+    return n;
+}
+
+static LLVMValueRef load_group(const tile *t, uint32_t buffer, LLVMValueRef address, const column_group *g) {
+    emit *e = t->e;
+    tn_dtype dtype = e->kernel->buffers[buffer].dtype;
+    LLVMTypeRef type = vmath_memory_type(e->context, dtype, g->lanes > 1 ? g->lanes : 0);
+    LLVMValueRef v = LLVMBuildLoad2(e->builder, type, address, "");
+    LLVMSetAlignment(v, emit_alignment(e, buffer));
+    return vmath_unpack(&e->math, dtype, v);
+}
+
+static LLVMValueRef c_address(const tile *t, uint32_t row, const column_group *g) {
+    emit *e = t->e;
+    tn_dim at = dim_add(e->dims, t->s->tile.c_index, dim_mul_const(e->dims, t->s->tile.c_row, row));
+    return emit_address(e, t->s->tile.c, dim_add_const(e->dims, at, g->first));
+}
+
+static void load_sums(const tile *t) {
+    for (uint32_t r = 0; r < t->s->tile.mr; r++)
+        for (uint32_t g = 0; g < t->n_groups; g++)
+            t->sums[r * t->n_groups + g] =
+                t->s->tile.accumulate ? load_group(t, t->s->tile.c, c_address(t, r, &t->groups[g]), &t->groups[g])
+                                      : LLVMConstNull(group_type(t->element, &t->groups[g]));
+}
+
+static void store_sums(const tile *t) {
+    emit *e = t->e;
+    for (uint32_t r = 0; r < t->s->tile.mr; r++)
+        for (uint32_t g = 0; g < t->n_groups; g++) {
+            tn_dtype dtype = e->kernel->buffers[t->s->tile.c].dtype;
+            LLVMValueRef packed = vmath_pack(&e->math, dtype, t->sums[r * t->n_groups + g]);
+            LLVMValueRef store = LLVMBuildStore(e->builder, packed, c_address(t, r, &t->groups[g]));
+            LLVMSetAlignment(store, emit_alignment(e, t->s->tile.c));
+        }
+}
+
+static LLVMValueRef splat_to(emit *e, LLVMValueRef scalar, uint32_t lanes) {
+    uint32_t before = e->lanes;
+    e->lanes = lanes;
+    LLVMValueRef v = emit_splat(e, scalar);
+    e->lanes = before;
+    return v;
+}
+
+/* One step: sums[r, :] += a[r] * b[:]. */
+static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, LLVMValueRef b, LLVMValueRef *columns) {
+    emit *e = t->e;
+    static const column_group one = {0, 1};
+    for (uint32_t g = 0; g < t->n_groups; g++) {
+        LLVMValueRef at = emit_const_i64(e, t->groups[g].first);
+        columns[g] = load_group(t, t->s->tile.b, emit_address_plus(e, t->s->tile.b, b, at), &t->groups[g]);
+    }
+    for (uint32_t r = 0; r < t->s->tile.mr; r++) {
+        LLVMValueRef x = load_group(t, t->s->tile.a, emit_address_plus(e, t->s->tile.a, a, rows[r]), &one);
+        for (uint32_t g = 0; g < t->n_groups; g++) {
+            LLVMValueRef *sum = &t->sums[r * t->n_groups + g];
+            *sum = vmath_mad(&e->math, splat_to(e, x, t->groups[g].lanes), columns[g], *sum);
+        }
+    }
+}
+
+/* for k in 0..depth; the sums are phis. `work` has room for n phis, mr rows, n_groups columns. */
+static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
+    emit *e = t->e;
+    uint32_t n = t->s->tile.mr * t->n_groups;
+    LLVMValueRef *phis = work, *rows = work + n, *columns = rows + t->s->tile.mr;
+    LLVMValueRef depth = emit_dim(e, t->s->tile.depth), zero = emit_const_i64(e, 0);
+    LLVMValueRef a_start = emit_address(e, t->s->tile.a, t->s->tile.a_index);
+    LLVMValueRef b_start = emit_address(e, t->s->tile.b, t->s->tile.b_index);
+    LLVMValueRef a_step = emit_dim(e, t->s->tile.a_depth), b_step = emit_dim(e, t->s->tile.b_depth);
+    for (uint32_t r = 0; r < t->s->tile.mr; r++) rows[r] = emit_dim(e, dim_mul_const(e->dims, t->s->tile.a_row, r));
+
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);
+    LLVMBasicBlockRef head = emit_new_block(e, "depth", 0), exit = emit_new_block(e, "tile", 0);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, depth, zero, "any"), head, exit);
+    LLVMPositionBuilderAtEnd(e->builder, head);
+    LLVMValueRef k = LLVMBuildPhi(e->builder, e->i64, "k");
+    LLVMValueRef a = LLVMBuildPhi(e->builder, e->pointer, "a"), b = LLVMBuildPhi(e->builder, e->pointer, "b");
+    LLVMAddIncoming(k, &zero, &before, 1);
+    LLVMAddIncoming(a, &a_start, &before, 1);
+    LLVMAddIncoming(b, &b_start, &before, 1);
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef init = t->sums[i];
+        phis[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(init), "sum");
+        LLVMAddIncoming(phis[i], &init, &before, 1);
+        t->sums[i] = phis[i];
+    }
+    emit_step(t, a, rows, b, columns);
+    LLVMValueRef next = LLVMBuildNSWAdd(e->builder, k, emit_const_i64(e, 1), "next");
+    LLVMValueRef a_next = emit_address_plus(e, t->s->tile.a, a, a_step);
+    LLVMValueRef b_next = emit_address_plus(e, t->s->tile.b, b, b_step);
+    LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
+    LLVMAddIncoming(k, &next, &last, 1);
+    LLVMAddIncoming(a, &a_next, &last, 1);
+    LLVMAddIncoming(b, &b_next, &last, 1);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, depth, "more"), head, exit);
+    LLVMPositionBuilderAtEnd(e->builder, exit);
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef sum = t->sums[i], init = LLVMGetIncomingValue(phis[i], 0);
+        LLVMAddIncoming(phis[i], &sum, &last, 1);
+        t->sums[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(sum), "sum");
+        LLVMAddIncoming(t->sums[i], &init, &before, 1);
+        LLVMAddIncoming(t->sums[i], &sum, &last, 1);
+    }
+}
+
+void emit_tile(emit *e, const lt_stmt *s) {
+    tn_dtype dtype = e->kernel->buffers[s->tile.b].dtype;
+    tile t = {.e = e, .s = s, .element = vmath_register_type(e->context, dtype, 0)};
+    uint32_t widest = (uint32_t)machine_lanes(&e->out->target->machine, dtype == TN_F64 ? 64 : 32);
+    t.n_groups = split_columns(s->tile.nr, widest, NULL);
+    uint32_t n = s->tile.mr * t.n_groups;
+    t.groups = tn_calloc(t.n_groups + 1u, sizeof *t.groups);
+    t.sums = tn_calloc(n + 1u, sizeof *t.sums);
+    LLVMValueRef *work = tn_calloc((size_t)n + s->tile.mr + t.n_groups + 1, sizeof *work);
+    if (t.groups && t.sums && work) {
+        split_columns(s->tile.nr, widest, t.groups);
+        load_sums(&t);
+        emit_depth_loop(&t, work);
+        store_sums(&t);
+    } else
+        emit_fail(e, TN_ERR_MEMORY, "out of memory");
+    tn_free(t.groups);
+    tn_free(t.sums);
+    tn_free(work);
+}
