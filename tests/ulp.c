@@ -238,8 +238,8 @@ static double argument(const reference *r, bool is64, uint64_t i, unsigned k) {
 static double error_of(wide expected, double got, bool is64) {
     if (isnan(expected) || isnan(got)) return isnan(expected) && isnan(got) ? 0 : INFINITY;
     double rounded = is64 ? (double)expected : (double)(float)expected;
-    if (got == rounded && signbit(got) == signbit(rounded)) return isinf(got) ? 0 : (double)fabsl(0 * expected);
     if (signbit(got) != signbit(rounded)) return INFINITY;
+    if (isinf(rounded) && isinf(got)) return 0;
     if (isinf(expected)) return INFINITY;
     int exponent = 0;
     frexpl(expected, &exponent);

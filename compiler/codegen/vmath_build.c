@@ -253,21 +253,21 @@ val vis_negative(const vm *m, val x) {
 
 /* ---- Polynomials, scaling, tables ------------------------------------------------------- */
 
-/* Horner's rule; from 8 coefficients on, even and odd halves in x * x apart, which halves the
- * chain of dependent operations. */
+static val horner(const vm *m, val x, const double *c, unsigned count) {
+    val r = vnum(m, c[count - 1]);
+    for (unsigned i = count - 1; i-- > 0;) r = vmad(m, r, x, vnum(m, c[i]));
+    return r;
+}
+
+/* Horner's rule; long ones in two pieces, whose operations don't wait for each other. (Not even and
+ * odd powers: where signs alternate each of the two sums would be large.) */
 val vpoly_of(const vm *m, val x, const double *c, unsigned count) {
-    if (count < 8) {
-        val r = vnum(m, c[count - 1]);
-        for (unsigned i = count - 1; i-- > 0;) r = vmad(m, r, x, vnum(m, c[i]));
-        return r;
-    }
-    val z = vmul(m, x, x);
-    val half[2] = {NULL, NULL};
-    for (unsigned i = count; i-- > 0;) {
-        val k = vnum(m, c[i]);
-        half[i % 2] = half[i % 2] ? vmad(m, half[i % 2], z, k) : k;
-    }
-    return vmad(m, half[1], x, half[0]);
+    if (count < 9) return horner(m, x, c, count);
+    unsigned cut = 4;
+    val power = vmul(m, x, x);
+    power = vmul(m, power, power);
+    for (; cut * 2 < count - 2; cut *= 2) power = vmul(m, power, power);
+    return vmad(m, horner(m, x, c + cut, count - cut), power, horner(m, x, c, cut));
 }
 
 /* Adding 1.5 * 2^mantissa puts a small whole number into the low bits. */
@@ -323,10 +323,10 @@ vpair vfast_two_sum(const vm *m, val a, val b) {
     return (vpair){s, vsub(m, b, vsub(m, s, a))};
 }
 
-/* The upper half of the bits of x, cut off. */
+/* x rounded to half its bits; what remains fits in the other half (Veltkamp). */
 static val upper_half(const vm *m, val x) {
-    uint64_t mask = m->is64 ? ~((UINT64_C(1) << 27) - 1) : ~((UINT64_C(1) << 12) - 1);
-    return vfloat(m, viand(m, vbits(m, x), vint(m, mask)));
+    val c = vmul(m, x, vnum(m, m->is64 ? 0x1p27 + 1 : 0x1p12 + 1));
+    return vsub(m, c, vsub(m, c, x));
 }
 
 vpair vtwo_prod(const vm *m, val a, val b) {

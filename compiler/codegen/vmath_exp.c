@@ -14,13 +14,15 @@ static val clamp(const vm *m, val x, double low, double high) {
 
 typedef struct reduced {
     val k, r;
+    val lost; /* r + lost is closer */
 } reduced;
 
 static reduced reduce(const vm *m, val x) {
     const double *ln2 = m->is64 ? ln2_64 : ln2_32;
     val k = vround(m, vmul(m, x, vnum(m, log2e_dd[0])));
-    val r = vmad(m, k, vnum(m, -ln2[0]), x);
-    return (reduced){k, vmad(m, k, vnum(m, -ln2[1]), r)};
+    val head = vmad(m, k, vnum(m, -ln2[0]), x); /* exact */
+    val r = vmad(m, k, vnum(m, -ln2[1]), head);
+    return (reduced){k, r, vmad(m, k, vnum(m, -ln2[1]), vsub(m, head, r))};
 }
 
 /* e^x 2^shift for x in the range where neither factor's logarithm passes 3 times the bias. */
@@ -42,6 +44,7 @@ val vmath_exp2(const vm *m, const val *a) {
     val k = vround(m, x);
     val r = vsub(m, x, k);
     val slope = vpoly(m, r, exp2);
+    if (m->is64) slope = vadd(m, slope, vnum(m, ln2_dd[0]));
     return vscale(m, vmad(m, r, slope, vnum(m, 1)), k);
 }
 
@@ -49,7 +52,7 @@ val vmath_exp2(const vm *m, const val *a) {
 val vmath_expm1(const vm *m, const val *a) {
     val x = m->is64 ? clamp(m, a[0], -40, 710) : clamp(m, a[0], -20, 89);
     reduced p = reduce(m, x);
-    val em1 = vmad(m, vmul(m, p.r, p.r), vpoly(m, p.r, expm1), p.r);
+    val em1 = vadd(m, vmad(m, vmul(m, p.r, p.r), vpoly(m, p.r, expm1), p.lost), p.r);
     val inverse_scale = vpow2(m, vneg(m, vmin(m, p.k, vnum(m, 64))));
     val result = vscale(m, vadd(m, em1, vsub(m, vnum(m, 1), inverse_scale)), p.k);
     val tiny = vlt(m, vabs(m, a[0]), vnum(m, m->is64 ? 0x1p-54 : 0x1p-25));

@@ -4,9 +4,9 @@
  * law: x 2/pi = q + t with whole q and |t| <= 1/2 about, t accurate to twice the result's bits,
  *      also next to multiples of pi/2 and for the largest floats
  *
- * The reduction multiplies the mantissa m by 2^e 2/pi mod 4, which a table holds for each e (f32)
- * or each 16th (f64), with more bits than m and cancellation use up (the idea of Payne and
- * Hanek 1983, in floating point). f32 does this in f64, where the products are exact.
+ * The reduction multiplies m, a whole number, by 2^e 2/pi mod 4, which a table holds for each e
+ * (f32) or each 16th (f64), with more bits than m and cancellation use up (the idea of Payne and
+ * Hanek 1983, in floating point). f32 does this in f64, where the main product is exact.
  */
 #include "compiler/codegen/vmath_build.h"
 #include "compiler/codegen/vmath_coef.h"
@@ -19,41 +19,60 @@ typedef struct quadrant {
     vpair r; /* f32: an f64 in hi alone */
 } quadrant;
 
+/* Biased exponent of |x|; 0 in place of that of infinities and NaN, which have no row in the
+ * tables and whose results are patched. */
+static val exponent_of(const vm *m, val bits) {
+    val mask = vint(m, m->is64 ? 2047 : 255);
+    val exponent = viand(m, vishr(m, bits, m->mantissa), mask);
+    return vsel(m, vieq(m, exponent, mask), vint(m, 0), exponent);
+}
+
 static quadrant reduce_32(const vm *m, val x) {
     const vm w = vm_f64(m);
-    val bits = vbits(m, x);
-    val exponent = viand(m, vishr(m, bits, 23), vint(m, 255));
-    /* There is no row for infinities and NaN: theirs is patched by the caller. */
-    val index = vsel(m, vieq(m, exponent, vint(m, 255)), vint(m, 0), exponent);
-    val mantissa = vfloat(m, vior(m, viand(m, bits, vint(m, 0x7fffff)), vint(m, m->one_bits)));
-    val wide = vwiden(m, mantissa);
-    val turns = vmul(&w, wide, vlookup(m, "vmath.turns.f32.0", turns_32_0, COUNT_OF(turns_32_0), index));
-    val q = vround(&w, turns);
-    val low = vlookup(m, "vmath.turns.f32.1", turns_32_1, COUNT_OF(turns_32_1), index);
-    val t = vmad(&w, wide, low, vsub(&w, turns, q));
+    val bits = vbits(m, x), row = exponent_of(m, bits);
+    /* The mantissa as a whole number: 2^23 as exponent. */
+    val mantissa = vfloat(m, vior(m, viand(m, bits, vint(m, 0x7fffff)), vbits(m, vnum(m, 0x1p23))));
+    val whole = vwiden(m, mantissa);
+    val high = vmul(&w, whole, vlookup(m, "vmath.turns.f32.0", turns_32_0, COUNT_OF(turns_32_0), row));
+    val low = vlookup(m, "vmath.turns.f32.1", turns_32_1, COUNT_OF(turns_32_1), row);
+    val q = vround(&w, vmad(&w, whole, low, high));
+    val t = vmad(&w, whole, low, vsub(&w, high, q));
     val r = vmul(&w, t, vnum(&w, pio2_dd[0]));
     return (quadrant){LLVMBuildFPToSI(m->b, q, m->i, ""), {r, NULL}};
 }
 
+/* x modulo 4, exactly, in [-2, 2]. */
+static val mod_4(const vm *m, val x) {
+    return vsub(m, x, vmul(m, vround(m, vmul(m, x, vnum(m, 0.25))), vnum(m, 4)));
+}
+
 static quadrant reduce_64(const vm *m, val x) {
-    val bits = vbits(m, x);
-    val exponent = viand(m, vishr(m, bits, 52), vint(m, 2047));
-    val safe = vsel(m, vieq(m, exponent, vint(m, 2047)), vint(m, 0), exponent);
-    /* e = biased - 1023 = 16 row - 1024 + rest, rest = (biased + 1) mod 16. */
-    val shifted = viadd(m, safe, vint(m, 1));
-    val row = vishr(m, shifted, 4);
-    val rest = viand(m, shifted, vint(m, 15));
-    val mantissa_bits = viand(m, bits, vint(m, (UINT64_C(1) << 52) - 1));
-    val y = vfloat(m, vior(m, mantissa_bits, vishl(m, viadd(m, rest, vint(m, 1023)), 52)));
-    vpair p0 = vtwo_prod(m, y, vlookup(m, "vmath.turns.f64.0", turns_64_0, COUNT_OF(turns_64_0), row));
-    vpair p1 = vtwo_prod(m, y, vlookup(m, "vmath.turns.f64.1", turns_64_1, COUNT_OF(turns_64_1), row));
-    val p2 = vmul(m, y, vlookup(m, "vmath.turns.f64.2", turns_64_2, COUNT_OF(turns_64_2), row));
-    val q = vround(m, p0.hi);
-    vpair s = vtwo_sum(m, vsub(m, p0.hi, q), p0.lo);
-    vpair u = vtwo_sum(m, s.hi, p1.hi);
-    vpair t = vfast_two_sum(m, u.hi, vadd(m, vadd(m, u.lo, s.lo), vadd(m, p1.lo, p2)));
-    vpair r = vpair_mul(m, t, vpair_num(m, pio2_dd));
-    /* q < 2^18: its low bits stand at the bottom after adding 1.5 2^52. */
+    static const struct {
+        const char *name;
+        const double *parts;
+    } tables[4] = {{"vmath.turns.f64.0", turns_64_0},
+                   {"vmath.turns.f64.1", turns_64_1},
+                   {"vmath.turns.f64.2", turns_64_2},
+                   {"vmath.turns.f64.3", turns_64_3}};
+    val bits = vbits(m, x), exponent = exponent_of(m, bits);
+    val row = vishr(m, exponent, 4), rest = viand(m, exponent, vint(m, 15));
+    /* The mantissa as a whole number times 2^rest. */
+    val mantissa = viand(m, bits, vint(m, (UINT64_C(1) << 52) - 1));
+    val y = vfloat(m, vior(m, mantissa, vishl(m, viadd(m, rest, vint(m, 1023 + 52)), 52)));
+    vpair p[4];
+    for (int i = 0; i < 4; i++)
+        p[i] = vtwo_prod(m, y, vlookup(m, tables[i].name, tables[i].parts, COUNT_OF(turns_64_0), row));
+    /* Below 2^71, 2^18, 2^18, 2^-35, 2^-35, 2^-88: p0.hi, p0.lo, p1.hi, p1.lo, p2.hi, p2.lo. */
+    vpair a = vtwo_sum(m, mod_4(m, p[0].lo), mod_4(m, p[1].hi));
+    vpair b = vtwo_sum(m, mod_4(m, p[0].hi), a.hi);
+    vpair c = vtwo_sum(m, p[1].lo, p[2].hi);
+    val q = vround(m, vadd(m, b.hi, c.hi));
+    vpair d = vtwo_sum(m, vsub(m, b.hi, q), c.hi);
+    vpair e = vtwo_sum(m, d.hi, b.lo);
+    vpair f = vtwo_sum(m, e.hi, a.lo);
+    val low = vadd(m, vadd(m, c.lo, d.lo), vadd(m, vadd(m, e.lo, f.lo), vadd(m, p[2].lo, p[3].hi)));
+    vpair r = vpair_mul(m, vfast_two_sum(m, f.hi, low), vpair_num(m, pio2_dd));
+    /* |q| <= 6: its low bits stand at the bottom after adding 1.5 2^52. */
     return (quadrant){vbits(m, vadd(m, q, vnum(m, 0x1.8p52))), r};
 }
 
