@@ -81,20 +81,21 @@ typedef struct exported {
     union {
         DLManagedTensor plain;
         DLManagedTensorVersioned versioned;
-    } managed; /* first, so that a deleter finds the whole */
+    } managed;
     int64_t shape[TN_MAX_RANK], strides[TN_MAX_RANK];
     void (*release)(void *ctx);
     void *ctx;
 } exported;
 
-static void end(exported *e) {
+static void end(void *manager_ctx) {
+    exported *e = manager_ctx;
     if (e->release != NULL) e->release(e->ctx);
     tn_free(e);
 }
 
-static void delete_plain(struct DLManagedTensor *self) { end((exported *)self); }
+static void delete_plain(struct DLManagedTensor *self) { end(self->manager_ctx); }
 
-static void delete_versioned(struct DLManagedTensorVersioned *self) { end((exported *)self); }
+static void delete_versioned(struct DLManagedTensorVersioned *self) { end(self->manager_ctx); }
 
 static exported *export_tensor(const tn_tensor *tensor, DLTensor *to, void (*release)(void *ctx), void *ctx) {
     int64_t low, high;

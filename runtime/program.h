@@ -88,7 +88,7 @@ struct tn_program {
 
     /* ---- Filled by the runtime ---- */
     atomic_int references;
-    bool raw_released; /* under lock: initial data are gone */
+    bool raw_released; /* set by program_seal: initial data are gone */
     pthread_mutex_t lock;
     struct weight_set *set;   /* under lock: the current weights, or NULL */
     tn_pool *pool;            /* under lock */
