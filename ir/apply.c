@@ -22,8 +22,7 @@ typedef struct application {
     tn_type *types;
 } application;
 
-static bool check_graph(application *a)
-{
+static bool check_graph(application *a) {
     if (a->g->is_called)
         return rule_error(&a->rule, TN_ERR_ARGUMENT, "@%s is called already and cannot grow", a->g->name);
     if (a->g->n_nodes >= GRAPH_MAX_NODES)
@@ -31,14 +30,13 @@ static bool check_graph(application *a)
     return true;
 }
 
-static bool check_operands(application *a)
-{
+static bool check_operands(application *a) {
     rule_args *c = &a->rule;
     const op_info *info = a->info;
     if (c->n_operands < (uint32_t)info->min_operands || c->n_operands > (uint32_t)info->max_operands) {
-        const char *how = info->max_operands == info->min_operands ? ""
+        const char *how = info->max_operands == info->min_operands       ? ""
                           : c->n_operands < (uint32_t)info->min_operands ? "at least "
-                                                                          : "at most ";
+                                                                         : "at most ";
         int32_t wanted = c->n_operands < (uint32_t)info->min_operands ? info->min_operands : info->max_operands;
         return rule_error(c, TN_ERR_ARGUMENT, "takes %s%d operand%s, not %u", how, wanted, wanted == 1 ? "" : "s",
                           (unsigned)c->n_operands);
@@ -59,8 +57,7 @@ static bool check_operands(application *a)
     return true;
 }
 
-static const attr_spec *find_spec(const op_info *info, unsigned name)
-{
+static const attr_spec *find_spec(const op_info *info, unsigned name) {
     for (uint32_t i = 0; i < info->n_attrs; i++)
         if (info->attrs[i].name == name) return &info->attrs[i];
     return NULL;
@@ -68,8 +65,7 @@ static const attr_spec *find_spec(const op_info *info, unsigned name)
 
 /* Absent attributes read as 0 or empty, so that one which says just that is left out: equal
  * nodes have equal attributes. (Floats and dtypes have other defaults.) */
-static bool says_nothing(const attr *item)
-{
+static bool says_nothing(const attr *item) {
     switch (attr_kind_of(item->name)) {
     case ATTR_KIND_INT: return item->i == 0;
     case ATTR_KIND_INTS:
@@ -85,8 +81,7 @@ typedef struct leaf_check {
     tn_dim stranger;
 } leaf_check;
 
-static bool leaf_is_known(void *ctx, tn_dim leaf)
-{
+static bool leaf_is_known(void *ctx, tn_dim leaf) {
     leaf_check *check = ctx;
     for (size_t i = 0; i < check->g->n_symbols; i++)
         if (check->g->symbols[i].dim == leaf) return true;
@@ -94,8 +89,7 @@ static bool leaf_is_known(void *ctx, tn_dim leaf)
     return false;
 }
 
-static bool check_dim(application *a, const char *what, tn_dim d)
-{
+static bool check_dim(application *a, const char *what, tn_dim d) {
     if (d == DIM_INVALID) return rule_error(&a->rule, TN_ERR_LIMIT, "%s has a size that is not valid", what);
     leaf_check check = {a->g, DIM_INVALID};
     if (dim_is_const(a->g->module->dims, d, NULL)) return true;
@@ -106,16 +100,14 @@ static bool check_dim(application *a, const char *what, tn_dim d)
                       name ? name : "of a loop", a->g->name);
 }
 
-static bool check_attr_value(application *a, const attr *item)
-{
+static bool check_attr_value(application *a, const attr *item) {
     rule_args *c = &a->rule;
     const char *name = attr_name_text(item->name);
     switch (attr_kind_of(item->name)) {
     case ATTR_KIND_ENUM:
         return attr_option(item->name, item->i) ? true : rule_error(c, TN_ERR_ARGUMENT, "%s has no such value", name);
     case ATTR_KIND_DTYPE:
-        return item->i >= 0 && item->i < TN_DTYPE_COUNT ? true
-                                                       : rule_error(c, TN_ERR_DTYPE, "%s is no dtype", name);
+        return item->i >= 0 && item->i < TN_DTYPE_COUNT ? true : rule_error(c, TN_ERR_DTYPE, "%s is no dtype", name);
     case ATTR_KIND_DIM: return check_dim(a, name, item->dim);
     case ATTR_KIND_DIMS:
         for (uint32_t i = 0; i < item->dims.n; i++)
@@ -137,8 +129,7 @@ static bool check_attr_value(application *a, const attr *item)
 }
 
 /* Sorts the attributes by name into the application and checks them against the op's row. */
-static bool check_attrs(application *a, const attr *attrs, uint32_t n)
-{
+static bool check_attrs(application *a, const attr *attrs, uint32_t n) {
     rule_args *c = &a->rule;
     for (uint32_t i = 0; i < n; i++) {
         const attr_spec *spec = attrs[i].name < ATTR_COUNT ? find_spec(a->info, attrs[i].name) : NULL;
@@ -164,8 +155,7 @@ static bool check_attrs(application *a, const attr *attrs, uint32_t n)
 
 /* ---- Results ---------------------------------------------------------------------------------- */
 
-static bool check_result_dim(application *a, tn_dim d)
-{
+static bool check_result_dim(application *a, tn_dim d) {
     dim_table *dims = a->g->module->dims;
     int64_t extent;
     if (d == DIM_INVALID) {
@@ -179,8 +169,7 @@ static bool check_result_dim(application *a, tn_dim d)
     return check_dim(a, "the result", d);
 }
 
-static bool check_results(application *a)
-{
+static bool check_results(application *a) {
     dim_table *dims = a->g->module->dims;
     for (uint32_t i = 0; i < a->rule.n_results; i++) {
         const tn_type *type = &a->rule.results[i];
@@ -199,20 +188,17 @@ static bool check_results(application *a)
 
 /* ---- Interning -------------------------------------------------------------------------------- */
 
-static bool calls_effects(const attr_list *attrs)
-{
+static bool calls_effects(const attr_list *attrs) {
     for (uint32_t i = 0; i < attrs->n; i++)
         if (attr_kind_of(attrs->items[i].name) == ATTR_KIND_FUNC && attrs->items[i].func->has_effects) return true;
     return false;
 }
 
-static bool is_interned(tn_op op, const attr_list *attrs)
-{
+static bool is_interned(tn_op op, const attr_list *attrs) {
     return op_table[op].loop_class != CLASS_EFFECT && op != TN_OP_barrier && !calls_effects(attrs);
 }
 
-static uint64_t hash_attr(uint64_t hash, const attr *item)
-{
+static uint64_t hash_attr(uint64_t hash, const attr *item) {
     hash = hash_mix(hash, item->name);
     switch (attr_kind_of(item->name)) {
     case ATTR_KIND_DIMS: return hash_bytes(hash, item->dims.items, item->dims.n * sizeof *item->dims.items);
@@ -227,15 +213,13 @@ static uint64_t hash_attr(uint64_t hash, const attr *item)
     }
 }
 
-static uint64_t hash_node(unsigned op, const value_id *operands, uint32_t n_operands, const attr_list *attrs)
-{
+static uint64_t hash_node(unsigned op, const value_id *operands, uint32_t n_operands, const attr_list *attrs) {
     uint64_t hash = hash_bytes(op, operands, n_operands * sizeof *operands);
     for (uint32_t i = 0; i < attrs->n; i++) hash = hash_attr(hash, &attrs->items[i]);
     return hash;
 }
 
-static bool same_node(const node *a, const rule_args *c)
-{
+static bool same_node(const node *a, const rule_args *c) {
     if (a->op != c->op || a->n_operands != c->n_operands || a->attrs.n != c->attrs.n) return false;
     for (uint32_t i = 0; i < a->n_operands; i++)
         if (a->operands[i] != c->operands[i]) return false;
@@ -245,8 +229,7 @@ static bool same_node(const node *a, const rule_args *c)
 }
 
 /* Makes room for one more; false: no memory. */
-static bool intern_reserve(tn_graph *g)
-{
+static bool intern_reserve(tn_graph *g) {
     if (g->n_interned * 4 < g->intern_capacity * 3) return true;
     size_t capacity = g->intern_capacity ? g->intern_capacity * 2 : 64;
     uint32_t *slots = tn_calloc(capacity, sizeof *slots);
@@ -265,8 +248,7 @@ static bool intern_reserve(tn_graph *g)
 }
 
 /* The slot of the equal node, or the free one (content 0) where it would go. */
-static uint32_t *intern_slot_of(tn_graph *g, const rule_args *c)
-{
+static uint32_t *intern_slot_of(tn_graph *g, const rule_args *c) {
     size_t at = hash_node(c->op, c->operands, c->n_operands, &c->attrs) & (g->intern_capacity - 1);
     while (g->intern[at] != 0 && !same_node(&g->nodes[g->intern[at] - 1], c)) at = (at + 1) & (g->intern_capacity - 1);
     return &g->intern[at];
@@ -274,15 +256,13 @@ static uint32_t *intern_slot_of(tn_graph *g, const rule_args *c)
 
 /* ---- Appending -------------------------------------------------------------------------------- */
 
-static const void *copy_items(tn_module *m, const void *items, uint32_t n, size_t bytes_each)
-{
+static const void *copy_items(tn_module *m, const void *items, uint32_t n, size_t bytes_each) {
     void *copy = arena_alloc(&m->memory, n ? n : 1, bytes_each);
     if (copy && n > 0) memcpy(copy, items, n * bytes_each);
     return copy;
 }
 
-static bool copy_attrs(tn_module *m, const attr_list *from, attr_list *to)
-{
+static bool copy_attrs(tn_module *m, const attr_list *from, attr_list *to) {
     attr *items = ARENA_ARRAY(&m->memory, attr, from->n ? from->n : 1);
     if (!items) return false;
     for (uint32_t i = 0; i < from->n; i++) {
@@ -307,8 +287,7 @@ static bool copy_attrs(tn_module *m, const attr_list *from, attr_list *to)
     return true;
 }
 
-static void note_callees(tn_graph *g, const attr_list *attrs)
-{
+static void note_callees(tn_graph *g, const attr_list *attrs) {
     for (uint32_t i = 0; i < attrs->n; i++) {
         if (attr_kind_of(attrs->items[i].name) != ATTR_KIND_FUNC) continue;
         tn_graph *callee = attrs->items[i].func;
@@ -318,8 +297,7 @@ static void note_callees(tn_graph *g, const attr_list *attrs)
     }
 }
 
-static bool append(application *a)
-{
+static bool append(application *a) {
     rule_args *c = &a->rule;
     tn_graph *g = a->g;
     tn_module *m = g->module;
@@ -343,8 +321,7 @@ static bool append(application *a)
     return true;
 }
 
-static bool apply(application *a, const attr *attrs, uint32_t n_attrs, const node **made)
-{
+static bool apply(application *a, const attr *attrs, uint32_t n_attrs, const node **made) {
     tn_graph *g = a->g;
     rule_args *c = &a->rule;
     if (!check_graph(a) || !check_operands(a) || !check_attrs(a, attrs, n_attrs)) return false;
@@ -370,8 +347,7 @@ static bool apply(application *a, const attr *attrs, uint32_t n_attrs, const nod
 
 bool graph_apply(tn_graph *g, location_id where, tn_op op, const value_id *operands, uint32_t n_operands,
                  const attr *attrs, uint32_t n_attrs, value_id *results, uint32_t results_capacity,
-                 uint32_t *n_results)
-{
+                 uint32_t *n_results) {
     if ((unsigned)op >= TN_OP_COUNT)
         return module_error(g->module, TN_ERR_ARGUMENT, where, "no op has the number %d", (int)op);
     application a = {.g = g, .info = &op_table[op]};

@@ -23,52 +23,45 @@ attr_kind attr_kind_of(attr_name name) { return rows[name].kind; }
 
 const char *attr_name_text(attr_name name) { return (unsigned)name < ATTR_COUNT ? rows[name].name : "invalid"; }
 
-attr_name attr_from_name(const char *text, size_t length)
-{
+attr_name attr_from_name(const char *text, size_t length) {
     for (int i = 0; i < ATTR_COUNT; i++)
         if (strlen(rows[i].name) == length && memcmp(rows[i].name, text, length) == 0) return (attr_name)i;
     return ATTR_COUNT;
 }
 
-const char *attr_option(attr_name name, int64_t which)
-{
+const char *attr_option(attr_name name, int64_t which) {
     const char *option = rows[name].options;
     for (int64_t i = 0; *option; i++, option += strlen(option) + 1)
         if (i == which) return option;
     return NULL;
 }
 
-int64_t attr_option_value(attr_name name, const char *text, size_t length)
-{
+int64_t attr_option_value(attr_name name, const char *text, size_t length) {
     const char *option;
     for (int64_t i = 0; (option = attr_option(name, i)); i++)
         if (strlen(option) == length && memcmp(option, text, length) == 0) return i;
     return -1;
 }
 
-const attr *attr_find(const attr_list *list, attr_name name)
-{
+const attr *attr_find(const attr_list *list, attr_name name) {
     for (uint32_t i = 0; i < list->n; i++)
         if (list->items[i].name == name) return &list->items[i];
     return NULL;
 }
 
-int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise)
-{
+int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise) {
     const attr *a = attr_find(list, name);
     return a ? a->i : otherwise;
 }
 
-double attr_float(const attr_list *list, attr_name name, double otherwise)
-{
+double attr_float(const attr_list *list, attr_name name, double otherwise) {
     const attr *a = attr_find(list, name);
     return a ? a->f : otherwise;
 }
 
 /* Floats are equal when their bits are: -0 is not 0, NaN is NaN. Texts, data and functions are
  * interned or unique, so that their addresses tell. */
-bool attr_equal(const attr *a, const attr *b)
-{
+bool attr_equal(const attr *a, const attr *b) {
     if (a->name != b->name) return false;
     switch (attr_kind_of(a->name)) {
     case ATTR_KIND_INT:

@@ -38,13 +38,11 @@ const dtype_set DTYPES_NUMBER = SET_SINT | SET_UINT | SET_FLOAT;
 const dtype_set DTYPES_ANY = SET_BOOL | SET_SINT | SET_UINT | SET_FLOAT;
 const dtype_set DTYPES_INDEX = UINT32_C(1) << TN_I32 | UINT32_C(1) << TN_I64;
 
-tn_dtype dtype_accumulator(tn_dtype dtype)
-{
+tn_dtype dtype_accumulator(tn_dtype dtype) {
     return dtype_is_float(dtype) && tn_dtype_bits(dtype) < 32 ? TN_F32 : dtype;
 }
 
-const char *dtype_set_text(dtype_set set)
-{
+const char *dtype_set_text(dtype_set set) {
     static const struct {
         dtype_set set;
         const char *text;

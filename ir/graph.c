@@ -10,15 +10,13 @@
 
 /* ---- Symbols ---------------------------------------------------------------------------------- */
 
-static symbol *find_symbol(const tn_graph *g, tn_dim dim)
-{
+static symbol *find_symbol(const tn_graph *g, tn_dim dim) {
     for (size_t i = 0; i < g->n_symbols; i++)
         if (g->symbols[i].dim == dim) return &g->symbols[i];
     return NULL;
 }
 
-bool graph_add_symbol(tn_graph *g, tn_dim dim, int64_t low, int64_t high, int64_t divisor)
-{
+bool graph_add_symbol(tn_graph *g, tn_dim dim, int64_t low, int64_t high, int64_t divisor) {
     symbol *known = find_symbol(g, dim);
     if (!known) {
         if (!array_reserve((void **)&g->symbols, &g->symbols_capacity, g->n_symbols + 1, sizeof *g->symbols))
@@ -34,8 +32,7 @@ typedef struct symbol_visit {
     bool ok;
 } symbol_visit;
 
-static bool add_leaf(void *ctx, tn_dim leaf)
-{
+static bool add_leaf(void *ctx, tn_dim leaf) {
     symbol_visit *visit = ctx;
     if (dim_symbol_name(visit->g->module->dims, leaf) && !find_symbol(visit->g, leaf))
         visit->ok = graph_add_symbol(visit->g, leaf, 0, INT64_MAX, 1);
@@ -44,8 +41,7 @@ static bool add_leaf(void *ctx, tn_dim leaf)
 
 /* What the function knows of its symbols, in an array from tn_malloc; NULL (n = 0) when that is
  * nothing. */
-static dim_range *symbol_ranges(tn_graph *g, int *n)
-{
+static dim_range *symbol_ranges(tn_graph *g, int *n) {
     *n = 0;
     dim_range *ranges = g->n_symbols ? tn_malloc(g->n_symbols * sizeof *ranges) : NULL;
     if (!ranges) return NULL;
@@ -62,8 +58,7 @@ static dim_range *symbol_ranges(tn_graph *g, int *n)
 
 typedef enum verdict { UNKNOWN, HOLDS, FAILS } verdict;
 
-static verdict decide_sign(dim_table *t, tn_dim difference, const dim_range *ranges, int n)
-{
+static verdict decide_sign(dim_table *t, tn_dim difference, const dim_range *ranges, int n) {
     int64_t low, high;
     if (difference == DIM_INVALID) return UNKNOWN;
     dim_bounds(t, difference, ranges, n, &low, &high);
@@ -71,13 +66,11 @@ static verdict decide_sign(dim_table *t, tn_dim difference, const dim_range *ran
     return high < 0 ? FAILS : UNKNOWN;
 }
 
-static verdict decide_le(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n)
-{
+static verdict decide_le(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n) {
     return decide_sign(t, dim_sub(t, b, a), ranges, n);
 }
 
-static verdict decide_eq(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n)
-{
+static verdict decide_eq(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n) {
     if (a == b) return HOLDS;
     tn_dim difference = dim_sub(t, a, b);
     int64_t low, high;
@@ -87,8 +80,7 @@ static verdict decide_eq(dim_table *t, tn_dim a, tn_dim b, const dim_range *rang
     return low > 0 || high < 0 ? FAILS : UNKNOWN;
 }
 
-static verdict decide_divides(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n)
-{
+static verdict decide_divides(dim_table *t, tn_dim a, tn_dim b, const dim_range *ranges, int n) {
     (void)ranges, (void)n;
     int64_t divisor, rest;
     if (a == b || dim_is_value(t, b, 0)) return HOLDS;
@@ -101,8 +93,7 @@ typedef verdict decide_fn(dim_table *t, tn_dim a, tn_dim b, const dim_range *ran
 static decide_fn *const deciders[] = {
     [RELATION_EQ] = decide_eq, [RELATION_LE] = decide_le, [RELATION_DIVIDES] = decide_divides};
 
-bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where)
-{
+bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where) {
     for (size_t i = 0; i < g->n_constraints; i++) {
         const constraint *c = &g->constraints[i];
         bool is_same = (c->a == a && c->b == b) || (r == RELATION_EQ && c->a == b && c->b == a);
@@ -115,8 +106,7 @@ bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op,
     return true;
 }
 
-bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where)
-{
+bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where) {
     dim_table *t = g->module->dims;
     if (a == DIM_INVALID || b == DIM_INVALID) return false;
     int n;
@@ -130,29 +120,25 @@ bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, locati
     return decided == HOLDS;
 }
 
-bool graph_require_equal(tn_graph *g, tn_dim a, tn_dim b, tn_op op, location_id where)
-{
+bool graph_require_equal(tn_graph *g, tn_dim a, tn_dim b, tn_op op, location_id where) {
     return (a == b && a != DIM_INVALID) || graph_require(g, RELATION_EQ, a, b, op, where);
 }
 
 /* ---- Parameters and results ------------------------------------------------------------------- */
 
-static bool may_grow(tn_graph *g, const char *what)
-{
+static bool may_grow(tn_graph *g, const char *what) {
     return !g->is_called || module_error(g->module, TN_ERR_ARGUMENT, g->origin,
                                          "%s: @%s is called already and cannot grow", what, g->name);
 }
 
 /* The name asked for, or `stem` and a number; NULL with a diagnostic. */
-static const char *own_name(tn_graph *g, const char *name, const char *stem, size_t number)
-{
+static const char *own_name(tn_graph *g, const char *name, const char *stem, size_t number) {
     char made_up[32];
     snprintf(made_up, sizeof made_up, "%s%zu", stem, number);
     return module_intern(g->module, name ? name : made_up);
 }
 
-static bool check_param_type(tn_graph *g, const char *name, const tn_type *type)
-{
+static bool check_param_type(tn_graph *g, const char *name, const tn_type *type) {
     tn_module *m = g->module;
     if (type->dtype > TN_TOKEN || type->rank > TN_MAX_RANK || (type->dtype == TN_TOKEN && type->rank != 0))
         return module_error(m, TN_ERR_DTYPE, g->origin, "param: %s has no valid type", name);
@@ -167,8 +153,7 @@ static bool check_param_type(tn_graph *g, const char *name, const tn_type *type)
     return true;
 }
 
-value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b)
-{
+value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b) {
     tn_module *m = g->module;
     if (!may_grow(g, "param") || !(name = own_name(g, name, "p", g->n_params))) return VALUE_NONE;
     for (size_t i = 0; i < g->n_params; i++) {
@@ -199,8 +184,7 @@ value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, bin
     return v;
 }
 
-bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param)
-{
+bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param) {
     tn_module *m = g->module;
     if (!may_grow(g, "result") || !(name = own_name(g, name, "r", g->n_results))) return false;
     for (size_t i = 0; i < g->n_results; i++) {
@@ -235,15 +219,13 @@ bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_p
 
 /* ---- For passes ------------------------------------------------------------------------------- */
 
-location_id graph_set_origin(tn_graph *g, location_id origin)
-{
+location_id graph_set_origin(tn_graph *g, location_id origin) {
     location_id former = g->origin;
     g->origin = origin;
     return former;
 }
 
-static bool copy_param(tn_graph *to, const tn_graph *from, const node *n, value_id *map)
-{
+static bool copy_param(tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     const param *p = &from->params[attr_int(&n->attrs, ATTR_index, 0)];
     location_id former = graph_set_origin(to, n->locations);
     value_id v = graph_add_param(to, p->name, &p->type, p->binding);
@@ -254,8 +236,7 @@ static bool copy_param(tn_graph *to, const tn_graph *from, const node *n, value_
     return true;
 }
 
-bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id *map)
-{
+bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     if (n->op == TN_OP_param) return copy_param(to, from, n, map);
     enum { FEW = 16 };
     value_id few[FEW] = {0}, *operands = few;
@@ -274,8 +255,7 @@ bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id
     return ok;
 }
 
-uint32_t *graph_count_uses(const tn_graph *g)
-{
+uint32_t *graph_count_uses(const tn_graph *g) {
     uint32_t *uses = tn_calloc(g->n_values ? g->n_values : 1, sizeof *uses);
     if (!uses) return NULL;
     for (size_t i = 0; i < g->n_nodes; i++)

@@ -16,6 +16,8 @@
 #include "ir/dim.h"
 #include "tenon_graph.h"
 
+#include <stdatomic.h>
+
 #define VALUE_NONE UINT32_MAX
 enum {
     GRAPH_MAX_NODES = 1 << 24, /* of one function */
@@ -177,9 +179,16 @@ struct tn_module {
     size_t n_graphs, graphs_capacity;
     tn_diag error; /* the first; status TN_OK while there is none */
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
+    atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */
+    tn_module *source;         /* the module this is a copy of; its data are read in place */
 };
 
 tn_module *module_new(const char *name); /* NULL: no memory */
+/* One more owner: tn_module_free then has to be called once more. Returns m. */
+tn_module *module_retain(tn_module *m);
+/* A copy of all functions, for passes to work on. Constant data are not copied: the copy keeps
+ * `m` alive. The caller frees it. NULL: no memory. */
+tn_module *module_clone(tn_module *m);
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m); /* the function "main", else the first */

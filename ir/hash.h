@@ -6,14 +6,12 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint64_t hash_mix(uint64_t hash, uint64_t word)
-{
+static inline uint64_t hash_mix(uint64_t hash, uint64_t word) {
     hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ hash >> 29;
 }
 
-static inline uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
-{
+static inline uint64_t hash_bytes(uint64_t hash, const void *data, size_t n) {
     const unsigned char *p = data;
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t word;

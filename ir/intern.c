@@ -15,8 +15,7 @@
 typedef bool same_fn(const void *item, const void *key);
 
 /* The slot that holds `key`, or the free one where it goes; NULL: no memory. */
-static intern_slot *table_slot(intern_table *t, uint64_t hash, const void *key, same_fn *same)
-{
+static intern_slot *table_slot(intern_table *t, uint64_t hash, const void *key, same_fn *same) {
     if (t->n * 4 >= t->capacity * 3) {
         intern_table bigger = {.capacity = t->capacity ? t->capacity * 2 : 64, .n = t->n};
         bigger.slots = tn_calloc(bigger.capacity, sizeof *bigger.slots);
@@ -36,16 +35,14 @@ static intern_slot *table_slot(intern_table *t, uint64_t hash, const void *key, 
     return &t->slots[at];
 }
 
-static void table_fill(intern_table *t, intern_slot *slot, uint64_t hash, void *item)
-{
+static void table_fill(intern_table *t, intern_slot *slot, uint64_t hash, void *item) {
     *slot = (intern_slot){hash, item};
     t->n++;
 }
 
 struct interner *interner_new(void) { return tn_calloc(1, sizeof(struct interner)); }
 
-void interner_free(struct interner *in)
-{
+void interner_free(struct interner *in) {
     if (!in) return;
     tn_free(in->strings.slots);
     tn_free(in->constants.slots);
@@ -61,14 +58,12 @@ typedef struct string_key {
     size_t length;
 } string_key;
 
-static bool same_string(const void *item, const void *key)
-{
+static bool same_string(const void *item, const void *key) {
     const string_key *k = key;
     return strncmp(item, k->text, k->length) == 0 && ((const char *)item)[k->length] == '\0';
 }
 
-const char *module_intern_n(tn_module *m, const char *text, size_t length)
-{
+const char *module_intern_n(tn_module *m, const char *text, size_t length) {
     if (!text) return NULL;
     const char *end = memchr(text, '\0', length);
     string_key key = {text, end ? (size_t)(end - text) : length};
@@ -84,22 +79,19 @@ const char *module_intern_n(tn_module *m, const char *text, size_t length)
     return copy;
 }
 
-const char *module_intern(tn_module *m, const char *text)
-{
+const char *module_intern(tn_module *m, const char *text) {
     return text ? module_intern_n(m, text, strlen(text)) : NULL;
 }
 
 /* ---- Constants ------------------------------------------------------------------------------ */
 
-static bool same_constant(const void *item, const void *key)
-{
+static bool same_constant(const void *item, const void *key) {
     const tensor_data *a = item, *b = key;
     return a->bytes == b->bytes && type_equal(&a->type, &b->type) &&
            (a->bytes == 0 || a->data == b->data || memcmp(a->data, b->data, a->bytes) == 0);
 }
 
-const tensor_data *module_constant(tn_module *m, const tn_type *type, const void *data, bool copy)
-{
+const tensor_data *module_constant(tn_module *m, const tn_type *type, const void *data, bool copy) {
     tensor_data key = {.type = *type, .data = data};
     if (!type_static_bytes(m->dims, type, &key.bytes)) {
         char text[256];
@@ -140,8 +132,7 @@ typedef struct location_set {
 /* Files are interned, so that addresses compare. */
 static bool same_location(tn_location a, tn_location b) { return a.file == b.file && a.line == b.line; }
 
-static bool same_set(const void *item, const void *key)
-{
+static bool same_set(const void *item, const void *key) {
     const location_set *a = item, *b = key;
     if (a->n != b->n) return false;
     for (uint32_t i = 0; i < a->n; i++)
@@ -149,8 +140,7 @@ static bool same_set(const void *item, const void *key)
     return true;
 }
 
-static location_id intern_set(tn_module *m, const location_set *key)
-{
+static location_id intern_set(tn_module *m, const location_set *key) {
     struct interner *in = m->interner;
     uint64_t hash = 2;
     for (uint32_t i = 0; i < key->n; i++)
@@ -171,20 +161,17 @@ static location_id intern_set(tn_module *m, const location_set *key)
     return set->id;
 }
 
-static const location_set *set_of(const tn_module *m, location_id id)
-{
+static const location_set *set_of(const tn_module *m, location_id id) {
     return id != LOCATION_NONE && id <= m->interner->n_sets ? m->interner->sets[id - 1] : NULL;
 }
 
-location_id location_intern(tn_module *m, const char *file, int line)
-{
+location_id location_intern(tn_module *m, const char *file, int line) {
     location_set key = {.n = 1};
     key.items[0] = (tn_location){module_intern(m, file), line};
     return key.items[0].file ? intern_set(m, &key) : LOCATION_NONE;
 }
 
-location_id location_union(tn_module *m, location_id a, location_id b)
-{
+location_id location_union(tn_module *m, location_id a, location_id b) {
     const location_set *first = set_of(m, a), *second = set_of(m, b);
     if (!first || !second) return first ? a : b;
     if (a == b) return a;
@@ -199,8 +186,7 @@ location_id location_union(tn_module *m, location_id a, location_id b)
     return id == LOCATION_NONE ? a : id;
 }
 
-size_t location_items(const tn_module *m, location_id id, size_t capacity, tn_location *items)
-{
+size_t location_items(const tn_module *m, location_id id, size_t capacity, tn_location *items) {
     const location_set *set = set_of(m, id);
     if (!set) return 0;
     for (size_t i = 0; i < set->n && i < capacity; i++) items[i] = set->items[i];

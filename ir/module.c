@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-tn_module *module_new(const char *name)
-{
+tn_module *module_new(const char *name) {
     tn_module *m = tn_calloc(1, sizeof *m);
     if (!m) return NULL;
     m->dims = dim_table_new();
@@ -20,8 +19,7 @@ tn_module *module_new(const char *name)
     return NULL;
 }
 
-void graph_release(tn_graph *g)
-{
+void graph_release(tn_graph *g) {
     tn_free(g->nodes);
     tn_free(g->values);
     tn_free(g->params);
@@ -31,9 +29,9 @@ void graph_release(tn_graph *g)
     tn_free(g->intern);
 }
 
-void tn_module_free(tn_module *m)
-{
-    if (!m) return;
+void tn_module_free(tn_module *m) {
+    if (!m || atomic_fetch_sub(&m->references, 1) > 0) return;
+    tn_module_free(m->source);
     for (size_t i = 0; i < m->n_graphs; i++) graph_release(m->graphs[i]);
     tn_free(m->graphs);
     interner_free(m->interner);
@@ -42,24 +40,26 @@ void tn_module_free(tn_module *m)
     tn_free(m);
 }
 
+tn_module *module_retain(tn_module *m) {
+    atomic_fetch_add(&m->references, 1);
+    return m;
+}
+
 /* ---- Functions ------------------------------------------------------------------------------- */
 
-tn_graph *module_find(const tn_module *m, const char *name)
-{
+tn_graph *module_find(const tn_module *m, const char *name) {
     for (size_t i = 0; i < m->n_graphs; i++)
         if (strcmp(m->graphs[i]->name, name) == 0) return m->graphs[i];
     return NULL;
 }
 
-tn_graph *module_main(const tn_module *m)
-{
+tn_graph *module_main(const tn_module *m) {
     tn_graph *g = module_find(m, "main");
     return g || m->n_graphs == 0 ? g : m->graphs[0];
 }
 
 /* `name`, or `name.1`, `name.2`, ... when it is taken. NULL: no memory. */
-static const char *unique_name(tn_module *m, const char *name)
-{
+static const char *unique_name(tn_module *m, const char *name) {
     if (!module_find(m, name)) return module_intern(m, name);
     for (size_t i = 1;; i++) {
         char suffix[32];
@@ -76,8 +76,7 @@ static const char *unique_name(tn_module *m, const char *name)
     }
 }
 
-tn_graph *module_add_graph(tn_module *m, const char *name)
-{
+tn_graph *module_add_graph(tn_module *m, const char *name) {
     tn_graph *g = ARENA_NEW(&m->memory, tn_graph);
     const char *unique = g ? unique_name(m, name ? name : "fn") : NULL;
     if (!unique || !array_reserve((void **)&m->graphs, &m->graphs_capacity, m->n_graphs + 1, sizeof *m->graphs)) {
@@ -93,8 +92,7 @@ tn_graph *module_add_graph(tn_module *m, const char *name)
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
 static bool set_error(tn_module *m, tn_status status, const char *file, int line, int column, const char *format,
-                      va_list arguments)
-{
+                      va_list arguments) {
     if (m->error.status != TN_OK) return false;
     vsnprintf(m->error.message, sizeof m->error.message, format, arguments);
     /* Status first: should interning the file fail, that is not an error on top of this one. */
@@ -105,8 +103,7 @@ static bool set_error(tn_module *m, tn_status status, const char *file, int line
     return false;
 }
 
-bool module_error_at(tn_module *m, tn_status status, const char *file, int line, int column, const char *format, ...)
-{
+bool module_error_at(tn_module *m, tn_status status, const char *file, int line, int column, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     set_error(m, status, file, line, column, format, arguments);
@@ -114,8 +111,7 @@ bool module_error_at(tn_module *m, tn_status status, const char *file, int line,
     return false;
 }
 
-bool module_error(tn_module *m, tn_status status, location_id where, const char *format, ...)
-{
+bool module_error(tn_module *m, tn_status status, location_id where, const char *format, ...) {
     tn_location place = {NULL, 0};
     location_items(m, where, 1, &place);
     va_list arguments;
@@ -129,8 +125,7 @@ bool module_no_memory(tn_module *m) { return module_error(m, TN_ERR_MEMORY, LOCA
 
 /* ---- Public ----------------------------------------------------------------------------------- */
 
-tn_graph *tn_graph_new(const char *name)
-{
+tn_graph *tn_graph_new(const char *name) {
     tn_module *m = module_new(name);
     tn_graph *g = m ? module_add_graph(m, "main") : NULL;
     if (!g) tn_module_free(m);
@@ -139,8 +134,7 @@ tn_graph *tn_graph_new(const char *name)
 
 tn_graph *tn_graph_sub(tn_graph *g, const char *name) { return g ? module_add_graph(g->module, name) : NULL; }
 
-void tn_graph_free(tn_graph *g)
-{
+void tn_graph_free(tn_graph *g) {
     if (g) tn_module_free(g->module);
 }
 

@@ -12,8 +12,7 @@ typedef struct axis_pairs {
     const int64_t *of[2];
 } axis_pairs;
 
-static bool read_pairs(rule_args *c, attr_name name, uint32_t used[2], axis_pairs *pairs)
-{
+static bool read_pairs(rule_args *c, attr_name name, uint32_t used[2], axis_pairs *pairs) {
     const attr *given = attr_find(&c->attrs, name);
     *pairs = (axis_pairs){0};
     if (!given) return true;
@@ -30,14 +29,13 @@ static bool read_pairs(rule_args *c, attr_name name, uint32_t used[2], axis_pair
         used[side] |= mask;
     }
     for (uint32_t i = 0; i < pairs->n; i++)
-        if (!rule_equal_dims(c, name == ATTR_batch ? "batch dims differ" : "inner dims differ", 0,
-                             (int)pairs->of[0][i], 1, (int)pairs->of[1][i]))
+        if (!rule_equal_dims(c, name == ATTR_batch ? "batch dims differ" : "inner dims differ", 0, (int)pairs->of[0][i],
+                             1, (int)pairs->of[1][i]))
             return false;
     return true;
 }
 
-bool rule_dot(rule_args *c)
-{
+bool rule_dot(rule_args *c) {
     axis_pairs batch, contract;
     uint32_t used[2] = {0, 0};
     if (!rule_dtype(c, 0, DTYPES_NUMBER) || !rule_same_dtype(c, 0, 1) || !rule_acc(c, (tn_dtype)c->types[0].dtype) ||
@@ -48,8 +46,7 @@ bool rule_dot(rule_args *c)
         return rule_error(c, TN_ERR_LIMIT, "the result would have %d axes, the most is %d", rank, TN_MAX_RANK);
     tn_type type = type_make((tn_dtype)c->types[0].dtype, 0, NULL);
     for (uint32_t i = 0; i < batch.n; i++)
-        type.dims[type.rank++] =
-            rule_merge(c, c->types[0].dims[batch.of[0][i]], c->types[1].dims[batch.of[1][i]]);
+        type.dims[type.rank++] = rule_merge(c, c->types[0].dims[batch.of[0][i]], c->types[1].dims[batch.of[1][i]]);
     for (int side = 0; side < 2; side++)
         for (int i = 0; i < c->types[side].rank; i++)
             if (!(used[side] >> i & 1)) type.dims[type.rank++] = c->types[side].dims[i];
@@ -58,8 +55,7 @@ bool rule_dot(rule_args *c)
 
 /* ---- conv ------------------------------------------------------------------------------------- */
 
-bool rule_conv(rule_args *c)
-{
+bool rule_conv(rule_args *c) {
     dim_table *t = rule_dims(c);
     const tn_type *x = &c->types[0], *kernel = &c->types[1];
     int64_t stride[TN_MAX_RANK], dilation[TN_MAX_RANK], spread[TN_MAX_RANK];
@@ -107,8 +103,7 @@ bool rule_conv(rule_args *c)
 
 /* Batch axes of two operands by NumPy's rules: `ends` are their ranks without the last axes. The
  * result's axes go to dims; returns how many, -1 on error. */
-static int merge_batch(rule_args *c, uint32_t i, int end_i, uint32_t j, int end_j, tn_dim *dims)
-{
+static int merge_batch(rule_args *c, uint32_t i, int end_i, uint32_t j, int end_j, tn_dim *dims) {
     int n = end_i > end_j ? end_i : end_j;
     for (int k = 0; k < n; k++) {
         int axis_i = end_i - n + k, axis_j = end_j - n + k;
@@ -126,8 +121,7 @@ static int merge_batch(rule_args *c, uint32_t i, int end_i, uint32_t j, int end_
     return n;
 }
 
-bool rule_matmul(rule_args *c)
-{
+bool rule_matmul(rule_args *c) {
     const tn_type *a = &c->types[0], *b = &c->types[1];
     if (!rule_dtype(c, 0, DTYPES_NUMBER) || !rule_same_dtype(c, 0, 1) || !rule_rank_at_least(c, 0, 1) ||
         !rule_rank_at_least(c, 1, 1))
@@ -144,8 +138,7 @@ bool rule_matmul(rule_args *c)
 }
 
 /* The mask's axes are those of the scores [batch..., m, n], or 1, from the right. */
-static bool check_mask(rule_args *c, const tn_type *scores)
-{
+static bool check_mask(rule_args *c, const tn_type *scores) {
     char a[RULE_TEXT], b[RULE_TEXT];
     const tn_type *mask = &c->types[3];
     bool fits = mask->rank <= scores->rank;
@@ -153,16 +146,15 @@ static bool check_mask(rule_args *c, const tn_type *scores)
         return rule_error(c, TN_ERR_DTYPE, "the mask must be bool or %s: %s", tn_dtype_name((tn_dtype)scores->dtype),
                           rule_operand(c, 3, a));
     for (int i = 0; fits && i < mask->rank; i++)
-        fits = dim_is_value(rule_dims(c), mask->dims[i], 1) ||
-               graph_require_equal(c->graph, mask->dims[i], scores->dims[scores->rank - mask->rank + i], c->op,
-                                   c->where);
+        fits =
+            dim_is_value(rule_dims(c), mask->dims[i], 1) ||
+            graph_require_equal(c->graph, mask->dims[i], scores->dims[scores->rank - mask->rank + i], c->op, c->where);
     if (fits) return true;
     type_print(rule_dims(c), scores, b, sizeof b);
     return rule_error(c, TN_ERR_SHAPE, "the mask does not broadcast to the scores %s: %s", b, rule_operand(c, 3, a));
 }
 
-bool rule_attention(rule_args *c)
-{
+bool rule_attention(rule_args *c) {
     const tn_type *q = &c->types[0], *k = &c->types[1], *v = &c->types[2];
     char a[RULE_TEXT], b[RULE_TEXT];
     if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_same_dtype(c, 0, 1) || !rule_same_dtype(c, 0, 2)) return false;
@@ -185,8 +177,7 @@ bool rule_attention(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_pool(rule_args *c)
-{
+bool rule_pool(rule_args *c) {
     const tn_type *x = &c->types[0];
     int64_t window[TN_MAX_RANK], stride[TN_MAX_RANK], dilation[TN_MAX_RANK];
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
@@ -205,8 +196,7 @@ bool rule_pool(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_global_pool(rule_args *c)
-{
+bool rule_global_pool(rule_args *c) {
     if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_rank_at_least(c, 0, 2)) return false;
     tn_type type = c->types[0];
     for (int i = 2; i < type.rank; i++) type.dims[i] = dim_const(rule_dims(c), 1);

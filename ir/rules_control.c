@@ -17,21 +17,18 @@ typedef struct callee {
 
 /* ---- Substitution ----------------------------------------------------------------------------- */
 
-static tn_dim map_dim(rule_args *c, const callee *f, tn_dim d)
-{
+static tn_dim map_dim(rule_args *c, const callee *f, tn_dim d) {
     return f->n == 0 || dim_is_const(rule_dims(c), d, NULL) ? d : dim_substitute(rule_dims(c), d, f->from, f->to, f->n);
 }
 
-static tn_type map_type(rule_args *c, const callee *f, const tn_type *type)
-{
+static tn_type map_type(rule_args *c, const callee *f, const tn_type *type) {
     tn_type mapped = *type;
     for (int i = 0; i < type->rank; i++) mapped.dims[i] = map_dim(c, f, type->dims[i]);
     return mapped;
 }
 
 /* What the callee requires of its symbols. */
-static bool require_symbols(rule_args *c, const callee *f)
-{
+static bool require_symbols(rule_args *c, const callee *f) {
     dim_table *t = rule_dims(c);
     char text[RULE_TEXT];
     for (int i = 0; i < f->n; i++) {
@@ -45,8 +42,7 @@ static bool require_symbols(rule_args *c, const callee *f)
     }
     for (size_t i = 0; i < f->g->n_constraints; i++) {
         const constraint *k = &f->g->constraints[i];
-        if (!graph_require(c->graph, k->relation, map_dim(c, f, k->a), map_dim(c, f, k->b), (tn_op)k->op,
-                           k->locations))
+        if (!graph_require(c->graph, k->relation, map_dim(c, f, k->a), map_dim(c, f, k->b), (tn_op)k->op, k->locations))
             return rule_error(c, TN_ERR_CONSTRAINT, "a constraint of @%s, from %s, does not hold here", f->g->name,
                               op_name((tn_op)k->op));
     }
@@ -54,8 +50,7 @@ static bool require_symbols(rule_args *c, const callee *f)
 }
 
 /* Reads the function attribute `name` with symbols from `skip` on in the list; *used counts them. */
-static bool open_callee(rule_args *c, attr_name name, uint32_t skip, callee *f, uint32_t *used)
-{
+static bool open_callee(rule_args *c, attr_name name, uint32_t skip, callee *f, uint32_t *used) {
     const tn_graph *g = attr_find(&c->attrs, name)->func;
     const attr *symbols = attr_find(&c->attrs, ATTR_symbols);
     uint32_t given = symbols ? symbols->dims.n : 0;
@@ -77,8 +72,7 @@ static bool open_callee(rule_args *c, attr_name name, uint32_t skip, callee *f, 
     return require_symbols(c, f);
 }
 
-static bool check_symbol_count(rule_args *c, uint32_t used)
-{
+static bool check_symbol_count(rule_args *c, uint32_t used) {
     const attr *symbols = attr_find(&c->attrs, ATTR_symbols);
     if ((symbols ? symbols->dims.n : 0) == used) return true;
     return rule_error(c, TN_ERR_ARGUMENT, "symbols lists %u dims, not %u", (unsigned)symbols->dims.n, (unsigned)used);
@@ -88,8 +82,7 @@ static bool check_symbol_count(rule_args *c, uint32_t used)
 
 /* A type the op hands over and the one that is wanted there, in a message that names both. */
 static bool match(rule_args *c, const char *what, uint32_t i, const callee *f, const tn_type *given,
-                  const tn_type *wanted)
-{
+                  const tn_type *wanted) {
     bool fits = given->dtype == wanted->dtype && given->rank == wanted->rank;
     for (int k = 0; fits && k < given->rank; k++)
         fits = graph_require_equal(c->graph, given->dims[k], wanted->dims[k], c->op, c->where);
@@ -101,8 +94,7 @@ static bool match(rule_args *c, const char *what, uint32_t i, const callee *f, c
 }
 
 /* Operands (their types) from `first` on are the arguments of f. */
-static bool check_arguments(rule_args *c, const callee *f, const tn_type *given, uint32_t n)
-{
+static bool check_arguments(rule_args *c, const callee *f, const tn_type *given, uint32_t n) {
     if (f->g->n_params != n)
         return rule_error(c, TN_ERR_ARGUMENT, "@%s takes %zu arguments, not %u", f->g->name, f->g->n_params,
                           (unsigned)n);
@@ -113,26 +105,22 @@ static bool check_arguments(rule_args *c, const callee *f, const tn_type *given,
     return true;
 }
 
-static tn_type result_type(rule_args *c, const callee *f, uint32_t i)
-{
+static tn_type result_type(rule_args *c, const callee *f, uint32_t i) {
     return map_type(c, f, graph_type(f->g, f->g->results[i].value));
 }
 
-static bool take_results(rule_args *c, const callee *f)
-{
+static bool take_results(rule_args *c, const callee *f) {
     if (!rule_results(c, (uint32_t)f->g->n_results)) return false;
     for (uint32_t i = 0; i < c->n_results; i++) c->results[i] = result_type(c, f, i);
     return true;
 }
 
-static bool check_result_count(rule_args *c, const callee *f, size_t wanted)
-{
+static bool check_result_count(rule_args *c, const callee *f, size_t wanted) {
     if (f->g->n_results == wanted) return true;
     return rule_error(c, TN_ERR_ARGUMENT, "@%s must have %zu results, not %zu", f->g->name, wanted, f->g->n_results);
 }
 
-static bool check_condition(rule_args *c, uint32_t i)
-{
+static bool check_condition(rule_args *c, uint32_t i) {
     char a[RULE_TEXT];
     if (c->types[i].dtype == TN_BOOL && c->types[i].rank == 0) return true;
     return rule_error(c, TN_ERR_DTYPE, "the condition must be bool[]: %s", rule_operand(c, i, a));
@@ -140,16 +128,14 @@ static bool check_condition(rule_args *c, uint32_t i)
 
 /* ---- Rules ------------------------------------------------------------------------------------ */
 
-bool rule_call(rule_args *c)
-{
+bool rule_call(rule_args *c) {
     callee f;
     uint32_t used;
     return open_callee(c, ATTR_callee, 0, &f, &used) && check_symbol_count(c, used) &&
            check_arguments(c, &f, c->types, c->n_operands) && take_results(c, &f);
 }
 
-bool rule_if(rule_args *c)
-{
+bool rule_if(rule_args *c) {
     callee then, otherwise;
     uint32_t used;
     if (!check_condition(c, 0) || !open_callee(c, ATTR_then, 0, &then, &used) ||
@@ -167,8 +153,7 @@ bool rule_if(rule_args *c)
     return true;
 }
 
-bool rule_while(rule_args *c)
-{
+bool rule_while(rule_args *c) {
     callee cond, body;
     uint32_t used;
     tn_type flag = type_scalar(TN_BOOL);
@@ -188,8 +173,7 @@ bool rule_while(rule_args *c)
 }
 
 /* The arguments of a scan's body: carried values as they are, sequences without axis 0. */
-static tn_type *body_arguments(rule_args *c, uint32_t carried, tn_dim length)
-{
+static tn_type *body_arguments(rule_args *c, uint32_t carried, tn_dim length) {
     char a[RULE_TEXT], b[RULE_TEXT], d[RULE_TEXT];
     tn_type *types = ARENA_ARRAY(&c->graph->module->memory, tn_type, c->n_operands ? c->n_operands : 1);
     if (!types) module_no_memory(c->graph->module);
@@ -210,8 +194,7 @@ static tn_type *body_arguments(rule_args *c, uint32_t carried, tn_dim length)
     return types;
 }
 
-bool rule_scan(rule_args *c)
-{
+bool rule_scan(rule_args *c) {
     callee body;
     uint32_t used;
     int64_t n_carried = attr_int(&c->attrs, ATTR_carried, 0);
@@ -243,16 +226,14 @@ bool rule_scan(rule_args *c)
     return true;
 }
 
-bool rule_barrier(rule_args *c)
-{
+bool rule_barrier(rule_args *c) {
     if (!rule_results(c, c->n_operands)) return false;
     for (uint32_t i = 0; i < c->n_operands; i++) c->results[i] = c->types[i];
     return true;
 }
 
 /* The result is what `dtype` and `shape` say, or has the first operand's type. */
-bool rule_custom(rule_args *c)
-{
+bool rule_custom(rule_args *c) {
     const attr *dtype = attr_find(&c->attrs, ATTR_dtype);
     tn_type type;
     for (uint32_t i = 0; i < c->n_operands; i++)
@@ -264,8 +245,7 @@ bool rule_custom(rule_args *c)
 
 /* ---- Effects ---------------------------------------------------------------------------------- */
 
-static bool effect(rule_args *c)
-{
+static bool effect(rule_args *c) {
     char a[RULE_TEXT];
     if (c->types[0].dtype != TN_TOKEN)
         return rule_error(c, TN_ERR_DTYPE, "the first operand must be a token: %s", rule_operand(c, 0, a));

@@ -8,13 +8,9 @@
 
 /* ---- One operand ------------------------------------------------------------------------------ */
 
-static bool unary(rule_args *c, dtype_set set)
-{
-    return rule_dtype(c, 0, set) && rule_one_result(c, &c->types[0]);
-}
+static bool unary(rule_args *c, dtype_set set) { return rule_dtype(c, 0, set) && rule_one_result(c, &c->types[0]); }
 
-static bool unary_to(rule_args *c, tn_dtype dtype)
-{
+static bool unary_to(rule_args *c, tn_dtype dtype) {
     tn_type type = c->types[0];
     type.dtype = (uint8_t)dtype;
     return rule_one_result(c, &type);
@@ -26,13 +22,11 @@ bool rule_unary_int(rule_args *c) { return unary(c, DTYPES_INT); }
 bool rule_unary_bits(rule_args *c) { return unary(c, DTYPES_BITS); }
 bool rule_unary_test(rule_args *c) { return rule_dtype(c, 0, DTYPES_FLOAT) && unary_to(c, TN_BOOL); }
 
-bool rule_convert(rule_args *c)
-{
+bool rule_convert(rule_args *c) {
     return rule_dtype(c, 0, DTYPES_ANY) && unary_to(c, (tn_dtype)attr_int(&c->attrs, ATTR_dtype, 0));
 }
 
-bool rule_bitcast(rule_args *c)
-{
+bool rule_bitcast(rule_args *c) {
     tn_dtype from = (tn_dtype)c->types[0].dtype, to = (tn_dtype)attr_int(&c->attrs, ATTR_dtype, 0);
     char a[RULE_TEXT];
     if (!rule_dtype(c, 0, DTYPES_NUMBER)) return false;
@@ -45,8 +39,7 @@ bool rule_bitcast(rule_args *c)
 
 /* ---- Two operands ----------------------------------------------------------------------------- */
 
-static bool binary(rule_args *c, dtype_set set)
-{
+static bool binary(rule_args *c, dtype_set set) {
     tn_type type;
     return rule_dtype(c, 0, set) && rule_same_types(c, 0, 1, &type) && rule_one_result(c, &type);
 }
@@ -57,8 +50,7 @@ bool rule_binary_int(rule_args *c) { return binary(c, DTYPES_INT); }
 bool rule_binary_bits(rule_args *c) { return binary(c, DTYPES_BITS); }
 bool rule_binary_any(rule_args *c) { return binary(c, DTYPES_ANY); }
 
-bool rule_compare(rule_args *c)
-{
+bool rule_compare(rule_args *c) {
     tn_type type;
     if (!rule_dtype(c, 0, DTYPES_ANY) || !rule_same_types(c, 0, 1, &type)) return false;
     type.dtype = TN_BOOL;
@@ -67,8 +59,7 @@ bool rule_compare(rule_args *c)
 
 /* ---- Three operands --------------------------------------------------------------------------- */
 
-bool rule_select(rule_args *c)
-{
+bool rule_select(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     tn_type type;
     if (c->types[0].dtype != TN_BOOL)
@@ -83,8 +74,7 @@ bool rule_select(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-static bool ternary(rule_args *c, dtype_set set)
-{
+static bool ternary(rule_args *c, dtype_set set) {
     tn_type type;
     return rule_dtype(c, 0, set) && rule_same_types(c, 0, 2, &type) && rule_one_result(c, &type);
 }

@@ -6,8 +6,7 @@
 
 /* The type that gather(data, indices) has and scatter's updates must have: batch axes, the other
  * axes of the indices, the data axes that are not indexed. */
-static bool gathered_type(rule_args *c, tn_type *type)
-{
+static bool gathered_type(rule_args *c, tn_type *type) {
     const tn_type *data = &c->types[0], *indices = &c->types[1];
     const attr *axes = attr_find(&c->attrs, ATTR_axes);
     int64_t batch_dims = attr_int(&c->attrs, ATTR_batch_dims, 0);
@@ -37,14 +36,12 @@ static bool gathered_type(rule_args *c, tn_type *type)
     return true;
 }
 
-bool rule_gather(rule_args *c)
-{
+bool rule_gather(rule_args *c) {
     tn_type type;
     return gathered_type(c, &type) && rule_one_result(c, &type);
 }
 
-bool rule_scatter(rule_args *c)
-{
+bool rule_scatter(rule_args *c) {
     tn_type wanted;
     char a[RULE_TEXT], text[RULE_TEXT];
     combine_kind combine = (combine_kind)attr_int(&c->attrs, ATTR_combine, 0);
@@ -60,8 +57,7 @@ bool rule_scatter(rule_args *c)
 }
 
 /* Operands from `first` on are index scalars, one for each axis of operand 0. */
-static bool check_starts(rule_args *c, uint32_t first)
-{
+static bool check_starts(rule_args *c, uint32_t first) {
     char a[RULE_TEXT];
     if (c->n_operands - first != c->types[0].rank)
         return rule_error(c, TN_ERR_ARGUMENT, "takes a start for each axis, but got %u: %s",
@@ -71,8 +67,7 @@ static bool check_starts(rule_args *c, uint32_t first)
     return true;
 }
 
-bool rule_dynamic_slice(rule_args *c)
-{
+bool rule_dynamic_slice(rule_args *c) {
     tn_type type = c->types[0];
     char a[RULE_TEXT], b[RULE_TEXT];
     if (!check_starts(c, 1) || !rule_dim_list(c, ATTR_sizes, type.rank, type.dims)) return false;
@@ -85,8 +80,7 @@ bool rule_dynamic_slice(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_dynamic_update_slice(rule_args *c)
-{
+bool rule_dynamic_update_slice(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     const tn_type *data = &c->types[0], *update = &c->types[1];
     if (!rule_dtype(c, 0, DTYPES_ANY) || !rule_same_dtype(c, 0, 1) || !rule_rank(c, 1, data->rank) ||

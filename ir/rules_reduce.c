@@ -8,34 +8,31 @@ static const struct {
     bool runs; /* has running and windowed forms */
     bool is_arg;
 } kinds[] = {
-    [REDUCE_SUM] = {&DTYPES_NUMBER, true, false},  [REDUCE_PROD] = {&DTYPES_NUMBER, true, false},
-    [REDUCE_MAX] = {&DTYPES_ANY, true, false},     [REDUCE_MIN] = {&DTYPES_ANY, true, false},
-    [REDUCE_AND] = {&DTYPES_BITS, false, false},   [REDUCE_OR] = {&DTYPES_BITS, false, false},
-    [REDUCE_ARGMAX] = {&DTYPES_ANY, false, true},  [REDUCE_ARGMIN] = {&DTYPES_ANY, false, true},
+    [REDUCE_SUM] = {&DTYPES_NUMBER, true, false}, [REDUCE_PROD] = {&DTYPES_NUMBER, true, false},
+    [REDUCE_MAX] = {&DTYPES_ANY, true, false},    [REDUCE_MIN] = {&DTYPES_ANY, true, false},
+    [REDUCE_AND] = {&DTYPES_BITS, false, false},  [REDUCE_OR] = {&DTYPES_BITS, false, false},
+    [REDUCE_ARGMAX] = {&DTYPES_ANY, false, true}, [REDUCE_ARGMIN] = {&DTYPES_ANY, false, true},
 };
 
-static bool check_kind(rule_args *c, reduce_kind kind)
-{
+static bool check_kind(rule_args *c, reduce_kind kind) {
     return rule_dtype(c, 0, *kinds[kind].dtypes) && rule_acc(c, (tn_dtype)c->types[0].dtype);
 }
 
-static bool check_running_kind(rule_args *c, reduce_kind *kind)
-{
+static bool check_running_kind(rule_args *c, reduce_kind *kind) {
     *kind = (reduce_kind)attr_int(&c->attrs, ATTR_kind, 0);
-    if (!kinds[*kind].runs) return rule_error(c, TN_ERR_ARGUMENT, "knows no %s", attr_option(ATTR_kind, (int64_t)*kind));
+    if (!kinds[*kind].runs)
+        return rule_error(c, TN_ERR_ARGUMENT, "knows no %s", attr_option(ATTR_kind, (int64_t)*kind));
     return check_kind(c, *kind);
 }
 
-static tn_type without_axes(const tn_type *x, uint32_t mask)
-{
+static tn_type without_axes(const tn_type *x, uint32_t mask) {
     tn_type type = type_make((tn_dtype)x->dtype, 0, NULL);
     for (int i = 0; i < x->rank; i++)
         if (!(mask >> i & 1)) type.dims[type.rank++] = x->dims[i];
     return type;
 }
 
-bool rule_reduce(rule_args *c)
-{
+bool rule_reduce(rule_args *c) {
     reduce_kind kind = (reduce_kind)attr_int(&c->attrs, ATTR_kind, 0);
     uint32_t mask;
     if (!check_kind(c, kind) || !rule_axes(c, c->types[0].rank, &mask)) return false;
@@ -51,15 +48,13 @@ bool rule_reduce(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_cumulate(rule_args *c)
-{
+bool rule_cumulate(rule_args *c) {
     reduce_kind kind;
     int axis;
     return check_running_kind(c, &kind) && rule_axis(c, c->types[0].rank, &axis) && rule_one_result(c, &c->types[0]);
 }
 
-bool rule_window(rule_args *c)
-{
+bool rule_window(rule_args *c) {
     const tn_type *x = &c->types[0];
     reduce_kind kind;
     int64_t window[TN_MAX_RANK], stride[TN_MAX_RANK], dilation[TN_MAX_RANK];
@@ -78,8 +73,7 @@ bool rule_window(rule_args *c)
 
 /* ---- Sorting ---------------------------------------------------------------------------------- */
 
-bool rule_sort(rule_args *c)
-{
+bool rule_sort(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     const tn_type *key = &c->types[0];
     int axis;
@@ -95,8 +89,7 @@ bool rule_sort(rule_args *c)
     return true;
 }
 
-bool rule_top_k(rule_args *c)
-{
+bool rule_top_k(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     const tn_type *x = &c->types[0];
     tn_dim k = attr_find(&c->attrs, ATTR_k)->dim;
@@ -115,14 +108,12 @@ bool rule_top_k(rule_args *c)
 
 /* ---- Composites that reduce ------------------------------------------------------------------- */
 
-bool rule_axis_float(rule_args *c)
-{
+bool rule_axis_float(rule_args *c) {
     int axis;
     return rule_dtype(c, 0, DTYPES_FLOAT) && rule_axis(c, c->types[0].rank, &axis) && rule_one_result(c, &c->types[0]);
 }
 
-bool rule_mean(rule_args *c)
-{
+bool rule_mean(rule_args *c) {
     uint32_t mask;
     if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_axes(c, c->types[0].rank, &mask)) return false;
     tn_type type = without_axes(&c->types[0], mask);
@@ -130,8 +121,7 @@ bool rule_mean(rule_args *c)
 }
 
 /* Operands from 1 on have the shape of operand 0's axes from `axis` on. */
-static bool check_norm(rule_args *c)
-{
+static bool check_norm(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     const tn_type *x = &c->types[0];
     int axis;
@@ -150,8 +140,7 @@ static bool check_norm(rule_args *c)
 bool rule_layer_norm(rule_args *c) { return check_norm(c); }
 bool rule_rms_norm(rule_args *c) { return check_norm(c); }
 
-bool rule_batch_norm(rule_args *c)
-{
+bool rule_batch_norm(rule_args *c) {
     if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_rank_at_least(c, 0, 2)) return false;
     for (uint32_t i = 1; i < c->n_operands; i++)
         if (!rule_same_dtype(c, 0, i) || !rule_rank(c, i, 1) || !rule_equal_dims(c, "channels differ", 0, 1, i, 0))

@@ -6,8 +6,7 @@
 
 /* ---- Leaves ----------------------------------------------------------------------------------- */
 
-bool rule_param(rule_args *c)
-{
+bool rule_param(rule_args *c) {
     int64_t index = attr_int(&c->attrs, ATTR_index, 0);
     if (index < 0 || (uint64_t)index >= c->graph->n_params)
         return rule_error(c, TN_ERR_ARGUMENT, "@%s has no parameter %" PRId64, c->graph->name, index);
@@ -16,8 +15,7 @@ bool rule_param(rule_args *c)
 
 bool rule_constant(rule_args *c) { return rule_one_result(c, &attr_find(&c->attrs, ATTR_value)->data->type); }
 
-bool rule_iota(rule_args *c)
-{
+bool rule_iota(rule_args *c) {
     tn_type type;
     tn_dtype dtype = (tn_dtype)attr_int(&c->attrs, ATTR_dtype, 0);
     int axis;
@@ -25,14 +23,12 @@ bool rule_iota(rule_args *c)
     return rule_shape(c, ATTR_shape, dtype, &type) && rule_axis(c, type.rank, &axis) && rule_one_result(c, &type);
 }
 
-bool rule_dim(rule_args *c)
-{
+bool rule_dim(rule_args *c) {
     tn_type type = type_scalar(TN_I64);
     return rule_one_result(c, &type);
 }
 
-bool rule_rng_bits(rule_args *c)
-{
+bool rule_rng_bits(rule_args *c) {
     char a[RULE_TEXT];
     tn_type type;
     tn_dtype dtype = (tn_dtype)attr_int(&c->attrs, ATTR_dtype, 0);
@@ -44,16 +40,14 @@ bool rule_rng_bits(rule_args *c)
     return rule_shape(c, ATTR_shape, dtype, &type) && rule_one_result(c, &type);
 }
 
-bool rule_token(rule_args *c)
-{
+bool rule_token(rule_args *c) {
     tn_type type = type_scalar(TN_TOKEN);
     return rule_one_result(c, &type);
 }
 
 /* ---- Shape ------------------------------------------------------------------------------------ */
 
-bool rule_broadcast(rule_args *c)
-{
+bool rule_broadcast(rule_args *c) {
     char a[RULE_TEXT], from[RULE_TEXT], to[RULE_TEXT];
     const tn_type *x = &c->types[0];
     const attr *map = attr_find(&c->attrs, ATTR_dims);
@@ -77,8 +71,7 @@ bool rule_broadcast(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_reshape(rule_args *c)
-{
+bool rule_reshape(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT], from[RULE_TEXT], to[RULE_TEXT];
     tn_type type;
     if (!rule_shape(c, ATTR_shape, (tn_dtype)c->types[0].dtype, &type)) return false;
@@ -89,21 +82,18 @@ bool rule_reshape(rule_args *c)
                       b, rule_dim_text(c, n, from), rule_dim_text(c, m, to));
 }
 
-bool rule_transpose(rule_args *c)
-{
+bool rule_transpose(rule_args *c) {
     const tn_type *x = &c->types[0];
     int64_t perm[TN_MAX_RANK];
     uint32_t mask;
     tn_type type = *x;
-    if (!rule_ints(c, ATTR_perm, x->rank, 0, 0, perm) ||
-        !rule_check_axes(c, "axis", perm, x->rank, x->rank, &mask))
+    if (!rule_ints(c, ATTR_perm, x->rank, 0, 0, perm) || !rule_check_axes(c, "axis", perm, x->rank, x->rank, &mask))
         return false;
     for (int i = 0; i < x->rank; i++) type.dims[i] = x->dims[perm[i]];
     return rule_one_result(c, &type);
 }
 
-bool rule_slice(rule_args *c)
-{
+bool rule_slice(rule_args *c) {
     dim_table *t = rule_dims(c);
     const tn_type *x = &c->types[0];
     tn_dim start[TN_MAX_RANK], limit[TN_MAX_RANK];
@@ -125,15 +115,13 @@ bool rule_slice(rule_args *c)
 
 /* Elements of an axis with `interior` others between neighbours: n + interior * (n - 1), none
  * when n is 0. */
-static tn_dim spread(dim_table *t, tn_dim n, int64_t interior)
-{
+static tn_dim spread(dim_table *t, tn_dim n, int64_t interior) {
     if (interior == 0) return n;
     tn_dim gaps = dim_max(t, dim_add_const(t, n, -1), dim_const(t, 0));
     return dim_add(t, n, dim_mul_const(t, gaps, interior));
 }
 
-bool rule_pad(rule_args *c)
-{
+bool rule_pad(rule_args *c) {
     dim_table *t = rule_dims(c);
     const tn_type *x = &c->types[0];
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
@@ -149,8 +137,7 @@ bool rule_pad(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_concat(rule_args *c)
-{
+bool rule_concat(rule_args *c) {
     char a[RULE_TEXT], b[RULE_TEXT];
     tn_type type = c->types[0];
     int axis;
@@ -171,8 +158,7 @@ bool rule_concat(rule_args *c)
     return rule_one_result(c, &type);
 }
 
-bool rule_reverse(rule_args *c)
-{
+bool rule_reverse(rule_args *c) {
     uint32_t mask;
     return rule_axes(c, c->types[0].rank, &mask) && rule_one_result(c, &c->types[0]);
 }

@@ -5,10 +5,10 @@
 #include "ir/op.h"
 
 typedef struct sampler {
-    uint64_t state;  /* the seed; advances */
-    tn_dtype dtype;  /* element type wanted of the main operand */
-    bool symbolic;   /* some extents are symbols; their test values are in `values` */
-    bool exact;      /* small integers in floats only, so that results compare bit for bit */
+    uint64_t state; /* the seed; advances */
+    tn_dtype dtype; /* element type wanted of the main operand */
+    bool symbolic;  /* some extents are symbols; their test values are in `values` */
+    bool exact;     /* small integers in floats only, so that results compare bit for bit */
     int n_symbols;
     const char *symbols[16];
     int64_t values[16]; /* a value for each symbol used */

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-tn_type type_make(tn_dtype dtype, int rank, const tn_dim *dims)
-{
+tn_type type_make(tn_dtype dtype, int rank, const tn_dim *dims) {
     tn_type type = {.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
     if (rank > 0) memcpy(type.dims, dims, (size_t)rank * sizeof *dims);
     return type;
@@ -13,29 +12,25 @@ tn_type type_make(tn_dtype dtype, int rank, const tn_dim *dims)
 
 tn_type type_scalar(tn_dtype dtype) { return (tn_type){.dtype = (uint8_t)dtype}; }
 
-bool type_equal(const tn_type *a, const tn_type *b)
-{
+bool type_equal(const tn_type *a, const tn_type *b) {
     return a->dtype == b->dtype && a->rank == b->rank &&
            (a->rank == 0 || memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0);
 }
 
-bool type_is_static(const dim_table *t, const tn_type *type)
-{
+bool type_is_static(const dim_table *t, const tn_type *type) {
     for (int axis = 0; axis < type->rank; axis++)
         if (!dim_is_const(t, type->dims[axis], NULL)) return false;
     return true;
 }
 
-tn_dim type_element_count(dim_table *t, const tn_type *type)
-{
+tn_dim type_element_count(dim_table *t, const tn_type *type) {
     /* 0 times too much is 0. */
     for (int axis = 0; axis < type->rank; axis++)
         if (dim_is_value(t, type->dims[axis], 0)) return dim_const(t, 0);
     return dim_product(t, type->dims, type->rank);
 }
 
-bool type_static_bytes(const dim_table *t, const tn_type *type, size_t *bytes)
-{
+bool type_static_bytes(const dim_table *t, const tn_type *type, size_t *bytes) {
     uint64_t n = 1;
     bool is_empty = false, fits = true;
     for (int axis = 0; axis < type->rank; axis++) {
@@ -64,13 +59,9 @@ typedef struct text {
 static char *text_end(const text *t) { return t->length < t->bytes ? t->out + t->length : NULL; }
 static size_t text_room(const text *t) { return t->length < t->bytes ? t->bytes - t->length : 0; }
 
-static void text_add(text *t, const char *s)
-{
-    t->length += (size_t)snprintf(text_end(t), text_room(t), "%s", s);
-}
+static void text_add(text *t, const char *s) { t->length += (size_t)snprintf(text_end(t), text_room(t), "%s", s); }
 
-size_t type_print(const dim_table *dims, const tn_type *type, char *out, size_t bytes)
-{
+size_t type_print(const dim_table *dims, const tn_type *type, char *out, size_t bytes) {
     text t = {out, bytes, 0};
     if (bytes > 0) out[0] = '\0';
     text_add(&t, tn_dtype_name((tn_dtype)type->dtype));
@@ -84,8 +75,7 @@ size_t type_print(const dim_table *dims, const tn_type *type, char *out, size_t 
     return t.length;
 }
 
-size_t value_describe(const tn_graph *g, value_id v, char *out, size_t bytes)
-{
+size_t value_describe(const tn_graph *g, value_id v, char *out, size_t bytes) {
     text t = {out, bytes, 0};
     if (bytes > 0) out[0] = '\0';
     if (v >= g->n_values) {
