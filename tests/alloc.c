@@ -178,9 +178,7 @@ static double value_of(const small_float *f, uint32_t bits) {
     return ldexp(1 + mantissa / whole, exponent - bias);
 }
 
-static uint32_t infinity_of(const small_float *f) {
-    return ((1u << f->exponent_bits) - 1) << f->mantissa_bits;
-}
+static uint32_t infinity_of(const small_float *f) { return ((1u << f->exponent_bits) - 1) << f->mantissa_bits; }
 
 static void test_widening(void **state) {
     (void)state;
