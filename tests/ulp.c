@@ -28,17 +28,11 @@
 
 typedef long double wide;
 
-static wide ref_logistic(wide x) {
-    return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x));
-}
+static wide ref_logistic(wide x) { return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x)); }
 
-static wide ref_rsqrt(wide x) {
-    return 1 / sqrtl(x);
-}
+static wide ref_rsqrt(wide x) { return 1 / sqrtl(x); }
 
-static wide ref_sign(wide x) {
-    return x > 0 ? 1 : x < 0 ? -1 : x;
-}
+static wide ref_sign(wide x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 
 static wide ref_max(wide x, wide y) {
     if (isnan(x) || isnan(y)) return (wide)NAN;
@@ -51,13 +45,9 @@ static wide ref_min(wide x, wide y) {
 }
 
 /* The f64 forms are for f32 results: exact enough and faster. */
-static double ref_logistic_f64(double x) {
-    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
-}
+static double ref_logistic_f64(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 
-static double ref_rsqrt_f64(double x) {
-    return 1 / sqrt(x);
-}
+static double ref_rsqrt_f64(double x) { return 1 / sqrt(x); }
 
 typedef struct reference {
     wide (*unary)(wide);
@@ -204,16 +194,14 @@ static uint64_t mix(uint64_t x) { /* a bijection that looks random */
     return x ^ x >> 33;
 }
 
-static const double special[] = {0.0,       -0.0,     1.0,       -1.0,      0.5,       -0.5,      2.0,     -2.0,
-                                 3.0,       -3.0,     INFINITY,  -INFINITY, (double)NAN, 0x1p-149,  -0x1p-149, 0x1p-126,
-                                 0x1p-1074, 0x1p-1022, FLT_MAX,  -FLT_MAX,  DBL_MAX,   -DBL_MAX,  1e22,    16777216.0,
-                                 0x1p53,    -0x1p53,  0x1p52 + 1, 88.72284, -103.9721, 709.78271, -745.1332, 0.6931472,
-                                 1.5707964, 3.1415927, 1e-30,    1e30,      7.0,       -7.0,      0.1,     1.0000001};
+static const double special[] = {
+    0.0,       -0.0,      1.0,         -1.0,       0.5,       -0.5,     2.0,        -2.0,      3.0,       -3.0,
+    INFINITY,  -INFINITY, (double)NAN, 0x1p-149,   -0x1p-149, 0x1p-126, 0x1p-1074,  0x1p-1022, FLT_MAX,   -FLT_MAX,
+    DBL_MAX,   -DBL_MAX,  1e22,        16777216.0, 0x1p53,    -0x1p53,  0x1p52 + 1, 88.72284,  -103.9721, 709.78271,
+    -745.1332, 0.6931472, 1.5707964,   3.1415927,  1e-30,     1e30,     7.0,        -7.0,      0.1,       1.0000001};
 enum { SPECIAL_COUNT = sizeof special / sizeof special[0] };
 
-static double even(uint64_t random, double limit) {
-    return ((double)(random >> 11) * 0x1p-52 - 1) * limit;
-}
+static double even(uint64_t random, double limit) { return ((double)(random >> 11) * 0x1p-52 - 1) * limit; }
 
 /* Argument `k` (0 or 1) number i of the sample: special values in all pairs, then in turn any bits
  * and values from [-limit, limit]. */
@@ -260,9 +248,12 @@ typedef struct buffers {
 static void expect_chunk(const reference *r, bool is64, buffers *b) {
     for (int i = 0; i < CHUNK; i++) {
         double x = b->in[0][i], y = b->in[1][i];
-        if (r->binary) b->expected[i] = r->binary((wide)x, (wide)y);
-        else if (!is64 && r->unary_f64) b->expected[i] = (wide)r->unary_f64(x);
-        else b->expected[i] = r->unary((wide)x);
+        if (r->binary)
+            b->expected[i] = r->binary((wide)x, (wide)y);
+        else if (!is64 && r->unary_f64)
+            b->expected[i] = (wide)r->unary_f64(x);
+        else
+            b->expected[i] = r->unary((wide)x);
     }
 }
 
@@ -302,8 +293,10 @@ static void check(level *levels, vmath_op op, bool is64, bool is_long, buffers *
             for (unsigned k = 0; k < 2; k++) {
                 double x = argument(r, is64, chunk * CHUNK + (uint64_t)i, k);
                 uint32_t bits = (uint32_t)(chunk * CHUNK) + (uint32_t)i;
-                if (all) memcpy(&b->in32[k][i], &bits, sizeof bits);
-                else if (!is64) b->in32[k][i] = (float)x;
+                if (all)
+                    memcpy(&b->in32[k][i], &bits, sizeof bits);
+                else if (!is64)
+                    b->in32[k][i] = (float)x;
                 b->in[k][i] = is64 ? x : (double)b->in32[k][i];
             }
         }
@@ -318,8 +311,8 @@ static void check(level *levels, vmath_op op, bool is64, bool is_long, buffers *
         if (w->ulp > most) most = w->ulp;
         if (w->ulp <= bound) continue;
         is_wrong = true;
-        print_message("%s: %s %s(%a, %a) = %a is off by %g ulp\n", level_names[l], is64 ? "f64" : "f32", info->name, w->x,
-                      w->y, w->got, w->ulp);
+        print_message("%s: %s %s(%a, %a) = %a is off by %g ulp\n", level_names[l], is64 ? "f64" : "f32", info->name,
+                      w->x, w->y, w->got, w->ulp);
     }
     print_message("%-9s %s  %.3f ulp (stated %g)\n", info->name, is64 ? "f64" : "f32", most, bound);
     if (is_wrong) fail_msg("%s is less accurate than stated", info->name);
@@ -344,8 +337,10 @@ static int set_up(void **state) {
         const target *t = &levels[l].t;
         bool runs = t->is_x86 == host.is_x86 && t->machine.vector_bytes <= host.machine.vector_bytes &&
                     t->machine.has_fma <= host.machine.has_fma;
-        if (runs) levels[l].unit = compile_all(the_jit, t);
-        else print_message("%s: not run, this machine lacks it\n", t->name);
+        if (runs)
+            levels[l].unit = compile_all(the_jit, t);
+        else
+            print_message("%s: not run, this machine lacks it\n", t->name);
     }
     target_free(&host);
     return 0;

@@ -81,8 +81,7 @@ static tn_status define_provided(jit_unit *u, tn_diag *diag) {
     LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(u->lljit);
     LLVMOrcCSymbolMapPair pairs[PROVIDED_COUNT];
     for (int i = 0; i < PROVIDED_COUNT; i++) {
-        LLVMOrcExecutorAddress address =
-            provided[i].copy ? (uintptr_t)provided[i].copy : (uintptr_t)provided[i].set;
+        LLVMOrcExecutorAddress address = provided[i].copy ? (uintptr_t)provided[i].copy : (uintptr_t)provided[i].set;
         pairs[i].Name = LLVMOrcExecutionSessionIntern(session, provided[i].name);
         pairs[i].Sym.Address = address;
         pairs[i].Sym.Flags.GenericFlags = LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
@@ -145,7 +144,8 @@ static bool write_perf_line(void *user, const char *name, const char *section, u
     perf_map *map = user;
     if (!section || strncmp(section, ".text", 5) != 0 || size == 0) return true;
     void *address = jit_lookup(map->unit, name, NULL); /* local functions have no address here */
-    if (address) fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(uintptr_t)address, (unsigned long long)size, name);
+    if (address)
+        fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(uintptr_t)address, (unsigned long long)size, name);
     return true;
 }
 
@@ -174,9 +174,7 @@ jit *jit_new(const jit_options *options, tn_diag *diag) {
     return j;
 }
 
-void jit_free(jit *j) {
-    tn_free(j);
-}
+void jit_free(jit *j) { tn_free(j); }
 
 static jit_unit *unit_new(tn_diag *diag) {
     jit_unit *u = tn_calloc(1, sizeof *u);

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "compiler/codegen/target.h"
 #include "runtime/tenon_rt.h"
 
 typedef struct jit jit;

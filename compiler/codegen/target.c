@@ -146,7 +146,8 @@ static tn_status init_host(target *t, tn_diag *diag) {
     tn_status status =
         k.name ? fill(t, &k, cpu, true, diag)
                : target_fail(diag, TN_ERR_UNSUPPORTED,
-                             "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64", triple, cpu);
+                             "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64",
+                             triple, cpu);
     LLVMDisposeMessage(triple);
     LLVMDisposeMessage(cpu);
     LLVMDisposeMessage(features);
@@ -189,9 +190,11 @@ LLVMTargetMachineRef target_machine_new(const target *t, int level, tn_diag *dia
     }
     static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
                                                  LLVMCodeGenLevelAggressive};
-    LLVMTargetMachineRef tm =
-        LLVMCreateTargetMachine(found, t->triple, t->cpu, t->features, levels[level < 0 ? 0 : level > 3 ? 3 : level],
-                                LLVMRelocPIC, LLVMCodeModelDefault);
+    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(found, t->triple, t->cpu, t->features,
+                                                      levels[level < 0   ? 0
+                                                             : level > 3 ? 3
+                                                                         : level],
+                                                      LLVMRelocPIC, LLVMCodeModelDefault);
     if (!tm) target_fail(diag, TN_ERR_UNSUPPORTED, "target %s: LLVM makes no code for %s", t->name, t->cpu);
     return tm;
 }
@@ -206,8 +209,7 @@ void target_mark_module(LLVMModuleRef module, LLVMTargetMachineRef tm) {
 }
 
 static void add_attribute(LLVMContextRef context, LLVMValueRef function, const char *key, const char *value) {
-    LLVMAttributeRef a =
-        LLVMCreateStringAttribute(context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+    LLVMAttributeRef a = LLVMCreateStringAttribute(context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, a);
 }
 

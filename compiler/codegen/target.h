@@ -26,7 +26,7 @@ typedef struct target {
     char *features; /* LLVM's, e.g. +avx2,+fma */
     bool is_host;   /* its code runs in this process */
     bool is_x86;
-    bool has_f16;   /* f16 <-> f32 in one instruction */
+    bool has_f16;    /* f16 <-> f32 in one instruction */
     machine machine; /* what loop classes decide by; has_fma among it */
 } target;
 

@@ -17,9 +17,7 @@ static const struct {
 #undef VMATH
 };
 
-const vmath_info *vmath_describe(vmath_op op) {
-    return &table[op].info;
-}
+const vmath_info *vmath_describe(vmath_op op) { return &table[op].info; }
 
 LLVMValueRef vmath_emit(const vmath_ctx *c, vmath_op op, const LLVMValueRef *args) {
     vm m = vm_start(c, args[0]);

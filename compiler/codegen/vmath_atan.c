@@ -7,9 +7,7 @@
 #include "compiler/codegen/vmath_coef.h"
 
 /* pi/2 - v, and its low part. */
-static val from_half_pi(const vm *m, val v) {
-    return vadd(m, vsub(m, vnum(m, pio2_dd[0]), v), vnum(m, pio2_dd[1]));
-}
+static val from_half_pi(const vm *m, val v) { return vadd(m, vsub(m, vnum(m, pio2_dd[0]), v), vnum(m, pio2_dd[1])); }
 
 /* The argument of the polynomial for |x| = y: small ? y : sqrt((1 - y) / 2), with its square and
  * what rounding the root lost. */

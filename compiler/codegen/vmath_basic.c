@@ -4,33 +4,19 @@
 
 #include "compiler/codegen/vmath_build.h"
 
-val vmath_sqrt(const vm *m, const val *a) {
-    return vsqrt(m, a[0]);
-}
+val vmath_sqrt(const vm *m, const val *a) { return vsqrt(m, a[0]); }
 
-val vmath_rsqrt(const vm *m, const val *a) {
-    return vdiv(m, vnum(m, 1), vsqrt(m, a[0]));
-}
+val vmath_rsqrt(const vm *m, const val *a) { return vdiv(m, vnum(m, 1), vsqrt(m, a[0])); }
 
-val vmath_floor(const vm *m, const val *a) {
-    return vfloor(m, a[0]);
-}
+val vmath_floor(const vm *m, const val *a) { return vfloor(m, a[0]); }
 
-val vmath_ceil(const vm *m, const val *a) {
-    return vceil(m, a[0]);
-}
+val vmath_ceil(const vm *m, const val *a) { return vceil(m, a[0]); }
 
-val vmath_round(const vm *m, const val *a) {
-    return vround(m, a[0]);
-}
+val vmath_round(const vm *m, const val *a) { return vround(m, a[0]); }
 
-val vmath_trunc(const vm *m, const val *a) {
-    return vtrunc(m, a[0]);
-}
+val vmath_trunc(const vm *m, const val *a) { return vtrunc(m, a[0]); }
 
-val vmath_abs(const vm *m, const val *a) {
-    return vabs(m, a[0]);
-}
+val vmath_abs(const vm *m, const val *a) { return vabs(m, a[0]); }
 
 val vmath_sign(const vm *m, const val *a) {
     val zero = vnum(m, 0);
@@ -38,13 +24,9 @@ val vmath_sign(const vm *m, const val *a) {
     return vsel(m, vgt(m, a[0], zero), vnum(m, 1), negative);
 }
 
-val vmath_max(const vm *m, const val *a) {
-    return vmaximum(m, a[0], a[1]);
-}
+val vmath_max(const vm *m, const val *a) { return vmaximum(m, a[0], a[1]); }
 
-val vmath_min(const vm *m, const val *a) {
-    return vminimum(m, a[0], a[1]);
-}
+val vmath_min(const vm *m, const val *a) { return vminimum(m, a[0], a[1]); }
 
 /* ---- Remainder -------------------------------------------------------------------------- */
 

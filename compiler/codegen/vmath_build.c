@@ -9,9 +9,17 @@ enum { MAX_LANES = 256, MAX_TABLE = 512 };
 
 /* ---- Types ------------------------------------------------------------------------------ */
 
-static LLVMTypeRef vector_of(LLVMTypeRef element, unsigned lanes) {
-    return lanes ? LLVMVectorType(element, lanes) : element;
+LLVMTypeRef vvector(LLVMTypeRef element, unsigned lanes) { return lanes ? LLVMVectorType(element, lanes) : element; }
+
+LLVMTypeRef velement_of(LLVMTypeRef type) {
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
 }
+
+static unsigned lanes_of_type(LLVMTypeRef type) {
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetVectorSize(type) : 0;
+}
+
+unsigned vlanes_of(val v) { return lanes_of_type(LLVMTypeOf(v)); }
 
 static vm make(LLVMBuilderRef b, LLVMModuleRef module, const target *t, unsigned lanes, bool is64) {
     LLVMContextRef context = LLVMGetModuleContext(module);
@@ -20,8 +28,8 @@ static vm make(LLVMBuilderRef b, LLVMModuleRef module, const target *t, unsigned
         .module = module,
         .target = t,
         .context = context,
-        .f = vector_of(is64 ? LLVMDoubleTypeInContext(context) : LLVMFloatTypeInContext(context), lanes),
-        .i = vector_of(LLVMIntTypeInContext(context, is64 ? 64 : 32), lanes),
+        .f = vvector(is64 ? LLVMDoubleTypeInContext(context) : LLVMFloatTypeInContext(context), lanes),
+        .i = vvector(LLVMIntTypeInContext(context, is64 ? 64 : 32), lanes),
         .lanes = lanes,
         .is64 = is64,
         .mantissa = is64 ? 52 : 23,
@@ -32,58 +40,41 @@ static vm make(LLVMBuilderRef b, LLVMModuleRef module, const target *t, unsigned
 }
 
 vm vm_start(const vmath_ctx *c, val like) {
-    LLVMTypeRef type = LLVMTypeOf(like);
-    bool is_vector = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
-    LLVMTypeRef element = is_vector ? LLVMGetElementType(type) : type;
-    return make(c->builder, c->module, c->target, is_vector ? LLVMGetVectorSize(type) : 0,
-                LLVMGetTypeKind(element) == LLVMDoubleTypeKind);
+    bool is64 = LLVMGetTypeKind(velement_of(LLVMTypeOf(like))) == LLVMDoubleTypeKind;
+    return make(c->builder, c->module, c->target, vlanes_of(like), is64);
 }
 
-vm vm_f64(const vm *m) {
-    return make(m->b, m->module, m->target, m->lanes, true);
-}
+vm vm_f64(const vm *m) { return make(m->b, m->module, m->target, m->lanes, true); }
 
-val vwiden(const vm *m, val x) {
-    return LLVMBuildFPExt(m->b, x, vm_type(m, LLVMDoubleTypeInContext(m->context)), "");
-}
+val vwiden(const vm *m, val x) { return LLVMBuildFPExt(m->b, x, vm_type(m, LLVMDoubleTypeInContext(m->context)), ""); }
 
-val vnarrow(const vm *m, val x) {
-    return LLVMBuildFPTrunc(m->b, x, m->f, "");
-}
+val vnarrow(const vm *m, val x) { return LLVMBuildFPTrunc(m->b, x, m->f, ""); }
 
-LLVMTypeRef vm_type(const vm *m, LLVMTypeRef element) {
-    return vector_of(element, m->lanes);
-}
+LLVMTypeRef vm_type(const vm *m, LLVMTypeRef element) { return vvector(element, m->lanes); }
 
 /* ---- Constants -------------------------------------------------------------------------- */
 
-static val splat(const vm *m, val scalar) {
-    if (m->lanes == 0) return scalar;
-    val lanes[MAX_LANES];
-    assert(m->lanes <= MAX_LANES);
-    for (unsigned i = 0; i < m->lanes; i++) lanes[i] = scalar;
-    return LLVMConstVector(lanes, m->lanes);
+static val splat(val scalar, unsigned lanes) {
+    if (lanes == 0) return scalar;
+    val copies[MAX_LANES];
+    assert(lanes <= MAX_LANES);
+    for (unsigned i = 0; i < lanes; i++) copies[i] = scalar;
+    return LLVMConstVector(copies, lanes);
 }
 
-static LLVMTypeRef element_of(LLVMTypeRef type) {
-    return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
+val vsplat_int(LLVMTypeRef type, uint64_t bits) {
+    LLVMTypeRef element = velement_of(type);
+    uint64_t mask = UINT64_MAX >> (64 - LLVMGetIntTypeWidth(element));
+    return splat(LLVMConstInt(element, bits & mask, 0), lanes_of_type(type));
 }
 
-val vnum(const vm *m, double value) {
-    return splat(m, LLVMConstReal(element_of(m->f), value));
-}
+val vnum(const vm *m, double value) { return splat(LLVMConstReal(velement_of(m->f), value), m->lanes); }
 
-val vinf(const vm *m) {
-    return vnum(m, (double)INFINITY);
-}
+val vinf(const vm *m) { return vnum(m, (double)INFINITY); }
 
-val vnan(const vm *m) {
-    return vfloat(m, vint(m, m->is64 ? UINT64_C(0x7ff8) << 48 : UINT64_C(0x7fc0) << 16));
-}
+val vnan(const vm *m) { return vfloat(m, vint(m, m->is64 ? UINT64_C(0x7ff8) << 48 : UINT64_C(0x7fc0) << 16)); }
 
-val vint(const vm *m, uint64_t bits) {
-    return splat(m, LLVMConstInt(element_of(m->i), bits, 0));
-}
+val vint(const vm *m, uint64_t bits) { return vsplat_int(m->i, bits); }
 
 /* ---- Single operations ------------------------------------------------------------------ */
 
@@ -94,162 +85,88 @@ static val intrinsic(const vm *m, const char *name, val *args, unsigned count) {
     return LLVMBuildCall2(m->b, type, callee, args, count, "");
 }
 
-val vadd(const vm *m, val a, val b) {
-    return LLVMBuildFAdd(m->b, a, b, "");
-}
+val vadd(const vm *m, val a, val b) { return LLVMBuildFAdd(m->b, a, b, ""); }
 
-val vsub(const vm *m, val a, val b) {
-    return LLVMBuildFSub(m->b, a, b, "");
-}
+val vsub(const vm *m, val a, val b) { return LLVMBuildFSub(m->b, a, b, ""); }
 
-val vmul(const vm *m, val a, val b) {
-    return LLVMBuildFMul(m->b, a, b, "");
-}
+val vmul(const vm *m, val a, val b) { return LLVMBuildFMul(m->b, a, b, ""); }
 
-val vdiv(const vm *m, val a, val b) {
-    return LLVMBuildFDiv(m->b, a, b, "");
-}
+val vdiv(const vm *m, val a, val b) { return LLVMBuildFDiv(m->b, a, b, ""); }
 
-val vneg(const vm *m, val a) {
-    return LLVMBuildFNeg(m->b, a, "");
-}
+val vneg(const vm *m, val a) { return LLVMBuildFNeg(m->b, a, ""); }
 
 val vmad(const vm *m, val a, val b, val c) {
     if (!m->target->machine.has_fma) return vadd(m, vmul(m, a, b), c);
     return intrinsic(m, "llvm.fma", (val[]){a, b, c}, 3);
 }
 
-val vabs(const vm *m, val a) {
-    return intrinsic(m, "llvm.fabs", &a, 1);
-}
+val vabs(const vm *m, val a) { return intrinsic(m, "llvm.fabs", &a, 1); }
 
-val vsqrt(const vm *m, val a) {
-    return intrinsic(m, "llvm.sqrt", &a, 1);
-}
+val vsqrt(const vm *m, val a) { return intrinsic(m, "llvm.sqrt", &a, 1); }
 
-val vround(const vm *m, val a) {
-    return intrinsic(m, "llvm.roundeven", &a, 1);
-}
+val vround(const vm *m, val a) { return intrinsic(m, "llvm.roundeven", &a, 1); }
 
-val vfloor(const vm *m, val a) {
-    return intrinsic(m, "llvm.floor", &a, 1);
-}
+val vfloor(const vm *m, val a) { return intrinsic(m, "llvm.floor", &a, 1); }
 
-val vceil(const vm *m, val a) {
-    return intrinsic(m, "llvm.ceil", &a, 1);
-}
+val vceil(const vm *m, val a) { return intrinsic(m, "llvm.ceil", &a, 1); }
 
-val vtrunc(const vm *m, val a) {
-    return intrinsic(m, "llvm.trunc", &a, 1);
-}
+val vtrunc(const vm *m, val a) { return intrinsic(m, "llvm.trunc", &a, 1); }
 
-val vmaximum(const vm *m, val a, val b) {
-    return intrinsic(m, "llvm.maximum", (val[]){a, b}, 2);
-}
+val vmaximum(const vm *m, val a, val b) { return intrinsic(m, "llvm.maximum", (val[]){a, b}, 2); }
 
-val vminimum(const vm *m, val a, val b) {
-    return intrinsic(m, "llvm.minimum", (val[]){a, b}, 2);
-}
+val vminimum(const vm *m, val a, val b) { return intrinsic(m, "llvm.minimum", (val[]){a, b}, 2); }
 
 val vcopysign(const vm *m, val magnitude, val sign) {
     return intrinsic(m, "llvm.copysign", (val[]){magnitude, sign}, 2);
 }
 
-val vmin(const vm *m, val a, val b) {
-    return vsel(m, vlt(m, a, b), a, b);
-}
+val vmin(const vm *m, val a, val b) { return vsel(m, vlt(m, a, b), a, b); }
 
-val vmax(const vm *m, val a, val b) {
-    return vsel(m, vgt(m, a, b), a, b);
-}
+val vmax(const vm *m, val a, val b) { return vsel(m, vgt(m, a, b), a, b); }
 
-val vlt(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealOLT, a, b, "");
-}
+val vlt(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealOLT, a, b, ""); }
 
-val vle(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealOLE, a, b, "");
-}
+val vle(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealOLE, a, b, ""); }
 
-val vgt(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealOGT, a, b, "");
-}
+val vgt(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealOGT, a, b, ""); }
 
-val vge(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealOGE, a, b, "");
-}
+val vge(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealOGE, a, b, ""); }
 
-val veq(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealOEQ, a, b, "");
-}
+val veq(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealOEQ, a, b, ""); }
 
-val vne(const vm *m, val a, val b) {
-    return LLVMBuildFCmp(m->b, LLVMRealUNE, a, b, "");
-}
+val vne(const vm *m, val a, val b) { return LLVMBuildFCmp(m->b, LLVMRealUNE, a, b, ""); }
 
-val vis_nan(const vm *m, val a) {
-    return LLVMBuildFCmp(m->b, LLVMRealUNO, a, a, "");
-}
+val vis_nan(const vm *m, val a) { return LLVMBuildFCmp(m->b, LLVMRealUNO, a, a, ""); }
 
-val vsel(const vm *m, val condition, val a, val b) {
-    return LLVMBuildSelect(m->b, condition, a, b, "");
-}
+val vsel(const vm *m, val condition, val a, val b) { return LLVMBuildSelect(m->b, condition, a, b, ""); }
 
-val vand(const vm *m, val a, val b) {
-    return LLVMBuildAnd(m->b, a, b, "");
-}
+val vand(const vm *m, val a, val b) { return LLVMBuildAnd(m->b, a, b, ""); }
 
-val vor(const vm *m, val a, val b) {
-    return LLVMBuildOr(m->b, a, b, "");
-}
+val vor(const vm *m, val a, val b) { return LLVMBuildOr(m->b, a, b, ""); }
 
-val vnot(const vm *m, val a) {
-    return LLVMBuildNot(m->b, a, "");
-}
+val vnot(const vm *m, val a) { return LLVMBuildNot(m->b, a, ""); }
 
-val vbits(const vm *m, val x) {
-    return LLVMBuildBitCast(m->b, x, m->i, "");
-}
+val vbits(const vm *m, val x) { return LLVMBuildBitCast(m->b, x, m->i, ""); }
 
-val vfloat(const vm *m, val i) {
-    return LLVMBuildBitCast(m->b, i, m->f, "");
-}
+val vfloat(const vm *m, val i) { return LLVMBuildBitCast(m->b, i, m->f, ""); }
 
-val viadd(const vm *m, val a, val b) {
-    return LLVMBuildAdd(m->b, a, b, "");
-}
+val viadd(const vm *m, val a, val b) { return LLVMBuildAdd(m->b, a, b, ""); }
 
-val visub(const vm *m, val a, val b) {
-    return LLVMBuildSub(m->b, a, b, "");
-}
+val visub(const vm *m, val a, val b) { return LLVMBuildSub(m->b, a, b, ""); }
 
-val viand(const vm *m, val a, val b) {
-    return LLVMBuildAnd(m->b, a, b, "");
-}
+val viand(const vm *m, val a, val b) { return LLVMBuildAnd(m->b, a, b, ""); }
 
-val vior(const vm *m, val a, val b) {
-    return LLVMBuildOr(m->b, a, b, "");
-}
+val vior(const vm *m, val a, val b) { return LLVMBuildOr(m->b, a, b, ""); }
 
-val vixor(const vm *m, val a, val b) {
-    return LLVMBuildXor(m->b, a, b, "");
-}
+val vixor(const vm *m, val a, val b) { return LLVMBuildXor(m->b, a, b, ""); }
 
-val vishl(const vm *m, val a, unsigned count) {
-    return LLVMBuildShl(m->b, a, vint(m, count), "");
-}
+val vishl(const vm *m, val a, unsigned count) { return LLVMBuildShl(m->b, a, vint(m, count), ""); }
 
-val vishr(const vm *m, val a, unsigned count) {
-    return LLVMBuildLShr(m->b, a, vint(m, count), "");
-}
+val vishr(const vm *m, val a, unsigned count) { return LLVMBuildLShr(m->b, a, vint(m, count), ""); }
 
-val vieq(const vm *m, val a, val b) {
-    return LLVMBuildICmp(m->b, LLVMIntEQ, a, b, "");
-}
+val vieq(const vm *m, val a, val b) { return LLVMBuildICmp(m->b, LLVMIntEQ, a, b, ""); }
 
-val vis_negative(const vm *m, val x) {
-    return LLVMBuildICmp(m->b, LLVMIntSLT, vbits(m, x), vint(m, 0), "");
-}
+val vis_negative(const vm *m, val x) { return LLVMBuildICmp(m->b, LLVMIntSLT, vbits(m, x), vint(m, 0), ""); }
 
 /* ---- Polynomials, scaling, tables ------------------------------------------------------- */
 
@@ -271,9 +188,7 @@ val vpoly_of(const vm *m, val x, const double *c, unsigned count) {
 }
 
 /* Adding 1.5 * 2^mantissa puts a small whole number into the low bits. */
-static double whole_number_shift(const vm *m) {
-    return m->is64 ? 0x1.8p52 : 0x1.8p23;
-}
+static double whole_number_shift(const vm *m) { return m->is64 ? 0x1.8p52 : 0x1.8p23; }
 
 val vpow2(const vm *m, val k) {
     val low = vbits(m, vadd(m, k, vnum(m, whole_number_shift(m))));
@@ -351,9 +266,7 @@ vpair vpair_add(const vm *m, vpair a, vpair b) {
     return vfast_two_sum(m, s.hi, vadd(m, s.lo, vadd(m, a.lo, b.lo)));
 }
 
-vpair vpair_num(const vm *m, const double parts[2]) {
-    return (vpair){vnum(m, parts[0]), vnum(m, parts[1])};
-}
+vpair vpair_num(const vm *m, const double parts[2]) { return (vpair){vnum(m, parts[0]), vnum(m, parts[1])}; }
 
 vpair vpair_div(const vm *m, vpair a, vpair b) {
     val q = vdiv(m, a.hi, b.hi);

@@ -46,6 +46,13 @@ val vnarrow(const vm *m, val x); /* f64 to f32 of m, rounded to nearest even */
 /* Type of `element` with the lanes of m. */
 LLVMTypeRef vm_type(const vm *m, LLVMTypeRef element);
 
+/* For values of any type: lanes (0: scalar), the type of one lane, that type with other lanes, an
+ * integer type's constant in every lane. */
+unsigned vlanes_of(val v);
+LLVMTypeRef velement_of(LLVMTypeRef type);
+LLVMTypeRef vvector(LLVMTypeRef element, unsigned lanes);
+val vsplat_int(LLVMTypeRef type, uint64_t bits);
+
 /* Constants in every lane. */
 val vnum(const vm *m, double value);
 val vinf(const vm *m);

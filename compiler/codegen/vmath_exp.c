@@ -76,9 +76,7 @@ val vmath_tanh(const vm *m, const val *a) {
 }
 
 /* e^|x| / 2 without overflow before the result overflows. */
-static val half_exp(const vm *m, val x) {
-    return exp_shifted(m, vmin(m, vnum(m, 712), vabs(m, x)), -1);
-}
+static val half_exp(const vm *m, val x) { return exp_shifted(m, vmin(m, vnum(m, 712), vabs(m, x)), -1); }
 
 /* A polynomial below 1, above it (E - 1 / E) / 2. */
 val vmath_sinh(const vm *m, const val *a) {

@@ -42,9 +42,7 @@ static quadrant reduce_32(const vm *m, val x) {
 }
 
 /* x modulo 4, exactly, in [-2, 2]. */
-static val mod_4(const vm *m, val x) {
-    return vsub(m, x, vmul(m, vround(m, vmul(m, x, vnum(m, 0.25))), vnum(m, 4)));
-}
+static val mod_4(const vm *m, val x) { return vsub(m, x, vmul(m, vround(m, vmul(m, x, vnum(m, 0.25))), vnum(m, 4))); }
 
 static quadrant reduce_64(const vm *m, val x) {
     static const struct {
@@ -101,14 +99,10 @@ static quadrant reduce(const vm *m, val x) {
     return a;
 }
 
-static val is_odd(const vm *m, val q) {
-    return vieq(m, viand(m, q, vint(m, 1)), vint(m, 1));
-}
+static val is_odd(const vm *m, val q) { return vieq(m, viand(m, q, vint(m, 1)), vint(m, 1)); }
 
 /* The sign bit where bit 1 of q is set. */
-static val flip(const vm *m, val q) {
-    return vishl(m, vishr(m, viand(m, q, vint(m, 2)), 1), m->is64 ? 63 : 31);
-}
+static val flip(const vm *m, val q) { return vishl(m, vishr(m, viand(m, q, vint(m, 2)), 1), m->is64 ? 63 : 31); }
 
 static val patch_infinite(const vm *m, val x, val result) {
     return vsel(m, vlt(m, vabs(m, x), vinf(m)), result, vnan(m));
