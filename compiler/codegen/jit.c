@@ -6,6 +6,8 @@
  */
 #include "compiler/codegen/jit.h"
 
+#include "compiler/codegen/target.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,0 +1,151 @@
+/* The entry `bind`: symbols in; arena, scratch and all dims out, constraints checked.
+ *
+ * law: every operation is checked for overflow; the first that overflows, or a divisor that is
+ *      not positive, ends with -1
+ */
+#include "compiler/codegen/program_state.h"
+
+#include <string.h>
+
+typedef struct binder {
+    program_emitter *p;
+    LLVMValueRef function, *symbols;
+    LLVMBasicBlockRef overflow;
+} binder;
+
+static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LLVMValueRef y)
+{
+    program_emitter *p = s->p;
+    unsigned id = LLVMLookupIntrinsicID(operation, strlen(operation));
+    LLVMTypeRef types[] = {p->i64};
+    LLVMValueRef callee = LLVMGetIntrinsicDeclaration(p->module, id, types, 1);
+    LLVMTypeRef type = LLVMIntrinsicGetType(p->context, id, types, 1);
+    LLVMValueRef pair = LLVMBuildCall2(p->b, type, callee, (LLVMValueRef[]){x, y}, 2, "");
+    LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(p->context, s->function, "fits");
+    LLVMBuildCondBr(p->b, LLVMBuildExtractValue(p->b, pair, 1, ""), s->overflow, fits);
+    LLVMPositionBuilderAtEnd(p->b, fits);
+    return LLVMBuildExtractValue(p->b, pair, 0, "");
+}
+
+static LLVMValueRef divide(binder *s, dim_kind kind, LLVMValueRef x, LLVMValueRef y)
+{
+    program_emitter *p = s->p;
+    LLVMBasicBlockRef positive = LLVMAppendBasicBlockInContext(p->context, s->function, "positive");
+    LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntSGT, y, program_i64(p, 0), ""), positive, s->overflow);
+    LLVMPositionBuilderAtEnd(p->b, positive);
+    LLVMValueRef quotient = LLVMBuildSDiv(p->b, x, y, ""), rest = LLVMBuildSRem(p->b, x, y, "");
+    LLVMValueRef zero = program_i64(p, 0);
+    LLVMValueRef is_below = LLVMBuildICmp(p->b, LLVMIntSLT, rest, zero, ""), is_above = LLVMBuildICmp(p->b, LLVMIntSGT, rest, zero, "");
+    switch (kind) {
+    case DIM_MOD: return LLVMBuildSelect(p->b, is_below, LLVMBuildAdd(p->b, rest, y, ""), rest, "");
+    case DIM_CEILDIV: return LLVMBuildAdd(p->b, quotient, LLVMBuildZExt(p->b, is_above, p->i64, ""), "");
+    default: return LLVMBuildSub(p->b, quotient, LLVMBuildZExt(p->b, is_below, p->i64, ""), "");
+    }
+}
+
+static LLVMValueRef value_of(binder *s, tn_dim d);
+
+static LLVMValueRef atom_value(binder *s, tn_dim d)
+{
+    program_emitter *p = s->p;
+    tn_graph *g = p->entry;
+    dim_kind kind = dim_kind_of(p->dims, d);
+    if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) {
+        for (size_t i = 0; i < g->n_symbols; i++)
+            if (g->symbols[i].dim == d)
+                return s->symbols[i];
+        program_fail(p, TN_ERR_INTERNAL, "%s: a size depends on %s, which no input binds", g->name,
+                     kind == DIM_SYMBOL ? dim_symbol_name(p->dims, d) : "a loop");
+        return program_i64(p, 0);
+    }
+    tn_dim a, b;
+    dim_operands(p->dims, d, &a, &b);
+    LLVMValueRef x = value_of(s, a), y = value_of(s, b);
+    if (kind == DIM_MIN || kind == DIM_MAX) {
+        LLVMValueRef first = LLVMBuildICmp(p->b, kind == DIM_MIN ? LLVMIntSLT : LLVMIntSGT, x, y, "");
+        return LLVMBuildSelect(p->b, first, x, y, "");
+    }
+    return divide(s, kind, x, y);
+}
+
+static LLVMValueRef value_of(binder *s, tn_dim d)
+{
+    program_emitter *p = s->p;
+    int64_t known;
+    if (dim_is_const(p->dims, d, &known))
+        return program_i64(p, known);
+    if (dim_kind_of(p->dims, d) != DIM_SUM)
+        return atom_value(s, d);
+    uint32_t n = dim_term_count(p->dims, d);
+    dim_term *terms = tn_calloc(n + 1, sizeof *terms);
+    if (!terms) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return program_i64(p, 0);
+    }
+    dim_terms(p->dims, d, n, terms);
+    LLVMValueRef sum = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        LLVMValueRef term = program_i64(p, terms[i].coefficient);
+        for (uint32_t k = 0; k < terms[i].n_atoms; k++)
+            term = checked(s, "llvm.smul.with.overflow", term, atom_value(s, terms[i].atoms[k]));
+        sum = sum ? checked(s, "llvm.sadd.with.overflow", sum, term) : term;
+    }
+    tn_free(terms);
+    return sum ? sum : program_i64(p, 0);
+}
+
+/* Goes on when the constraint holds, else returns its number from 1. */
+static void check(binder *s, const constraint *c, size_t number)
+{
+    program_emitter *p = s->p;
+    LLVMValueRef a = value_of(s, c->a), b = value_of(s, c->b), holds;
+    switch (c->relation) {
+    case RELATION_EQ: holds = LLVMBuildICmp(p->b, LLVMIntEQ, a, b, ""); break;
+    case RELATION_LE: holds = LLVMBuildICmp(p->b, LLVMIntSLE, a, b, ""); break;
+    default: holds = LLVMBuildICmp(p->b, LLVMIntEQ, divide(s, DIM_MOD, b, a), program_i64(p, 0), ""); break;
+    }
+    LLVMBasicBlockRef broken = LLVMAppendBasicBlockInContext(p->context, s->function, "broken");
+    LLVMBasicBlockRef ok = LLVMAppendBasicBlockInContext(p->context, s->function, "holds");
+    LLVMBuildCondBr(p->b, holds, ok, broken);
+    LLVMPositionBuilderAtEnd(p->b, broken);
+    LLVMBuildRet(p->b, LLVMConstInt(p->i32, number + 1, false));
+    LLVMPositionBuilderAtEnd(p->b, ok);
+}
+
+static void bind_type(binder *s, const tn_type *type, LLVMValueRef bound, int64_t *at)
+{
+    for (int i = 0; i < type->rank; i++)
+        program_store_at(s->p, bound, (*at)++, value_of(s, type->dims[i]));
+}
+
+bool program_emit_bind(program_emitter *p)
+{
+    tn_graph *g = p->entry;
+    const function_plan *plan = plan_of(p->plan, g);
+    LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer, p->pointer}, 2, false);
+    binder s = {.p = p, .function = program_function(p, "bind", type, false)};
+    LLVMValueRef given = LLVMGetParam(s.function, 0), bound = LLVMGetParam(s.function, 1);
+    s.symbols = tn_calloc(g->n_symbols + 1, sizeof *s.symbols);
+    if (!s.symbols)
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, s.function, "start");
+    s.overflow = LLVMAppendBasicBlockInContext(p->context, s.function, "overflow");
+    LLVMPositionBuilderAtEnd(p->b, s.overflow);
+    LLVMBuildRet(p->b, LLVMConstAllOnes(p->i32));
+    LLVMPositionBuilderAtEnd(p->b, start);
+    for (size_t i = 0; i < g->n_symbols; i++)
+        s.symbols[i] = program_load_at(p, given, (int64_t)i, p->i64);
+    for (size_t i = 0; i < p->tables->n_constraints; i++)
+        check(&s, &p->tables->constraints[i], i);
+    program_store_at(p, bound, TN_BOUND_ARENA_BYTES, value_of(&s, plan->arena_bytes));
+    program_store_at(p, bound, TN_BOUND_SCRATCH_BYTES, value_of(&s, plan->scratch_bytes));
+    int64_t at = TN_BOUND_DIMS;
+    for (size_t i = 0; i < g->n_params; i++)
+        if (g->params[i].binding != BINDING_LOAD)
+            bind_type(&s, graph_type(g, g->params[i].value), bound, &at);
+    for (size_t i = 0; i < g->n_results; i++)
+        bind_type(&s, graph_type(g, g->results[i].value), bound, &at);
+    LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
+    tn_free(s.symbols);
+    return !p->failed;
+}

@@ -1,0 +1,228 @@
+/* A planned program to LLVM IR: kernels, functions, and the entry `run` (see program_emit.h). */
+#include "compiler/codegen/program_state.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+bool program_fail(program_emitter *p, tn_status status, const char *format, ...)
+{
+    va_list arguments;
+    if (!p->failed && p->out->diag) {
+        *p->out->diag = (tn_diag){.status = status};
+        va_start(arguments, format);
+        vsnprintf(p->out->diag->message, sizeof p->out->diag->message, format, arguments);
+        va_end(arguments);
+    }
+    p->failed = true;
+    return false;
+}
+
+LLVMValueRef program_i64(const program_emitter *p, int64_t value) { return LLVMConstInt(p->i64, (unsigned long long)value, true); }
+
+LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal)
+{
+    char symbol[256];
+    snprintf(symbol, sizeof symbol, "%s%s", p->prefix, name);
+    LLVMValueRef f = LLVMAddFunction(p->module, symbol, type);
+    LLVMSetLinkage(f, is_internal ? LLVMInternalLinkage : LLVMExternalLinkage);
+    target_mark_function(p->out->target, f);
+    return f;
+}
+
+LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type)
+{
+    LLVMValueRef at = LLVMBuildGEP2(p->b, p->i8, frame, (LLVMValueRef[]){program_i64(p, offset)}, 1, "");
+    return LLVMBuildLoad2(p->b, type, at, "");
+}
+
+LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMTypeRef type)
+{
+    LLVMValueRef at = LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, "");
+    return LLVMBuildLoad2(p->b, type, at, "");
+}
+
+void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value)
+{
+    LLVMValueRef at = LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, "");
+    LLVMBuildStore(p->b, value, at);
+}
+
+/* ---- Constraints of the entry and of all it calls ---- */
+
+static const attr_name callee_attrs[] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
+
+typedef struct dim_map {
+    tn_dim from[64], to[64];
+    int n;
+} dim_map;
+
+static bool collect_constraints(program_emitter *p, const tn_graph *g, const dim_map *outer)
+{
+    emitted_tables *t = p->tables;
+    for (size_t i = 0; i < g->n_constraints; i++) {
+        if (!array_reserve((void **)&t->constraints, &t->constraints_capacity, t->n_constraints + 1, sizeof *t->constraints))
+            return program_fail(p, TN_ERR_MEMORY, "out of memory");
+        constraint c = g->constraints[i];
+        c.a = dim_substitute(p->dims, c.a, outer->from, outer->to, outer->n);
+        c.b = dim_substitute(p->dims, c.b, outer->from, outer->to, outer->n);
+        t->constraints[t->n_constraints++] = c;
+    }
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
+            const attr *callee = attr_find(&g->nodes[i].attrs, callee_attrs[k]);
+            const attr *symbols = attr_find(&g->nodes[i].attrs, ATTR_symbols);
+            if (!callee || callee->func->is_kernel)
+                continue;
+            dim_map inner = {.n = 0};
+            for (uint32_t s = 0; symbols && s < symbols->dims.n && s < callee->func->n_symbols && s < 64; s++) {
+                inner.from[inner.n] = callee->func->symbols[s].dim;
+                inner.to[inner.n++] = dim_substitute(p->dims, symbols->dims.items[s], outer->from, outer->to, outer->n);
+            }
+            if (!collect_constraints(p, callee->func, &inner))
+                return false;
+        }
+    return true;
+}
+
+/* ---- run ---- */
+
+/* i32 run(frame): checks the frame, lays parameters and results out in order, and calls the
+ * entry's function. */
+static bool emit_run(program_emitter *p)
+{
+    tn_graph *g = p->entry;
+    const function_plan *plan = plan_of(p->plan, g);
+    LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer}, 1, false);
+    LLVMValueRef f = program_function(p, "run", type, false), frame = LLVMGetParam(f, 0);
+    static const struct {
+        unsigned offset;
+        uint32_t expected;
+    } checks[] = {{offsetof(tn_frame, version), TN_FRAME_VERSION}, {offsetof(tn_frame, size), sizeof(tn_frame)}};
+    LLVMPositionBuilderAtEnd(p->b, LLVMAppendBasicBlockInContext(p->context, f, "start"));
+    for (unsigned i = 0; i < 2; i++) {
+        LLVMBasicBlockRef wrong = LLVMAppendBasicBlockInContext(p->context, f, "wrong"),
+                          right = LLVMAppendBasicBlockInContext(p->context, f, "right");
+        LLVMValueRef member = program_frame_member(p, frame, checks[i].offset, p->i32);
+        LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, member, LLVMConstInt(p->i32, checks[i].expected, false), ""), right, wrong);
+        LLVMPositionBuilderAtEnd(p->b, wrong);
+        LLVMBuildRet(p->b, LLVMConstInt(p->i32, i + 1, false));
+        LLVMPositionBuilderAtEnd(p->b, right);
+    }
+    LLVMValueRef params = LLVMBuildArrayAlloca(p->b, p->pointer, program_i64(p, (int64_t)g->n_params + 1), "params");
+    LLVMValueRef lists[] = {program_frame_member(p, frame, offsetof(tn_frame, inputs), p->pointer),
+                            program_frame_member(p, frame, offsetof(tn_frame, weights), p->pointer)};
+    int64_t next[2] = {0, 0};
+    for (size_t i = 0; i < g->n_params; i++) {
+        int from = g->params[i].binding == BINDING_LOAD;
+        program_store_at(p, params, (int64_t)i, program_load_at(p, lists[from], next[from]++, p->pointer));
+    }
+    LLVMValueRef symbols = program_frame_member(p, frame, offsetof(tn_frame, symbols), p->pointer);
+    LLVMValueRef *values = tn_calloc(g->n_symbols + 1, sizeof *values);
+    tn_dim *dims = tn_calloc(g->n_symbols + 1, sizeof *dims);
+    if (!values || !dims) {
+        tn_free(values);
+        tn_free(dims);
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < g->n_symbols; i++) {
+        dims[i] = g->symbols[i].dim;
+        values[i] = program_load_at(p, symbols, (int64_t)i, p->i64);
+    }
+    LLVMValueRef stride = emit_dim_expression(p->b, p->dims, plan->scratch_bytes, dims, values, (uint32_t)g->n_symbols);
+    tn_free(values);
+    tn_free(dims);
+    LLVMValueRef arguments[] = {frame, params, program_frame_member(p, frame, offsetof(tn_frame, outputs), p->pointer),
+                                program_frame_member(p, frame, offsetof(tn_frame, arena), p->pointer), symbols,
+                                stride ? stride : program_i64(p, 0)};
+    LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
+    LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
+    return !p->failed;
+}
+
+/* ---- All of it ---- */
+
+static bool reaches(const tn_graph *from, const tn_graph *g)
+{
+    if (from == g)
+        return true;
+    for (size_t i = 0; i < from->n_nodes; i++)
+        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
+            const attr *callee = attr_find(&from->nodes[i].attrs, callee_attrs[k]);
+            if (callee && reaches(callee->func, g))
+                return true;
+        }
+    return false;
+}
+
+static bool emit_kernels(program_emitter *p)
+{
+    for (size_t i = 0; i < p->plan->n_functions; i++) {
+        const function_plan *f = &p->plan->functions[i];
+        if (!f->graph->is_kernel || p->stages[f->kernel] || !reaches(p->entry, f->graph))
+            continue;
+        const lt_kernel *k = p->plan->kernels[f->kernel].loops;
+        char symbol[256];
+        snprintf(symbol, sizeof symbol, "%s%s", p->prefix, k->name);
+        p->stages[f->kernel] = tn_calloc(k->n_stages + 1, sizeof *p->stages[f->kernel]);
+        if (!p->stages[f->kernel])
+            return program_fail(p, TN_ERR_MEMORY, "out of memory");
+        if (!emit_kernel(p->out, k, symbol, p->stages[f->kernel]))
+            return !(p->failed = true);
+    }
+    return true;
+}
+
+static bool emit_functions(program_emitter *p)
+{
+    p->function_type = LLVMFunctionType(
+        p->empty, (LLVMTypeRef[]){p->pointer, p->pointer, p->pointer, p->pointer, p->pointer, p->i64}, 6, false);
+    for (size_t i = 0; i < p->plan->n_functions; i++) {
+        const function_plan *f = &p->plan->functions[i];
+        if (f->graph->is_kernel || !reaches(p->entry, f->graph))
+            continue;
+        char name[200];
+        snprintf(name, sizeof name, "fn.%s", f->graph->name);
+        p->functions[i] = program_function(p, name, p->function_type, true);
+        if (!program_emit_function(p, f, p->functions[i]))
+            return false;
+    }
+    return true;
+}
+
+bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables)
+{
+    LLVMContextRef context = LLVMGetModuleContext(out->module);
+    program_emitter p = {
+        .out = out, .plan = plan, .entry = entry, .prefix = prefix, .tables = tables, .context = context,
+        .module = out->module, .b = LLVMCreateBuilderInContext(context), .dims = entry->module->dims,
+        .i8 = LLVMInt8TypeInContext(context), .i32 = LLVMInt32TypeInContext(context), .i64 = LLVMInt64TypeInContext(context),
+        .pointer = LLVMPointerTypeInContext(context, 0), .empty = LLVMVoidTypeInContext(context),
+    };
+    dim_map none = {.n = 0};
+    p.stages = tn_calloc(plan->n_kernels + 1, sizeof *p.stages);
+    p.functions = tn_calloc(plan->n_functions + 1, sizeof *p.functions);
+    bool ok = p.stages && p.functions;
+    if (!ok)
+        program_fail(&p, TN_ERR_MEMORY, "out of memory");
+    else
+        program_emit_helpers(&p);
+    ok = ok && collect_constraints(&p, entry, &none) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) && program_emit_bind(&p);
+    for (size_t i = 0; p.stages && i < plan->n_kernels; i++)
+        tn_free(p.stages[i]);
+    tn_free(p.stages);
+    tn_free(p.functions);
+    LLVMDisposeBuilder(p.b);
+    return ok && !p.failed;
+}
+
+void emitted_tables_free(emitted_tables *t)
+{
+    tn_free(t->sites);
+    tn_free(t->customs);
+    tn_free(t->constants);
+    tn_free(t->constraints);
+    tn_free(t->calls);
+    *t = (emitted_tables){0};
+}

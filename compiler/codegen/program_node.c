@@ -1,0 +1,476 @@
+/* What one function of a program does: its kernels one after the other, branches and loops
+ * (see program_state.h).
+ *
+ * Every value is a pointer by the plan's place for it. A node hands its results' pointers to
+ * whoever computes them, so nothing is copied but parameters and constants that are results,
+ * the first values of what loops carry, and state.
+ */
+#include "compiler/codegen/program_state.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* ---- Small things ---- */
+
+static LLVMValueRef dim_value(function_emitter *f, tn_dim d)
+{
+    LLVMValueRef v = emit_dim_expression(f->p->b, f->p->dims, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
+    if (v)
+        return v;
+    program_fail(f->p, TN_ERR_INTERNAL, "@%s: a size depends on a symbol that is not its own", f->graph->name);
+    return program_i64(f->p, 0);
+}
+
+static LLVMValueRef byte_offset(program_emitter *p, LLVMValueRef base, LLVMValueRef bytes)
+{
+    return LLVMBuildGEP2(p->b, p->i8, base, &bytes, 1, "");
+}
+
+static tn_dim type_bytes(program_emitter *p, const tn_type *type)
+{
+    return dim_mul_const(p->dims, type_element_count(p->dims, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
+}
+
+static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes)
+{
+    LLVMBuildMemCpy(f->p->b, to, 1, from, 1, bytes);
+}
+
+/* An array of 8-byte slots on the function's stack, made once. */
+static LLVMValueRef stack_slots(function_emitter *f, int64_t n)
+{
+    program_emitter *p = f->p;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    LLVMPositionBuilder(p->b, f->entry, LLVMGetFirstInstruction(f->entry));
+    LLVMValueRef slots = LLVMBuildArrayAlloca(p->b, p->i64, program_i64(p, n > 0 ? n : 1), "");
+    LLVMPositionBuilderAtEnd(p->b, here);
+    return slots;
+}
+
+static LLVMBasicBlockRef new_block(function_emitter *f, const char *name)
+{
+    return LLVMAppendBasicBlockInContext(f->p->context, f->function, name);
+}
+
+/* ---- Places ---- */
+
+static LLVMValueRef constant_in_object(program_emitter *p, const tensor_data *data)
+{
+    LLVMValueRef bytes = LLVMConstStringInContext2(p->context, data->data ? data->data : "", data->bytes, true);
+    LLVMValueRef global = LLVMAddGlobal(p->module, LLVMTypeOf(bytes), "data");
+    LLVMSetInitializer(global, bytes);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetAlignment(global, PLAN_ALIGNMENT);
+    return global;
+}
+
+static int64_t count_weights(const tn_graph *g)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < g->n_params; i++)
+        n += g->params[i].binding == BINDING_LOAD;
+    return n;
+}
+
+/* Large constants stand behind the entry's weights in the frame. */
+static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *data)
+{
+    program_emitter *p = f->p;
+    emitted_tables *t = p->tables;
+    size_t i = 0;
+    while (i < t->n_constants && t->constants[i] != data)
+        i++;
+    if (i == t->n_constants) {
+        if (!array_reserve((void **)&t->constants, &t->constants_capacity, i + 1, sizeof *t->constants)) {
+            program_fail(p, TN_ERR_MEMORY, "out of memory");
+            return LLVMGetUndef(p->pointer);
+        }
+        t->constants[t->n_constants++] = data;
+    }
+    LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
+    return program_load_at(p, weights, count_weights(p->entry) + (int64_t)i, p->pointer);
+}
+
+static LLVMValueRef place_of(function_emitter *f, value_id v)
+{
+    program_emitter *p = f->p;
+    const place *at = &f->plan->values[plan_root(f->graph, v)];
+    switch (at->kind) {
+    case PLACE_PARAM: return program_load_at(p, f->params, at->index, p->pointer);
+    case PLACE_RESULT: return program_load_at(p, f->results, at->index, p->pointer);
+    case PLACE_ARENA: return byte_offset(p, f->arena, dim_value(f, at->offset));
+    case PLACE_CONSTANT: {
+        const tensor_data *data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
+        return data->bytes <= PROGRAM_INLINE_BYTES ? constant_in_object(p, data) : constant_in_frame(f, data);
+    }
+    default: return LLVMConstNull(p->pointer); /* a token */
+    }
+}
+
+static LLVMValueRef work_of(function_emitter *f, const node *n)
+{
+    tn_dim offset = f->plan->work_offset[n - f->graph->nodes];
+    return offset == DIM_INVALID ? f->arena : byte_offset(f->p, f->arena, dim_value(f, offset));
+}
+
+/* ---- Sites ---- */
+
+static int64_t add_site(program_emitter *p, tn_op op, location_id locations, const char *message)
+{
+    emitted_tables *t = p->tables;
+    if (!array_reserve((void **)&t->sites, &t->sites_capacity, t->n_sites + 1, sizeof *t->sites)) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return 0;
+    }
+    t->sites[t->n_sites] = (emitted_site){op, locations, message};
+    return (int64_t)t->n_sites++;
+}
+
+/* ---- Kernels ---- */
+
+static int64_t add_call(program_emitter *p, const tn_graph *fused)
+{
+    emitted_tables *t = p->tables;
+    if (!array_reserve((void **)&t->calls, &t->calls_capacity, t->n_calls + 1, sizeof *t->calls)) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return 0;
+    }
+    t->calls[t->n_calls] = fused;
+    return (int64_t)t->n_calls++;
+}
+
+static void mark_kernel(function_emitter *f, size_t hook_offset, int64_t number)
+{
+    program_emitter *p = f->p;
+    LLVMValueRef arguments[] = {f->frame, program_i64(p, (int64_t)hook_offset), LLVMConstInt(p->i32, (unsigned long long)number, false)};
+    LLVMBuildCall2(p->b, p->mark_type, p->mark, arguments, 3, "");
+}
+
+/* Slots as compiler/codegen/abi.h lays them out. `extents` gets the values of the kernel's. */
+static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kernel *k, LLVMValueRef *extents)
+{
+    program_emitter *p = f->p;
+    const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
+    LLVMValueRef slots = stack_slots(f, abi_slot_count(k)), work = work_of(f, n);
+    int64_t site_base = (int64_t)p->tables->n_sites;
+    for (uint32_t i = 0; i < k->n_sites; i++)
+        add_site(p, k->sites[i].op, n->locations, NULL);
+    program_store_at(p, slots, ABI_FRAME, f->frame);
+    program_store_at(p, slots, ABI_SITE_BASE, program_i64(p, site_base));
+    program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
+    program_store_at(p, slots, ABI_SCRATCH_STRIDE, f->scratch_stride);
+    for (uint32_t i = 0; i < k->n_extents; i++) {
+        extents[i] = dim_value(f, symbols->dims.items[i]);
+        program_store_at(p, slots, abi_extent_slot(k, i), extents[i]);
+    }
+    uint32_t input = 0, output = 0;
+    for (uint32_t i = 0; i < k->n_buffers; i++) {
+        const lt_buffer *buffer = &k->buffers[i];
+        if (!abi_has_slot(buffer))
+            continue;
+        LLVMValueRef at = work;
+        if (buffer->role == LT_INPUT)
+            at = place_of(f, n->operands[input++]);
+        else if (buffer->role == LT_OUTPUT)
+            at = place_of(f, n->first_result + output++);
+        else {
+            tn_dim bytes = dim_mul_const(p->dims, buffer->elements, tn_dtype_bits(buffer->dtype) / 8);
+            bytes = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+            work = byte_offset(p, work, emit_dim_expression(p->b, p->dims, bytes, k->extents, extents, k->n_extents));
+        }
+        program_store_at(p, slots, abi_buffer_slot(k, i), at);
+    }
+    return slots;
+}
+
+static void emit_kernel_call(function_emitter *f, const node *n)
+{
+    program_emitter *p = f->p;
+    const tn_graph *fused = attr_find(&n->attrs, ATTR_callee)->func;
+    const planned_kernel *planned = plan_kernel_of(p->plan, fused);
+    const lt_kernel *k = planned->loops;
+    LLVMValueRef *extents = tn_calloc(k->n_extents + 1, sizeof *extents);
+    if (!extents) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return;
+    }
+    LLVMValueRef slots = fill_slots(f, n, k, extents);
+    int64_t number = add_call(p, fused);
+    mark_kernel(f, offsetof(tn_hooks, kernel_begin), number);
+    for (uint32_t i = 0; i < k->n_stages; i++) {
+        LLVMValueRef chunks = emit_dim_expression(p->b, p->dims, k->stages[i].chunks, k->extents, extents, k->n_extents);
+        if (!chunks) {
+            program_fail(p, TN_ERR_INTERNAL, "kernel %s: chunks depend on what is no extent", k->name);
+            break;
+        }
+        LLVMValueRef arguments[] = {f->frame, p->stages[planned - p->plan->kernels][i], chunks, slots};
+        LLVMBuildCall2(p->b, p->launch_type, p->launch, arguments, 4, "");
+    }
+    mark_kernel(f, offsetof(tn_hooks, kernel_end), number);
+    tn_free(extents);
+}
+
+/* ---- Calls of functions ---- */
+
+/* Calls `callee` with the given parameter and result pointers and part of the arena; its
+ * symbols have the values that the node's attribute gives. */
+static void call_function(function_emitter *f, const node *n, const tn_graph *callee, LLVMValueRef params, LLVMValueRef results,
+                          LLVMValueRef arena)
+{
+    program_emitter *p = f->p;
+    const attr *values = attr_find(&n->attrs, ATTR_symbols);
+    LLVMValueRef symbols = stack_slots(f, (int64_t)callee->n_symbols);
+    for (size_t i = 0; i < callee->n_symbols; i++)
+        program_store_at(p, symbols, (int64_t)i, dim_value(f, values->dims.items[i]));
+    LLVMValueRef arguments[] = {f->frame, params, results, arena, symbols, f->scratch_stride};
+    const function_plan *plan = plan_of(p->plan, callee);
+    LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
+}
+
+static LLVMValueRef operand_slots(function_emitter *f, const node *n, uint32_t first, uint32_t n_operands)
+{
+    LLVMValueRef slots = stack_slots(f, n_operands);
+    for (uint32_t i = 0; i < n_operands; i++)
+        program_store_at(f->p, slots, i, place_of(f, n->operands[first + i]));
+    return slots;
+}
+
+static LLVMValueRef result_slots(function_emitter *f, const node *n)
+{
+    LLVMValueRef slots = stack_slots(f, n->n_results);
+    for (uint32_t i = 0; i < n->n_results; i++)
+        program_store_at(f->p, slots, i, place_of(f, n->first_result + i));
+    return slots;
+}
+
+static void emit_call(function_emitter *f, const node *n)
+{
+    const tn_graph *callee = attr_find(&n->attrs, ATTR_callee)->func;
+    if (callee->is_kernel)
+        emit_kernel_call(f, n);
+    else
+        call_function(f, n, callee, operand_slots(f, n, 0, n->n_operands), result_slots(f, n), work_of(f, n));
+}
+
+static LLVMValueRef load_bool(function_emitter *f, LLVMValueRef at)
+{
+    return LLVMBuildIsNotNull(f->p->b, LLVMBuildLoad2(f->p->b, f->p->i8, at, ""), "");
+}
+
+static void emit_if(function_emitter *f, const node *n)
+{
+    program_emitter *p = f->p;
+    LLVMBasicBlockRef then = new_block(f, "then"), otherwise = new_block(f, "else"), after = new_block(f, "after");
+    LLVMValueRef condition = load_bool(f, place_of(f, n->operands[0]));
+    LLVMValueRef params = operand_slots(f, n, 1, n->n_operands - 1), results = result_slots(f, n), work = work_of(f, n);
+    LLVMBuildCondBr(p->b, condition, then, otherwise);
+    LLVMPositionBuilderAtEnd(p->b, then);
+    call_function(f, n, attr_find(&n->attrs, ATTR_then)->func, params, results, work);
+    LLVMBuildBr(p->b, after);
+    LLVMPositionBuilderAtEnd(p->b, otherwise);
+    call_function(f, n, attr_find(&n->attrs, ATTR_otherwise)->func, params, results, work);
+    LLVMBuildBr(p->b, after);
+    LLVMPositionBuilderAtEnd(p->b, after);
+}
+
+/* ---- What loops carry ----
+ *
+ * Each carried value has two buffers: the node's result, and one in the node's work. `current`
+ * and `other` are slot arrays of pointers that are swapped after each step; at the end a value
+ * that stands in its second buffer is copied home. */
+typedef struct carried {
+    uint32_t n;
+    LLVMValueRef current, other, bodies_arena;
+} carried;
+
+static carried start_carried(function_emitter *f, const node *n, uint32_t count, int64_t current_slots, int64_t other_slots)
+{
+    program_emitter *p = f->p;
+    carried c = {.n = count, .current = stack_slots(f, current_slots), .other = stack_slots(f, other_slots)};
+    c.bodies_arena = work_of(f, n);
+    for (uint32_t i = 0; i < count; i++) {
+        tn_dim bytes = type_bytes(p, graph_type(f->graph, n->operands[i]));
+        LLVMValueRef home = place_of(f, n->first_result + i);
+        copy_bytes(f, home, place_of(f, n->operands[i]), dim_value(f, bytes));
+        program_store_at(p, c.current, i, home);
+        program_store_at(p, c.other, i, c.bodies_arena);
+        tn_dim padded = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+        c.bodies_arena = byte_offset(p, c.bodies_arena, dim_value(f, padded));
+    }
+    return c;
+}
+
+static void swap_carried(function_emitter *f, const carried *c)
+{
+    for (uint32_t i = 0; i < c->n; i++) {
+        LLVMValueRef a = program_load_at(f->p, c->current, i, f->p->pointer), b = program_load_at(f->p, c->other, i, f->p->pointer);
+        program_store_at(f->p, c->current, i, b);
+        program_store_at(f->p, c->other, i, a);
+    }
+}
+
+static void bring_home(function_emitter *f, const node *n, const carried *c)
+{
+    program_emitter *p = f->p;
+    for (uint32_t i = 0; i < c->n; i++) {
+        LLVMBasicBlockRef move = new_block(f, "move"), home = new_block(f, "home");
+        LLVMValueRef at = program_load_at(p, c->current, i, p->pointer), to = place_of(f, n->first_result + i);
+        LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, at, to, ""), home, move);
+        LLVMPositionBuilderAtEnd(p->b, move);
+        copy_bytes(f, to, at, dim_value(f, type_bytes(p, graph_type(f->graph, n->operands[i]))));
+        LLVMBuildBr(p->b, home);
+        LLVMPositionBuilderAtEnd(p->b, home);
+    }
+}
+
+static void emit_while(function_emitter *f, const node *n)
+{
+    program_emitter *p = f->p;
+    carried c = start_carried(f, n, n->n_operands, n->n_operands, n->n_operands);
+    LLVMValueRef flag = stack_slots(f, 1), flag_slot = stack_slots(f, 1);
+    program_store_at(p, flag_slot, 0, flag);
+    LLVMBasicBlockRef head = new_block(f, "while"), body = new_block(f, "body"), done = new_block(f, "done");
+    LLVMBuildBr(p->b, head);
+    LLVMPositionBuilderAtEnd(p->b, head);
+    call_function(f, n, attr_find(&n->attrs, ATTR_cond)->func, c.current, flag_slot, c.bodies_arena);
+    LLVMBuildCondBr(p->b, load_bool(f, flag), body, done);
+    LLVMPositionBuilderAtEnd(p->b, body);
+    call_function(f, n, attr_find(&n->attrs, ATTR_body)->func, c.current, c.other, c.bodies_arena);
+    swap_carried(f, &c);
+    LLVMBuildBr(p->b, head);
+    LLVMPositionBuilderAtEnd(p->b, done);
+    bring_home(f, n, &c);
+}
+
+/* Pointers to element `step` of each sequence, entered in the slots behind the carried ones. */
+static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first_slot, const value_id *values, uint32_t n_values,
+                         LLVMValueRef step)
+{
+    program_emitter *p = f->p;
+    for (uint32_t i = 0; i < n_values; i++) {
+        tn_type element = *graph_type(f->graph, values[i]);
+        element.dims[0] = dim_const(p->dims, 1);
+        LLVMValueRef bytes = LLVMBuildMul(p->b, step, dim_value(f, type_bytes(p, &element)), "");
+        program_store_at(p, slots, first_slot + i, byte_offset(p, place_of(f, values[i]), bytes));
+    }
+}
+
+static void emit_scan(function_emitter *f, const node *n)
+{
+    program_emitter *p = f->p;
+    uint32_t n_carried = (uint32_t)attr_int(&n->attrs, ATTR_carried, 0);
+    uint32_t n_in = n->n_operands - n_carried, n_out = n->n_results - n_carried;
+    bool reverse = attr_int(&n->attrs, ATTR_reverse, 0) != 0;
+    carried c = start_carried(f, n, n_carried, n_carried + n_in, n_carried + n_out);
+    LLVMValueRef length = dim_value(f, attr_find(&n->attrs, ATTR_length)->dim), counter = stack_slots(f, 1);
+    value_id *outs = tn_calloc(n_out + 1, sizeof *outs);
+    if (!outs) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return;
+    }
+    for (uint32_t i = 0; i < n_out; i++)
+        outs[i] = n->first_result + n_carried + i;
+    LLVMBuildStore(p->b, program_i64(p, 0), counter);
+    LLVMBasicBlockRef head = new_block(f, "scan"), body = new_block(f, "step"), done = new_block(f, "done");
+    LLVMBuildBr(p->b, head);
+    LLVMPositionBuilderAtEnd(p->b, head);
+    LLVMValueRef i = LLVMBuildLoad2(p->b, p->i64, counter, "");
+    LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntSLT, i, length, ""), body, done);
+    LLVMPositionBuilderAtEnd(p->b, body);
+    LLVMValueRef last = LLVMBuildSub(p->b, length, program_i64(p, 1), "");
+    LLVMValueRef step = reverse ? LLVMBuildSub(p->b, last, i, "") : i;
+    enter_slices(f, c.current, n_carried, n->operands + n_carried, n_in, step);
+    enter_slices(f, c.other, n_carried, outs, n_out, step);
+    call_function(f, n, attr_find(&n->attrs, ATTR_body)->func, c.current, c.other, c.bodies_arena);
+    swap_carried(f, &c);
+    LLVMBuildStore(p->b, LLVMBuildAdd(p->b, i, program_i64(p, 1), ""), counter);
+    LLVMBuildBr(p->b, head);
+    LLVMPositionBuilderAtEnd(p->b, done);
+    bring_home(f, n, &c);
+    tn_free(outs);
+}
+
+/* ---- Effects, custom ---- */
+
+static void report_unless(function_emitter *f, LLVMValueRef condition, int64_t site)
+{
+    program_emitter *p = f->p;
+    LLVMBasicBlockRef bad = new_block(f, "bad"), good = new_block(f, "good");
+    LLVMBuildCondBr(p->b, condition, good, bad);
+    LLVMPositionBuilderAtEnd(p->b, bad);
+    LLVMBuildCall2(p->b, p->report_type, p->report, (LLVMValueRef[]){f->frame, program_i64(p, site)}, 2, "");
+    LLVMBuildBr(p->b, good);
+    LLVMPositionBuilderAtEnd(p->b, good);
+}
+
+static void emit_assert(function_emitter *f, const node *n)
+{
+    const attr *message = attr_find(&n->attrs, ATTR_message);
+    report_unless(f, load_bool(f, place_of(f, n->operands[1])), add_site(f->p, TN_OP_assert, n->locations, message->text));
+}
+
+static void emit_unsupported(function_emitter *f, const node *n)
+{
+    program_fail(f->p, TN_ERR_UNSUPPORTED, "%s cannot be compiled yet; the interpreter runs it", op_name((tn_op)n->op));
+}
+
+static void emit_nothing(function_emitter *f, const node *n) { (void)f, (void)n; }
+
+static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
+    [TN_OP_param] = emit_nothing,   [TN_OP_constant] = emit_nothing, [TN_OP_reshape] = emit_nothing,
+    [TN_OP_barrier] = emit_nothing, [TN_OP_token] = emit_nothing,    [TN_OP_call] = emit_call,
+    [TN_OP_if] = emit_if,           [TN_OP_while] = emit_while,      [TN_OP_scan] = emit_scan,
+    [TN_OP_assert] = emit_assert,
+};
+
+/* ---- Functions ---- */
+
+/* Results that live elsewhere (parameters, constants, a value that is two results) are copied. */
+static void copy_results(function_emitter *f)
+{
+    program_emitter *p = f->p;
+    for (uint32_t r = 0; r < f->graph->n_results; r++) {
+        value_id v = f->graph->results[r].value;
+        const place *at = &f->plan->values[plan_root(f->graph, v)];
+        if (at->kind == PLACE_NONE || (at->kind == PLACE_RESULT && at->index == r))
+            continue;
+        LLVMValueRef to = program_load_at(p, f->results, r, p->pointer);
+        copy_bytes(f, to, place_of(f, v), dim_value(f, type_bytes(p, graph_type(f->graph, v))));
+    }
+}
+
+bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function)
+{
+    tn_graph *g = plan->graph;
+    function_emitter f = {.p = p, .plan = plan, .graph = g, .function = function};
+    LLVMValueRef *arguments[] = {&f.frame, &f.params, &f.results, &f.arena, &f.symbols_array, &f.scratch_stride};
+    for (unsigned i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        *arguments[i] = LLVMGetParam(function, i);
+    f.symbols = tn_calloc(g->n_symbols + 1, sizeof *f.symbols);
+    f.symbol_dims = tn_calloc(g->n_symbols + 1, sizeof *f.symbol_dims);
+    if (!f.symbols || !f.symbol_dims) {
+        tn_free(f.symbols);
+        tn_free(f.symbol_dims);
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    }
+    f.entry = LLVMAppendBasicBlockInContext(p->context, function, "entry");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, function, "start");
+    LLVMPositionBuilderAtEnd(p->b, f.entry);
+    LLVMBuildBr(p->b, start);
+    LLVMPositionBuilderAtEnd(p->b, start);
+    for (size_t i = 0; i < g->n_symbols; i++) {
+        f.symbol_dims[i] = g->symbols[i].dim;
+        f.symbols[i] = program_load_at(p, f.symbols_array, (int64_t)i, p->i64);
+    }
+    for (size_t i = 0; i < g->n_nodes && !p->failed; i++) {
+        const node *n = &g->nodes[i];
+        (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
+    }
+    if (!p->failed)
+        copy_results(&f);
+    LLVMBuildRetVoid(p->b);
+    tn_free(f.symbols);
+    tn_free(f.symbol_dims);
+    return !p->failed;
+}

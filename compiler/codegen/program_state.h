@@ -1,0 +1,54 @@
+/* What the emission of a program carries along; private to program_*.c. */
+#ifndef TN_CODEGEN_PROGRAM_STATE_H
+#define TN_CODEGEN_PROGRAM_STATE_H
+
+#include "compiler/codegen/program_emit.h"
+
+typedef struct program_emitter {
+    const emitter *out;
+    const program_plan *plan;
+    tn_graph *entry;
+    const char *prefix;
+    emitted_tables *tables;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef b;
+    dim_table *dims;
+    LLVMTypeRef i8, i32, i64, pointer, empty;
+    LLVMValueRef **stages;     /* of each kernel of the plan */
+    LLVMValueRef *functions;   /* of each function of the plan, NULL for kernels */
+    LLVMValueRef launch, mark, report; /* program_launch.c */
+    LLVMTypeRef launch_type, mark_type, report_type, function_type;
+    bool failed;
+} program_emitter;
+
+/* The function being emitted. */
+typedef struct function_emitter {
+    program_emitter *p;
+    const function_plan *plan;
+    tn_graph *graph;
+    LLVMValueRef function, frame, params, results, arena, symbols_array, scratch_stride;
+    LLVMValueRef *symbols;    /* value of each symbol */
+    tn_dim *symbol_dims;
+    LLVMBasicBlockRef entry;  /* allocas go here */
+} function_emitter;
+
+bool program_fail(program_emitter *p, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+LLVMValueRef program_i64(const program_emitter *p, int64_t value);
+LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal);
+/* Loads member `index` of the frame at pointer `frame` (order of tn_frame). */
+LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type);
+LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMTypeRef type); /* 8-byte items */
+void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value);
+
+/* program_launch.c: helper functions in the module: run all chunks of a stage, tell a hook
+ * that a kernel begins or ends, record a run-time error. */
+void program_emit_helpers(program_emitter *p);
+
+/* program_node.c: what one function does. */
+bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
+
+/* program_bind.c */
+bool program_emit_bind(program_emitter *p);
+
+#endif

@@ -1,0 +1,16 @@
+/* A compilation described for the runtime: names, shapes, sites, weights (runtime/program.h). */
+#ifndef TN_COMPILER_DESCRIBE_H
+#define TN_COMPILER_DESCRIBE_H
+
+#include "compiler/stages.h"
+#include "runtime/program.h"
+
+/* False: out of memory. */
+bool describe_program(tn_program *p, const compilation *c);
+bool describe_prepare(tn_program *p, const compilation *c);
+
+/* Copies a diagnostic out of what is about to be freed: the place becomes part of the message
+ * when it does not outlive it. */
+void diag_copy(tn_diag *to, const tn_diag *from);
+
+#endif

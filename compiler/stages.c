@@ -1,0 +1,215 @@
+/* The stages from a module to an object, the whole way in one place:
+ *
+ *   verify -> passes (passes.def) -> loops and plan -> LLVM -> object
+ *
+ * After each a watcher is told its name and time, and given its text when it asks.
+ */
+#include "compiler/stages.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const tn_compile_options no_options;
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static bool fail(compilation *c, tn_status status, const char *message)
+{
+    if (c->diag.status == TN_OK) {
+        c->diag.status = status;
+        snprintf(c->diag.message, sizeof c->diag.message, "%s", message);
+    }
+    return false;
+}
+
+static bool take_module_error(compilation *c)
+{
+    if (c->diag.status == TN_OK)
+        c->diag = c->module->error;
+    return c->diag.status == TN_OK ? fail(c, TN_ERR_INTERNAL, "a stage failed without a message") : false;
+}
+
+/* ---- Texts of stages ---- */
+
+static char *copy_text(const char *from, size_t length)
+{
+    char *text = tn_malloc(length + 1);
+    if (text) {
+        memcpy(text, from, length);
+        text[length] = '\0';
+    }
+    return text;
+}
+
+static char *loops_text(const compilation *c)
+{
+    size_t length = 0;
+    char *all = copy_text("", 0);
+    for (size_t i = 0; all && i < c->plan.n_kernels; i++) {
+        char *one = lt_print(c->plan.kernels[i].loops);
+        size_t more = one ? strlen(one) : 0;
+        char *longer = one ? tn_realloc(all, length + more + 2) : NULL;
+        if (!longer)
+            tn_free(all);
+        all = longer;
+        if (all) {
+            memcpy(all + length, one, more);
+            memcpy(all + length + more, "\n", 2);
+            length += more + 1;
+        }
+        tn_free(one);
+    }
+    return all;
+}
+
+static char *stage_text(compilation *c, const char *stage, const char *data_path)
+{
+    size_t bytes;
+    if (strcmp(stage, "loops") == 0)
+        return loops_text(c);
+    if (strcmp(stage, "llvm") == 0)
+        return codegen_write(c->codegen, CODEGEN_LLVM, &bytes);
+    if (strcmp(stage, "asm") == 0)
+        return codegen_write(c->codegen, CODEGEN_ASSEMBLY, &bytes);
+    return tn_module_print(c->module, data_path);
+}
+
+/* ---- Watching ---- */
+
+typedef struct watching {
+    const char *last, *data_path;
+    char **text;
+    double start;
+} watching;
+
+/* Tells the watcher; true when this was the last stage to run (its text is taken). */
+static bool stage_done(compilation *c, watching *w, const char *name)
+{
+    const tn_compile_options *o = c->options;
+    double now = now_ms();
+    bool is_last = w->last && strcmp(w->last, name) == 0;
+    bool is_wanted = o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
+    char *text = is_wanted && strcmp(name, "object") != 0 ? stage_text(c, name, NULL) : NULL;
+    if (o->watch)
+        o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
+    tn_free(text);
+    if (is_last && w->text)
+        *w->text = stage_text(c, name, w->data_path);
+    w->start = now_ms();
+    return is_last;
+}
+
+/* ---- Stages ---- */
+
+static bool verify(compilation *c)
+{
+    return tn_module_verify(c->module, &c->diag) == TN_OK;
+}
+
+#ifdef NDEBUG
+static const bool verify_always = false;
+#else
+static const bool verify_always = true;
+#endif
+
+static bool run_passes(compilation *c, watching *w, bool *stopped)
+{
+    pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes, .hoist_growth = c->options->hoist_growth,
+                      .no_fusion = c->options->no_fusion};
+    for (size_t i = 0; i < n_passes; i++) {
+        if (!pass_table[i].run(c->module, &o))
+            return take_module_error(c);
+        if ((verify_always || c->options->verify_each) && !verify(c))
+            return false;
+        if ((*stopped = stage_done(c, w, pass_table[i].name)))
+            return true;
+    }
+    return true;
+}
+
+static bool lower(compilation *c)
+{
+    c->main = module_main(c->module);
+    c->prepare = module_find(c->module, "prepare");
+    if (!plan_entry(&c->plan, c->main, codegen_machine(c->codegen)) ||
+        (c->prepare && !plan_entry(&c->plan, c->prepare, codegen_machine(c->codegen))))
+        return take_module_error(c);
+    return true;
+}
+
+static bool emit(compilation *c, const char *prefix)
+{
+    char prepare_prefix[200];
+    snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
+    return codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
+           (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
+           codegen_finish(c->codegen, verify_always);
+}
+
+static bool run_stages(compilation *c, const char *prefix, watching *w)
+{
+    bool stopped = false;
+    if (!verify(c))
+        return false;
+    if (stage_done(c, w, "import"))
+        return true;
+    if (!run_passes(c, w, &stopped) || stopped)
+        return stopped;
+    c->codegen = codegen_new(c->options->target, c->options->level ? c->options->level : 2, &c->diag);
+    if (!c->codegen || !lower(c))
+        return false;
+    if (stage_done(c, w, "loops"))
+        return true;
+    if (!emit(c, prefix))
+        return false;
+    if (stage_done(c, w, "llvm") || (w->last && stage_done(c, w, "asm")))
+        return true;
+    c->object = codegen_write(c->codegen, CODEGEN_OBJECT, &c->object_bytes);
+    if (c->object)
+        stage_done(c, w, "object");
+    return c->object != NULL;
+}
+
+bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix, const char *last,
+                     const char *data_path, char **text)
+{
+    *c = (compilation){.options = options ? options : &no_options};
+    watching w = {.last = last, .data_path = data_path, .text = text, .start = now_ms()};
+    if (m->error.status != TN_OK) {
+        c->diag = m->error;
+        return false;
+    }
+    if (!(c->module = module_clone(m)))
+        return fail(c, TN_ERR_MEMORY, "out of memory");
+    if (c->module->error.status != TN_OK)
+        return take_module_error(c);
+    if (c->options->gemm && strcmp(c->options->gemm, "own") != 0)
+        return fail(c, TN_ERR_UNSUPPORTED, "--gemm: only \"own\" is there");
+    return run_stages(c, prefix, &w);
+}
+
+void compilation_end(compilation *c)
+{
+    tn_free(c->object);
+    codegen_free(c->codegen);
+    emitted_tables_free(&c->tables);
+    emitted_tables_free(&c->prepare_tables);
+    plan_free(&c->plan);
+    tn_module_free(c->module);
+}
+
+static const char *const stage_names[] = {
+    "import",
+#define PASS(name, needs, gives, doc) #name,
+#include "compiler/passes/passes.def"
+#undef PASS
+    "loops", "llvm", "asm", "object", NULL,
+};
+
+const char *const *tn_stage_names(void) { return stage_names; }

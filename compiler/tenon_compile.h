@@ -1,0 +1,69 @@
+/* Compiling graphs: to a program in this process, to an object file, or to the text of a stage. */
+#ifndef TENON_COMPILE_H
+#define TENON_COMPILE_H
+
+#include "tenon_graph.h"
+#include "tenon_rt.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What happens to a watcher: after each stage, and (with `time`) how long it took. */
+typedef struct tn_stage_report {
+    const char *name;        /* "import", a pass by name, "loops", "llvm", "asm", "object", "link" */
+    double milliseconds;     /* of this stage */
+    const char *text;        /* the stage's text, when it was asked for; else NULL */
+} tn_stage_report;
+
+/* All zero: the defaults. */
+typedef struct tn_compile_options {
+    const char *target;      /* NULL: this machine; or x86-64-v2, x86-64-v3, x86-64-v4, aarch64 */
+    int level;               /* of code generation, 1 to 3; 0: chosen by Tenon (2) */
+    bool no_fusion;          /* every node its own kernel */
+    bool verify_each;        /* run the verifier after every pass (always in debug builds) */
+    bool perf_map;           /* write /tmp/perf-PID.map for `perf` */
+    size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
+    double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
+    const char *gemm;        /* NULL or "own"; "blas": OpenBLAS, where Tenon was built with it */
+    tn_pool *pool;           /* that the program's runs use; NULL: the calling thread alone */
+    const char *stop_after;  /* for tn_compile_text: last stage to run */
+    /* Called after each stage; text is given for the stage `watch_text`, or for all when that is "all". */
+    void (*watch)(void *ctx, const tn_stage_report *report);
+    void *watch_ctx;
+    const char *watch_text;
+} tn_compile_options;
+
+/* Compiles the graph g, with all that it calls, as a program whose inputs and outputs are the
+ * graph's. The graph is not changed and may be freed or compiled again; data given to tn_weight
+ * must live as long as the program. Options NULL: defaults. NULL on errors, also those recorded
+ * while building: tn_graph_error(g) has the diagnostic. The caller frees with tn_program_free. */
+TN_API tn_program *tn_compile(tn_graph *g, const tn_compile_options *options);
+
+/* The same for the main function of a module. */
+TN_API tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options);
+
+/* Writes the program of a module as a relocatable object: functions <prefix>bind, <prefix>run, and
+ * <prefix>prepare_bind, <prefix>prepare_run when weights are packed (tn_bind_fn, tn_run_fn of
+ * tenon_rt.h). *object is freed with tn_text_free. The object needs memcpy, memset and memmove,
+ * nothing else. */
+TN_API tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object,
+                                   size_t *bytes, tn_diag *diag);
+
+/* The text of one stage: "import", a pass by name, "loops", "llvm", "asm". Freed with
+ * tn_text_free; NULL with a diagnostic on errors. Constants of over 64 elements are
+ * written to `data_path` when that is given (graph stages). */
+TN_API char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path,
+                             tn_diag *diag);
+
+/* Names of the stages in order, NULL at the end. */
+TN_API const char *const *tn_stage_names(void);
+
+/* "Tenon x.y, LLVM a.b.c, <cpu>"; written to text, cut to capacity. */
+TN_API void tn_version_text(char *text, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,168 @@
+/* Copies of modules.
+ *
+ * in:  a module
+ * out: one with the same functions, dims, names and locations, of its own
+ * law: constant data are shared, so the copy holds a reference to its source
+ */
+#include "ir/graph.h"
+
+#include "ir/op.h"
+
+#include <string.h>
+
+typedef struct cloner {
+    const tn_module *from;
+    tn_module *to;
+    tn_graph **graphs; /* copies, in the order of from->graphs */
+} cloner;
+
+static tn_dim copy_dim(cloner *c, tn_dim d) { return dim_import(c->to->dims, c->from->dims, d); }
+
+static tn_type copy_type(cloner *c, const tn_type *type)
+{
+    tn_type copy = *type;
+    for (int i = 0; i < type->rank; i++) copy.dims[i] = copy_dim(c, type->dims[i]);
+    return copy;
+}
+
+static location_id copy_locations(cloner *c, location_id set)
+{
+    tn_location items[LOCATION_MAX];
+    size_t n = location_items(c->from, set, LOCATION_MAX, items);
+    location_id copy = LOCATION_NONE;
+    for (size_t i = 0; i < n && i < LOCATION_MAX; i++)
+        copy = location_union(c->to, copy, location_intern(c->to, items[i].file, items[i].line));
+    return copy;
+}
+
+static const tensor_data *copy_data(cloner *c, const tensor_data *data)
+{
+    if (!data) return NULL;
+    tn_type type = copy_type(c, &data->type);
+    return module_constant(c->to, &type, data->data, false);
+}
+
+static tn_graph *copy_of(const cloner *c, const tn_graph *g)
+{
+    for (size_t i = 0; i < c->from->n_graphs; i++)
+        if (c->from->graphs[i] == g) return c->graphs[i];
+    return NULL;
+}
+
+static bool copy_attr(cloner *c, const attr *from, attr *to)
+{
+    *to = *from;
+    switch (attr_kind_of((attr_name)from->name)) {
+    case ATTR_KIND_DIM: to->dim = copy_dim(c, from->dim); break;
+    case ATTR_KIND_TEXT: to->text = module_intern(c->to, from->text); break;
+    case ATTR_KIND_FUNC: to->func = copy_of(c, from->func); break;
+    case ATTR_KIND_DATA: return (to->data = copy_data(c, from->data)) != NULL;
+    case ATTR_KIND_DIMS: {
+        tn_dim *dims = ARENA_ARRAY(&c->to->memory, tn_dim, from->dims.n + 1);
+        if (!dims) return module_no_memory(c->to);
+        for (uint32_t i = 0; i < from->dims.n; i++) dims[i] = copy_dim(c, from->dims.items[i]);
+        to->dims.items = dims;
+        break;
+    }
+    default: break;
+    }
+    return true;
+}
+
+static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to)
+{
+    to->is_kernel = from->is_kernel;
+    for (size_t i = 0; i < from->n_symbols; i++) {
+        const symbol *s = &from->symbols[i];
+        if (!graph_add_symbol(to, copy_dim(c, s->dim), s->low, s->high, s->divisor)) return false;
+    }
+    for (size_t i = 0; i < from->n_params; i++) {
+        const param *p = &from->params[i];
+        tn_type type = copy_type(c, graph_type(from, p->value));
+        value_id v = graph_add_param(to, p->name, &type, p->binding);
+        if (v == VALUE_NONE) return false;
+        to->params[i].initial = copy_data(c, p->initial);
+        if (p->initial && !to->params[i].initial) return false;
+    }
+    for (size_t i = 0; i < from->n_constraints; i++) {
+        const constraint *k = &from->constraints[i];
+        if (!graph_add_constraint(to, k->relation, copy_dim(c, k->a), copy_dim(c, k->b), (tn_op)k->op,
+                                  copy_locations(c, k->locations)))
+            return false;
+    }
+    return true;
+}
+
+/* Parameters are made by the signature; all other nodes keep their order. */
+static bool copy_node(cloner *c, const tn_graph *from, tn_graph *to, const node *n, value_id *map, value_id *operands)
+{
+    attr attrs[OP_MAX_ATTRS];
+    if (n->op == TN_OP_param) {
+        map[n->first_result] = to->params[attr_int(&n->attrs, ATTR_index, 0)].value;
+    } else {
+        for (uint32_t i = 0; i < n->attrs.n; i++)
+            if (!copy_attr(c, &n->attrs.items[i], &attrs[i])) return false;
+        for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[n->operands[i]];
+        value_id first;
+        uint32_t n_results;
+        if (!graph_apply(to, copy_locations(c, n->locations), (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n,
+                         &first, 1, &n_results))
+            return false;
+        for (uint32_t i = 0; i < n_results; i++) map[n->first_result + i] = first + i;
+    }
+    for (uint32_t i = 0; i < n->n_results; i++) {
+        const char *name = from->values[n->first_result + i].name;
+        if (name) to->values[map[n->first_result + i]].name = module_intern(c->to, name);
+    }
+    return true;
+}
+
+static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < from->n_nodes; i++)
+        if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
+    value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
+    bool ok = map && operands ? copy_signature(c, from, to) : module_no_memory(c->to);
+    for (size_t i = 0; ok && i < from->n_nodes; i++) ok = copy_node(c, from, to, &from->nodes[i], map, operands);
+    for (size_t i = 0; ok && i < from->n_results; i++)
+        ok = graph_add_result(to, from->results[i].name, map[from->results[i].value], from->results[i].state_param);
+    tn_free(map);
+    tn_free(operands);
+    return ok;
+}
+
+/* Callees must be complete before a call of them is checked. */
+static bool copy_after_callees(cloner *c, size_t i, uint8_t *done)
+{
+    const tn_graph *g = c->from->graphs[i];
+    if (done[i]) return true;
+    done[i] = 1;
+    for (size_t n = 0; n < g->n_nodes; n++)
+        for (uint32_t k = 0; k < g->nodes[n].attrs.n; k++) {
+            const attr *a = &g->nodes[n].attrs.items[k];
+            if (attr_kind_of((attr_name)a->name) != ATTR_KIND_FUNC) continue;
+            for (size_t j = 0; j < c->from->n_graphs; j++)
+                if (c->from->graphs[j] == a->func && !copy_after_callees(c, j, done)) return false;
+        }
+    return copy_graph(c, g, c->graphs[i]);
+}
+
+tn_module *module_clone(tn_module *m)
+{
+    cloner c = {.from = m, .to = module_new(m->name)};
+    if (!c.to) return NULL;
+    c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
+    uint8_t *done = tn_calloc(m->n_graphs + 1, 1);
+    bool ok = c.graphs && done;
+    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
+    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = copy_after_callees(&c, i, done);
+    tn_free(c.graphs);
+    tn_free(done);
+    if (!ok && c.to->error.status == TN_OK) {
+        tn_module_free(c.to);
+        return NULL;
+    }
+    c.to->source = module_retain(m);
+    return c.to;
+}
