@@ -13,10 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Object.h>
 
+#include "compiler/codegen/target.h"
 #include "runtime/alloc.h"
 
 struct jit {
