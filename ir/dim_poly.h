@@ -94,9 +94,9 @@ bool poly_substitute(dim_table *t, poly a, tn_dim atom, poly value, poly *out);
 /* a = coefficient * atom + rest; false when the atom stands in a power (nothing is recorded). */
 bool poly_split(dim_table *t, poly a, tn_dim atom, poly *coefficient, poly *rest);
 
-static inline bool poly_is_const(poly p, int64_t *value) {
+static inline bool poly_is_const(poly p, int64_t *constant) {
     if (p.n > 1 || (p.n == 1 && p.terms[0].n_atoms > 0)) return false;
-    *value = p.n ? p.terms[0].coefficient : 0;
+    *constant = p.n ? p.terms[0].coefficient : 0;
     return true;
 }
 /* The constant term. */

@@ -6,6 +6,7 @@
  *      are written as such: a - b*floordiv(a, b) as mod(a, b), floordiv(a + b - 1, b) with a
  *      constant b as ceildiv(a, b)
  */
+#include "ir/dim_poly.h"
 #include "ir/dim_print.h"
 
 #include <inttypes.h>
@@ -66,7 +67,9 @@ size_t quote_char(unsigned char c, char out[5]) {
 }
 
 static void put_symbol(text_out *o, const char *name) {
-    if (name_is_plain(name)) {
+    /* Between functions the parser looks for these two words. */
+    bool is_word = strcmp(name, "fn") == 0 || strcmp(name, "kernel") == 0;
+    if (name_is_plain(name) && !is_word) {
         put(o, name);
         return;
     }

@@ -2,7 +2,7 @@
 #ifndef TN_IR_DIM_PRINT_H
 #define TN_IR_DIM_PRINT_H
 
-#include "ir/dim_poly.h"
+#include "ir/dim.h"
 
 /* True for letters, digits, _ and ., not beginning with a digit or a dot: stands unquoted. */
 bool name_is_plain(const char *name);

@@ -254,13 +254,16 @@ token lexer_take(lexer *lex) {
     return t;
 }
 
-lexer_place lexer_save(const lexer *lex) { return (lexer_place){lex->at, lex->next}; }
+lexer_place lexer_save(const lexer *lex) {
+    return (lexer_place){lex->at, lex->next, lex->comment, lex->comment_length};
+}
 
 void lexer_go_to(lexer *lex, lexer_place place) {
     if (lexer_failed(lex)) return;
     lex->at = place.at;
     lex->next = place.next;
-    lex->comment_length = 0;
+    lex->comment = place.comment;
+    lex->comment_length = place.comment_length;
 }
 
 /* ---- Tokens ------------------------------------------------------------------------------------- */

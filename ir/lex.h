@@ -32,6 +32,7 @@ typedef struct token {
 typedef struct lexer_place {
     size_t at;
     token next;
+    size_t comment, comment_length;
 } lexer_place;
 
 typedef struct lexer {

@@ -100,9 +100,9 @@ static bool store_data(data_file *file, const tensor_data *data, uint64_t *offse
     return true;
 }
 
-void text_double(text_buffer *b, double value) {
+void text_double(text_buffer *b, double number) {
     char out[LITERAL_BYTES];
-    text_add_n(b, out, literal_print(TN_F64, &value, out));
+    text_add_n(b, out, literal_print(TN_F64, &number, out));
 }
 
 void text_data(text_buffer *b, data_file *file, const tensor_data *data) {

@@ -21,7 +21,7 @@ void text_quote(text_buffer *b, const char *text);            /* "..." */
 void text_name(text_buffer *b, char sign, const char *name);  /* %x, @"odd name" */
 void text_dim(text_buffer *b, const dim_table *dims, tn_dim d);
 void text_type(text_buffer *b, const dim_table *dims, const tn_type *type);
-void text_double(text_buffer *b, double value);
+void text_double(text_buffer *b, double number);
 
 /* The file that large constants go to. */
 typedef struct data_file data_file;
