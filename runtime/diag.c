@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void text_add_list(text *t, const char *format, va_list args) {
+static void line_add_list(line *t, const char *format, va_list args) {
     size_t room = t->capacity - t->used;
     int length = vsnprintf(t->bytes + t->used, room, format, args);
     if (length < 0) {
@@ -23,20 +23,20 @@ static void text_add_list(text *t, const char *format, va_list args) {
     t->used = end + 3;
 }
 
-void text_add(text *t, const char *format, ...) {
+void line_add(line *t, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    text_add_list(t, format, args);
+    line_add_list(t, format, args);
     va_end(args);
 }
 
 tn_status diag_fail(tn_diag *diag, tn_status status, const char *format, ...) {
     if (diag == NULL) return status;
     *diag = (tn_diag){.status = status};
-    text t = {diag->message, sizeof diag->message, 0};
+    line t = {diag->message, sizeof diag->message, 0};
     va_list args;
     va_start(args, format);
-    text_add_list(&t, format, args);
+    line_add_list(&t, format, args);
     va_end(args);
     return status;
 }

@@ -16,12 +16,12 @@ tn_status diag_fail(tn_diag *diag, tn_status status, const char *format, ...) __
 tn_status diag_in_file(tn_diag *diag, tn_status status, const char *file);
 
 /* Text that grows in a buffer of fixed size; start with `used` 0. */
-typedef struct text {
+typedef struct line {
     char *bytes;
     size_t capacity; /* at least 4 */
     size_t used;     /* without the end mark; what didn't fit is left out, marked by "..." */
-} text;
+} line;
 
-void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void line_add(line *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

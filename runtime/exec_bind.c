@@ -16,22 +16,22 @@
 
 /* ---- Messages ------------------------------------------------------------------------------------ */
 
-static void add_dim(text *t, const tn_program *p, const tn_dim_info *dim) {
+static void add_dim(line *t, const tn_program *p, const tn_dim_info *dim) {
     if (dim->kind == TN_DIM_CONSTANT)
-        text_add(t, "%lld", (long long)dim->value);
+        line_add(t, "%lld", (long long)dim->value);
     else if (dim->text != NULL)
-        text_add(t, "%s", dim->text);
+        line_add(t, "%s", dim->text);
     else
-        text_add(t, "%s", dim->kind == TN_DIM_SYMBOL ? p->symbols[dim->value].name : "?");
+        line_add(t, "%s", dim->kind == TN_DIM_SYMBOL ? p->symbols[dim->value].name : "?");
 }
 
-static void add_type(text *t, const tn_program *p, const tn_tensor_info *info) {
-    text_add(t, "%s[", tn_dtype_name(info->dtype));
+static void add_type(line *t, const tn_program *p, const tn_tensor_info *info) {
+    line_add(t, "%s[", tn_dtype_name(info->dtype));
     for (int axis = 0; axis < info->rank; axis++) {
-        if (axis) text_add(t, ", ");
+        if (axis) line_add(t, ", ");
         add_dim(t, p, &info->dims[axis]);
     }
-    text_add(t, "]");
+    line_add(t, "]");
 }
 
 tn_status mismatch(const tn_program *p, const char *role, const tn_tensor_info *info, const tn_tensor *t,
@@ -41,7 +41,7 @@ tn_status mismatch(const tn_program *p, const char *role, const tn_tensor_info *
     va_start(args, reason);
     vsnprintf(why, sizeof why, reason, args);
     va_end(args);
-    text wanted_text = {wanted, sizeof wanted, 0}, given_text = {given, sizeof given, 0};
+    line wanted_text = {wanted, sizeof wanted, 0}, given_text = {given, sizeof given, 0};
     add_type(&wanted_text, p, info);
     tensor_add_text(&given_text, t);
     return diag_fail(diag, status, "%s: %s '%s': expected %s, got %s (%s)", p->name, role, info->name, wanted, given,
@@ -50,22 +50,22 @@ tn_status mismatch(const tn_program *p, const char *role, const tn_tensor_info *
 
 /* " (n = 7, m = 3)", nothing without symbols. */
 static const char *symbol_values(const tn_exec *e, char *bytes, size_t capacity) {
-    text t = {bytes, capacity, 0};
+    line t = {bytes, capacity, 0};
     bytes[0] = '\0';
     for (uint32_t i = 0; i < e->program->n_symbols; i++)
-        text_add(&t, "%s%s = %lld", i ? ", " : " (", e->program->symbols[i].name, (long long)e->symbols[i]);
-    if (e->program->n_symbols > 0) text_add(&t, ")");
+        line_add(&t, "%s%s = %lld", i ? ", " : " (", e->program->symbols[i].name, (long long)e->symbols[i]);
+    if (e->program->n_symbols > 0) line_add(&t, ")");
     return bytes;
 }
 
 /* "axis 0 of input 'x'" */
 static const char *source_text(const tn_exec *e, int64_t symbol, char *bytes, size_t capacity) {
     symbol_source s = e->sources[symbol];
-    text t = {bytes, capacity, 0};
+    line t = {bytes, capacity, 0};
     if (s.input < 0)
-        text_add(&t, "tn_exec_set_symbol");
+        line_add(&t, "tn_exec_set_symbol");
     else
-        text_add(&t, "axis %d of input '%.100s'", s.axis, e->program->inputs[s.input].name);
+        line_add(&t, "axis %d of input '%.100s'", s.axis, e->program->inputs[s.input].name);
     return bytes;
 }
 
@@ -197,7 +197,7 @@ static tn_status check_expressions(tn_exec *e, const int64_t *bound) {
             int64_t given = e->inputs[i].shape[axis];
             if (p->inputs[i].dims[axis].kind != TN_DIM_EXPRESSION || given == *bound) continue;
             char name[100], values[120];
-            text t = {name, sizeof name, 0};
+            line t = {name, sizeof name, 0};
             add_dim(&t, p, &p->inputs[i].dims[axis]);
             return mismatch(p, "input", &p->inputs[i], &e->inputs[i], TN_ERR_SHAPE, &e->error,
                             "axis %d: %s is %lld%s, not %lld", axis, name, (long long)*bound,

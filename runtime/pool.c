@@ -135,6 +135,7 @@ static void start_threads(tn_pool *p, int32_t wanted) {
     atomic_store(&p->epoch, 0);
     atomic_store(&p->sleepers, 0);
     atomic_store(&p->must_stop, false);
+    p->may_spin = tn_cpu_count() > wanted; /* before the threads look */
     p->n_threads = 0;
     sigset_t all, before; /* signals are for the program's own threads */
     sigfillset(&all);
@@ -146,7 +147,6 @@ static void start_threads(tn_pool *p, int32_t wanted) {
         p->n_threads++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    p->may_spin = tn_cpu_count() > p->n_threads;
 }
 
 static void stop_threads(tn_pool *p) {

@@ -183,18 +183,18 @@ tn_status tn_tensor_copy(const tn_tensor *to, const tn_tensor *from) {
 
 /* ---- Text ----------------------------------------------------------------------------------------- */
 
-void tensor_add_text(text *t, const tn_tensor *tensor) {
+void tensor_add_text(line *t, const tn_tensor *tensor) {
     int rank = tensor->rank < 0 ? 0 : tensor->rank > TN_MAX_RANK ? TN_MAX_RANK : tensor->rank;
-    text_add(t, "%s[", tn_dtype_name(tensor->dtype));
-    for (int axis = 0; axis < rank; axis++) text_add(t, "%s%lld", axis ? ", " : "", (long long)tensor->shape[axis]);
-    text_add(t, "]");
+    line_add(t, "%s[", tn_dtype_name(tensor->dtype));
+    for (int axis = 0; axis < rank; axis++) line_add(t, "%s%lld", axis ? ", " : "", (long long)tensor->shape[axis]);
+    line_add(t, "]");
 }
 
 char *tn_tensor_text(const tn_tensor *tensor, char *bytes, size_t capacity) {
     if (bytes == NULL || capacity == 0) return bytes;
     bytes[0] = '\0';
     char whole[256];
-    text t = {whole, sizeof whole, 0};
+    line t = {whole, sizeof whole, 0};
     if (tensor != NULL) tensor_add_text(&t, tensor);
     size_t length = t.used < capacity ? t.used : capacity - 1;
     memcpy(bytes, whole, length);

@@ -16,6 +16,6 @@ bool tensor_span(const tn_tensor *tensor, int64_t *low, int64_t *high);
 bool tensor_ranges_meet(const tn_tensor *a, const tn_tensor *b);
 
 /* Appends "f32[7, 784]". */
-void tensor_add_text(text *t, const tn_tensor *tensor);
+void tensor_add_text(line *t, const tn_tensor *tensor);
 
 #endif
