@@ -7,7 +7,7 @@
  *
  * Everything lies in the module's arena; a list that grows leaves its old copy there.
  */
-#include "compiler/loops/loops.h"
+#include "compiler/loops/build.h"
 #include "compiler/loops/scalar.h"
 
 #include <ctype.h>
@@ -131,18 +131,24 @@ lt_stage *lt_open_stage(lt_builder *b, tn_dim chunks) {
 
 /* ---- Statements ---- */
 
-static lt_value new_value(lt_builder *b, tn_dtype dtype) {
+bool lt_declare_value(lt_builder *b, lt_value v, tn_dtype dtype) {
     lt_kernel *k = b->kernel;
-    if (b->failed) return LT_NONE;
     uint32_t capacity = (uint32_t)k->value_dtypes_capacity;
-    if (!grow(b, (void **)&k->value_dtypes, k->n_values, &capacity, sizeof *k->value_dtypes)) return LT_NONE;
-    k->value_dtypes_capacity = capacity;
-    k->value_dtypes[k->n_values] = dtype;
-    return k->n_values++;
+    while (!b->failed && v >= k->n_values) {
+        if (!grow(b, (void **)&k->value_dtypes, k->n_values, &capacity, sizeof *k->value_dtypes)) return false;
+        k->value_dtypes_capacity = capacity;
+        k->value_dtypes[k->n_values++] = TN_DTYPE_INVALID;
+    }
+    if (!b->failed) k->value_dtypes[v] = dtype;
+    return !b->failed;
 }
 
-/* A statement at the end of the open block; the kernel's spare one after a failure. */
-static lt_stmt *append(lt_builder *b, lt_kind kind) {
+static lt_value new_value(lt_builder *b, tn_dtype dtype) {
+    lt_value v = b->kernel->n_values;
+    return lt_declare_value(b, v, dtype) ? v : LT_NONE;
+}
+
+lt_stmt *lt_append(lt_builder *b, lt_kind kind) {
     lt_stmt *s = &((kernel_store *)b->kernel)->spare;
     if (!b->failed && !b->block) fail(b, TN_ERR_INTERNAL, "no block is open");
     if (!b->failed && grow(b, (void **)&b->block->items, b->block->n, &b->block->capacity, sizeof *b->block->items)) {
@@ -157,7 +163,7 @@ static lt_stmt *append(lt_builder *b, lt_kind kind) {
 }
 
 static lt_stmt *append_value(lt_builder *b, lt_kind kind, tn_dtype dtype) {
-    lt_stmt *s = append(b, kind);
+    lt_stmt *s = lt_append(b, kind);
     s->dtype = dtype;
     s->result = new_value(b, dtype);
     return s;
@@ -262,7 +268,7 @@ lt_value lt_load(lt_builder *b, uint32_t buffer, tn_dim index, lt_value guard) {
 void lt_store(lt_builder *b, uint32_t buffer, tn_dim index, lt_value value, lt_value guard) {
     const lt_buffer *of = check_access(b, buffer, index, guard);
     if (!of || !is_value(b, value)) return;
-    lt_stmt *s = append(b, LT_STORE);
+    lt_stmt *s = lt_append(b, LT_STORE);
     s->dtype = of->dtype;
     s->access.buffer = buffer;
     s->access.index = index;
@@ -272,7 +278,7 @@ void lt_store(lt_builder *b, uint32_t buffer, tn_dim index, lt_value value, lt_v
 
 tn_dim lt_bind(lt_builder *b, lt_value value, tn_dim limit, tn_dim element, uint32_t site) {
     if (!is_value(b, value) || !check_dim(b, limit) || !check_dim(b, element)) return DIM_INVALID;
-    lt_stmt *s = append(b, LT_BIND);
+    lt_stmt *s = lt_append(b, LT_BIND);
     s->bind.variable = lt_new_variable(b);
     s->bind.value = value;
     s->bind.limit = limit;
@@ -290,7 +296,7 @@ lt_stmt *lt_open_loop(lt_builder *b, lt_loop_kind kind, tn_dim begin, tn_dim end
         carries = ARENA_ARRAY(&b->kernel->module->memory, lt_carry, n_carries);
         if (!carries) no_memory(b);
     }
-    lt_stmt *s = append(b, LT_LOOP);
+    lt_stmt *s = lt_append(b, LT_LOOP);
     s->loop.kind = kind;
     s->loop.variable = variable;
     s->loop.begin = begin;
@@ -330,7 +336,7 @@ void lt_close_loop(lt_builder *b, lt_stmt *loop, lt_block *outer) {
 
 lt_stmt *lt_open_if(lt_builder *b, lt_value condition) {
     is_value(b, condition);
-    lt_stmt *s = append(b, LT_IF);
+    lt_stmt *s = lt_append(b, LT_IF);
     s->branch.condition = condition;
     b->block = &s->branch.then;
     return s;
@@ -343,4 +349,4 @@ void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer) {
     b->block = outer;
 }
 
-lt_stmt *lt_tile(lt_builder *b) { return append(b, LT_TILE); }
+lt_stmt *lt_tile(lt_builder *b) { return lt_append(b, LT_TILE); }

@@ -9,7 +9,7 @@
  *
  *   kernel @k0 map(in x: f32[784*n], in b: f32[784], out y: f32[784*n]) extents(n) {
  *     stage $0 in n {
- *       for $1 in 0..784 vector 16 {
+ *       for $1 in 0 to 784 vector 16 {
  *         %0 = load x[784*$0 + $1] : f32
  *         %1 = load b[$1] : f32
  *         %2 = add %0, %1 : f32

@@ -1,0 +1,253 @@
+/* Loop trees as text.
+ *
+ * in:  a kernel
+ * out: text that parse.c reads back to the same kernel, locations aside (docs in loops.h):
+ *
+ *   kernel @k0 gather(in x: f32[10*n], out y: f32[16], local t: f32[16]) extents(n) sites(gather) {
+ *     stage $0 in n {
+ *       %0 = const 1.5 : f32
+ *       %1 = dim $0 + 1 : i64
+ *       %2 = compare lt %1, %1 : bool
+ *       bind $1 = %1 below 10*n element $0 site 0
+ *       %3 = load x[$1] if %2 : f32
+ *       for $2 in 0 to 10 vector 8 carry(%4 = %3 by add -> %5) {
+ *         %6 = add %4, %0 : f32
+ *         next %6
+ *       }
+ *       if %2 {
+ *         store y[$0], %5
+ *       } else {
+ *         tile 4 x 16 depth n: t[0; 16] += x[$0; 1, 4] * x[0; 16]
+ *       }
+ *     }
+ *   }
+ */
+#include "compiler/loops/loops.h"
+#include "compiler/loops/scalar.h"
+#include "ir/op.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct printer {
+    const lt_kernel *kernel;
+    const dim_table *dims;
+    char *text;
+    size_t n, capacity;
+    int indent;
+    bool failed;
+} printer;
+
+static bool reserve(printer *p, size_t more) {
+    if (!p->failed && !array_reserve((void **)&p->text, &p->capacity, p->n + more + 1, 1)) p->failed = true;
+    return !p->failed;
+}
+
+static void put(printer *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(printer *p, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n >= 0 && reserve(p, (size_t)n)) {
+        vsnprintf(p->text + p->n, (size_t)n + 1, format, again);
+        p->n += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+static void put_dim(printer *p, tn_dim d) {
+    size_t n = dim_print(p->dims, d, NULL, 0);
+    if (reserve(p, n)) {
+        dim_print(p->dims, d, p->text + p->n, n + 1);
+        p->n += n;
+    }
+}
+
+static void start_line(printer *p) { put(p, "%*s", 2 * p->indent, ""); }
+
+static void put_block(printer *p, const lt_block *block, const lt_stmt *loop);
+
+static void put_constant(printer *p, tn_dtype dtype, uint64_t bits) {
+    if (dtype == TN_BOOL)
+        put(p, "%s", bits ? "true" : "false");
+    else if (scalar_kind_of(dtype) == SCALAR_UINT)
+        put(p, "%llu", (unsigned long long)bits);
+    else if (scalar_kind_of(dtype) == SCALAR_SINT)
+        put(p, "%lld", (long long)scalar_to_int(dtype, bits));
+    else if (isfinite(scalar_to_float(dtype, bits)))
+        put(p, "%.*g", dtype == TN_F64 ? 17 : 9, scalar_to_float(dtype, bits));
+    else
+        put(p, "bits 0x%llx", (unsigned long long)bits);
+}
+
+static void put_guard(printer *p, lt_value guard) {
+    if (guard != LT_NONE) put(p, " if %%%u", guard);
+}
+
+static void put_access(printer *p, const lt_stmt *s) {
+    put(p, "%s[", p->kernel->buffers[s->access.buffer].name);
+    put_dim(p, s->access.index);
+    put(p, "]");
+}
+
+static void put_op(printer *p, const lt_stmt *s) {
+    put(p, "%s", op_table[s->op.op].name);
+    if (s->op.op == TN_OP_compare) put(p, " %s", attr_option(ATTR_compare, s->op.compare));
+    for (uint32_t i = 0; i < s->op.n_operands; i++) put(p, "%s%%%u", i ? ", " : " ", s->op.operands[i]);
+}
+
+static void put_bind(printer *p, const lt_stmt *s) {
+    put(p, "bind ");
+    put_dim(p, s->bind.variable);
+    put(p, " = %%%u below ", s->bind.value);
+    put_dim(p, s->bind.limit);
+    put(p, " element ");
+    put_dim(p, s->bind.element);
+    if (s->bind.site != LT_NONE) put(p, " site %u", s->bind.site);
+}
+
+static void put_loop(printer *p, const lt_stmt *s) {
+    put(p, "for ");
+    put_dim(p, s->loop.variable);
+    put(p, " in ");
+    put_dim(p, s->loop.begin);
+    put(p, " to ");
+    put_dim(p, s->loop.end);
+    if (s->loop.kind == LT_VECTOR) put(p, " vector %u", s->loop.width);
+    if (s->loop.kind == LT_UNROLLED) put(p, " unrolled");
+    for (uint32_t i = 0; i < s->loop.n_carries; i++) {
+        const lt_carry *c = &s->loop.carries[i];
+        put(p, "%s%%%u = %%%u", i ? ", " : " carry(", c->inner, c->init);
+        if (c->combine < TN_OP_COUNT) put(p, " by %s", op_table[c->combine].name);
+        put(p, " -> %%%u", c->result);
+    }
+    put(p, s->loop.n_carries ? ") " : " ");
+    put_block(p, &s->loop.body, s);
+}
+
+static void put_if(printer *p, const lt_stmt *s) {
+    put(p, "if %%%u ", s->branch.condition);
+    put_block(p, &s->branch.then, NULL);
+    if (s->branch.otherwise.n) {
+        put(p, " else ");
+        put_block(p, &s->branch.otherwise, NULL);
+    }
+}
+
+/* name[index; stride, stride] */
+static void put_panel(printer *p, uint32_t buffer, tn_dim index, tn_dim stride, tn_dim second) {
+    put(p, "%s[", p->kernel->buffers[buffer].name);
+    put_dim(p, index);
+    put(p, "; ");
+    put_dim(p, stride);
+    if (second != DIM_INVALID) {
+        put(p, ", ");
+        put_dim(p, second);
+    }
+    put(p, "]");
+}
+
+static void put_tile(printer *p, const lt_stmt *s) {
+    put(p, "tile %u x %u depth ", s->tile.mr, s->tile.nr);
+    put_dim(p, s->tile.depth);
+    put(p, ": ");
+    put_panel(p, s->tile.c, s->tile.c_index, s->tile.c_row, DIM_INVALID);
+    put(p, s->tile.accumulate ? " += " : " = ");
+    put_panel(p, s->tile.a, s->tile.a_index, s->tile.a_row, s->tile.a_depth);
+    put(p, " * ");
+    put_panel(p, s->tile.b, s->tile.b_index, s->tile.b_depth, DIM_INVALID);
+}
+
+static void put_stmt(printer *p, const lt_stmt *s) {
+    start_line(p);
+    if (s->result != LT_NONE) put(p, "%%%u = ", s->result);
+    switch (s->kind) {
+    case LT_CONST:
+        put(p, "const ");
+        put_constant(p, s->dtype, s->constant.bits);
+        break;
+    case LT_DIM:
+        put(p, "dim ");
+        put_dim(p, s->dim.dim);
+        break;
+    case LT_OP: put_op(p, s); break;
+    case LT_LOAD:
+        put(p, "load ");
+        put_access(p, s);
+        put_guard(p, s->access.guard);
+        break;
+    case LT_STORE:
+        put(p, "store ");
+        put_access(p, s);
+        put(p, ", %%%u", s->access.value);
+        put_guard(p, s->access.guard);
+        break;
+    case LT_BIND: put_bind(p, s); break;
+    case LT_LOOP: put_loop(p, s); break;
+    case LT_IF: put_if(p, s); break;
+    case LT_TILE: put_tile(p, s); break;
+    }
+    if (s->result != LT_NONE) put(p, " : %s", tn_dtype_name(s->dtype));
+    put(p, "\n");
+}
+
+static void put_block(printer *p, const lt_block *block, const lt_stmt *loop) {
+    put(p, "{\n");
+    p->indent++;
+    for (uint32_t i = 0; i < block->n; i++) put_stmt(p, block->items[i]);
+    if (loop && loop->loop.n_carries) {
+        start_line(p);
+        for (uint32_t i = 0; i < loop->loop.n_carries; i++)
+            put(p, "%s%%%u", i ? ", " : "next ", loop->loop.carries[i].next);
+        put(p, "\n");
+    }
+    p->indent--;
+    start_line(p);
+    put(p, "}");
+}
+
+static void put_header(printer *p) {
+    static const char *const roles[] = {"in", "out", "temp", "scratch", "local"};
+    const lt_kernel *k = p->kernel;
+    put(p, "kernel @%s %s(", k->name, k->class_name);
+    for (uint32_t i = 0; i < k->n_buffers; i++) {
+        const lt_buffer *b = &k->buffers[i];
+        put(p, "%s%s %s: %s[", i ? ", " : "", roles[b->role], b->name, tn_dtype_name(b->dtype));
+        put_dim(p, b->elements);
+        put(p, "]");
+    }
+    put(p, ")");
+    for (uint32_t i = 0; i < k->n_extents; i++) {
+        put(p, "%s", i ? ", " : " extents(");
+        put_dim(p, k->extents[i]);
+    }
+    put(p, k->n_extents ? ")" : "");
+    for (uint32_t i = 0; i < k->n_sites; i++) put(p, "%s%s", i ? ", " : " sites(", op_table[k->sites[i].op].name);
+    put(p, k->n_sites ? ") {\n" : " {\n");
+}
+
+char *lt_print(const lt_kernel *k) {
+    printer p = {.kernel = k, .dims = k->module->dims, .indent = 1};
+    put_header(&p);
+    for (uint32_t i = 0; i < k->n_stages; i++) {
+        start_line(&p);
+        put(&p, "stage ");
+        put_dim(&p, k->stages[i].variable);
+        put(&p, " in ");
+        put_dim(&p, k->stages[i].chunks);
+        put(&p, " ");
+        put_block(&p, &k->stages[i].body, NULL);
+        put(&p, "\n");
+    }
+    put(&p, "}\n");
+    if (p.failed) {
+        tn_free(p.text);
+        return NULL;
+    }
+    return p.text;
+}
