@@ -125,10 +125,13 @@ quote = '$(subst ','\'',$(1))'
 .PHONY: FORCE
 FORCE:
 
+# Who may include LLVM's headers.
+LLVM_USERS = compiler/codegen/% tests/ulp.c tests/vmath.c tests/jit.c
+
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC    $<)
-	$(Q)$(CC) $(TN_CFLAGS) $(if $(filter compiler/codegen/%,$<),$(LLVM_CFLAGS)) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(TN_CFLAGS) $(if $(filter $(LLVM_USERS),$<),$(LLVM_CFLAGS)) -MMD -MP -c $< -o $@
 
 # Generated code is not held to our warnings.
 $(BUILD)/obj/$(GEN)/%.o: $(GEN)/%.c $(BUILD)/flags | $(GENERATED)
