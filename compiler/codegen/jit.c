@@ -31,6 +31,15 @@ struct jit_unit {
     char reason[512]; /* LLVM's words for the first failure */
 };
 
+/* e_machine of the ELF files that this processor runs (ELF specification, "Machine Information"). */
+#if defined(__x86_64__)
+enum { ELF_MACHINE = 62 };
+#elif defined(__aarch64__)
+enum { ELF_MACHINE = 183 };
+#else
+enum { ELF_MACHINE = 0 };
+#endif
+
 /* All that generated code may call outside itself. */
 static const struct {
     const char *name;
@@ -219,6 +228,11 @@ static tn_status link_object(jit_unit *u, const void *bytes, size_t size, LLVMBi
     return !first || jit_lookup(u, first, diag) ? TN_OK : TN_ERR_INTERNAL;
 }
 
+static bool is_for_host(const unsigned char *bytes, size_t size) {
+    enum { MACHINE_AT = 18 };
+    return size > MACHINE_AT + 1 && bytes[MACHINE_AT] + 256 * bytes[MACHINE_AT + 1] == ELF_MACHINE;
+}
+
 jit_unit *jit_add_object(jit *j, const void *bytes, size_t size, tn_diag *diag) {
     LLVMMemoryBufferRef view = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "object");
     char *message = NULL;
@@ -226,6 +240,8 @@ jit_unit *jit_add_object(jit *j, const void *bytes, size_t size, tn_diag *diag) 
     jit_unit *u = NULL;
     if (!binary) {
         target_fail(diag, TN_ERR_PARSE, "this is no object file: %s", message ? message : "unknown format");
+    } else if (!is_for_host(bytes, size)) {
+        target_fail(diag, TN_ERR_PARSE, "this object file is for another kind of machine");
     } else if ((u = unit_new(diag)) && link_object(u, bytes, size, binary, diag) != TN_OK) {
         jit_unit_free(u);
         u = NULL;
