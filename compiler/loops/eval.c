@@ -80,27 +80,26 @@ static void set_variable(evaluator *v, tn_dim variable, int64_t value) {
 
 /* ---- Accesses ---- */
 
-static bool element_at(evaluator *v, uint32_t buffer, int64_t index, char **at) {
+/* NULL: outside. */
+static char *element_at(evaluator *v, uint32_t buffer, int64_t index) {
     const lt_buffer *b = &v->kernel->buffers[buffer];
-    if (index < 0 || index >= v->buffers[buffer].elements)
-        return fail(v, TN_ERR_INTERNAL, "element %lld of %s, which has %lld", (long long)index, b->name,
-                    (long long)v->buffers[buffer].elements);
-    *at = v->buffers[buffer].data + (size_t)index * scalar_bytes(b->dtype);
-    return true;
+    if (index >= 0 && index < v->buffers[buffer].elements)
+        return v->buffers[buffer].data + (size_t)index * scalar_bytes(b->dtype);
+    fail(v, TN_ERR_INTERNAL, "element %lld of %s, which has %lld", (long long)index, b->name,
+         (long long)v->buffers[buffer].elements);
+    return NULL;
 }
 
 static bool read_element(evaluator *v, uint32_t buffer, int64_t index, uint64_t *bits) {
-    char *at;
-    if (!element_at(v, buffer, index, &at)) return false;
-    *bits = scalar_read(v->kernel->buffers[buffer].dtype, at);
-    return true;
+    const char *at = element_at(v, buffer, index);
+    if (at) *bits = scalar_read(v->kernel->buffers[buffer].dtype, at);
+    return at != NULL;
 }
 
 static bool write_element(evaluator *v, uint32_t buffer, int64_t index, uint64_t bits) {
-    char *at;
-    if (!element_at(v, buffer, index, &at)) return false;
-    scalar_write(v->kernel->buffers[buffer].dtype, at, bits);
-    return true;
+    char *at = element_at(v, buffer, index);
+    if (at) scalar_write(v->kernel->buffers[buffer].dtype, at, bits);
+    return at != NULL;
 }
 
 static bool is_live(const evaluator *v, lt_value guard) { return guard == LT_NONE || v->values[guard] != 0; }

@@ -25,10 +25,14 @@ typedef struct parser {
 
 /* ---- Words, numbers, names ---- */
 
-static bool take_name(parser *p, const char **name, const char *what) {
-    if (p->lex.next.kind != TOKEN_NAME) return lexer_unexpected(&p->lex, what);
+/* NULL: an error is recorded. */
+static const char *take_name(parser *p, const char *what) {
+    if (p->lex.next.kind != TOKEN_NAME) {
+        lexer_unexpected(&p->lex, what);
+        return NULL;
+    }
     token t = lexer_take(&p->lex);
-    return (*name = lexer_text(&p->lex, &t)) != NULL;
+    return lexer_text(&p->lex, &t);
 }
 
 static bool take_uint(parser *p, uint32_t *n, uint32_t limit) {
@@ -42,17 +46,17 @@ static bool take_uint(parser *p, uint32_t *n, uint32_t limit) {
 }
 
 static bool take_dtype(parser *p, tn_dtype *dtype) {
-    const char *name;
     size_t at = p->lex.next.at;
-    if (!take_name(p, &name, "a dtype")) return false;
+    const char *name = take_name(p, "a dtype");
+    if (!name) return false;
     *dtype = tn_dtype_from_name(name);
     return *dtype < TN_DTYPE_COUNT || lexer_error(&p->lex, at, TN_ERR_PARSE, "no dtype is called %s", name);
 }
 
 static bool take_op(parser *p, tn_op *op) {
-    const char *name;
     size_t at = p->lex.next.at;
-    if (!take_name(p, &name, "an op")) return false;
+    const char *name = take_name(p, "an op");
+    if (!name) return false;
     *op = op_from_name(name, strlen(name));
     return *op < TN_OP_COUNT || lexer_error(&p->lex, at, TN_ERR_PARSE, "no op is called %s", name);
 }
@@ -89,9 +93,9 @@ static bool take_variable(parser *p, tn_dim *variable) {
 }
 
 static bool take_buffer(parser *p, uint32_t *buffer) {
-    const char *name;
     size_t at = p->lex.next.at;
-    if (!take_name(p, &name, "a buffer")) return false;
+    const char *name = take_name(p, "a buffer");
+    if (!name) return false;
     for (*buffer = 0; *buffer < p->b.kernel->n_buffers; ++*buffer)
         if (strcmp(p->b.kernel->buffers[*buffer].name, name) == 0) return true;
     return lexer_error(&p->lex, at, TN_ERR_PARSE, "no buffer is called %s", name);
@@ -154,9 +158,9 @@ static bool parse_store(parser *p, lt_stmt *s) {
 }
 
 static bool take_relation(parser *p, int32_t *relation) {
-    const char *name;
     size_t at = p->lex.next.at;
-    if (!take_name(p, &name, "eq, ne, lt, le, gt or ge")) return false;
+    const char *name = take_name(p, "eq, ne, lt, le, gt or ge");
+    if (!name) return false;
     for (*relation = 0; attr_option(ATTR_compare, *relation); ++*relation)
         if (strcmp(attr_option(ATTR_compare, *relation), name) == 0) return true;
     return lexer_error(&p->lex, at, TN_ERR_PARSE, "expected eq, ne, lt, le, gt or ge, not %s", name);
@@ -315,20 +319,28 @@ static bool parse_block(parser *p, lt_block *block, lt_stmt *loop) {
 
 /* ---- Kernels ---- */
 
-static bool parse_buffer(parser *p) {
+static bool take_role(parser *p, lt_role *role) {
     static const char *const roles[] = {"in", "out", "temp", "scratch", "local"};
     size_t at = p->lex.next.at;
-    const char *role, *name;
-    tn_dtype dtype;
-    tn_dim elements;
-    uint32_t r = 0;
-    if (!take_name(p, &role, "in, out, temp, scratch or local")) return false;
-    while (r < 5 && strcmp(roles[r], role) != 0) r++;
-    if (r == 5) return lexer_error(&p->lex, at, TN_ERR_PARSE, "expected in, out, temp, scratch or local, not %s", role);
-    if (!take_name(p, &name, "a buffer's name") || !lexer_expect(&p->lex, ":") || !take_dtype(p, &dtype) ||
-        !lexer_expect(&p->lex, "[") || !take_dim(p, &elements) || !lexer_expect(&p->lex, "]"))
+    const char *name = take_name(p, "in, out, temp, scratch or local");
+    for (uint32_t r = 0; name && r < sizeof roles / sizeof *roles; r++)
+        if (strcmp(roles[r], name) == 0) {
+            *role = (lt_role)r;
+            return true;
+        }
+    return lexer_error(&p->lex, at, TN_ERR_PARSE, "expected in, out, temp, scratch or local");
+}
+
+static bool parse_buffer(parser *p) {
+    lt_role role = LT_INPUT;
+    tn_dtype dtype = TN_DTYPE_INVALID;
+    tn_dim elements = DIM_INVALID;
+    if (!take_role(p, &role)) return false;
+    const char *name = take_name(p, "a buffer's name");
+    if (!name || !lexer_expect(&p->lex, ":") || !take_dtype(p, &dtype) || !lexer_expect(&p->lex, "[") ||
+        !take_dim(p, &elements) || !lexer_expect(&p->lex, "]"))
         return false;
-    lt_add_buffer(&p->b, (lt_role)r, dtype, elements, name);
+    lt_add_buffer(&p->b, role, dtype, elements, name);
     return built(p);
 }
 
@@ -377,12 +389,12 @@ static bool parse_stage(parser *p) {
 }
 
 static bool parse_kernel(parser *p, tn_module *m) {
-    const char *class_name;
     if (!lexer_expect(&p->lex, "kernel")) return false;
     if (p->lex.next.kind != TOKEN_FUNCTION) return lexer_unexpected(&p->lex, "the kernel's name");
     token name = lexer_take(&p->lex);
     const char *kernel_name = lexer_text(&p->lex, &name);
-    if (!kernel_name || !take_name(p, &class_name, "the kernel's class")) return false;
+    const char *class_name = kernel_name ? take_name(p, "the kernel's class") : NULL;
+    if (!class_name) return false;
     p->b.kernel = lt_kernel_new(m, kernel_name, class_name);
     if (!p->b.kernel) return lexer_no_memory(&p->lex);
     if (!parse_list(p, parse_buffer) || (lexer_accept(&p->lex, "extents") && !parse_list(p, parse_extent)) ||
