@@ -67,9 +67,9 @@ static bool build(eval_args *c, tn_graph *g) {
     tn_free(vals);
     if (is_good) return true;
     const tn_diag *why = &g->module->error;
-    if (why->status == TN_OK) return eval_no_memory(c->state);
-    return eval_error(c, why->status == TN_ERR_MEMORY || why->status == TN_ERR_LIMIT ? why->status : TN_ERR_INTERNAL,
-                      "the decomposition failed: %s", why->message);
+    bool is_limit = why->status == TN_ERR_MEMORY || why->status == TN_ERR_LIMIT;
+    return eval_error(c, is_limit ? why->status : TN_ERR_INTERNAL, "the decomposition failed: %s",
+                      why->status == TN_OK ? "it gives no result" : why->message);
 }
 
 static bool run(eval_args *c, const tn_graph *g) {

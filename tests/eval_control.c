@@ -279,13 +279,22 @@ static void test_first_fault(void **state) {
 /* ---- Memory -------------------------------------------------------------------------------------------- */
 
 #ifdef TN_HOSTILE_MALLOC
+static tn_graph *composites(void) {
+    tn_graph *g = tn_graph_new("composites");
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_DIM("n"))), y = tn_input(g, "y", TN_F32, TN_SHAPE(TN_SIZE(2)));
+    tn_output(g, "y", tn_softmax(x, 0));
+    tn_output(g, "z", tn_matmul(y, y));
+    return g;
+}
+
 /* Every allocation of a run fails in turn: each time TN_ERR_MEMORY, no crash, no leak. */
 static void test_failing_memory(void **state) {
     (void)state;
-    tn_graph *graphs[] = {doubling_loop(), running_sum(false)};
-    const char *inputs[2][2] = {{"f32[2] 1 3", "i64[] 2"}, {"f32[2] 0 100", "f32[2,2] 1 2 3 4"}};
+    tn_graph *graphs[] = {doubling_loop(), running_sum(false), composites()};
+    const char *inputs[3][2] = {
+        {"f32[2] 1 3", "i64[] 2"}, {"f32[2] 0 100", "f32[2,2] 1 2 3 4"}, {"f32[2] 1 3", "f32[2] 1 2"}};
     eval_options options = {.magnitudes = true};
-    for (int g = 0; g < 2; g++) {
+    for (int g = 0; g < 3; g++) {
         tn_status status = TN_ERR_MEMORY;
         for (uint64_t nth = 0; status != TN_OK; nth++) {
             eval_tensor in[2] = {tensor_literal(inputs[g][0], NULL), tensor_literal(inputs[g][1], NULL)}, out[2];
