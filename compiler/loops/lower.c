@@ -10,6 +10,7 @@ static const struct {
     class_takes *takes;
     class_lower *lower;
 } classes[] = {
+    {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},
 };
 
