@@ -162,15 +162,16 @@ typedef struct tn_tensor {
 
 /* A contiguous tensor on the host; `shape` (rank entries) is copied, NULL when rank is 0. A rank
  * that is out of range gives dtype TN_DTYPE_INVALID, which every other call refuses. */
-TN_API tn_tensor tn_tensor_of(tn_dtype dtype, const void *data, int rank, const int64_t *shape);
+TN_API tn_tensor tn_tensor_of(tn_dtype dtype, void *data, int rank, const int64_t *shape);
 
 /* The same with strides in elements, one for each axis, as in NumPy (which counts bytes). */
-TN_API tn_tensor tn_tensor_strided(tn_dtype dtype, const void *data, int rank, const int64_t *shape,
-                                   const int64_t *strides);
+TN_API tn_tensor tn_tensor_strided(tn_dtype dtype, void *data, int rank, const int64_t *shape, const int64_t *strides);
 
-/* A contiguous tensor with its sizes written in the call: TN_TENSOR(TN_F32, x, 7, 784). */
+/* A contiguous tensor with its sizes written in the call: TN_TENSOR(TN_F32, x, 7, 784). `data` may
+ * be const when the tensor is an input. */
 #define TN_TENSOR(dtype, data, ...)                                                                                    \
-    tn_tensor_of((dtype), (data), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
+    tn_tensor_of((dtype), (void *)(data), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                   \
+                 (int64_t[]){__VA_ARGS__})
 
 /* Number of elements, -1 when a size is negative, the rank or dtype is wrong, or the elements'
  * bytes do not fit in 63 bits. */

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-tn_tensor tn_tensor_of(tn_dtype dtype, const void *data, int rank, const int64_t *shape) {
-    tn_tensor t = {.data = (void *)(uintptr_t)data, .dtype = dtype, .rank = rank};
+tn_tensor tn_tensor_of(tn_dtype dtype, void *data, int rank, const int64_t *shape) {
+    tn_tensor t = {.data = data, .dtype = dtype, .rank = rank};
     if (rank < 0 || rank > TN_MAX_RANK || (rank > 0 && shape == NULL)) {
         t.dtype = TN_DTYPE_INVALID;
         t.rank = 0;
@@ -19,7 +19,7 @@ tn_tensor tn_tensor_of(tn_dtype dtype, const void *data, int rank, const int64_t
     return t;
 }
 
-tn_tensor tn_tensor_strided(tn_dtype dtype, const void *data, int rank, const int64_t *shape, const int64_t *strides) {
+tn_tensor tn_tensor_strided(tn_dtype dtype, void *data, int rank, const int64_t *shape, const int64_t *strides) {
     tn_tensor t = tn_tensor_of(dtype, data, rank, shape);
     t.has_strides = true;
     if (t.rank > 0 && strides == NULL) t.dtype = TN_DTYPE_INVALID;

@@ -171,7 +171,7 @@ static tn_status pack(tn_program *p, const tn_tensor *raw, const bool *is_initia
 static tn_tensor initial_tensor(const program_weight *w) {
     int64_t shape[TN_MAX_RANK];
     for (int axis = 0; axis < w->info.rank; axis++) shape[axis] = w->info.dims[axis].value;
-    return tn_tensor_of(w->info.dtype, w->data, w->info.rank, shape);
+    return tn_tensor_of(w->info.dtype, (void *)w->data, w->info.rank, shape);
 }
 
 static bool is_missing(const program_weight *w) {
