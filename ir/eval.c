@@ -15,57 +15,50 @@
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
-static void record(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *op,
-                   const char *format, va_list arguments) {
+/* Writes the diagnostic: of the outermost composite, else of the node being evaluated, else at `where`. */
+static void record(eval_state *s, tn_status status, location_id where, const char *format, va_list arguments) {
     tn_diag *d = s->diag;
     tn_location at;
+    const eval_frame *f = s->frame;
+    const tn_graph *g = s->blame_node ? s->blame_graph : f ? f->graph : NULL;
+    const node *n = s->blame_node ? s->blame_node : f ? f->node : NULL;
     *d = (tn_diag){.status = status};
+    if (n) where = n->locations;
     if (g && where != LOCATION_NONE && location_items(g->module, where, 1, &at) > 0) {
         d->file = at.file;
         d->line = at.line;
     }
-    int used = op ? snprintf(d->message, sizeof d->message, "%s: ", op) : 0;
+    int used = n ? snprintf(d->message, sizeof d->message, "%s: ", op_name((tn_op)n->op)) : 0;
     vsnprintf(d->message + used, sizeof d->message - (size_t)used, format, arguments);
 }
 
-bool eval_fail(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *format, ...) {
+bool eval_error(eval_state *s, tn_status status, const char *format, ...) {
     if (s->failed) return false;
-    if (s->blame_node) {
-        g = s->blame_graph;
-        where = s->blame_node->locations;
-    }
     va_list arguments;
     va_start(arguments, format);
-    record(s, status, g, where, NULL, format, arguments);
+    record(s, status, LOCATION_NONE, format, arguments);
     va_end(arguments);
     s->failed = true;
     return false;
 }
 
-bool eval_no_memory(eval_state *s) { return eval_fail(s, TN_ERR_MEMORY, NULL, LOCATION_NONE, "out of memory"); }
-
-static void record_node(eval_args *c, tn_status status, const char *format, va_list arguments) {
-    eval_state *s = c->state;
-    const tn_graph *g = s->blame_node ? s->blame_graph : c->graph;
-    const node *n = s->blame_node ? s->blame_node : c->node;
-    record(s, status, g, n->locations, op_name((tn_op)n->op), format, arguments);
-}
-
-bool eval_error(eval_args *c, tn_status status, const char *format, ...) {
-    if (c->state->failed) return false;
+bool eval_error_at(eval_state *s, tn_status status, location_id where, const char *format, ...) {
+    if (s->failed) return false;
     va_list arguments;
     va_start(arguments, format);
-    record_node(c, status, format, arguments);
+    record(s, status, where, format, arguments);
     va_end(arguments);
-    c->state->failed = true;
+    s->failed = true;
     return false;
 }
 
-void eval_fault(eval_args *c, tn_status status, const char *format, ...) {
-    if (c->state->diag->status != TN_OK) return;
+bool eval_no_memory(eval_state *s) { return eval_error(s, TN_ERR_MEMORY, "out of memory"); }
+
+void eval_fault(eval_state *s, tn_status status, const char *format, ...) {
+    if (s->diag->status != TN_OK) return;
     va_list arguments;
     va_start(arguments, format);
-    record_node(c, status, format, arguments);
+    record(s, status, LOCATION_NONE, format, arguments);
     va_end(arguments);
 }
 
@@ -75,12 +68,12 @@ bool eval_dim_value(eval_args *c, tn_dim dim, int64_t *out) {
     if (eval_dim_in(c->state->frame, dim, out)) return true;
     char text[128];
     dim_print(c->graph->module->dims, dim, text, sizeof text);
-    return eval_error(c, TN_ERR_LIMIT, "%s has no value: a symbol is unbound, or it overflows", text);
+    return eval_error(c->state, TN_ERR_LIMIT, "%s has no value: a symbol is unbound, or it overflows", text);
 }
 
 static bool has_entries(eval_args *c, attr_name name, uint32_t has, int n) {
     if (has == (uint32_t)n) return true;
-    return eval_error(c, TN_ERR_VERIFY, "%s has %u entries, not %d", attr_name_text(name), (unsigned)has, n);
+    return eval_error(c->state, TN_ERR_VERIFY, "%s has %u entries, not %d", attr_name_text(name), (unsigned)has, n);
 }
 
 bool eval_ints(eval_args *c, attr_name name, int n, int64_t otherwise, int64_t *out) {
@@ -110,7 +103,8 @@ static bool set_type(eval_args *c, const tn_type *type, eval_tensor *t) {
     for (int axis = 0; axis < type->rank; axis++)
         if (!eval_dim_value(c, type->dims[axis], &t->dims[axis])) return false;
     if (eval_tensor_count(t)) return true;
-    return eval_error(c, TN_ERR_SHAPE, "a result's extents are negative or its elements do not count in 63 bits");
+    return eval_error(c->state, TN_ERR_SHAPE,
+                      "a result's extents are negative or its elements do not count in 63 bits");
 }
 
 /* Ops whose results come from elsewhere: no memory is set up for them. */
@@ -136,7 +130,7 @@ static bool eval_node(eval_state *s, const node *n) {
         is_good = set_type(&c, graph_type(f->graph, n->first_result + r), &c.results[r]);
         if (is_good && !hands_on((tn_op)n->op)) is_good = eval_tensor_alloc(s, &c.results[r]);
     }
-    if (is_good && !eval) is_good = eval_error(&c, TN_ERR_UNSUPPORTED, "the interpreter does not know this op");
+    if (is_good && !eval) is_good = eval_error(s, TN_ERR_UNSUPPORTED, "the interpreter does not know this op");
     is_good = is_good && eval(&c);
     if (operands != few) tn_free(operands);
     return is_good;
@@ -179,12 +173,14 @@ static bool eval_nodes(eval_state *s) {
     for (size_t k = 0; k < f->graph->n_nodes; k++) {
         const node *n = &f->graph->nodes[k];
         if (!is_needed(f, n)) continue;
+        f->node = n;
         if (!eval_node(s, n)) return false;
         for (uint32_t i = 0; i < n->n_operands; i++)
             if (--f->uses[n->operands[i]] == 0) eval_tensor_release(s, &f->values[n->operands[i]]);
         for (uint32_t r = 0; r < n->n_results; r++)
             if (f->uses[n->first_result + r] == 0) eval_tensor_release(s, &f->values[n->first_result + r]);
     }
+    f->node = NULL;
     return true;
 }
 
@@ -223,11 +219,10 @@ static void frame_close(eval_state *s, eval_frame *f) {
 bool eval_function(eval_state *s, const tn_graph *g, const int64_t *symbols, uint32_t n_symbols,
                    const eval_tensor *const *inputs, eval_tensor *outputs) {
     if (s->depth >= EVAL_MAX_DEPTH)
-        return eval_fail(s, TN_ERR_LIMIT, g, LOCATION_NONE, "@%s: calls are nested more than %d deep", g->name,
-                         EVAL_MAX_DEPTH);
+        return eval_error(s, TN_ERR_LIMIT, "@%s: calls are nested more than %d deep", g->name, EVAL_MAX_DEPTH);
     if (++s->steps > s->max_steps)
-        return eval_fail(s, TN_ERR_LIMIT, g, LOCATION_NONE, "@%s: more than %" PRIu64 " steps of loops and calls",
-                         g->name, s->max_steps);
+        return eval_error(s, TN_ERR_LIMIT, "@%s: more than %" PRIu64 " steps of loops and calls", g->name,
+                          s->max_steps);
     eval_frame f = {.graph = g, .inputs = inputs}, *caller = s->frame;
     s->depth++;
     s->frame = &f;
@@ -262,7 +257,7 @@ static bool choose_input(eval_state *s, const tn_graph *g, size_t i, const eval_
     }
     if (!s->options->magnitudes) t->magnitude = NULL;
     if (t->rank < 0 || t->rank > TN_MAX_RANK || !eval_tensor_count(t))
-        return eval_fail(s, TN_ERR_ARGUMENT, g, LOCATION_NONE, "@%s: input %zu has no legal shape", g->name, i);
+        return eval_error(s, TN_ERR_ARGUMENT, "@%s: input %zu has no legal shape", g->name, i);
     return true;
 }
 

@@ -105,7 +105,7 @@ bool eval_binary(eval_args *c) {
     bool is_float = dtype_is_float(y->dtype);
     int_type type = eval_int_type(y->dtype);
     if (a->n != y->n || b->n != y->n || a->dtype != y->dtype || b->dtype != y->dtype || (is_float ? !row->f : !row->i))
-        return eval_error(c, TN_ERR_VERIFY, "not defined on %s of these shapes", tn_dtype_name(y->dtype));
+        return eval_error(c->state, TN_ERR_VERIFY, "not defined on %s of these shapes", tn_dtype_name(y->dtype));
     wide va[EVAL_CHUNK], vb[EVAL_CHUNK], v[EVAL_CHUNK];
     double ma[EVAL_CHUNK], mb[EVAL_CHUNK];
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {

@@ -59,13 +59,13 @@ static bool check_input(eval_state *s, const tn_graph *g, size_t i, const eval_t
     const tn_type *type = &p->type;
     const char *name = p->name ? p->name : "";
     if (t->dtype != (tn_dtype)type->dtype)
-        return eval_fail(s, TN_ERR_DTYPE, g, LOCATION_NONE, "@%s: input %zu (%s) is %s, the parameter is %s", g->name,
-                         i, name, tn_dtype_name(t->dtype), tn_dtype_name((tn_dtype)type->dtype));
+        return eval_error(s, TN_ERR_DTYPE, "@%s: input %zu (%s) is %s, the parameter is %s", g->name, i, name,
+                          tn_dtype_name(t->dtype), tn_dtype_name((tn_dtype)type->dtype));
     if (t->rank != type->rank)
-        return eval_fail(s, TN_ERR_SHAPE, g, LOCATION_NONE, "@%s: input %zu (%s) has rank %d, the parameter rank %d",
-                         g->name, i, name, t->rank, type->rank);
+        return eval_error(s, TN_ERR_SHAPE, "@%s: input %zu (%s) has rank %d, the parameter rank %d", g->name, i, name,
+                          t->rank, type->rank);
     if (t->n > 0 && !t->data)
-        return eval_fail(s, TN_ERR_ARGUMENT, g, LOCATION_NONE, "@%s: input %zu (%s) has no data", g->name, i, name);
+        return eval_error(s, TN_ERR_ARGUMENT, "@%s: input %zu (%s) has no data", g->name, i, name);
     return true;
 }
 
@@ -103,9 +103,9 @@ static bool check_axes(eval_state *s, const eval_frame *f) {
             if (eval_dim_in(f, type->dims[axis], &extent) && extent == f->inputs[i]->dims[axis]) continue;
             char text[128];
             dim_print(g->module->dims, type->dims[axis], text, sizeof text);
-            return eval_fail(s, TN_ERR_SHAPE, g, LOCATION_NONE,
-                             "@%s: axis %d of input %zu (%s) has %lld elements, which does not fit %s", g->name, axis,
-                             i, p->name ? p->name : "", (long long)f->inputs[i]->dims[axis], text);
+            return eval_error(s, TN_ERR_SHAPE,
+                              "@%s: axis %d of input %zu (%s) has %lld elements, which does not fit %s", g->name, axis,
+                              i, p->name ? p->name : "", (long long)f->inputs[i]->dims[axis], text);
         }
     }
     return true;
@@ -118,13 +118,13 @@ static bool check_symbols(eval_state *s, const eval_frame *f) {
         const char *name = dim_symbol_name(g->module->dims, y->dim);
         int64_t bound = f->symbols[k];
         if (!f->is_bound[k])
-            return eval_fail(s, TN_ERR_ARGUMENT, g, LOCATION_NONE, "@%s: no input's shape tells the symbol %s", g->name,
-                             name ? name : "?");
+            return eval_error(s, TN_ERR_ARGUMENT, "@%s: no input's shape tells the symbol %s", g->name,
+                              name ? name : "?");
         if (bound < y->low || bound > y->high || (y->divisor > 1 && bound % y->divisor != 0))
-            return eval_fail(s, TN_ERR_CONSTRAINT, g, LOCATION_NONE,
-                             "@%s: %s is %lld; it was stated to be within %lld and %lld and divisible by %lld", g->name,
-                             name ? name : "?", (long long)bound, (long long)y->low, (long long)y->high,
-                             (long long)y->divisor);
+            return eval_error(s, TN_ERR_CONSTRAINT,
+                              "@%s: %s is %lld; it was stated to be within %lld and %lld and divisible by %lld",
+                              g->name, name ? name : "?", (long long)bound, (long long)y->low, (long long)y->high,
+                              (long long)y->divisor);
     }
     return true;
 }
@@ -150,11 +150,11 @@ static bool check_constraints(eval_state *s, const eval_frame *f) {
         dim_print(g->module->dims, need->a, text_a, sizeof text_a);
         dim_print(g->module->dims, need->b, text_b, sizeof text_b);
         if (!is_known)
-            return eval_fail(s, TN_ERR_CONSTRAINT, g, need->locations, "%s: %s or %s has no value",
-                             op_name((tn_op)need->op), text_a, text_b);
-        return eval_fail(s, TN_ERR_CONSTRAINT, g, need->locations, "%s: %s must be %s %s, but they are %lld and %lld",
-                         op_name((tn_op)need->op), text_a, relations[need->relation], text_b, (long long)a,
-                         (long long)b);
+            return eval_error_at(s, TN_ERR_CONSTRAINT, need->locations, "%s: %s or %s has no value",
+                                 op_name((tn_op)need->op), text_a, text_b);
+        return eval_error_at(s, TN_ERR_CONSTRAINT, need->locations, "%s: %s must be %s %s, but they are %lld and %lld",
+                             op_name((tn_op)need->op), text_a, relations[need->relation], text_b, (long long)a,
+                             (long long)b);
     }
     return true;
 }

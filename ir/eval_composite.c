@@ -53,7 +53,7 @@ static bool build(eval_args *c, tn_graph *g) {
     attr items[OP_MAX_ATTRS];
     attr_list attrs = {c->node->attrs.n, items};
     uint32_t n_results = c->node->n_results;
-    if (attrs.n > OP_MAX_ATTRS) return eval_error(c, TN_ERR_VERIFY, "there are too many attributes");
+    if (attrs.n > OP_MAX_ATTRS) return eval_error(c->state, TN_ERR_VERIFY, "there are too many attributes");
     tn_val *vals = tn_calloc((size_t)c->n_operands + n_results + 1, sizeof *vals);
     if (!vals) return eval_no_memory(c->state);
     bool is_good = add_params(c, g, vals) && settle_attrs(c, g, items) &&
@@ -68,7 +68,7 @@ static bool build(eval_args *c, tn_graph *g) {
     if (is_good) return true;
     const tn_diag *why = &g->module->error;
     bool is_limit = why->status == TN_ERR_MEMORY || why->status == TN_ERR_LIMIT;
-    return eval_error(c, is_limit ? why->status : TN_ERR_INTERNAL, "the decomposition failed: %s",
+    return eval_error(c->state, is_limit ? why->status : TN_ERR_INTERNAL, "the decomposition failed: %s",
                       why->status == TN_OK ? "it gives no result" : why->message);
 }
 

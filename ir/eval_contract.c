@@ -37,7 +37,7 @@ bool eval_contract(eval_args *c, const contraction *how) {
     const eval_tensor *ta = c->operands[0], *tb = c->operands[1];
     eval_tensor *y = &c->results[0];
     if (dtype_is_float(ta->dtype) != dtype_is_float(y->dtype) || dtype_is_float(tb->dtype) != dtype_is_float(y->dtype))
-        return eval_error(c, TN_ERR_VERIFY, "operands and result are not all floats or all integers");
+        return eval_error(c->state, TN_ERR_VERIFY, "operands and result are not all floats or all integers");
     wide *a = tn_malloc(((size_t)ta->n + 1) * sizeof *a), *b = tn_malloc(((size_t)tb->n + 1) * sizeof *b);
     wide *sums = tn_calloc((size_t)y->n + 1, sizeof *sums);
     bool is_good = (a && b && sums) || eval_no_memory(c->state);
@@ -86,10 +86,11 @@ static bool read_axes(eval_args *c, int operand, dot_axes *d) {
         if (!pairs[p]) continue;
         uint32_t split = pairs[p]->split, n = operand == 0 ? split : pairs[p]->ints.n - split;
         const int64_t *items = pairs[p]->ints.items + (operand == 0 ? 0 : split);
-        if (2 * split != pairs[p]->ints.n) return eval_error(c, TN_ERR_VERIFY, "lists of axes differ in length");
+        if (2 * split != pairs[p]->ints.n) return eval_error(c->state, TN_ERR_VERIFY, "lists of axes differ in length");
         for (uint32_t k = 0; k < n; k++) {
             if (items[k] < 0 || items[k] >= t->rank || is_taken[items[k]])
-                return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)items[k]);
+                return eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range or named twice",
+                                  (long long)items[k]);
             is_taken[items[k]] = true;
         }
         *(p == 0 ? &d->batch : &d->contract) = items;
@@ -118,10 +119,11 @@ static bool plan_dot(eval_args *c, contraction *how, dot_plan *p) {
     dot_axes da, db;
     if (!read_axes(c, 0, &da) || !read_axes(c, 1, &db)) return false;
     for (int k = 0; k < da.n_batch; k++)
-        if (a->dims[da.batch[k]] != b->dims[db.batch[k]]) return eval_error(c, TN_ERR_SHAPE, "batch axes differ");
+        if (a->dims[da.batch[k]] != b->dims[db.batch[k]])
+            return eval_error(c->state, TN_ERR_SHAPE, "batch axes differ");
     for (int k = 0; k < da.n_contract; k++)
         if (a->dims[da.contract[k]] != b->dims[db.contract[k]])
-            return eval_error(c, TN_ERR_SHAPE, "contracted axes differ");
+            return eval_error(c->state, TN_ERR_SHAPE, "contracted axes differ");
     p->n_batch = append_axes(&how->a, a, da.batch, da.n_batch);
     p->n_a = append_axes(&how->a, a, da.free, da.n_free);
     p->n_k = append_axes(&how->a, a, da.contract, da.n_contract);
@@ -130,7 +132,7 @@ static bool plan_dot(eval_args *c, contraction *how, dot_plan *p) {
     p->n_b = append_axes(&how->b, b, db.free, db.n_free);
     if (y->n == 0) *p = (dot_plan){0};
     if (y->rank != da.n_batch + da.n_free + db.n_free || y->n != p->n_batch * p->n_a * p->n_b)
-        return eval_error(c, TN_ERR_SHAPE, "the result does not fit the operands");
+        return eval_error(c->state, TN_ERR_SHAPE, "the result does not fit the operands");
     return true;
 }
 

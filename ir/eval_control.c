@@ -20,7 +20,7 @@ typedef struct callee {
 /* The function `name`, whose symbols follow those of `former` (NULL: it is the first). */
 static bool open_callee(eval_args *c, attr_name name, const callee *former, callee *f) {
     const attr *a = attr_find(&c->node->attrs, name);
-    if (!a || !a->func) return eval_error(c, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
+    if (!a || !a->func) return eval_error(c->state, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
     *f = (callee){a->func, former ? former->skip + (uint32_t)former->g->n_symbols : 0};
     return true;
 }
@@ -30,10 +30,10 @@ static bool run(eval_args *c, const callee *f, const eval_tensor *const *inputs,
     const tn_graph *g = f->g;
     const attr *given = attr_find(&c->node->attrs, ATTR_symbols);
     uint32_t n_given = given ? given->dims.n : 0, n = (uint32_t)g->n_symbols;
-    if (n_given < f->skip || n_given - f->skip < n) return eval_error(c, TN_ERR_VERIFY, "symbols are missing");
+    if (n_given < f->skip || n_given - f->skip < n) return eval_error(c->state, TN_ERR_VERIFY, "symbols are missing");
     if (g->n_params != n_inputs || g->n_results != n_outputs)
-        return eval_error(c, TN_ERR_VERIFY, "@%s takes %zu values and gives %zu, not %zu and %zu", g->name, g->n_params,
-                          g->n_results, n_inputs, n_outputs);
+        return eval_error(c->state, TN_ERR_VERIFY, "@%s takes %zu values and gives %zu, not %zu and %zu", g->name,
+                          g->n_params, g->n_results, n_inputs, n_outputs);
     int64_t *symbols = tn_calloc(n + 1u, sizeof *symbols);
     bool is_good = symbols || eval_no_memory(c->state);
     for (uint32_t k = 0; k < n && is_good; k++)
@@ -136,7 +136,8 @@ bool eval_while(eval_args *c) {
     carried v;
     bool holds = true;
     if (!open_callee(c, ATTR_cond, NULL, &condition) || !open_callee(c, ATTR_body, &condition, &body)) return false;
-    if (c->node->n_results != c->n_operands) return eval_error(c, TN_ERR_VERIFY, "there is not one result an operand");
+    if (c->node->n_results != c->n_operands)
+        return eval_error(c->state, TN_ERR_VERIFY, "there is not one result an operand");
     if (!carried_open(c, &v, c->n_operands, 0, c->n_operands)) return false;
     bool is_good = run_condition(c, &condition, &v, &holds);
     while (is_good && holds) {
@@ -170,11 +171,12 @@ static bool is_sequence(const eval_tensor *t, int64_t length) { return t->rank >
 static bool open_sequences(eval_args *c, uint32_t n_carried, int64_t length) {
     for (uint32_t i = n_carried; i < c->n_operands; i++)
         if (!is_sequence(c->operands[i], length))
-            return eval_error(c, TN_ERR_SHAPE, "sequence %u does not have %lld steps", (unsigned)(i - n_carried),
+            return eval_error(c->state, TN_ERR_SHAPE, "sequence %u does not have %lld steps", (unsigned)(i - n_carried),
                               (long long)length);
     for (uint32_t i = n_carried; i < c->node->n_results; i++) {
         if (!is_sequence(&c->results[i], length))
-            return eval_error(c, TN_ERR_SHAPE, "result %u does not have %lld steps", (unsigned)i, (long long)length);
+            return eval_error(c->state, TN_ERR_SHAPE, "result %u does not have %lld steps", (unsigned)i,
+                              (long long)length);
         if (!eval_tensor_alloc(c->state, &c->results[i])) return false;
     }
     return true;
@@ -185,7 +187,8 @@ static bool store_step(eval_args *c, uint32_t n_carried, int64_t k, eval_tensor 
     for (uint32_t i = n_carried; i < c->node->n_results; i++) {
         eval_tensor *to = &c->results[i], *from = &outputs[i];
         if (from->dtype != to->dtype || from->n != element_of(to, k).n)
-            return eval_error(c, TN_ERR_SHAPE, "step %lld of result %u has another size", (long long)k, (unsigned)i);
+            return eval_error(c->state, TN_ERR_SHAPE, "step %lld of result %u has another size", (long long)k,
+                              (unsigned)i);
         eval_move(from, 0, to, k * from->n, from->n);
         eval_tensor_release(c->state, from);
     }
@@ -201,7 +204,7 @@ bool eval_scan(eval_args *c) {
     carried v;
     if (!steps || !open_callee(c, ATTR_body, NULL, &body) || !eval_dim_value(c, steps->dim, &length)) return false;
     if (count < 0 || count > c->n_operands || count > n_results || length < 0)
-        return eval_error(c, TN_ERR_VERIFY, "carried or length is out of range");
+        return eval_error(c->state, TN_ERR_VERIFY, "carried or length is out of range");
     uint32_t n = (uint32_t)count;
     if (!open_sequences(c, n, length) || !carried_open(c, &v, n, c->n_operands - n, n_results)) return false;
     bool is_good = true;
@@ -220,7 +223,8 @@ bool eval_scan(eval_args *c) {
 /* ---- The rest ----------------------------------------------------------------------------------------- */
 
 bool eval_barrier(eval_args *c) {
-    if (c->node->n_results != c->n_operands) return eval_error(c, TN_ERR_VERIFY, "there is not one result an operand");
+    if (c->node->n_results != c->n_operands)
+        return eval_error(c->state, TN_ERR_VERIFY, "there is not one result an operand");
     for (uint32_t i = 0; i < c->n_operands; i++) {
         eval_tensor copy;
         if (!eval_tensor_copy(c->state, &copy, c->operands[i]) || !eval_hand_on(c, i, &copy)) return false;
@@ -238,14 +242,14 @@ static bool run_custom(eval_args *c, const char *name) {
     for (uint32_t i = 0; i < n_out; i++) all[n_in + i] = c->results[i];
     bool is_good = o->custom(o->ctx, name, all, (int)n_in, all + n_in, (int)n_out);
     tn_free(all);
-    return is_good || eval_error(c, TN_ERR_UNSUPPORTED, "the callback of \"%s\" failed", name);
+    return is_good || eval_error(c->state, TN_ERR_UNSUPPORTED, "the callback of \"%s\" failed", name);
 }
 
 bool eval_custom(eval_args *c) {
     const attr *name = attr_find(&c->node->attrs, ATTR_name);
     const char *text = name && name->text ? name->text : "";
     if (!c->state->options->custom)
-        return eval_error(c, TN_ERR_UNSUPPORTED, "the interpreter was given no callback for \"%s\"", text);
+        return eval_error(c->state, TN_ERR_UNSUPPORTED, "the interpreter was given no callback for \"%s\"", text);
     for (uint32_t i = 0; i < c->node->n_results; i++)
         if (!eval_tensor_alloc(c->state, &c->results[i])) return false;
     if (!run_custom(c, text)) return false;
@@ -263,7 +267,7 @@ static const char *message_of(eval_args *c) {
 }
 
 bool eval_assert(eval_args *c) {
-    if (!is_true(c->operands[1])) eval_fault(c, TN_ERR_ASSERT, "%s", message_of(c));
+    if (!is_true(c->operands[1])) eval_fault(c->state, TN_ERR_ASSERT, "%s", message_of(c));
     return true;
 }
 

@@ -89,7 +89,7 @@ static bool check_reach(eval_args *c, const conv_plan *v, int axis) {
                 !__builtin_mul_overflow(v->out[axis], v->stride[axis], &reach) && reach < limit &&
                 !__builtin_mul_overflow(v->taps[axis], v->dilation[axis], &taps) && taps < limit &&
                 v->stride[axis] < limit && v->low[axis] < limit && v->low[axis] > -limit;
-    return fits || eval_error(c, TN_ERR_LIMIT, "sizes of spatial axis %d are out of range", axis);
+    return fits || eval_error(c->state, TN_ERR_LIMIT, "sizes of spatial axis %d are out of range", axis);
 }
 
 static bool plan_conv(eval_args *c, conv_plan *v) {
@@ -100,7 +100,7 @@ static bool plan_conv(eval_args *c, conv_plan *v) {
     if (spatial < 0 || kernel->rank != x->rank || y->rank != x->rank || v->groups < 1 ||
         __builtin_mul_overflow(v->groups, kernel->dims[1], &channels) || x->dims[1] != channels ||
         kernel->dims[0] % v->groups != 0 || y->dims[0] != x->dims[0] || y->dims[1] != kernel->dims[0])
-        return eval_error(c, TN_ERR_SHAPE, "operands, groups and result do not fit");
+        return eval_error(c->state, TN_ERR_SHAPE, "operands, groups and result do not fit");
     if (!eval_ints(c, ATTR_stride, spatial, 1, v->stride) || !eval_dims(c, ATTR_low, spatial, 0, v->low) ||
         !eval_ints(c, ATTR_dilation, spatial, 1, v->dilation) ||
         !eval_ints(c, ATTR_input_dilation, spatial, 1, v->input_dilation))

@@ -34,13 +34,13 @@ static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tenso
     int index_axes = indices->rank - 1; /* batch axes among them */
     if (indices->rank < 1 || batch < 0 || batch > index_axes || p->n_axes > data->rank - batch ||
         indices->dims[index_axes] != p->n_axes || picked->rank != index_axes + data->rank - batch - p->n_axes)
-        return eval_error(c, TN_ERR_VERIFY, "indices do not fit data and axes");
+        return eval_error(c->state, TN_ERR_VERIFY, "indices do not fit data and axes");
     eval_strides(data->rank, data->dims, p->strides);
     eval_strides(indices->rank, indices->dims, index_strides);
     for (int k = 0; k < p->n_axes; k++) {
         int64_t axis = p->axes[k] = axes->ints.items[k];
         if (axis < batch || axis >= data->rank || is_indexed[axis])
-            return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)axis);
+            return eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)axis);
         is_indexed[axis] = true;
     }
     int to = 0;
@@ -48,13 +48,13 @@ static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tenso
         p->index.strides[to] = index_strides[to];
         p->window.strides[to] = to < batch ? p->strides[to] : 0;
         if (picked->dims[to] != indices->dims[to] || (to < batch && picked->dims[to] != data->dims[to]))
-            return eval_error(c, TN_ERR_SHAPE, "axis %d of the indices does not fit", to);
+            return eval_error(c->state, TN_ERR_SHAPE, "axis %d of the indices does not fit", to);
     }
     for (int axis = (int)batch; axis < data->rank; axis++) {
         if (is_indexed[axis]) continue;
         p->window.strides[to] = p->strides[axis];
         if (picked->dims[to++] != data->dims[axis])
-            return eval_error(c, TN_ERR_SHAPE, "data axis %d does not fit", axis);
+            return eval_error(c->state, TN_ERR_SHAPE, "data axis %d does not fit", axis);
     }
     p->window.rank = p->index.rank = picked->rank;
     memcpy(p->window.dims, picked->dims, sizeof picked->dims);
@@ -71,8 +71,8 @@ static bool locate(eval_args *c, const index_plan *p, const eval_tensor *data, c
     for (int k = 0; k < p->n_axes; k++) {
         int64_t index = eval_load_index(indices, p->index.offset + k), extent = data->dims[p->axes[k]];
         if (index < 0 || index >= extent) {
-            eval_fault(c, TN_ERR_INDEX, "index %lld is out of range: axis %lld has %lld elements", (long long)index,
-                       (long long)p->axes[k], (long long)extent);
+            eval_fault(c->state, TN_ERR_INDEX, "index %lld is out of range: axis %lld has %lld elements",
+                       (long long)index, (long long)p->axes[k], (long long)extent);
             is_inside = false;
             index = index < 0 ? 0 : extent - 1;
         }
@@ -86,7 +86,7 @@ bool eval_gather(eval_args *c) {
     eval_tensor *y = &c->results[0];
     index_plan p;
     if (!plan_indices(c, data, indices, y, &p)) return false;
-    if (data->dtype != y->dtype) return eval_error(c, TN_ERR_VERIFY, "dtypes differ");
+    if (data->dtype != y->dtype) return eval_error(c->state, TN_ERR_VERIFY, "dtypes differ");
     for (int64_t k = 0; k < y->n; k++, eval_walk_next(&p.window), eval_walk_next(&p.index)) {
         int64_t at;
         locate(c, &p, data, indices, &at);
@@ -114,7 +114,7 @@ bool eval_scatter(eval_args *c) {
     if (!plan_indices(c, data, indices, updates, &p)) return false;
     if (!scatter_fold(combine, y->dtype, &fold) || data->n != y->n || data->dtype != y->dtype ||
         updates->dtype != y->dtype)
-        return eval_error(c, TN_ERR_VERIFY, "data, updates and combine do not fit");
+        return eval_error(c->state, TN_ERR_VERIFY, "data, updates and combine do not fit");
     wide *all = eval_read_all(c->state, data), update;
     if (!all) return false;
     if (y->magnitude) eval_read_magnitudes(data, 0, data->n, y->magnitude);
@@ -142,11 +142,12 @@ bool eval_scatter(eval_args *c) {
 static bool read_starts(eval_args *c, uint32_t first, const eval_tensor *whole, const eval_tensor *block,
                         int64_t *starts) {
     if (c->n_operands != first + (uint32_t)whole->rank || block->rank != whole->rank || block->dtype != whole->dtype)
-        return eval_error(c, TN_ERR_VERIFY, "there must be one start for each axis");
+        return eval_error(c->state, TN_ERR_VERIFY, "there must be one start for each axis");
     for (int axis = 0; axis < whole->rank; axis++) {
         const eval_tensor *start = c->operands[first + (uint32_t)axis];
         int64_t last = whole->dims[axis] - block->dims[axis];
-        if (start->n != 1 || last < 0) return eval_error(c, TN_ERR_SHAPE, "the slice is larger than axis %d", axis);
+        if (start->n != 1 || last < 0)
+            return eval_error(c->state, TN_ERR_SHAPE, "the slice is larger than axis %d", axis);
         int64_t at = eval_load_index(start, 0);
         starts[axis] = at < 0 ? 0 : at > last ? last : at;
     }
@@ -179,7 +180,7 @@ bool eval_dynamic_update_slice(eval_args *c) {
     int64_t starts[TN_MAX_RANK];
     if (!read_starts(c, 2, data, update, starts)) return false;
     if (data->n != y->n || data->dtype != y->dtype)
-        return eval_error(c, TN_ERR_VERIFY, "the result is not like the data");
+        return eval_error(c->state, TN_ERR_VERIFY, "the result is not like the data");
     eval_move(data, 0, y, 0, y->n);
     if (update->n == 0) return true;
     eval_walk w = block_walk(data, update, starts);

@@ -7,7 +7,8 @@
 
 bool eval_param(eval_args *c) {
     int64_t index = attr_int(&c->node->attrs, ATTR_index, -1);
-    if (index < 0 || (size_t)index >= c->graph->n_params) return eval_error(c, TN_ERR_VERIFY, "no such parameter");
+    if (index < 0 || (size_t)index >= c->graph->n_params)
+        return eval_error(c->state, TN_ERR_VERIFY, "no such parameter");
     eval_tensor input = *c->state->frame->inputs[index];
     input.borrowed = true;
     return eval_hand_on(c, 0, &input);
@@ -17,7 +18,7 @@ bool eval_constant(eval_args *c) {
     const attr *a = attr_find(&c->node->attrs, ATTR_value);
     eval_tensor *t = &c->results[0];
     if (!a || !a->data || a->data->bytes < (size_t)t->n * eval_dtype_bytes(t->dtype))
-        return eval_error(c, TN_ERR_VERIFY, "the data are shorter than the type");
+        return eval_error(c->state, TN_ERR_VERIFY, "the data are shorter than the type");
     t->data = (void *)(uintptr_t)a->data->data; /* only read */
     t->borrowed = true;
     return true;
@@ -26,7 +27,8 @@ bool eval_constant(eval_args *c) {
 bool eval_iota(eval_args *c) {
     eval_tensor *t = &c->results[0];
     int64_t axis = attr_int(&c->node->attrs, ATTR_axis, 0);
-    if (axis < 0 || axis >= t->rank) return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range", (long long)axis);
+    if (axis < 0 || axis >= t->rank)
+        return eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range", (long long)axis);
     int64_t strides[TN_MAX_RANK];
     eval_strides(t->rank, t->dims, strides);
     for (int64_t k = 0; k < t->n; k++) {

@@ -31,7 +31,7 @@ static void philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out
 bool eval_rng_bits(eval_args *c) {
     const eval_tensor *state = c->operands[0];
     eval_tensor *t = &c->results[0];
-    if (state->n < 3) return eval_error(c, TN_ERR_VERIFY, "the state is shorter than u64[4]");
+    if (state->n < 3) return eval_error(c->state, TN_ERR_VERIFY, "the state is shorter than u64[4]");
     uint64_t key = (uint64_t)eval_load_int(state, 0);
     uint64_t low = (uint64_t)eval_load_int(state, 1), high = (uint64_t)eval_load_int(state, 2);
     int words = eval_dtype_bytes(t->dtype) == 8 ? 2 : 1, lanes = 4 / words;

@@ -21,7 +21,7 @@ static bool plan_reduce(eval_args *c, const eval_tensor *x, const eval_tensor *y
     for (uint32_t k = 0; axes && k < axes->ints.n; k++) {
         int64_t axis = axes->ints.items[k];
         if (axis < 0 || axis >= x->rank || vanishes[axis])
-            return eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)axis);
+            return eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)axis);
         vanishes[axis] = true;
     }
     *w = (eval_walk){.rank = x->rank};
@@ -31,10 +31,10 @@ static bool plan_reduce(eval_args *c, const eval_tensor *x, const eval_tensor *y
     for (int axis = 0; axis < x->rank; axis++) {
         if (vanishes[axis]) continue;
         if (to >= y->rank || y->dims[to] != x->dims[axis])
-            return eval_error(c, TN_ERR_SHAPE, "axis %d does not fit", axis);
+            return eval_error(c->state, TN_ERR_SHAPE, "axis %d does not fit", axis);
         w->strides[axis] = strides[to++];
     }
-    return to == y->rank || eval_error(c, TN_ERR_SHAPE, "the result has too many axes");
+    return to == y->rank || eval_error(c->state, TN_ERR_SHAPE, "the result has too many axes");
 }
 
 static bool fold_all(eval_args *c, const eval_fold *fold, eval_walk *w) {
@@ -77,7 +77,7 @@ static bool find_extreme(eval_args *c, eval_walk *w, bool greatest) {
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
     bool last = attr_int(&c->node->attrs, ATTR_select_last, 0) != 0;
     eval_fold fold = {.is_float = dtype_is_float(x->dtype), .type = eval_int_type(x->dtype)};
-    if (!axes || axes->ints.n != 1) return eval_error(c, TN_ERR_VERIFY, "argmax and argmin take one axis");
+    if (!axes || axes->ints.n != 1) return eval_error(c->state, TN_ERR_VERIFY, "argmax and argmin take one axis");
     int64_t axis = axes->ints.items[0];
     wide *all = eval_read_all(c->state, x), *best = tn_malloc(((size_t)y->n + 1) * sizeof *best);
     int64_t *where = tn_malloc(((size_t)y->n + 1) * sizeof *where);
@@ -105,7 +105,7 @@ bool eval_reduce(eval_args *c) {
     if (!plan_reduce(c, x, &c->results[0], &w)) return false;
     if (kind == REDUCE_ARGMAX || kind == REDUCE_ARGMIN) return find_extreme(c, &w, kind == REDUCE_ARGMAX);
     if (x->dtype != c->results[0].dtype || kind < 0 || !eval_fold_of((reduce_kind)kind, x->dtype, &fold))
-        return eval_error(c, TN_ERR_VERIFY, "this kind is not defined on %s", tn_dtype_name(x->dtype));
+        return eval_error(c->state, TN_ERR_VERIFY, "this kind is not defined on %s", tn_dtype_name(x->dtype));
     return fold_all(c, &fold, &w);
 }
 
@@ -119,7 +119,7 @@ bool eval_cumulate(eval_args *c) {
     eval_fold fold;
     if (kind < 0 || axis < 0 || axis >= x->rank || x->n != y->n || x->dtype != y->dtype ||
         !eval_fold_of((reduce_kind)kind, x->dtype, &fold))
-        return eval_error(c, TN_ERR_VERIFY, "this kind or axis is not defined on the operand");
+        return eval_error(c->state, TN_ERR_VERIFY, "this kind or axis is not defined on the operand");
     if (x->n == 0) return true;
     wide *all = eval_read_all(c->state, x);
     if (!all) return false;

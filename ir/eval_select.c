@@ -30,7 +30,7 @@ bool eval_compare(eval_args *c) {
     eval_tensor *y = &c->results[0];
     int64_t relation_index = attr_int(&c->node->attrs, ATTR_compare, 0);
     if (a->n != y->n || b->n != y->n || a->dtype != b->dtype || relation_index < 0 || relation_index > COMPARE_GE)
-        return eval_error(c, TN_ERR_VERIFY, "operands differ in shape or dtype, or the relation is unknown");
+        return eval_error(c->state, TN_ERR_VERIFY, "operands differ in shape or dtype, or the relation is unknown");
     bool is_float = dtype_is_float(a->dtype), is_signed = eval_int_type(a->dtype).is_signed;
     wide va[EVAL_CHUNK], vb[EVAL_CHUNK], v[EVAL_CHUNK];
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {
@@ -87,7 +87,7 @@ static void fma_step(trio *t, tn_dtype dtype) {
 static bool eval_trio(eval_args *c, trio_step *step) {
     eval_tensor *y = &c->results[0];
     for (int i = 0; i < 3; i++)
-        if (c->operands[i]->n != y->n) return eval_error(c, TN_ERR_VERIFY, "operands differ in shape");
+        if (c->operands[i]->n != y->n) return eval_error(c->state, TN_ERR_VERIFY, "operands differ in shape");
     wide x[3][EVAL_CHUNK], v[EVAL_CHUNK];
     double m[3][EVAL_CHUNK];
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {
@@ -111,13 +111,13 @@ static bool eval_trio(eval_args *c, trio_step *step) {
 bool eval_select(eval_args *c) {
     const eval_tensor *const *o = c->operands;
     if (o[0]->dtype != TN_BOOL || o[1]->dtype != c->results[0].dtype || o[2]->dtype != c->results[0].dtype)
-        return eval_error(c, TN_ERR_VERIFY, "operands must be bool and two of the result's dtype");
+        return eval_error(c->state, TN_ERR_VERIFY, "operands must be bool and two of the result's dtype");
     return eval_trio(c, select_step);
 }
 
 static bool has_one_dtype(eval_args *c) {
     for (int i = 0; i < 3; i++)
-        if (c->operands[i]->dtype != c->results[0].dtype) return eval_error(c, TN_ERR_VERIFY, "dtypes differ");
+        if (c->operands[i]->dtype != c->results[0].dtype) return eval_error(c->state, TN_ERR_VERIFY, "dtypes differ");
     return true;
 }
 

@@ -75,7 +75,7 @@ static int64_t sort_one(sort_line *l, const eval_tensor *x, int64_t line, int64_
 static bool check_axis(eval_args *c, int64_t *axis) {
     *axis = attr_int(&c->node->attrs, ATTR_axis, 0);
     return (*axis >= 0 && *axis < c->operands[0]->rank) ||
-           eval_error(c, TN_ERR_VERIFY, "axis %lld is out of range", (long long)*axis);
+           eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range", (long long)*axis);
 }
 
 bool eval_sort(eval_args *c) {
@@ -86,7 +86,7 @@ bool eval_sort(eval_args *c) {
     for (uint32_t i = 0; i < c->n_operands; i++) {
         const eval_tensor *o = c->operands[i], *r = &c->results[i];
         if (i >= c->node->n_results || o->n != x->n || r->n != x->n || o->dtype != r->dtype)
-            return eval_error(c, TN_ERR_VERIFY, "operand %u does not fit the others", (unsigned)i);
+            return eval_error(c->state, TN_ERR_VERIFY, "operand %u does not fit the others", (unsigned)i);
     }
     if (x->n == 0) return true;
     sort_line l;
@@ -110,11 +110,12 @@ bool eval_top_k(eval_args *c) {
     int64_t axis, strides[TN_MAX_RANK];
     if (!check_axis(c, &axis)) return false;
     if (c->node->n_results != 2 || values->n != indices->n || values->dtype != x->dtype || values->rank != x->rank)
-        return eval_error(c, TN_ERR_VERIFY, "results do not fit the operand");
+        return eval_error(c->state, TN_ERR_VERIFY, "results do not fit the operand");
     if (values->n == 0) return true;
     int64_t extent = x->dims[axis], k_most = values->dims[axis];
     if (k_most > extent || values->n / k_most != x->n / extent)
-        return eval_error(c, TN_ERR_SHAPE, "there are %lld elements, not %lld", (long long)extent, (long long)k_most);
+        return eval_error(c->state, TN_ERR_SHAPE, "there are %lld elements, not %lld", (long long)extent,
+                          (long long)k_most);
     sort_line l;
     eval_strides(x->rank, x->dims, strides);
     bool is_good = line_open(c->state, &l, extent);

@@ -31,6 +31,7 @@ typedef struct int_type {
 /* One function being evaluated. */
 typedef struct eval_frame {
     const tn_graph *graph;
+    const node *node; /* being evaluated; NULL before the first and after the last */
     const eval_tensor *const *inputs;
     int64_t *symbols; /* values of graph->symbols */
     bool *is_bound;   /* for each of them */
@@ -53,13 +54,13 @@ typedef struct eval_state {
 
 /* ---- Errors ------------------------------------------------------------------------------ */
 
-/* Records an error with the node's location; always false. */
-bool eval_error(eval_args *c, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Records an error of the node that is being evaluated, or of the run; always false. */
+bool eval_error(eval_state *s, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* An error of the function being evaluated, with a location of its module. */
+bool eval_error_at(eval_state *s, tn_status status, location_id where, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Records a fault unless there is one already. */
-void eval_fault(eval_args *c, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* An error of a function or of the run as a whole. */
-bool eval_fail(eval_state *s, tn_status status, const tn_graph *g, location_id where, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+void eval_fault(eval_state *s, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool eval_no_memory(eval_state *s);
 
 /* ---- Dtypes ------------------------------------------------------------------------------- */

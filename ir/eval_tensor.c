@@ -25,9 +25,8 @@ bool eval_tensor_count(eval_tensor *t) {
 bool eval_tensor_alloc(eval_state *s, eval_tensor *t) {
     uint64_t n = (uint64_t)t->n;
     if (t->n < 0 || n > s->max_elements - s->live_elements)
-        return eval_fail(s, TN_ERR_LIMIT, NULL, LOCATION_NONE,
-                         "a value of %lld elements passes the limit of %llu live elements", (long long)t->n,
-                         (unsigned long long)s->max_elements);
+        return eval_error(s, TN_ERR_LIMIT, "a value of %lld elements passes the limit of %llu live elements",
+                          (long long)t->n, (unsigned long long)s->max_elements);
     t->data = NULL;
     t->magnitude = NULL;
     t->borrowed = false;
@@ -83,7 +82,7 @@ bool eval_hand_on(eval_args *c, uint32_t i, eval_tensor *from) {
                    memcmp(to->dims, from->dims, (size_t)to->rank * sizeof *to->dims) == 0;
     if (!is_same) {
         eval_tensor_release(c->state, from);
-        return eval_error(c, TN_ERR_SHAPE, "result %u has another type than it was given", (unsigned)i);
+        return eval_error(c->state, TN_ERR_SHAPE, "result %u has another type than it was given", (unsigned)i);
     }
     *to = *from;
     *from = (eval_tensor){0};

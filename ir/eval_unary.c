@@ -131,7 +131,7 @@ bool eval_unary(eval_args *c) {
     eval_tensor *y = &c->results[0];
     bool is_float = dtype_is_float(x->dtype);
     if (x->n != y->n || (is_float ? !row->f : !row->i) || is_float != (dtype_is_float(y->dtype) || row->tests))
-        return eval_error(c, TN_ERR_VERIFY, "not defined from %s to %s of these shapes", tn_dtype_name(x->dtype),
+        return eval_error(c->state, TN_ERR_VERIFY, "not defined from %s to %s of these shapes", tn_dtype_name(x->dtype),
                           tn_dtype_name(y->dtype));
     if (is_float)
         apply_float(row, x, y);
@@ -161,7 +161,7 @@ bool eval_convert(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     wide v[EVAL_CHUNK];
-    if (x->n != y->n) return eval_error(c, TN_ERR_VERIFY, "shapes differ");
+    if (x->n != y->n) return eval_error(c->state, TN_ERR_VERIFY, "shapes differ");
     for (int64_t first = 0; first < y->n; first += EVAL_CHUNK) {
         int64_t n = y->n - first < EVAL_CHUNK ? y->n - first : EVAL_CHUNK;
         eval_read(x, first, n, v);
@@ -176,7 +176,7 @@ bool eval_bitcast(eval_args *c) {
     const eval_tensor *x = c->operands[0];
     eval_tensor *y = &c->results[0];
     if (x->n != y->n || eval_dtype_bytes(x->dtype) != eval_dtype_bytes(y->dtype))
-        return eval_error(c, TN_ERR_VERIFY, "%s and %s differ in size", tn_dtype_name(x->dtype),
+        return eval_error(c->state, TN_ERR_VERIFY, "%s and %s differ in size", tn_dtype_name(x->dtype),
                           tn_dtype_name(y->dtype));
     if (y->n > 0) memcpy(y->data, x->data, (size_t)y->n * eval_dtype_bytes(y->dtype));
     for (int64_t k = 0; y->magnitude && k < y->n; k++) y->magnitude[k] = fabs(eval_load_float(y, k));

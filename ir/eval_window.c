@@ -34,7 +34,7 @@ static bool read_plan(eval_args *c, window_plan *p) {
                     reach < INT64_MAX / 4 && p->dilation[axis] < INT64_MAX / 4 &&
                     (last < 0 || !__builtin_mul_overflow(last, p->stride[axis], &unused));
         if (!fits || (last >= 0 && unused > INT64_MAX / 4))
-            return eval_error(c, TN_ERR_LIMIT, "sizes of axis %d are out of range", axis);
+            return eval_error(c->state, TN_ERR_LIMIT, "sizes of axis %d are out of range", axis);
     }
     eval_strides(p->rank, x->dims, p->strides);
     return true;
@@ -80,7 +80,7 @@ bool eval_window(eval_args *c) {
     eval_fold fold;
     window_plan p;
     if (x->rank != y->rank || x->dtype != y->dtype || kind < 0 || !eval_fold_of((reduce_kind)kind, x->dtype, &fold))
-        return eval_error(c, TN_ERR_VERIFY, "this kind is not defined on the operand");
+        return eval_error(c->state, TN_ERR_VERIFY, "this kind is not defined on the operand");
     if (!read_plan(c, &p)) return false;
     wide *all = eval_read_all(c->state, x);
     double *m = y->magnitude ? eval_read_all_magnitudes(c->state, x) : NULL;

@@ -1,6 +1,8 @@
 /* Ops on literal tensors (opcase.h): parses the literals, builds a function of one node, runs it. */
 #include "tests/lib/opcase.h"
 
+#include "ir/dtype.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +19,6 @@ static const char *past_blanks(const char *p) {
 }
 
 /* ---- Tensors -------------------------------------------------------------------------------------- */
-
-static bool is_float(tn_dtype dtype) {
-    return dtype == TN_F16 || dtype == TN_BF16 || dtype == TN_F32 || dtype == TN_F64;
-}
 
 static const char *read_type(const char *p, eval_tensor *t) {
     char name[8] = "";
@@ -50,7 +48,7 @@ eval_tensor tensor_literal(const char *text, const char **end) {
     for (int64_t k = 0; k < t.n; k++) {
         char *after;
         p = past_blanks(p);
-        if (is_float(t.dtype))
+        if (dtype_is_float(t.dtype))
             eval_store_float(&t, k, strtod(p, &after));
         else
             eval_store_int(&t, k, *p == '-' ? strtoll(p, &after, 0) : (int64_t)strtoull(p, &after, 0));
@@ -76,8 +74,8 @@ static const char *assert_result(const eval_tensor *t, const char *literal, cons
     if (t->dtype != want.dtype || t->rank != want.rank || memcmp(t->dims, want.dims, (size_t)t->rank * 8) != 0)
         fail_msg("%s: the type is not that of %s", what, literal);
     for (int64_t k = 0; k < t->n; k++) {
-        bool is_same = is_float(t->dtype) ? is_close(eval_load_float(t, k), eval_load_float(&want, k), tolerance)
-                                          : eval_load_int(t, k) == eval_load_int(&want, k);
+        bool is_same = dtype_is_float(t->dtype) ? is_close(eval_load_float(t, k), eval_load_float(&want, k), tolerance)
+                                                : eval_load_int(t, k) == eval_load_int(&want, k);
         if (!is_same)
             fail_msg("%s: element %lld is %.17g, not %.17g", what, (long long)k, eval_load_float(t, k),
                      eval_load_float(&want, k));
