@@ -275,6 +275,8 @@ void dim_table_clear_status(dim_table *t) {
 
 /* ---- Questions -------------------------------------------------------------------------------- */
 
+bool dim_is_valid(const dim_table *t, tn_dim d) { return dim_valid(t, d); }
+
 dim_kind dim_kind_of(const dim_table *t, tn_dim d) {
     return dim_valid(t, d) ? (dim_kind)dim_at(t, d)->kind : DIM_CONST;
 }

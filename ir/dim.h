@@ -6,11 +6,13 @@
  *
  *   expression  c0 + sum of c_i * monomial_i     (c_i != 0, monomials ordered)
  *   monomial    product of atoms                  (ordered, repeats allowed)
- *   atom        symbol | variable | floordiv | ceildiv | mod | min | max
+ *   atom        symbol | variable | floordiv | min | max
  *
  * Division and mod take a positive divisor; floordiv rounds to minus infinity and mod has
- * the divisor's sign, so a = floordiv(a, b) * b + mod(a, b). Terms that the divisor divides
- * leave the division: floordiv(4*n + j, 4) is n + floordiv(j, 4).
+ * the divisor's sign, so a = floordiv(a, b) * b + mod(a, b). Only floordiv is kept: mod(a, b)
+ * is a - b * floordiv(a, b) and ceildiv(a, b) is floordiv(a + b - 1, b); texts show them again
+ * as what they were. Terms that the divisor divides leave the division: floordiv(4*n + j, 4)
+ * is n + floordiv(j, 4). What follows from one law in dim_arith.c holds by identity of ids.
  *
  * The loop trees use the same expressions for their indices: a loop counter is a variable.
  * Arithmetic is overflow-checked: a result that does not fit in 63 bits is DIM_INVALID, and
@@ -31,8 +33,8 @@ typedef enum dim_kind {
     DIM_VARIABLE, /* numbered: a loop counter or a loaded index, printed $k */
     DIM_SUM,
     DIM_FLOORDIV,
-    DIM_CEILDIV,
-    DIM_MOD,
+    DIM_CEILDIV, /* never the kind of a dim, see above */
+    DIM_MOD,     /* likewise */
     DIM_MIN,
     DIM_MAX,
 } dim_kind;
@@ -48,7 +50,7 @@ typedef struct dim_term {
 
 dim_table *dim_table_new(void); /* NULL: no memory */
 void dim_table_free(dim_table *t);
-tn_status dim_table_status(const dim_table *t); /* TN_OK, TN_ERR_LIMIT (overflow), TN_ERR_MEMORY */
+tn_status dim_table_status(const dim_table *t); /* TN_OK, TN_ERR_LIMIT (overflow), TN_ERR_ARGUMENT (divisor), TN_ERR_MEMORY */
 void dim_table_clear_status(dim_table *t);
 
 tn_dim dim_const(dim_table *t, int64_t value);
@@ -70,6 +72,7 @@ tn_dim dim_product(dim_table *t, const tn_dim *dims, int n); /* 1 for none */
  * without touching the status. */
 tn_dim dim_exact_div(dim_table *t, tn_dim a, tn_dim b);
 
+bool dim_is_valid(const dim_table *t, tn_dim d); /* an id of this table */
 dim_kind dim_kind_of(const dim_table *t, tn_dim d);
 bool dim_is_const(const dim_table *t, tn_dim d, int64_t *value); /* value may be NULL */
 bool dim_is_value(const dim_table *t, tn_dim d, int64_t value);
@@ -103,7 +106,7 @@ bool dim_eval(const dim_table *t, tn_dim d, bool (*look)(void *ctx, tn_dim leaf,
               int64_t *value);
 
 /* What is known of leaves: low <= leaf <= high, high itself a dim (DIM_INVALID: unknown). Leaves without
- * an entry: symbols are at least 0, variables unknown. */
+ * an entry: variables are unknown. Symbols are sizes, never below 0, with an entry or without. */
 typedef struct dim_range {
     tn_dim leaf;
     tn_dim low, high;
@@ -121,7 +124,7 @@ bool dim_is_nonnegative(dim_table *t, tn_dim d, const dim_range *ranges, int n);
 tn_dim dim_simplify(dim_table *t, tn_dim d, const dim_range *ranges, int n);
 
 /* Writes the expression as text ("2*n + 1", "floordiv(n, 2)"), NUL-terminated, cut to size.
- * Returns the length it would have had. The text parses back (ir/parse.c). */
+ * Returns the length it would have had. The text parses back (ir/parse_dim.c). */
 size_t dim_print(const dim_table *t, tn_dim d, char *out, size_t bytes);
 
 #endif
