@@ -47,13 +47,8 @@ const vmath_info *vmath_describe(vmath_op op);
  * vector of the same width). The result has their type. f16 and bf16: convert to f32 first. */
 LLVMValueRef vmath_emit(const vmath_ctx *c, vmath_op op, const LLVMValueRef *args);
 
-/* ---- Fused and contracted arithmetic ---------------------------------------------------- */
-
 /* a * b + c: one rounding where the target has the instruction, else two. */
 LLVMValueRef vmath_mad(const vmath_ctx *c, LLVMValueRef a, LLVMValueRef b, LLVMValueRef add);
-
-/* a * b + c in one rounding on every target; slow where the instruction is missing. */
-LLVMValueRef vmath_fma(const vmath_ctx *c, LLVMValueRef a, LLVMValueRef b, LLVMValueRef add);
 
 /* ---- Conversions ------------------------------------------------------------------------ */
 

@@ -94,8 +94,11 @@ static val cos_kernel(const vm *m, vpair r) {
 
 static quadrant reduce(const vm *m, val x) {
     if (m->is64) return reduce_64(m, x);
+    const vm w = vm_f64(m);
     quadrant a = reduce_32(m, x);
-    a.r.hi = vnarrow(m, a.r.hi);
+    val r = a.r.hi;
+    a.r.hi = vnarrow(m, r);
+    a.r.lo = vnarrow(m, vsub(&w, r, vwiden(m, a.r.hi)));
     return a;
 }
 
