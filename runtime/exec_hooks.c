@@ -23,7 +23,7 @@ static void run_chunk(void *arg, int64_t chunk, int32_t worker) {
     }
     fpmode before = fpmode_enter(e->flush_denormals);
     call->body(call->arg, chunk, worker);
-    fpmode_leave(before, e->flush_denormals);
+    fpmode_leave(before);
 }
 
 static void hook_parallel_for(void *ctx, int64_t n, tn_chunk_fn body, void *arg) {

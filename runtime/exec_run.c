@@ -209,7 +209,7 @@ static tn_status call_program(tn_exec *e, const weight_set *weights) {
     };
     fpmode before = fpmode_enter(e->flush_denormals);
     int32_t refused = p->run(&frame);
-    fpmode_leave(before, e->flush_denormals);
+    fpmode_leave(before);
     int32_t bad_worker = atomic_load(&e->bad_worker);
     if (refused != 0)
         return diag_fail(&e->error, TN_ERR_INTERNAL, "%s: the code refused the frame (check %d)", p->name, refused);

@@ -23,9 +23,9 @@ static inline fpmode fpmode_enter(bool flush_denormals) {
     return before;
 }
 
-static inline void fpmode_leave(fpmode before, bool flush_denormals) {
-    fpmode ours = FPMODE_DEFAULT | (flush_denormals ? FPMODE_FLUSH : 0);
-    if ((before & ~(fpmode)FPMODE_FLAGS) != ours) _mm_setcsr(before);
+/* Puts a mode back, exception flags included. */
+static inline void fpmode_leave(fpmode before) {
+    if (_mm_getcsr() != before) _mm_setcsr(before);
 }
 
 #elif defined(__aarch64__)
@@ -40,8 +40,10 @@ static inline fpmode fpmode_enter(bool flush_denormals) {
     return before;
 }
 
-static inline void fpmode_leave(fpmode before, bool flush_denormals) {
-    if (before != (flush_denormals ? FPMODE_FLUSH : 0)) __asm__ volatile("msr fpcr, %0" : : "r"(before));
+static inline void fpmode_leave(fpmode before) {
+    fpmode now;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(now));
+    if (before != now) __asm__ volatile("msr fpcr, %0" : : "r"(before));
 }
 
 #else

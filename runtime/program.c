@@ -125,8 +125,9 @@ static const char *check_program(tn_program *p) {
 }
 
 tn_status program_seal(tn_program *p, tn_diag *diag) {
-    const char *wrong = p->prepare != NULL ? check_program(p->prepare) : NULL;
-    if (wrong == NULL) wrong = check_program(p);
+    tn_status status = p->prepare != NULL ? program_seal(p->prepare, diag) : TN_OK;
+    if (status != TN_OK) return status;
+    const char *wrong = check_program(p);
     if (wrong != NULL) return diag_fail(diag, TN_ERR_INTERNAL, "%s: malformed program: %s", p->name, wrong);
     return weights_load_initial(p, diag);
 }

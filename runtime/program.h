@@ -5,7 +5,8 @@
  * law: after program_seal nothing changes but what stands under `lock`
  *
  * `prepare` is described by a program of its own: its inputs are the raw weights in order, its
- * outputs the packed weights that it makes, it has its own bind, sites and arena.
+ * outputs the packed weights that it makes; it has its own bind, sites and arena, and is sealed with
+ * the program that owns it.
  */
 #ifndef TN_RUNTIME_PROGRAM_H
 #define TN_RUNTIME_PROGRAM_H
