@@ -64,5 +64,8 @@ static bool mark_block(emit *e, const lt_block *block) {
 void emit_mark_varying(emit *e, const lt_stmt *vector_loop) {
     e->variables[dim_variable_number(e->dims, vector_loop->loop.variable)].is_varying = true;
     for (uint32_t i = 0; i < vector_loop->loop.n_carries; i++) e->is_varying[vector_loop->loop.carries[i].inner] = true;
+    uint32_t lanes = e->lanes;
+    e->lanes = vector_loop->loop.width; /* outside wide code nothing varies */
     while (mark_block(e, &vector_loop->loop.body));
+    e->lanes = lanes;
 }

@@ -209,11 +209,20 @@ static jit_unit *unit_new(tn_diag *diag) {
     return NULL;
 }
 
-/* Linking happens at the first look-up; asking for any name brings errors out now. */
-static bool find_defined(void *user, const char *name, const char *section, uint64_t size) {
-    const char **found = user;
-    if (section && size > 0 && strncmp(section, ".text", 5) == 0) *found = name;
-    return *found == NULL;
+/* Linking happens at the first look-up that finds its name; asking for the functions one after
+ * the other brings errors out now. Local functions are not found, which is no error. */
+typedef struct link_try {
+    jit_unit *unit;
+    bool any, linked;
+    tn_diag diag;
+} link_try;
+
+static bool try_to_link(void *user, const char *name, const char *section, uint64_t size) {
+    link_try *try = user;
+    if (!section || size == 0 || strncmp(section, ".text", 5) != 0) return true;
+    try->any = true;
+    try->linked = jit_lookup(try->unit, name, &try->diag) != NULL;
+    return !try->linked;
 }
 
 static tn_status link_object(jit_unit *u, const void *bytes, size_t size, LLVMBinaryRef binary, tn_diag *diag) {
@@ -223,9 +232,11 @@ static tn_status link_object(jit_unit *u, const void *bytes, size_t size, LLVMBi
         fail_with(diag, TN_ERR_INTERNAL, "the JIT refused the object", error);
         return TN_ERR_INTERNAL;
     }
-    const char *first = NULL;
-    each_symbol(binary, find_defined, &first);
-    return !first || jit_lookup(u, first, diag) ? TN_OK : TN_ERR_INTERNAL;
+    link_try try = {.unit = u};
+    each_symbol(binary, try_to_link, &try);
+    if (!try.any || try.linked) return TN_OK;
+    if (diag) *diag = try.diag;
+    return TN_ERR_INTERNAL;
 }
 
 static bool is_for_host(const unsigned char *bytes, size_t size) {
