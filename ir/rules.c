@@ -196,7 +196,9 @@ bool rule_window_places(rule_args *c, int axis, tn_dim extent, tn_dim low, tn_di
         return rule_error(c, TN_ERR_LIMIT, "the size of axis %d does not fit in 63 bits", axis);
     if (!rule_require(c, RELATION_LE, dim_const(t, 1), taps))
         return rule_error(c, TN_ERR_SHAPE, "the window along axis %d is empty", axis);
-    if (!rule_require(c, RELATION_LE, reach, padded))
+    /* A window of one element fits anywhere: over no elements it has no places. */
+    tn_dim least = dim_is_value(t, reach, 1) ? dim_const(t, 0) : reach;
+    if (!rule_require(c, RELATION_LE, least, padded))
         return rule_error(c, TN_ERR_SHAPE, "the window does not fit along axis %d: it reaches over %s elements of %s",
                           axis, rule_dim_text(c, reach, a), rule_dim_text(c, padded, b));
     tn_dim steps = dim_floordiv(t, dim_sub(t, padded, reach), dim_const(t, stride));
