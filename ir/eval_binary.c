@@ -158,3 +158,5 @@ double eval_acc_growth(const eval_args *c) {
     double growth = eval_unit_roundoff(acc) / eval_unit_roundoff(to);
     return growth > 1 ? growth : 1;
 }
+
+double eval_folded_magnitude(double growth, double m, double y) { return fmax(growth * m, fabs(y)); }

@@ -52,7 +52,8 @@ static bool fold_all(eval_args *c, const eval_fold *fold, eval_walk *w) {
             eval_fold_in(fold, &acc[w->offset], y->magnitude ? &y->magnitude[w->offset] : NULL, v[k], m[k]);
     }
     eval_write(y, 0, y->n, acc);
-    for (int64_t k = 0; y->magnitude && k < y->n; k++) y->magnitude[k] *= growth;
+    for (int64_t k = 0; y->magnitude && k < y->n; k++)
+        y->magnitude[k] = eval_folded_magnitude(growth, y->magnitude[k], acc[k].f);
     tn_free(acc);
     return true;
 }
@@ -133,12 +134,12 @@ bool eval_cumulate(eval_args *c) {
         for (int64_t k = 0; k < extent; k++) {
             int64_t at = first + (reverse ? extent - 1 - k : k) * step;
             wide v = all[at];
-            if (exclusive) all[at] = acc;
-            if (y->magnitude && exclusive) y->magnitude[at] = growth * sum_m;
+            double before_m = sum_m;
+            wide before = acc;
             if (y->magnitude) eval_read_magnitudes(x, at, 1, &m);
             eval_fold_in(&fold, &acc, y->magnitude ? &sum_m : NULL, v, m);
-            if (!exclusive) all[at] = acc;
-            if (y->magnitude && !exclusive) y->magnitude[at] = growth * sum_m;
+            all[at] = exclusive ? before : acc;
+            if (y->magnitude) y->magnitude[at] = eval_folded_magnitude(growth, exclusive ? before_m : sum_m, all[at].f);
         }
     }
     eval_write(y, 0, y->n, all);

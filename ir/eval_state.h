@@ -187,6 +187,8 @@ static inline void eval_fold_in(const eval_fold *fold, wide *acc, double *m, wid
 /* By how much a result's magnitude grows because sums are kept in `acc`, when that is
  * narrower than the result. */
 double eval_acc_growth(const eval_args *c);
+/* The magnitude of a folded result y from what its elements gave: at least |y|, also where there were none. */
+double eval_folded_magnitude(double growth, double m, double y);
 
 /* ---- Functions ------------------------------------------------------------------------------------ */
 

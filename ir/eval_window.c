@@ -69,7 +69,7 @@ static void combine_windows(const window_plan *p, const eval_tensor *x, const wi
         for (int64_t t = 0; t < n; t++, eval_walk_next(&w))
             eval_fold_in(fold, &acc, m ? &sum_m : NULL, all[w.offset], m ? m[w.offset] : 0);
         eval_write(y, k, 1, &acc);
-        if (m) y->magnitude[k] = growth * sum_m;
+        if (m) y->magnitude[k] = eval_folded_magnitude(growth, sum_m, acc.f);
     }
 }
 
