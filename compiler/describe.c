@@ -159,6 +159,23 @@ static bool describe_signature(tn_program *p, const tn_graph *g)
     return true;
 }
 
+/* Where weight `name` of main comes from: a result of prepare, or the raw weight of that name. */
+static program_packed find_packed(const tn_graph *raw, bool is_prepare, const char *name)
+{
+    for (size_t r = 0; is_prepare && r < raw->n_results; r++)
+        if (strcmp(raw->results[r].name, name) == 0)
+            return (program_packed){.kind = PACKED_PREPARED, .index = (uint32_t)r};
+    uint32_t n = 0;
+    for (size_t i = 0; i < raw->n_params; i++) {
+        if (!is_prepare && raw->params[i].binding != BINDING_LOAD)
+            continue;
+        if (strcmp(raw->params[i].name, name) == 0)
+            break;
+        n++;
+    }
+    return (program_packed){.kind = PACKED_RAW, .index = n};
+}
+
 /* Raw weights: those of prepare when there is one, else main's own, used as they are. */
 static bool describe_weights(tn_program *p, const compilation *c)
 {
@@ -177,12 +194,9 @@ static bool describe_weights(tn_program *p, const compilation *c)
         if (!describe_tensor(p, raw, w->value, w->name, &weight->info))
             return false;
     }
-    uint32_t n = 0;
     for (size_t i = 0; i < c->main->n_params; i++)
-        if (c->main->params[i].binding == BINDING_LOAD) {
-            p->packed[p->n_packed++] = (program_packed){.kind = c->prepare ? PACKED_PREPARED : PACKED_RAW, .index = n};
-            n++;
-        }
+        if (c->main->params[i].binding == BINDING_LOAD)
+            p->packed[p->n_packed++] = find_packed(raw, c->prepare != NULL, c->main->params[i].name);
     for (size_t i = 0; i < t->n_constants; i++)
         p->packed[p->n_packed++] = (program_packed){.kind = PACKED_CONSTANT, .data = t->constants[i]->data};
     return true;

@@ -171,6 +171,13 @@ struct tn_graph {
     location_id origin; /* in force: see graph_set_origin */
 };
 
+/* Something a module keeps alive: a mapped file, say. */
+typedef struct attachment {
+    struct attachment *next;
+    void (*release)(void *data);
+    void *data;
+} attachment;
+
 struct tn_module {
     arena memory;
     dim_table *dims;
@@ -181,6 +188,7 @@ struct tn_module {
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
     atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */
     tn_module *source;         /* the module this is a copy of; its data are read in place */
+    attachment *attachments;   /* released with the module, the last one first */
 };
 
 tn_module *module_new(const char *name); /* NULL: no memory */
@@ -189,9 +197,16 @@ tn_module *module_retain(tn_module *m);
 /* A copy of all functions, for passes to work on. Constant data are not copied: the copy keeps
  * `m` alive. The caller frees it. NULL: no memory. */
 tn_module *module_clone(tn_module *m);
+/* Hands `data` over: release(data) is called when the module is freed. False: no memory (recorded), and
+ * nothing was handed over. */
+bool module_attach(tn_module *m, void (*release)(void *data), void *data);
+/* What was attached last with that `release`; NULL: nothing. */
+void *module_attached(const tn_module *m, void (*release)(void *data));
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m); /* the function "main", else the first */
+/* Takes a function that nothing calls out of its module and releases it. */
+void module_remove_graph(tn_module *m, tn_graph *g);
 /* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */
 void graph_release(tn_graph *g);
 

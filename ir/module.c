@@ -32,6 +32,7 @@ void graph_release(tn_graph *g) {
 void tn_module_free(tn_module *m) {
     if (!m || atomic_fetch_sub(&m->references, 1) > 0) return;
     tn_module_free(m->source);
+    for (const attachment *a = m->attachments; a; a = a->next) a->release(a->data);
     for (size_t i = 0; i < m->n_graphs; i++) graph_release(m->graphs[i]);
     tn_free(m->graphs);
     interner_free(m->interner);
@@ -43,6 +44,20 @@ void tn_module_free(tn_module *m) {
 tn_module *module_retain(tn_module *m) {
     atomic_fetch_add(&m->references, 1);
     return m;
+}
+
+bool module_attach(tn_module *m, void (*release)(void *data), void *data) {
+    attachment *a = ARENA_NEW(&m->memory, attachment);
+    if (!a) return module_no_memory(m);
+    *a = (attachment){m->attachments, release, data};
+    m->attachments = a;
+    return true;
+}
+
+void *module_attached(const tn_module *m, void (*release)(void *data)) {
+    for (const attachment *a = m->attachments; a; a = a->next)
+        if (a->release == release) return a->data;
+    return NULL;
 }
 
 /* ---- Functions ------------------------------------------------------------------------------- */
@@ -87,6 +102,16 @@ tn_graph *module_add_graph(tn_module *m, const char *name) {
     g->name = unique;
     m->graphs[m->n_graphs++] = g;
     return g;
+}
+
+void module_remove_graph(tn_module *m, tn_graph *g)
+{
+    size_t at = 0;
+    while (at < m->n_graphs && m->graphs[at] != g) at++;
+    if (at == m->n_graphs) return;
+    memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
+    m->n_graphs--;
+    graph_release(g);
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */

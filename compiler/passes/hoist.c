@@ -1,0 +1,201 @@
+/* Hoist: work on weights alone moves to `prepare`.
+ *
+ * in:  a module whose function main has weights (parameters bound at load time) or constants
+ *      too large to fold
+ * out: main with the results of that work as its weights; a function `prepare` from the raw
+ *      weights to them, run once for each set of weights
+ * law: main computes what it did; a packed weight has at most `hoist_growth` times the bytes
+ *      of what it is made from, else its last node stays in main (a dequantisation belongs in
+ *      the kernel that reads it)
+ *
+ * A node is movable when it is pure and all it reads is known at load time. Views move only
+ * with work that reads them: as views they cost main nothing.
+ */
+#include "compiler/passes/passes.h"
+
+#include <string.h>
+
+enum { DEFAULT_GROWTH = 4 };
+
+typedef struct hoister {
+    tn_graph *main, *prepare;
+    bool *known;       /* of each node of main: at load time */
+    bool *moves;       /* its results become weights of main */
+    double growth;
+    value_id *inner;   /* value of main to value of prepare */
+} hoister;
+
+/* ---- What is known, what moves ---- */
+
+static bool is_movable(tn_op op)
+{
+    loop_class c = op_table[op].loop_class;
+    return c != CLASS_CONTROL && c != CLASS_EFFECT && c != CLASS_COMPOSITE && op != TN_OP_param && op != TN_OP_dim && op != TN_OP_token;
+}
+
+static bool is_work(tn_op op) { return op_table[op].loop_class != CLASS_VIEW && op_table[op].loop_class != CLASS_LEAF; }
+
+static void find_known(hoister *h)
+{
+    const tn_graph *g = h->main;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        if (n->op == TN_OP_param) {
+            h->known[i] = g->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
+            continue;
+        }
+        bool known = is_movable((tn_op)n->op);
+        for (uint32_t k = 0; k < n->n_results; k++)
+            known &= type_is_static(g->module->dims, graph_type(g, n->first_result + k));
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            known &= h->known[g->values[n->operands[k]].node];
+        h->known[i] = known;
+    }
+}
+
+static double bytes_of(const tn_graph *g, value_id v)
+{
+    size_t bytes = 0;
+    type_static_bytes(g->module->dims, graph_type(g, v), &bytes);
+    return (double)bytes;
+}
+
+/* Bytes of the weights and constants that v is made from; shared ones count each time. */
+static double origin_bytes(const tn_graph *g, value_id v, int depth)
+{
+    const node *n = graph_node_of(g, v);
+    if (n->op == TN_OP_param || n->op == TN_OP_constant || depth == 0)
+        return bytes_of(g, v);
+    double sum = 0;
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        sum += origin_bytes(g, n->operands[k], depth - 1);
+    return sum;
+}
+
+/* Follows v through views to the work that makes it, and marks that as moving. */
+static void move_origin(hoister *h, value_id v)
+{
+    const tn_graph *g = h->main;
+    uint32_t i = g->values[v].node;
+    const node *n = &g->nodes[i];
+    if (!h->known[i] || n->op == TN_OP_param || n->op == TN_OP_constant || h->moves[i])
+        return;
+    bool grows = false;
+    for (uint32_t k = 0; k < n->n_results; k++)
+        grows |= bytes_of(g, n->first_result + k) > h->growth * (origin_bytes(g, n->first_result + k, 16) + 64);
+    if (is_work((tn_op)n->op) && !grows)
+        h->moves[i] = true;
+    else
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            move_origin(h, n->operands[k]);
+}
+
+/* The frontier: known values that nodes known only at run time read. */
+static void find_moves(hoister *h)
+{
+    const tn_graph *g = h->main;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (!h->known[i])
+            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+                move_origin(h, g->nodes[i].operands[k]);
+    for (size_t r = 0; r < g->n_results; r++)
+        move_origin(h, g->results[r].value);
+}
+
+/* ---- prepare ---- */
+
+static bool bring_in(hoister *h, value_id v)
+{
+    const tn_graph *g = h->main;
+    const node *n = graph_node_of(g, v);
+    if (h->inner[v] != VALUE_NONE)
+        return true;
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (!bring_in(h, n->operands[k]))
+            return false;
+    return graph_copy_node(h->prepare, g, n, h->inner);
+}
+
+/* Every weight of main is a parameter of prepare, used or not: the raw weights of the program. */
+static bool start_prepare(hoister *h)
+{
+    tn_graph *g = h->main;
+    h->prepare = module_add_graph(g->module, "prepare");
+    if (!h->prepare)
+        return false;
+    for (size_t i = 0; i < g->n_params; i++) {
+        const param *p = &g->params[i];
+        if (p->binding != BINDING_LOAD)
+            continue;
+        h->inner[p->value] = graph_add_param(h->prepare, p->name, graph_type(g, p->value), BINDING_RUN);
+        if (h->inner[p->value] == VALUE_NONE)
+            return false;
+        h->prepare->params[h->prepare->n_params - 1].initial = p->initial;
+    }
+    return true;
+}
+
+static bool make_prepare(hoister *h)
+{
+    const tn_graph *g = h->main;
+    if (!start_prepare(h))
+        return false;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; h->moves[i] && k < g->nodes[i].n_results; k++) {
+            value_id v = g->nodes[i].first_result + k;
+            char *name = arena_printf(&g->module->memory, "packed.%u", (unsigned)v);
+            if (!name || !bring_in(h, v) || !graph_add_result(h->prepare, name, h->inner[v], -1))
+                return false;
+        }
+    return true;
+}
+
+/* ---- main ---- */
+
+static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map)
+{
+    hoister *h = ctx;
+    size_t i = (size_t)(n - from->nodes);
+    if (!h->moves[i])
+        return graph_copy_node(to, from, n, map);
+    for (uint32_t k = 0; k < n->n_results; k++) {
+        char *name = arena_printf(&to->module->memory, "packed.%u", (unsigned)(n->first_result + k));
+        if (!name)
+            return false;
+        map[n->first_result + k] = graph_add_param(to, name, graph_type(from, n->first_result + k), BINDING_LOAD);
+        if (map[n->first_result + k] == VALUE_NONE)
+            return false;
+    }
+    return true;
+}
+
+static bool any(const bool *flags, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (flags[i])
+            return true;
+    return false;
+}
+
+bool pass_hoist(tn_module *m, const pass_options *o)
+{
+    tn_graph *g = module_main(m);
+    if (!g || module_find(m, "prepare"))
+        return true;
+    hoister h = {.main = g, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    h.known = tn_calloc(g->n_nodes + 1, sizeof *h.known);
+    h.moves = tn_calloc(g->n_nodes + 1, sizeof *h.moves);
+    h.inner = tn_malloc((g->n_values + 1) * sizeof *h.inner);
+    bool ok = h.known && h.moves && h.inner;
+    if (ok) {
+        memset(h.inner, 0xff, (g->n_values + 1) * sizeof *h.inner);
+        find_known(&h);
+        find_moves(&h);
+        if (any(h.moves, g->n_nodes))
+            ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h);
+    }
+    tn_free(h.known);
+    tn_free(h.moves);
+    tn_free(h.inner);
+    return ok || module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while hoisting");
+}
