@@ -37,10 +37,12 @@ static int whole_cpus(long long quota, long long period) {
 
 /* Quota of one group's folder, 0: none. v2 has both figures in one file, v1 in two. */
 static int folder_quota(const char *folder) {
-    char line[LINE_BYTES];
-    long long quota, period;
-    if (read_line(folder, "cpu.max", line))
-        return sscanf(line, "%lld %lld", &quota, &period) == 2 ? whole_cpus(quota, period) : 0; /* or "max ..." */
+    char line[LINE_BYTES], *rest;
+    long long quota;
+    if (read_line(folder, "cpu.max", line)) {
+        quota = strtoll(line, &rest, 10); /* "max 100000": 0, which is none */
+        return whole_cpus(quota, strtoll(rest, NULL, 10));
+    }
     if (!read_line(folder, "cpu.cfs_quota_us", line)) return 0;
     quota = strtoll(line, NULL, 10); /* -1: none */
     if (!read_line(folder, "cpu.cfs_period_us", line)) return 0;

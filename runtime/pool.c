@@ -35,7 +35,7 @@ typedef struct pool_thread {
     int32_t worker;
 } pool_thread;
 
-struct tn_pool {
+struct tn_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): lines are kept apart on purpose */
     atomic_int references;
     int32_t workers; /* n_threads + 1: the caller of a loop works too */
     int32_t n_threads;

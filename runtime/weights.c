@@ -195,25 +195,41 @@ static void release_raw(tn_program *p) {
     p->release_weights(p->release_weights_ctx);
 }
 
+/* Raw tensors while a set is made from them: the initial ones to start with. */
+typedef struct raw_list {
+    tn_tensor *tensors; /* n_weights of each */
+    bool *is_initial;
+} raw_list;
+
+static bool raw_list_make(raw_list *raw, const tn_program *p) {
+    *raw = (raw_list){tn_calloc(p->n_weights, sizeof *raw->tensors), tn_malloc(p->n_weights * sizeof *raw->is_initial)};
+    if (raw->tensors == NULL || raw->is_initial == NULL) return false;
+    for (uint32_t i = 0; i < p->n_weights; i++) {
+        raw->tensors[i] = initial_tensor(&p->weights[i]);
+        raw->is_initial[i] = true;
+    }
+    return true;
+}
+
+static void raw_list_free(raw_list *raw) {
+    tn_free(raw->tensors);
+    tn_free(raw->is_initial);
+}
+
 tn_status weights_load_initial(tn_program *p, tn_diag *diag) {
     if (p->n_packed == 0 || program_missing_weight(p) != NULL) return TN_OK;
-    tn_tensor *raw = tn_calloc(p->n_weights, sizeof *raw);
-    bool *is_initial = tn_malloc(p->n_weights * sizeof *is_initial);
+    raw_list raw;
     weight_set *set = NULL;
-    tn_status status = TN_OK;
-    if (raw == NULL || is_initial == NULL)
-        status = diag_fail(diag, TN_ERR_MEMORY, "%s: no memory for weights", p->name);
-    for (uint32_t i = 0; status == TN_OK && i < p->n_weights; i++) {
-        raw[i] = initial_tensor(&p->weights[i]);
-        is_initial[i] = true;
-    }
-    if (status == TN_OK) status = pack(p, raw, is_initial, &set, diag);
+    tn_status status = TN_ERR_MEMORY;
+    if (raw_list_make(&raw, p))
+        status = pack(p, raw.tensors, raw.is_initial, &set, diag);
+    else
+        diag_fail(diag, status, "%s: no memory for weights", p->name);
     if (status == TN_OK) {
         replace_set(p, set);
         release_raw(p);
     }
-    tn_free(raw);
-    tn_free(is_initial);
+    raw_list_free(&raw);
     return status;
 }
 
@@ -223,27 +239,23 @@ static int find_weight(const tn_program *p, const char *name) {
     return -1;
 }
 
-/* Puts the named tensors into `raw`; the others keep their initial data. */
-static tn_status take_given(tn_program *p, const char *const *names, const tn_tensor *tensors, int n, tn_tensor *raw,
-                            bool *is_initial, tn_diag *diag) {
-    for (uint32_t i = 0; i < p->n_weights; i++) {
-        raw[i] = initial_tensor(&p->weights[i]);
-        is_initial[i] = true;
-    }
+/* Puts the named tensors into `raw`. */
+static tn_status take_given(tn_program *p, const char *const *names, const tn_tensor *tensors, int n, raw_list *raw,
+                            tn_diag *diag) {
     for (int k = 0; k < n; k++) {
         int i = find_weight(p, names[k]);
         if (i < 0)
             return diag_fail(diag, TN_ERR_ARGUMENT, "%s: no weight is called '%s'", p->name, names[k] ? names[k] : "");
         const tn_tensor_info *info = &p->weights[i].info;
-        if (!is_initial[i])
+        if (!raw->is_initial[i])
             return diag_fail(diag, TN_ERR_ARGUMENT, "%s: weight '%s' is given twice", p->name, info->name);
         tn_status status = check_tensor(p, "weight", info, &tensors[k], true, diag);
         if (status != TN_OK) return status;
-        raw[i] = tensors[k];
-        is_initial[i] = false;
+        raw->tensors[i] = tensors[k];
+        raw->is_initial[i] = false;
     }
     for (uint32_t i = 0; i < p->n_weights; i++)
-        if (is_initial[i] && (is_missing(&p->weights[i]) || p->raw_released))
+        if (raw->is_initial[i] && (is_missing(&p->weights[i]) || p->raw_released))
             return diag_fail(diag, TN_ERR_ARGUMENT, "%s: weight '%s' is not given%s", p->name, p->weights[i].info.name,
                              p->raw_released ? ", and its first values are no longer in memory" : "");
     return TN_OK;
@@ -253,16 +265,15 @@ tn_status tn_program_set_weights(tn_program *p, const char *const *names, const 
                                  tn_diag *diag) {
     if (p == NULL || n < 0 || (n > 0 && (names == NULL || tensors == NULL)))
         return diag_fail(diag, TN_ERR_ARGUMENT, "tn_program_set_weights: an argument is NULL");
-    tn_tensor *raw = tn_calloc(p->n_weights, sizeof *raw);
-    bool *is_initial = tn_malloc(p->n_weights * sizeof *is_initial);
+    raw_list raw;
     weight_set *set = NULL;
-    tn_status status = TN_OK;
-    if (raw == NULL || is_initial == NULL)
-        status = diag_fail(diag, TN_ERR_MEMORY, "%s: no memory for weights", p->name);
-    if (status == TN_OK) status = take_given(p, names, tensors, n, raw, is_initial, diag);
-    if (status == TN_OK) status = pack(p, raw, is_initial, &set, diag);
+    tn_status status = TN_ERR_MEMORY;
+    if (raw_list_make(&raw, p))
+        status = take_given(p, names, tensors, n, &raw, diag);
+    else
+        diag_fail(diag, status, "%s: no memory for weights", p->name);
+    if (status == TN_OK) status = pack(p, raw.tensors, raw.is_initial, &set, diag);
     if (status == TN_OK) replace_set(p, set);
-    tn_free(raw);
-    tn_free(is_initial);
+    raw_list_free(&raw);
     return status;
 }

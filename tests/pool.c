@@ -1,4 +1,5 @@
 /* The thread pool: every chunk once, nested and shared loops, fork, quotas. */
+#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -218,9 +219,17 @@ static void write_file(const char *root, const char *path, const char *content) 
         *slash = '/';
     }
     FILE *file = fopen(whole, "w");
-    assert_non_null(file);
+    if (file == NULL) {
+        fail_msg("cannot write %s", whole);
+        return;
+    }
     fputs(content, file);
     fclose(file);
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *where) {
+    (void)about, (void)kind, (void)where;
+    return remove(path);
 }
 
 typedef struct quota_case {
@@ -251,13 +260,12 @@ static const quota_case quota_cases[] = {
 static void test_quotas(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof quota_cases / sizeof *quota_cases; i++) {
-        char root[] = "/tmp/tenon-pool-XXXXXX", command[64];
+        char root[] = "/tmp/tenon-pool-XXXXXX";
         assert_non_null(mkdtemp(root));
         const quota_case *c = &quota_cases[i];
         for (int k = 0; k < 8 && c->files[k] != NULL; k += 2) write_file(root, c->files[k], c->files[k + 1]);
         int quota = cpus_quota(root);
-        snprintf(command, sizeof command, "rm -rf %s", root);
-        assert_int_equal(system(command), 0);
+        assert_int_equal(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
         assert_int_equal(quota, c->expected);
     }
     assert_true(tn_cpu_count() >= 1);

@@ -157,65 +157,64 @@ static void test_descriptions(void **state) {
 
 /* One tensor of a right call (n = 7) is replaced; `slot` 0 to 2 are inputs, 3 and 4 outputs. */
 typedef struct wrong_case {
-    int slot;
-    tn_dtype dtype;
-    int rank;
+    int slot, rank;
     int64_t shape[3];
+    tn_dtype dtype;
     tn_status status;
     const char *message;
 } wrong_case;
 
 static const wrong_case wrong_cases[] = {
     {0,
-     TN_F32,
      2,
      {7, 512},
+     TN_F32,
      TN_ERR_SHAPE,
      "mlp: input 'x': expected f32[n, 784], got f32[7, 512] (axis 1: 784 is not 512)"},
-    {0, TN_F32, 1, {784}, TN_ERR_SHAPE, "mlp: input 'x': expected f32[n, 784], got f32[784] (rank 2 is not 1)"},
+    {0, 1, {784}, TN_F32, TN_ERR_SHAPE, "mlp: input 'x': expected f32[n, 784], got f32[784] (rank 2 is not 1)"},
     {0,
-     TN_F64,
      2,
      {7, 784},
+     TN_F64,
      TN_ERR_DTYPE,
      "mlp: input 'x': expected f32[n, 784], got f64[7, 784] (dtype f32 is not f64)"},
     {0,
-     TN_F32,
      2,
      {-7, 784},
+     TN_F32,
      TN_ERR_SHAPE,
      "mlp: input 'x': expected f32[n, 784], got f32[-7, 784] (axis 0: -7 is negative)"},
     {0,
-     TN_DTYPE_INVALID,
      2,
      {7, 784},
+     TN_DTYPE_INVALID,
      TN_ERR_DTYPE,
      "mlp: input 'x': expected f32[n, 784], got invalid[7, 784] (dtype f32 is not invalid)"},
-    {0, (tn_dtype)77, 2000, {7, 784}, TN_ERR_DTYPE, NULL},
-    {0, TN_F32, 2000, {7, 784}, TN_ERR_SHAPE, NULL},
-    {0, TN_F32, -1, {7, 784}, TN_ERR_SHAPE, "mlp: input 'x': expected f32[n, 784], got f32[] (rank 2 is not -1)"},
+    {0, 2000, {7, 784}, (tn_dtype)77, TN_ERR_DTYPE, NULL},
+    {0, 2000, {7, 784}, TN_F32, TN_ERR_SHAPE, NULL},
+    {0, -1, {7, 784}, TN_F32, TN_ERR_SHAPE, "mlp: input 'x': expected f32[n, 784], got f32[] (rank 2 is not -1)"},
     {0,
-     TN_F32,
      2,
      {INT64_MAX, 784},
+     TN_F32,
      TN_ERR_LIMIT,
      "mlp: input 'x': expected f32[n, 784], got f32[9223372036854775807, 784] (its bytes do not fit in 63 bits)"},
     {1,
-     TN_F32,
      1,
      {8},
+     TN_F32,
      TN_ERR_SHAPE,
      "mlp: input 'y': expected f32[n], got f32[8] (axis 0: n is 7 by axis 0 of input 'x', not 8)"},
     {2,
-     TN_F32,
      1,
      {13},
+     TN_F32,
      TN_ERR_SHAPE,
      "mlp: input 'z': expected f32[2*n], got f32[13] (axis 0: 2*n is 14 (n = 7), not 13)"},
-    {3, TN_F32, 2, {7, 4}, TN_ERR_SHAPE, "mlp: output 'probs': expected f32[n, 3], got f32[7, 4] (axis 1: 3 is not 4)"},
-    {3, TN_F32, 2, {6, 3}, TN_ERR_SHAPE, "mlp: output 'probs': expected f32[n, 3], got f32[6, 3] (axis 0: 7 is not 6)"},
-    {4, TN_F64, 0, {0}, TN_ERR_DTYPE, "mlp: output 'total': expected f32[], got f64[] (dtype f32 is not f64)"},
-    {4, TN_F32, 1, {1}, TN_ERR_SHAPE, "mlp: output 'total': expected f32[], got f32[1] (rank 0 is not 1)"},
+    {3, 2, {7, 4}, TN_F32, TN_ERR_SHAPE, "mlp: output 'probs': expected f32[n, 3], got f32[7, 4] (axis 1: 3 is not 4)"},
+    {3, 2, {6, 3}, TN_F32, TN_ERR_SHAPE, "mlp: output 'probs': expected f32[n, 3], got f32[6, 3] (axis 0: 7 is not 6)"},
+    {4, 0, {0}, TN_F64, TN_ERR_DTYPE, "mlp: output 'total': expected f32[], got f64[] (dtype f32 is not f64)"},
+    {4, 1, {1}, TN_F32, TN_ERR_SHAPE, "mlp: output 'total': expected f32[], got f32[1] (rank 0 is not 1)"},
 };
 
 static void test_wrong_tensors(void **state) {

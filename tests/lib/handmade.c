@@ -62,7 +62,7 @@ static int32_t mlp_bind(const int64_t *symbols, int64_t *bound) {
 static void mlp_row(void *arg, int64_t i, int32_t worker) {
     const tn_frame *f = arg;
     const float *x = f->inputs[0], *y = f->inputs[1], *z = f->inputs[2];
-    float *sum = (float *)(void *)(f->scratch + worker * MLP_SCRATCH), *rows = (float *)(void *)f->arena;
+    float *sum = (float *)(f->scratch + worker * MLP_SCRATCH), *rows = (float *)f->arena;
     float *probs = f->outputs[0];
     *sum = 0;
     for (int k = 0; k < 784; k++) *sum += x[i * 784 + k];
