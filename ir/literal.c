@@ -121,9 +121,14 @@ static size_t print_float(tn_dtype dtype, uint64_t bits, char out[LITERAL_BYTES]
         if (bits == plain_nan(f)) return (size_t)snprintf(out, LITERAL_BYTES, "nan");
         return (size_t)snprintf(out, LITERAL_BYTES, "nan.%0*" PRIx64, (int)(rows[dtype].bits / 4), bits);
     }
+    double number = f->value(bits);
+    /* Whole numbers as such up to where others have as many digits. */
+    if (number > -1e7 && number < 1e7 && number == (double)(int64_t)number && (number != 0 || bits == 0))
+        return (size_t)snprintf(out, LITERAL_BYTES, "%" PRId64, (int64_t)number);
     int n = 0;
-    for (int digits = f->least_digits; digits <= f->most_digits; digits++) {
-        n = snprintf(out, LITERAL_BYTES, "%.*g", digits, f->value(bits));
+    bool is_subnormal = (bits & exponent_mask(f)) == 0; /* with fewer digits than others */
+    for (int digits = is_subnormal ? 1 : f->least_digits; digits <= f->most_digits; digits++) {
+        n = snprintf(out, LITERAL_BYTES, "%.*g", digits, number);
         if (f->read(out, NULL) == bits) break;
     }
     return (size_t)n;

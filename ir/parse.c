@@ -323,7 +323,7 @@ static bool parse_return(function_parser *f, const head_result *results, size_t 
             given++;
         } while (lexer_accept(lex, ","));
     }
-    if (given != n) return lexer_error(lex, at, TN_ERR_PARSE, "@%s has %zu results, %zu are returned", f->graph->name, n, given);
+    if (given != n) return lexer_error(lex, at, TN_ERR_PARSE, "@%s returns %zu value%s, its head names %zu", f->graph->name, given, given == 1 ? "" : "s", n);
     return lexer_expect(lex, "}");
 }
 

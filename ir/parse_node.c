@@ -288,9 +288,9 @@ static bool apply_node(function_parser *f, const node_text *n, location_id where
     if (!graph_apply(f->graph, where, n->op, n->operands, n->n_operands, n->attrs, n->n_attrs, &first, 1, &n_results))
         return parser_rule_error(p, n->at);
     if (n_results != n->n_results)
-        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "%s has %u results, %u are named", op_name(n->op), (unsigned)n_results, (unsigned)n->n_results);
+        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, not %u", op_name(n->op), (unsigned)n_results, (unsigned)n->n_results);
     if (n->n_types && n->n_types != n_results)
-        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "%s has %u results, %u types are stated", op_name(n->op), (unsigned)n_results, (unsigned)n->n_types);
+        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, but that of types %u", op_name(n->op), (unsigned)n_results, (unsigned)n->n_types);
     for (uint32_t i = 0; i < n_results; i++) {
         if (n->n_types && !check_type(f, n, i, graph_type(f->graph, first + i))) return false;
         if (!names_define(f, &n->results[i], first + i)) return false;
