@@ -221,6 +221,12 @@ void tn_pool_parallel_for(tn_pool *pool, int64_t n, tn_chunk_fn body, void *arg)
     atomic_store_explicit(&pool->is_busy, false, memory_order_release);
 }
 
+static void hook_parallel_for(void *ctx, int64_t n, tn_chunk_fn body, void *arg) {
+    tn_pool_parallel_for(ctx, n, body, arg);
+}
+
+tn_hooks tn_pool_hooks(tn_pool *pool) { return (tn_hooks){.ctx = pool, .parallel_for = hook_parallel_for}; }
+
 /* ---- The pool as an object ---------------------------------------------------------------------- */
 
 tn_pool *tn_pool_new(int threads) {

@@ -233,6 +233,10 @@ TN_API int32_t tn_pool_workers(const tn_pool *pool);
 /* Runs body(arg, chunk, worker) for every chunk in [0, n), as tn_hooks.parallel_for does. */
 TN_API void tn_pool_parallel_for(tn_pool *pool, int64_t n, tn_chunk_fn body, void *arg);
 
+/* Hooks with the pool's parallel_for and nothing else, for callers that fill a frame themselves;
+ * frame->workers is then tn_pool_workers(pool). The pool must outlive them. */
+TN_API tn_hooks tn_pool_hooks(tn_pool *pool);
+
 /* CPUs that this process may use: its affinity mask, cut to the quota of its control group
  * (cgroup v1 or v2, rounded down). At least 1. */
 TN_API int tn_cpu_count(void);

@@ -141,6 +141,17 @@ static void test_callers_share_a_pool(void **state) {
     tn_pool_free(pool);
 }
 
+static void test_hooks_of_a_frame(void **state) {
+    (void)state;
+    tn_pool *pool = tn_pool_new(2);
+    tn_hooks hooks = tn_pool_hooks(pool);
+    tally t = {0};
+    hooks.parallel_for(hooks.ctx, CHUNKS, count_chunk, &t);
+    check_tally(&t, CHUNKS, 1);
+    assert_null(hooks.kernel_begin);
+    tn_pool_free(pool);
+}
+
 /* ---- Making pools -------------------------------------------------------------------------------------- */
 
 static void test_wrong_arguments(void **state) {
@@ -279,6 +290,7 @@ int main(void) {
         cmocka_unit_test(test_chunks_run_at_once),
         cmocka_unit_test(test_nested_loops_run_inline),
         cmocka_unit_test(test_callers_share_a_pool),
+        cmocka_unit_test(test_hooks_of_a_frame),
         cmocka_unit_test(test_wrong_arguments),
         cmocka_unit_test(test_references),
 #ifndef NO_FORK_TEST
