@@ -346,7 +346,9 @@ static void vector_loop(emit *e, const lt_stmt *s, LLVMValueRef *carried) {
         LLVMValueRef wide = LLVMBuildAnd(e->builder, count, emit_const_i64(e, -width), "");
         main_end = LLVMBuildAdd(e->builder, begin, wide, "main_end");
     }
+    enter_lanes(e, s);
     emit_mark_varying(e, s);
+    leave_lanes(e);
     if (steps < 0 || steps >= width) {
         l.begin = begin;
         l.end = main_end;

@@ -76,7 +76,9 @@ val vmath_atan(const vm *m, const val *a) {
 
 /* The angle in the first octant, mirrored at the diagonal, at the y axis, at the x axis. */
 val vmath_atan2(const vm *m, const val *a) {
-    if (!m->is64) return vin_f64(m, vmath_atan2, a, 2);
+    /* Once more the sign of the first, in f32: rounded on to f16, LLVM 22 would else round the
+     * sign's operand from f64 by a library call. */
+    if (!m->is64) return vcopysign(m, vin_f64(m, vmath_atan2, a, 2), a[0]);
     val y = vabs(m, a[0]), x = vabs(m, a[1]);
     val is_steep = vgt(m, y, x);
     val high = vsel(m, is_steep, y, x), low = vsel(m, is_steep, x, y);
