@@ -10,6 +10,9 @@ static const struct {
     class_takes *takes;
     class_lower *lower;
 } classes[] = {
+    {"cumulate", cumulate_takes, cumulate_lower},
+    {"index", index_takes, index_lower},
+    {"sort", sort_takes, sort_lower},
     {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},
 };
