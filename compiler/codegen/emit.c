@@ -41,7 +41,7 @@ LLVMBasicBlockRef emit_new_block(emit *e, const char *name, uint32_t number) {
 bool emit_open_scope_at(emit *e, LLVMBasicBlockRef prologue, const char *name, uint32_t number) {
     if (!array_reserve((void **)&e->scopes, &e->scopes_capacity, e->n_scopes + 1, sizeof *e->scopes))
         return no_memory(e);
-    e->scopes[e->n_scopes++] = (scope){.prologue = prologue};
+    e->scopes[e->n_scopes++] = (scope){.prologue = prologue, .n_ranges = e->n_ranges};
     LLVMBasicBlockRef body = emit_new_block(e, name, number);
     LLVMBuildBr(e->builder, body);
     LLVMPositionBuilderAtEnd(e->builder, body);
@@ -63,6 +63,7 @@ bool emit_push_range(emit *e, tn_dim leaf, tn_dim low, tn_dim high) {
     if (!array_reserve((void **)&e->ranges, &e->ranges_capacity, e->n_ranges + 1, sizeof *e->ranges))
         return no_memory(e);
     e->ranges[e->n_ranges++] = (dim_range){leaf, low, high};
+    e->scopes[e->n_scopes - 1].n_ranges = e->n_ranges;
     return true;
 }
 

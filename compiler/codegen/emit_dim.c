@@ -334,13 +334,13 @@ static LLVMValueRef emit_sum(emit *e, tn_dim d, uint32_t level) {
     return sum ? sum : emit_const_i64(e, 0);
 }
 
-static LLVMValueRef emit_atom(emit *e, tn_dim d) {
+static LLVMValueRef emit_atom(emit *e, tn_dim d, uint32_t level) {
     dim_kind kind = dim_kind_of(e->dims, d);
     if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) return leaf_value(e, d);
     tn_dim a, b;
     dim_operands(e->dims, d, &a, &b);
     LLVMValueRef x = emit_dim(e, a), y = emit_dim(e, b);
-    division how = division_of(e->dims, a, b, e->ranges, e->n_ranges);
+    division how = division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
     return combine(e->builder, kind, x, y, &how);
 }
 
@@ -352,7 +352,7 @@ LLVMValueRef emit_dim(emit *e, tn_dim d) {
     LLVMValueRef value = recall(e, level, d, LT_NONE, false);
     if (value) return value;
     LLVMBasicBlockRef here = enter_prologue(e, level);
-    value = is_single_atom(e->dims, d) ? emit_atom(e, d) : emit_sum(e, d, level);
+    value = is_single_atom(e->dims, d) ? emit_atom(e, d, level) : emit_sum(e, d, level);
     leave_prologue(e, here);
     return remember(e, level, d, LT_NONE, false, value);
 }
@@ -393,7 +393,7 @@ static LLVMValueRef emit_vector_sum(emit *e, tn_dim d) {
     return sum;
 }
 
-static LLVMValueRef compute_vector(emit *e, tn_dim d) {
+static LLVMValueRef compute_vector(emit *e, tn_dim d, uint32_t level) {
     tn_dim stride;
     switch (emit_lane_pattern(e, d, &stride)) {
     case LANES_UNIFORM: return emit_splat(e, emit_dim(e, d));
@@ -411,7 +411,8 @@ static LLVMValueRef compute_vector(emit *e, tn_dim d) {
     tn_dim a, b;
     dim_operands(e->dims, d, &a, &b);
     LLVMValueRef x = emit_dim_vector(e, a), y = emit_dim_vector(e, b);
-    division how = division_of(e->dims, a, b, e->ranges, e->n_ranges);
+    division how = division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
+    if (e->mask) how.is_positive = false; /* in a dead lane the counter is beyond its range */
     return combine(e->builder, kind, x, y, &how);
 }
 
@@ -423,7 +424,7 @@ LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
     LLVMValueRef value = recall(e, level, d, LT_NONE, true);
     if (value) return value;
     LLVMBasicBlockRef here = enter_prologue(e, level);
-    value = compute_vector(e, d);
+    value = compute_vector(e, d, level);
     leave_prologue(e, here);
     return remember(e, level, d, LT_NONE, true, value);
 }

@@ -24,6 +24,7 @@ typedef struct scope_memo {
 
 typedef struct scope {
     LLVMBasicBlockRef prologue;
+    size_t n_ranges; /* those that hold in the prologue */
     scope_memo *memo;
     size_t n_memo, memo_capacity;
 } scope;
@@ -75,6 +76,7 @@ LLVMBasicBlockRef emit_new_block(emit *e, const char *name, uint32_t number);
 bool emit_open_scope(emit *e, const char *name, uint32_t number);
 bool emit_open_scope_at(emit *e, LLVMBasicBlockRef prologue, const char *name, uint32_t number);
 void emit_close_scopes(emit *e, size_t n);
+/* Of the variable that opened the present scope. */
 bool emit_push_range(emit *e, tn_dim leaf, tn_dim low, tn_dim high);
 LLVMValueRef emit_const_i64(const emit *e, int64_t value);
 LLVMValueRef emit_splat(emit *e, LLVMValueRef scalar); /* to e->lanes; a vector stays */

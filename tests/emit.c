@@ -1,0 +1,370 @@
+/* Loop trees as compiled code: accesses of all patterns, guards, tails, loops with carried values,
+ * ifs, bound indices, tiles, stages, scratch; for all targets against the evaluator.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel_check.h"
+
+#define EXTENTS(...) ((int64_t[]){__VA_ARGS__})
+
+/* ---- Accesses ---- */
+
+static void tails_of_all_lengths(void **state) {
+    (void)state;
+    static const char text[] = "kernel @k map(in x: f32[n], in b: i16[n], out y: f32[n], out c: i16[n]) extents(n) {\n"
+                               "  stage $0 in 1 {\n"
+                               "    for $1 in 0 to n vector 16 {\n"
+                               "      %0 = load x[$1] : f32 %1 = add %0, %0 : f32 store y[$1], %1\n"
+                               "      %2 = load b[n - 1 - $1] : i16 %3 = neg %2 : i16 store c[$1], %3\n"
+                               "    }\n"
+                               "  }\n"
+                               "}\n";
+    for (int64_t n = 0; n <= 40; n++) check_kernel(text, EXTENTS(n), EXACT);
+}
+
+static void static_tails(void **state) {
+    (void)state;
+    for (int n = 0; n <= 34; n += n < 10 ? 3 : 1) {
+        script t = {NULL, 0, 0};
+        script_add(&t, "kernel @k map(in x: f64[%d], out y: f64[%d]) {\n", n, n);
+        script_add(&t, "stage $0 in 1 { for $1 in 0 to %d vector 8 { %%0 = load x[$1] : f64 store y[$1], %%0 } } }", n);
+        check_kernel(t.text, NULL, EXACT);
+        free(t.text);
+    }
+}
+
+static void strides(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"bool", "i8", "f16", "f32", "i64"};
+    static const char *const indices[] = {"3*$1",           "n - 1 - $1",           "m*$1",           "floordiv($1, 3)",
+                                          "mod($1, 5)",     "min($1, 4)",           "max(n - 4, $1)", "0",
+                                          "ceildiv($1, 2)", "2*$1 + mod($1 + 7, 4)"};
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        script t = {NULL, 0, 0};
+        script_add(&t, "kernel @k map(in x: %s[8*n*m + 8]", dtypes[d]);
+        for (int i = 0; i < 10; i++)
+            script_add(&t, ", out y%d: %s[n], out z%d: %s[8*n*m + 8]", i, dtypes[d], i, dtypes[d]);
+        script_add(&t, ") extents(n, m) {\nstage $0 in 1 {\n");
+        script_add(&t, "for $1 in 0 to n vector 8 {\n");
+        for (int i = 0; i < 10; i++)
+            script_add(&t, "%%%d = load x[%s] : %s store y%d[$1], %%%d\n", i, indices[i], dtypes[d], i, i);
+        script_add(&t, "}\nfor $2 in 0 to 8*n*m + 8 { ");
+        for (int i = 0; i < 10; i++)
+            script_add(&t, "%%%d = load x[8*n*m + 7 - $2] : %s store z%d[$2], %%%d\n", i + 10, dtypes[d], i, i + 10);
+        script_add(&t, "}\nfor $3 in 0 to n vector 8 { %%30 = load x[$3] : %s\n", dtypes[d]);
+        /* Scattered stores: each index once. */
+        script_add(&t, "store z0[3*$3], %%30 store z1[n - 1 - $3], %%30 store z2[m*$3], %%30 store z3[8*floordiv($3, "
+                       "8) + mod($3, 8)], %%30\n");
+        script_add(&t, "} } }");
+        check_kernel(t.text, EXTENTS(37, 3), EXACT);
+        check_kernel(t.text, EXTENTS(5, 1), EXACT);
+        free(t.text);
+    }
+}
+
+static void guards(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"bool", "u8", "bf16", "f32", "f64"};
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        const char *s = dtypes[d];
+        script t = {NULL, 0, 0};
+        script_add(&t,
+                   "kernel @k map(in x: %s[n], in g: bool[n + 6], out a: %s[n + 6], out b: %s[n + 6], out c: %s[n + "
+                   "6], out d: %s[2*n + 12], out e: %s[n + 6]) extents(n) {\n",
+                   s, s, s, s, s, s);
+        script_add(&t, "stage $0 in 1 { for $9 in 0 to n + 6 { %%90 = const %s : %s\n", d ? "3" : "true", s);
+        script_add(
+            &t,
+            "store b[$9], %%90 store c[$9], %%90 store d[2*$9], %%90 store d[2*$9 + 1], %%90 store e[$9], %%90 }\n");
+        script_add(&t, "for $1 in 0 to n + 6 vector 16 {\n");
+        /* Padding: both sides outside of x. */
+        script_add(&t,
+                   "%%0 = dim $1 - 3 : i64 %%1 = const 0 : i64 %%2 = dim n : i64 %%3 = compare ge %%0, %%1 : bool\n");
+        script_add(&t, "%%4 = compare lt %%0, %%2 : bool %%5 = and %%3, %%4 : bool\n");
+        script_add(&t, "%%6 = load x[$1 - 3] if %%5 : %s store a[$1], %%6\n", s);
+        script_add(&t, "%%7 = load g[$1] : bool store b[$1], %%6 if %%7\n");
+        /* Strided, scattered, uniform. */
+        script_add(&t, "%%8 = load x[2*$1 - 3] if %%11 : %s store c[$1], %%8 store d[2*$1 + 1], %%6 if %%7\n", s);
+        script_add(&t, "%%12 = load g[0] : bool %%13 = load x[n - 1] if %%7 : %s store e[$1], %%13 if %%12\n", s);
+        script_add(&t, "} } }");
+        /* The strided guard is defined where the text asks for it. */
+        char *at = strstr(t.text, "%8 = load x[2*$1 - 3]");
+        script u = {NULL, 0, 0};
+        script_add(&u, "%.*s", (int)(at - t.text), t.text);
+        script_add(&u,
+                   "%%14 = dim 2*$1 - 3 : i64 %%15 = compare ge %%14, %%1 : bool %%16 = compare lt %%14, %%2 : bool "
+                   "%%11 = and %%15, %%16 : bool\n%s",
+                   at);
+        check_kernel(u.text, EXTENTS(23), EXACT);
+        check_kernel(u.text, EXTENTS(1), EXACT);
+        check_kernel(u.text, EXTENTS(58), EXACT);
+        free(t.text);
+        free(u.text);
+    }
+}
+
+static void guards_of_scalars(void **state) {
+    (void)state;
+    check_kernel(
+        "kernel @k map(in x: f32[n], out y: f32[2*n], out z: f32[2*n]) extents(n) {\n"
+        "  stage $0 in 2*n {\n"
+        "    %0 = dim $0 : i64 %1 = dim n : i64 %2 = compare lt %0, %1 : bool\n"
+        "    %3 = load x[$0] if %2 : f32 store y[$0], %3\n"
+        "    %5 = const 7 : f32 store z[$0], %5 %6 = not %2 : bool store z[$0], %3 if %6\n"
+        "    if %2 { %7 = load x[n - 1 - $0] : f32 store z[$0], %7 } else { %8 = const 1 : f32 store z[$0], %8 }\n"
+        "  }\n"
+        "}\n",
+        EXTENTS(9), EXACT);
+}
+
+/* ---- Loops ---- */
+
+static void reductions(void **state) {
+    (void)state;
+    static const struct {
+        const char *op, *dtype, *init;
+    } kinds[] = {{"add", "f32", "0"},     {"max", "f32", "bits 0xff800000"},
+                 {"min", "f64", "1e300"}, {"mul", "f32", "1"},
+                 {"add", "i32", "5"},     {"max", "i8", "-128"},
+                 {"min", "u16", "65535"}, {"and", "bool", "true"},
+                 {"or", "bool", "false"}, {"max", "bool", "false"},
+                 {"add", "f16", "0"},     {"mul", "u64", "3"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *d = kinds[i].dtype;
+        script t = {NULL, 0, 0};
+        script_add(&t, "kernel @k reduce(in x: %s[m*n], out y: %s[m]) extents(m, n) {\nstage $0 in m {\n", d, d);
+        script_add(&t, "%%0 = const %s : %s\n", kinds[i].init, d);
+        script_add(&t, "for $1 in 0 to n vector 16 carry(%%1 = %%0 by %s -> %%2) {\n", kinds[i].op);
+        script_add(&t, "%%3 = load x[n*$0 + $1] : %s %%4 = %s %%1, %%3 : %s next %%4 }\nstore y[$0], %%2 } }", d,
+                   kinds[i].op, d);
+        for (int64_t n = 0; n <= 40; n += n < 2 ? 1 : 7) check_kernel_with(t.text, EXTENTS(3, n), EXACT, FILL_POSITIVE);
+        check_kernel(t.text, EXTENTS(2, 100), EXACT);
+        free(t.text);
+    }
+}
+
+/* Serial loops with carried vectors inside vector loops, uniform ones beside them. */
+static void columns(void **state) {
+    (void)state;
+    static const char text[] = "kernel @k reduce(in x: f32[m*n], out y: f32[n], out z: i64[n]) extents(m, n) {\n"
+                               "  stage $0 in 1 {\n"
+                               "    for $1 in 0 to n vector 8 {\n"
+                               "      %0 = const 0 : f32 %10 = const 1 : i64\n"
+                               "      for $2 in 0 to m carry(%1 = %0 -> %2, %11 = %10 -> %12) {\n"
+                               "        %3 = load x[n*$2 + $1] : f32 %4 = add %1, %3 : f32\n"
+                               "        %13 = dim $2 : i64 %14 = add %11, %13 : i64\n"
+                               "        next %4, %14\n"
+                               "      }\n"
+                               "      store y[$1], %2 store z[$1], %12\n"
+                               "    }\n"
+                               "  }\n"
+                               "}\n";
+    check_kernel(text, EXTENTS(5, 19), EXACT);
+    check_kernel(text, EXTENTS(0, 19), EXACT);
+    check_kernel(text, EXTENTS(1, 3), EXACT);
+}
+
+static void unrolled_and_serial(void **state) {
+    (void)state;
+    check_kernel("kernel @k window(in x: f32[n + 2], out y: f32[n], out z: f32[3*n]) extents(n) {\n"
+                 "  stage $0 in ceildiv(n, 10) {\n"
+                 "    for $1 in 10*$0 to min(n, 10*$0 + 10) {\n"
+                 "      %0 = const 0 : f32\n"
+                 "      for $2 in 0 to 3 unrolled carry(%1 = %0 -> %2) {\n"
+                 "        %3 = load x[$1 + $2] : f32 %4 = add %1, %3 : f32\n"
+                 "        store z[$2 + 3*$1], %4 next %4\n"
+                 "      }\n"
+                 "      store y[$1], %2\n"
+                 "    }\n"
+                 "  }\n"
+                 "}\n",
+                 EXTENTS(33), EXACT);
+    /* Vector loops inside unrolled and serial ones; a serial loop of one step. */
+    check_kernel(
+        "kernel @k map(in x: f32[4*n], out y: f32[4*n]) extents(n) {\n"
+        "  stage $0 in 1 {\n"
+        "    for $1 in 0 to 4 unrolled {\n"
+        "      for $3 in $1 to $1 + 1 {\n"
+        "        for $2 in 0 to n vector 16 {\n"
+        "          %0 = load x[n*$3 + $2] : f32 %1 = dim $1 : i64 %2 = convert %1 : f32 %3 = mul %0, %2 : f32\n"
+        "          store y[4*$2 + $3], %3\n"
+        "        }\n"
+        "      }\n"
+        "    }\n"
+        "  }\n"
+        "}\n",
+        EXTENTS(21), EXACT);
+}
+
+/* Ifs inside vector loops are uniform. */
+static void ifs(void **state) {
+    (void)state;
+    check_kernel("kernel @k map(in x: f32[n], in g: bool[n], out y: f32[n*n]) extents(n) {\n"
+                 "  stage $0 in n {\n"
+                 "    %0 = load g[$0] : bool\n"
+                 "    for $1 in 0 to n vector 8 {\n"
+                 "      %1 = load x[$1] : f32\n"
+                 "      if %0 { %2 = neg %1 : f32 store y[n*$0 + $1], %2 } else { store y[n*$0 + $1], %1 }\n"
+                 "    }\n"
+                 "  }\n"
+                 "}\n",
+                 EXTENTS(19), EXACT);
+}
+
+static void index_arithmetic(void **state) {
+    (void)state;
+    static const char *const dims[] = {"floordiv($1 - 7, 4)", "mod($1 - 7, 4)",     "floordiv($1 - 9, 5)",
+                                       "mod($1 - 9, 5)",      "ceildiv($1 - 9, n)", "mod(n*$1 - 20, m)",
+                                       "floordiv(3 - $1, m)", "min(n*$1, m*m)",     "max($1*$1 - m, -3)",
+                                       "floordiv($1, 7)",     "mod($1*m + 3, 11)",  "floordiv(n*m, 3) - $1"};
+    enum { N = sizeof dims / sizeof *dims };
+    script t = {NULL, 0, 0};
+    script_add(&t, "kernel @k map(out a: i64[%d*40], out b: i64[%d*40]) extents(n, m) {\nstage $0 in 1 {\n", N, N);
+    script_add(&t, "for $1 in 0 to 40 vector 8 {\n");
+    for (int i = 0; i < N; i++) script_add(&t, "%%%d = dim %s : i64 store a[%d*40 + $1], %%%d\n", i, dims[i], i, i);
+    script_add(&t, "}\nfor $2 in 0 to 40 {\n");
+    for (int i = 0; i < N; i++) {
+        script_add(&t, "%%%d = dim ", i + N);
+        for (const char *c = dims[i]; *c; c++)
+            script_add(&t, "%c", c[0] == '1' && c > dims[i] && c[-1] == '$' ? '2' : c[0]);
+        script_add(&t, " : i64 store b[%d*40 + $2], %%%d\n", i, i + N);
+    }
+    script_add(&t, "}\n} }");
+    check_kernel(t.text, EXTENTS(6, 4), EXACT);
+    check_kernel(t.text, EXTENTS(1, 3), EXACT);
+    free(t.text);
+    /* A division by an extent that may be 0, in a loop that then has no step. */
+    check_kernel("kernel @k map(out y: i64[9]) extents(n) { stage $0 in 9 { %0 = dim n : i64 store y[$0], %0\n"
+                 "for $1 in 0 to n { %1 = dim floordiv($0, n) + mod($0, n) : i64 store y[$0], %1 } } }",
+                 EXTENTS(0), EXACT);
+}
+
+/* ---- Bound indices ---- */
+
+static const char gather_text[] = "kernel @k gather(in x: f32[10*n], in i: i64[n], in h: i32[1], out y: f32[n], out z: "
+                                  "f32[n]) extents(n) sites(gather, dynamic_slice) {\n"
+                                  "  stage $0 in 1 {\n"
+                                  "    %5 = load h[0] : i32 %6 = convert %5 : i64\n"
+                                  "    bind $3 = %6 below n element 0 site 1\n"
+                                  "    for $1 in 0 to n vector 8 {\n"
+                                  "      %0 = load i[$1] : i64\n"
+                                  "      bind $2 = %0 below 10 element $1 + 3 site 0\n"
+                                  "      %1 = load x[n*$2 + $1] : f32\n"
+                                  "      store y[$1], %1\n"
+                                  "      %2 = load x[$3] : f32 store z[$1], %2\n"
+                                  "    }\n"
+                                  "  }\n"
+                                  "}\n";
+
+static void indices(void **state) {
+    (void)state;
+    for (int64_t n = 1; n < 40; n += 5) {
+        check_kernel(gather_text, EXTENTS(n), EXACT); /* nearly all out of range */
+        check_kernel_with(gather_text, EXTENTS(n), EXACT, FILL_POSITIVE);
+        check_kernel_with(gather_text, EXTENTS(n), EXACT, FILL_SMALL);
+    }
+}
+
+static void scatters(void **state) {
+    (void)state;
+    check_kernel("kernel @k scatter(in u: f32[n], in i: i32[n], out y: f32[12]) extents(n) sites(scatter) {\n"
+                 "  stage $0 in 1 {\n"
+                 "    for $1 in 0 to 12 { %0 = const 0 : f32 store y[$1], %0 }\n"
+                 "    for $2 in 0 to n {\n"
+                 "      %1 = load i[$2] : i32 %2 = convert %1 : i64\n"
+                 "      bind $3 = %2 below 12 element $2 site 0\n"
+                 "      %3 = load y[$3] : f32 %4 = load u[$2] : f32 %5 = add %3, %4 : f32 store y[$3], %5\n"
+                 "    }\n"
+                 "  }\n"
+                 "}\n",
+                 EXTENTS(50), EXACT);
+}
+
+/* ---- Stages and buffers ---- */
+
+static void stages_and_scratch(void **state) {
+    (void)state;
+    check_kernel("kernel @k reduce(in x: f32[n*n], out y: f32[n], temp t: f32[n], scratch s: f32[n], scratch u: "
+                 "i16[3], local l: f32[8]) extents(n) {\n"
+                 "  stage $0 in n {\n"
+                 "    for $1 in 0 to n vector 8 { %0 = load x[n*$0 + $1] : f32 %1 = neg %0 : f32 store s[$1], %1 }\n"
+                 "    %9 = const -3 : i16 store u[2], %9 %10 = load u[2] : i16 %11 = convert %10 : f32\n"
+                 "    for $2 in 0 to n vector 8 carry(%2 = %11 by add -> %3) { %4 = load s[$2] : f32 %5 = add %2, %4 : "
+                 "f32 next %5 }\n"
+                 "    store t[$0], %3\n"
+                 "  }\n"
+                 "  stage $3 in n {\n"
+                 "    for $4 in 0 to 8 unrolled { %20 = dim $4 : i64 %21 = convert %20 : f32 store l[7 - $4], %21 }\n"
+                 "    %22 = load t[n - 1 - $3] : f32 %23 = load l[5] : f32 %24 = add %22, %23 : f32 store y[$3], %24\n"
+                 "  }\n"
+                 "}\n",
+                 EXTENTS(21), EXACT);
+}
+
+/* ---- Tiles ---- */
+
+static void check_tile(const char *dtype, const char *sum, int mr, int nr, int64_t depth, bool accumulate, bool packed,
+                       bool is_local) {
+    script t = {NULL, 0, 0};
+    script_add(
+        &t, "kernel @k contract(in a: %s[%d*k], in b: %s[%d*k], out c: %s[%d]%s%s%s%s) extents(k) {\nstage $0 in 1 {\n",
+        dtype, mr, dtype, nr, sum, mr * nr, is_local ? ", local l: " : "", is_local ? sum : "",
+        is_local ? "[4096]" : "", "");
+    const char *to = is_local ? "l" : "c";
+    script_add(&t, "for $1 in 0 to %d { %%0 = const 2 : %s store %s[$1], %%0 }\n", mr * nr, sum, to);
+    script_add(&t, "tile %d x %d depth k: %s[0; %d] %s= a[0; %s] * b[0; %d]\n", mr, nr, to, nr, accumulate ? "+" : "",
+               packed ? "1, " : "k, 1", nr);
+    script u = {NULL, 0, 0};
+    if (packed) {
+        char *at = strstr(t.text, "; 1, ]");
+        script_add(&u, "%.*s; 1, %d%s", (int)(at - t.text), t.text, mr, at + 5);
+    } else
+        script_add(&u, "%s", t.text);
+    if (is_local)
+        script_add(&u, "for $2 in 0 to %d vector 8 { %%1 = load l[$2] : %s store c[$2], %%1 }\n", mr * nr, sum);
+    script_add(&u, "} }");
+    check_kernel_with(u.text, EXTENTS(depth), EXACT, FILL_SMALL);
+    free(t.text);
+    free(u.text);
+}
+
+static void tiles(void **state) {
+    (void)state;
+    check_tile("f32", "f32", 6, 64, 37, false, true, false);
+    check_tile("f32", "f32", 6, 64, 5, true, false, true);
+    check_tile("f32", "f32", 14, 32, 9, false, false, false);
+    check_tile("f32", "f32", 1, 1, 3, true, true, false);
+    check_tile("f32", "f32", 3, 27, 8, false, true, true);
+    check_tile("f32", "f32", 4, 16, 0, true, true, false);
+    check_tile("f64", "f64", 6, 20, 11, true, true, false);
+    check_tile("f16", "f32", 4, 24, 7, false, true, true);
+    check_tile("bf16", "bf16", 2, 9, 4, true, false, false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tails_of_all_lengths),
+        cmocka_unit_test(static_tails),
+        cmocka_unit_test(strides),
+        cmocka_unit_test(guards),
+        cmocka_unit_test(guards_of_scalars),
+        cmocka_unit_test(reductions),
+        cmocka_unit_test(columns),
+        cmocka_unit_test(unrolled_and_serial),
+        cmocka_unit_test(ifs),
+        cmocka_unit_test(index_arithmetic),
+        cmocka_unit_test(indices),
+        cmocka_unit_test(scatters),
+        cmocka_unit_test(stages_and_scratch),
+        cmocka_unit_test(tiles),
+    };
+    return cmocka_run_group_tests_name("emit", tests, NULL, NULL);
+}
