@@ -178,7 +178,9 @@ static bool check_results(application *a) {
         size_t bytes;
         bool too_large = type_is_static(dims, type) && !type_static_bytes(dims, type, &bytes);
         if (!too_large && type_element_count(dims, type) != DIM_INVALID) continue;
+        bool no_memory = dim_table_status(dims) == TN_ERR_MEMORY;
         dim_table_clear_status(dims);
+        if (no_memory) return module_no_memory(a->g->module);
         char text[256];
         type_print(dims, type, text, sizeof text);
         return rule_error(&a->rule, TN_ERR_LIMIT, "the result %s is too large", text);
