@@ -2,6 +2,7 @@
 #include "tests/lib/filetest.h"
 #include "ir/graph.h"
 #include "ir/literal.h"
+#include "ir/samples.h"
 
 #include <locale.h>
 #include <setjmp.h>
@@ -261,6 +262,56 @@ static void builder_round_trip(void **state) {
     tn_graph_free(g);
 }
 
+/* ---- Random modules ---------------------------------------------------------------------------------------------------- */
+
+/* Printed and parsed it is sound and prints the same. */
+static void check_round_trip(tn_graph *g, const char *what, uint64_t seed) {
+    if (tn_graph_error(g)) fail_msg("%s, seed %llu: %s", what, (unsigned long long)seed, tn_graph_error(g)->message);
+    tn_module *m = tn_graph_module(g);
+    tn_diag diag;
+    if (tn_module_verify(m, &diag) != TN_OK) fail_msg("%s, seed %llu: %s", what, (unsigned long long)seed, diag.message);
+    char *text = tn_module_print(m, NULL);
+    assert_non_null(text);
+    tn_module *again = tn_module_parse(text, strlen(text), "again.tn");
+    assert_non_null(again);
+    if (tn_module_error(again)) fail_msg("%s, seed %llu: %s\n%s", what, (unsigned long long)seed, tn_module_error(again)->message, text);
+    if (tn_module_verify(again, &diag) != TN_OK) fail_msg("%s, seed %llu: %s\n%s", what, (unsigned long long)seed, diag.message, text);
+    char *second = tn_module_print(again, NULL);
+    assert_string_equal(second, text);
+    tn_text_free(second);
+    tn_text_free(text);
+    tn_module_free(again);
+}
+
+static void every_op_round_trips(void **state) {
+    (void)state;
+    int rounds = getenv("TN_LONG") ? 300 : 3;
+    for (int op = 0; op < TN_OP_COUNT; op++)
+        for (int dtype = 0; dtype < TN_DTYPE_COUNT; dtype++) {
+            if (!sample_supports((tn_op)op, (tn_dtype)dtype)) continue;
+            for (int round = 0; round < rounds; round++) {
+                uint64_t seed = (uint64_t)(op * 1000 + dtype) * 1000 + (uint64_t)round;
+                sampler s = {.state = seed, .dtype = (tn_dtype)dtype, .symbolic = round & 1};
+                tn_graph *g = tn_graph_new("sample");
+                sample_op(&s, g, (tn_op)op);
+                check_round_trip(g, op_name((tn_op)op), seed);
+                tn_graph_free(g);
+            }
+        }
+}
+
+static void random_graphs_round_trip(void **state) {
+    (void)state;
+    uint64_t rounds = getenv("TN_LONG") ? 5000 : 100;
+    for (uint64_t seed = 1; seed <= rounds; seed++) {
+        sampler s = {.state = seed, .dtype = TN_F32, .symbolic = seed & 1, .exact = seed & 2};
+        tn_graph *g = tn_graph_new("random");
+        sample_graph(&s, g, 5 + (int)(seed % 56));
+        check_round_trip(g, "graph", seed);
+        tn_graph_free(g);
+    }
+}
+
 /* ---- Hostile text ---------------------------------------------------------------------------------------------------- */
 
 /* `count` times `part` between `before` and `after`. */
@@ -351,6 +402,8 @@ int main(void) {
         cmocka_unit_test(large_constants_go_to_a_file),
         cmocka_unit_test(names_that_need_care),
         cmocka_unit_test(builder_round_trip),
+        cmocka_unit_test(every_op_round_trips),
+        cmocka_unit_test(random_graphs_round_trip),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(calls_are_limited),
         cmocka_unit_test(every_prefix_is_handled),
