@@ -187,18 +187,31 @@ val vpoly_of(const vm *m, val x, const double *c, unsigned count) {
     return vmad(m, horner(m, x, c + cut, count - cut), power, horner(m, x, c, cut));
 }
 
-/* Adding 1.5 * 2^mantissa puts a small whole number into the low bits. */
-static double whole_number_shift(const vm *m) { return m->is64 ? 0x1.8p52 : 0x1.8p23; }
+/* Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits. */
+static val whole_shift(const vm *m) { return vnum(m, m->is64 ? 0x1.8p52 : 0x1.8p23); }
 
-val vpow2(const vm *m, val k) {
-    val low = vbits(m, vadd(m, k, vnum(m, whole_number_shift(m))));
-    return vfloat(m, viadd(m, vishl(m, low, m->mantissa), vint(m, m->one_bits)));
+vwhole vnearest(const vm *m, val x, double factor) {
+    val shifted = vmad(m, x, vnum(m, factor), whole_shift(m));
+    return (vwhole){vsub(m, shifted, whole_shift(m)), vbits(m, shifted)};
 }
 
-/* In two steps, the first without rounding, so that 2^k itself may be out of range. */
-val vscale(const vm *m, val x, val k) {
-    val half = vround(m, vmul(m, k, vnum(m, 0.5)));
-    return vmul(m, vmul(m, x, vpow2(m, half)), vpow2(m, vsub(m, k, half)));
+vwhole vwhole_of(const vm *m, val whole) { return (vwhole){whole, vbits(m, vadd(m, whole, whole_shift(m)))}; }
+
+vwhole vwhole_plus(const vm *m, vwhole k, int constant) {
+    return (vwhole){vadd(m, k.value, vnum(m, constant)), viadd(m, k.bits, vint(m, (uint64_t)(int64_t)constant))};
+}
+
+static val pow2_of_bits(const vm *m, val bits) {
+    return vfloat(m, viadd(m, vishl(m, bits, m->mantissa), vint(m, m->one_bits)));
+}
+
+val vpow2(const vm *m, vwhole k) { return pow2_of_bits(m, k.bits); }
+
+/* In two steps, the first without rounding, so that 2^k itself may be out of range. Halving the
+ * bits halves k towards -inf: the bits above are positive and even. */
+val vscale(const vm *m, val x, vwhole k) {
+    val half = vishr(m, k.bits, 1);
+    return vmul(m, vmul(m, x, pow2_of_bits(m, half)), pow2_of_bits(m, visub(m, k.bits, half)));
 }
 
 val vlookup(const vm *m, const char *name, const double *table, unsigned count, val index) {

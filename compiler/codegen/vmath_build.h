@@ -112,9 +112,18 @@ val vpoly_of(const vm *m, val x, const double *c, unsigned count);
 #define vpoly64(m, x, name) vpoly_of((m), (x), name##_64, sizeof name##_64 / sizeof name##_64[0])
 #define vpoly32(m, x, name) vpoly_of((m), (x), name##_32, sizeof name##_32 / sizeof name##_32[0])
 
-/* 2^k for a whole k with 2^k normal; x 2^k, rounded once, for |k| < 2.9 times the bias. */
-val vpow2(const vm *m, val k);
-val vscale(const vm *m, val x, val k);
+/* A whole number that is small beside 2^mantissa, both as a float and in the low bits of an
+ * integer (whose upper bits are those of 1.5 2^mantissa). */
+typedef struct vwhole {
+    val value, bits;
+} vwhole;
+vwhole vnearest(const vm *m, val x, double factor); /* whole number nearest to x * factor */
+vwhole vwhole_of(const vm *m, val whole);
+vwhole vwhole_plus(const vm *m, vwhole k, int constant);
+
+/* 2^k for normal 2^k; x 2^k, rounded once, for |k| < 2.9 times the bias. */
+val vpow2(const vm *m, vwhole k);
+val vscale(const vm *m, val x, vwhole k);
 
 /* Element [index] of a table, lane by lane; indices are the low 32 bits of the integer lanes and
  * must be in range. */

@@ -13,70 +13,112 @@ static val clamp(const vm *m, val x, double low, double high) {
 }
 
 typedef struct reduced {
-    val k, r;
+    vwhole k;
+    val r;
     val lost; /* r + lost is closer */
 } reduced;
 
 static reduced reduce(const vm *m, val x) {
     const double *ln2 = m->is64 ? ln2_64 : ln2_32;
-    val k = vround(m, vmul(m, x, vnum(m, log2e_dd[0])));
-    val head = vmad(m, k, vnum(m, -ln2[0]), x); /* exact */
-    val r = vmad(m, k, vnum(m, -ln2[1]), head);
-    return (reduced){k, r, vmad(m, k, vnum(m, -ln2[1]), vsub(m, head, r))};
+    vwhole k = vnearest(m, x, log2e_dd[0]);
+    val head = vmad(m, k.value, vnum(m, -ln2[0]), x); /* exact */
+    val r = vmad(m, k.value, vnum(m, -ln2[1]), head);
+    return (reduced){k, r, vmad(m, k.value, vnum(m, -ln2[1]), vsub(m, head, r))};
 }
 
-/* e^x 2^shift for x in the range where neither factor's logarithm passes 3 times the bias. */
-static val exp_shifted(const vm *m, val x, double shift) {
+/* (sum.hi + sum.lo) 2^k, with sum.lo the smaller but not below an ulp of sum.hi. */
+typedef struct scaled {
+    vpair sum;
+    vwhole k;
+} scaled;
+
+/* e^x: what 1 + r loses goes to the smaller terms. */
+static scaled exp_parts(const vm *m, val x) {
     reduced a = reduce(m, x);
-    val square = vmul(m, a.r, a.r);
-    val p = vadd(m, vmad(m, square, vpoly(m, a.r, exp), a.r), vnum(m, 1));
-    return vscale(m, p, shift != 0 ? vadd(m, a.k, vnum(m, shift)) : a.k);
+    vpair head = vfast_two_sum(m, vnum(m, 1), a.r);
+    val tail = vmad(m, vmul(m, a.r, a.r), vpoly(m, a.r, exp), head.lo);
+    return (scaled){{head.hi, tail}, a.k};
+}
+
+/* e^x - 1 as (1 - 2^-k) + (e^r - 1). */
+static scaled expm1_parts(const vm *m, val x) {
+    reduced a = reduce(m, x);
+    val tail = vmad(m, vmul(m, a.r, a.r), vpoly(m, a.r, expm1), a.lost);
+    vwhole minus_k = vwhole_of(m, vmax(m, vneg(m, a.k.value), vnum(m, -64)));
+    val shift = vsub(m, vnum(m, 1), vpow2(m, minus_k));
+    vpair head = vfast_two_sum(m, shift, a.r);
+    return (scaled){{head.hi, vadd(m, head.lo, tail)}, a.k};
+}
+
+static val rounded(const vm *m, scaled s) { return vscale(m, vadd(m, s.sum.hi, s.sum.lo), s.k); }
+
+/* a / b with hardly more error than the last rounding. */
+static val quotient(const vm *m, vpair a, vpair b) {
+    val inverse = vdiv(m, vnum(m, 1), b.hi);
+    val q = vmul(m, a.hi, inverse);
+    vpair back = vtwo_prod(m, q, b.hi);
+    val rest = vsub(m, vsub(m, a.hi, back.hi), back.lo);
+    rest = vadd(m, rest, vsub(m, a.lo, vmul(m, q, b.lo)));
+    return vmad(m, rest, inverse, q);
 }
 
 val vmath_exp(const vm *m, const val *a) {
     /* Beyond these the result is 0 or infinity. */
     val x = m->is64 ? clamp(m, a[0], -746, 710) : clamp(m, a[0], -104, 89);
-    return exp_shifted(m, x, 0);
+    return rounded(m, exp_parts(m, x));
 }
 
 val vmath_exp2(const vm *m, const val *a) {
     val x = m->is64 ? clamp(m, a[0], -1080, 1025) : clamp(m, a[0], -160, 129);
-    val k = vround(m, x);
-    val r = vsub(m, x, k);
+    vwhole k = vnearest(m, x, 1);
+    val r = vsub(m, x, k.value);
     val slope = vpoly(m, r, exp2);
     if (m->is64) slope = vadd(m, slope, vnum(m, ln2_dd[0]));
     return vscale(m, vmad(m, r, slope, vnum(m, 1)), k);
 }
 
-/* e^r - 1 + (1 - 2^-k), times 2^k: the two differences are exact or nearly so. */
 val vmath_expm1(const vm *m, const val *a) {
     val x = m->is64 ? clamp(m, a[0], -40, 710) : clamp(m, a[0], -20, 89);
-    reduced p = reduce(m, x);
-    val em1 = vadd(m, vmad(m, vmul(m, p.r, p.r), vpoly(m, p.r, expm1), p.lost), p.r);
-    val inverse_scale = vpow2(m, vneg(m, vmin(m, p.k, vnum(m, 64))));
-    val result = vscale(m, vadd(m, em1, vsub(m, vnum(m, 1), inverse_scale)), p.k);
+    val result = rounded(m, expm1_parts(m, x));
     val tiny = vlt(m, vabs(m, a[0]), vnum(m, m->is64 ? 0x1p-54 : 0x1p-25));
     return vsel(m, tiny, a[0], result);
 }
 
 /* 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows. */
 val vmath_logistic(const vm *m, const val *a) {
-    val negative = vneg(m, vabs(m, a[0]));
-    val t = vmath_exp(m, &negative);
-    val one = vnum(m, 1);
-    return vdiv(m, vsel(m, vlt(m, a[0], vnum(m, 0)), t, one), vadd(m, t, one));
+    val x = vmax(m, vnum(m, m->is64 ? -746 : -104), vneg(m, vabs(m, a[0])));
+    scaled s = exp_parts(m, x);
+    vpair t = vfast_two_sum(m, s.sum.hi, s.sum.lo);
+    t = (vpair){vscale(m, t.hi, s.k), vscale(m, t.lo, s.k)};
+    val zero = vnum(m, 0), one = vnum(m, 1);
+    val is_negative = vlt(m, a[0], zero);
+    vpair above = {vsel(m, is_negative, t.hi, one), vsel(m, is_negative, t.lo, zero)};
+    vpair below = vfast_two_sum(m, one, t.hi);
+    below.lo = vadd(m, below.lo, t.lo);
+    return quotient(m, above, below);
 }
 
 /* t / (t + 2) with t = e^(2|x|) - 1. */
 val vmath_tanh(const vm *m, const val *a) {
     val y = vabs(m, a[0]);
     y = vmin(m, vnum(m, m->is64 ? 44 : 22), vadd(m, y, y));
-    val t = vmath_expm1(m, &y);
-    return vcopysign(m, vdiv(m, t, vadd(m, t, vnum(m, 2))), a[0]);
+    scaled s = expm1_parts(m, y);
+    vpair t = vfast_two_sum(m, s.sum.hi, s.sum.lo);
+    val scale = vpow2(m, s.k); /* below 2^64 */
+    t = (vpair){vmul(m, t.hi, scale), vmul(m, t.lo, scale)};
+    vpair below = vtwo_sum(m, vnum(m, 2), t.hi);
+    below.lo = vadd(m, below.lo, t.lo);
+    val result = quotient(m, t, below);
+    val tiny = vlt(m, y, vnum(m, m->is64 ? 0x1p-54 : 0x1p-25));
+    return vcopysign(m, vsel(m, tiny, vmul(m, y, vnum(m, 0.5)), result), a[0]);
 }
 
 /* e^|x| / 2 without overflow before the result overflows. */
-static val half_exp(const vm *m, val x) { return exp_shifted(m, vmin(m, vnum(m, 712), vabs(m, x)), -1); }
+static val half_exp(const vm *m, val x) {
+    scaled e = exp_parts(m, vmin(m, vnum(m, 712), vabs(m, x)));
+    e.k = vwhole_plus(m, e.k, -1);
+    return rounded(m, e);
+}
 
 /* A polynomial below 1, above it (E - 1 / E) / 2. */
 val vmath_sinh(const vm *m, const val *a) {

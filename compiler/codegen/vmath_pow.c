@@ -26,9 +26,9 @@ static vpair log_pair(const vm *m, val x, val e) {
 
 /* e^(x.hi + x.lo). */
 static val exp_pair(const vm *m, vpair x) {
-    val k = vround(m, vmul(m, x.hi, vnum(m, log2e_dd[0])));
-    val head = vsub(m, x.hi, vmul(m, k, vnum(m, ln2_64[0]))); /* both exact */
-    vpair r = vtwo_sum(m, head, vmul(m, k, vnum(m, -ln2_64[1])));
+    vwhole k = vnearest(m, x.hi, log2e_dd[0]);
+    val head = vsub(m, x.hi, vmul(m, k.value, vnum(m, ln2_64[0]))); /* both exact */
+    vpair r = vtwo_sum(m, head, vmul(m, k.value, vnum(m, -ln2_64[1])));
     r = vfast_two_sum(m, r.hi, vadd(m, r.lo, x.lo));
     vpair one_r = vfast_two_sum(m, vnum(m, 1), r.hi);
     val tail = vmad(m, vmul(m, r.hi, r.hi), vpoly64(m, r.hi, exp), vadd(m, one_r.lo, vmul(m, r.lo, one_r.hi)));
