@@ -11,6 +11,8 @@
 
 #include <math.h>
 
+#include "ir/dtype.h"
+
 enum { FEW_CARRIES = 16 };
 
 /* ---- A loop being emitted: for i = begin; i < end; i += step ---- */
@@ -189,7 +191,7 @@ static LLVMValueRef neutral(emit *e, tn_op combine, tn_dtype dtype) {
         default: return LLVMConstReal(type, INFINITY);
         }
     }
-    bool is_signed = dtype == TN_I8 || dtype == TN_I16 || dtype == TN_I32 || dtype == TN_I64;
+    bool is_signed = dtype_in(DTYPES_SINT, dtype);
     unsigned bits = LLVMGetIntTypeWidth(type);
     uint64_t ones = bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
     uint64_t greatest = is_signed ? ones >> 1 : ones;

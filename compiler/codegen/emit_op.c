@@ -9,6 +9,9 @@
 
 #include <math.h>
 
+#include "ir/dtype.h"
+#include "ir/op.h"
+
 /* One application. */
 typedef struct application {
     emit *e;
@@ -238,35 +241,14 @@ static const op_row rows[TN_OP_COUNT] = {
 };
 #undef NONE
 
-typedef enum dtype_kind { KIND_BOOL, KIND_SINT, KIND_UINT, KIND_FLOAT } dtype_kind;
-
-static dtype_kind kind_of(tn_dtype dtype) {
-    static const dtype_kind kinds[TN_DTYPE_COUNT] = {
-#define DTYPE(ENUM, name, bits, kind, storage) KIND_##kind,
-#include "runtime/dtypes.def"
-#undef DTYPE
-    };
-    return kinds[dtype];
-}
-
-/* For messages. */
-static const char *const op_names[TN_OP_COUNT] = {
-#define OP(name, operands, attributes, rule, eval, grad, loop_class, samples, doc) #name,
-#define COMPOSITE(name, operands, attributes, rule, expand, grad, samples, doc) #name,
-#include "ir/ops.def"
-#undef OP
-#undef COMPOSITE
-};
-
 LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x) {
     const op_row *row = &rows[op];
-    dtype_kind kind = kind_of(operand);
-    op_emitter *emitter = kind == KIND_FLOAT ? row->on_float : kind == KIND_BOOL ? row->on_bool : row->on_int;
+    op_emitter *emitter = dtype_is_float(operand) ? row->on_float : operand == TN_BOOL ? row->on_bool : row->on_int;
     if (!emitter) {
-        emit_fail(e, TN_ERR_UNSUPPORTED, "%s of %s has no code", op_names[op], tn_dtype_name(operand));
+        emit_fail(e, TN_ERR_UNSUPPORTED, "%s of %s has no code", op_name(op), tn_dtype_name(operand));
         return NULL;
     }
-    application a = {e, e->builder, operand, result, kind == KIND_SINT, compare, x};
+    application a = {e, e->builder, operand, result, dtype_in(DTYPES_SINT, operand), compare, x};
     LLVMValueRef value = emitter(&a);
     if (row->rounds && (operand == TN_F16 || operand == TN_BF16))
         value = vmath_convert(&e->math, value, TN_F32, operand);
@@ -275,7 +257,7 @@ LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dt
 
 LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits) {
     LLVMTypeRef type = vmath_register_type(e->context, dtype, 0);
-    if (kind_of(dtype) != KIND_FLOAT) return LLVMConstInt(type, dtype == TN_BOOL ? bits != 0 : bits, false);
+    if (!dtype_is_float(dtype)) return LLVMConstInt(type, dtype == TN_BOOL ? bits != 0 : bits, false);
     LLVMTypeRef memory = vmath_memory_type(e->context, dtype, 0);
     unsigned width = tn_dtype_bits(dtype);
     LLVMValueRef raw = LLVMConstInt(LLVMIntTypeInContext(e->context, width), bits, false);
