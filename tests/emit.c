@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel_check.h"
+#include "tests/lib/kernel_check.h"
 
 #define EXTENTS(...) ((int64_t[]){__VA_ARGS__})
 

@@ -12,7 +12,7 @@
 
 #include "compiler/loops/scalar.h"
 #include "ir/op.h"
-#include "kernel_check.h"
+#include "tests/lib/kernel_check.h"
 
 typedef struct op_case {
     tn_op op;

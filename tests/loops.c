@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel_check.h"
+#include "tests/lib/kernel_check.h"
 
 /* A kernel around statements: buffers x and b to read, y to write, t and l to work with. */
 static char *around(const char *statements) {
@@ -69,8 +69,8 @@ static void bad_text(void **state) {
         {"%3 = load x[0 : f32", "expected `]`"},
         {"%3 = compare about %0, %0 : bool", "expected eq, ne"},
         {"%99999999 = const 1 : f32", "a value with a number up to"},
-        {"store x[$0]", "expected `,`"},
-        {"for $1 in 0 to 4 { ", "expected a statement, not the end"},
+        {"store x[$0];", "expected `,`"},
+        {"for $1 in 0 to 4 { if %1 { if %1 {", "expected a statement, not the end"},
         {"for $1 in 0 to 4 carry(%3 = %0 -> %4) { }", "expected `next`"},
         {"go away", "expected a statement, not `go`"},
         {"%3 = add %0, %0, %0, %0 : f32", "at most 3 operands"},

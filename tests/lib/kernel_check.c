@@ -1,4 +1,4 @@
-#include "kernel_check.h"
+#include "tests/lib/kernel_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,7 +8,7 @@
 #ifndef TN_TESTS_KERNEL_CHECK_H
 #define TN_TESTS_KERNEL_CHECK_H
 
-#include "kernel_run.h"
+#include "tests/lib/kernel_run.h"
 
 /* Largest difference in units of the last place of the output's dtype; zeros are equal. */
 enum { EXACT = 0 };

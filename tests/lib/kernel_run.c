@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernel_run.h"
+#include "tests/lib/kernel_run.h"
 
 #include "compiler/codegen/emit.h"
 #include "compiler/codegen/jit.h"
