@@ -3,11 +3,11 @@
 
 For each row of TABLE: the polynomial p of the given degree that minimises the largest
 |weight(t) * (p(t) - f(t))| on [a, b], found by the Remez exchange in multiple precision, then
-rounded to f32 or f64, from the constant term up, the higher ones fitted again after each
-rounding that matters. The error in the comment is that of the rounded coefficients in exact
+rounded to f32 or f64. The first `refit` + 1 coefficients are rounded one by one, the higher ones fitted
+again after each. The error in the comment is that of the rounded coefficients in exact
 arithmetic, as log2 of the weighted error (relative error of the function unless stated).
 
-Usage: python3 tests/tools/minimax.py > compiler/codegen/vmath_coef.h     (needs mpmath; ~1 min)
+Usage: python3 tests/tools/minimax.py | clang-format > compiler/codegen/vmath_coef.h     (needs mpmath; 15 s)
 """
 import struct
 import sys
