@@ -130,8 +130,7 @@ static bool eval_node(eval_state *s, const node *n) {
         is_good = set_type(&c, graph_type(f->graph, n->first_result + r), &c.results[r]);
         if (is_good && !hands_on((tn_op)n->op)) is_good = eval_tensor_alloc(s, &c.results[r]);
     }
-    if (is_good && !eval) is_good = eval_error(s, TN_ERR_UNSUPPORTED, "the interpreter does not know this op");
-    is_good = is_good && eval(&c);
+    is_good = is_good && (eval ? eval(&c) : eval_error(s, TN_ERR_UNSUPPORTED, "the interpreter does not know it"));
     if (operands != few) tn_free(operands);
     return is_good;
 }
@@ -283,7 +282,8 @@ tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *
 
     eval_tensor *chosen = tn_calloc(g->n_params + 1, sizeof *chosen);
     const eval_tensor **pointers = tn_calloc(g->n_params + 1, sizeof *pointers);
-    bool is_good = (chosen && pointers) || eval_no_memory(&s);
+    bool is_good = chosen && pointers;
+    if (!is_good) eval_no_memory(&s);
     for (size_t i = 0; i < g->n_params && is_good; i++) {
         is_good = choose_input(&s, g, i, &inputs[i], &chosen[i]);
         pointers[i] = &chosen[i];

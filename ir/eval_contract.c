@@ -40,8 +40,10 @@ bool eval_contract(eval_args *c, const contraction *how) {
         return eval_error(c->state, TN_ERR_VERIFY, "operands and result are not all floats or all integers");
     wide *a = tn_malloc(((size_t)ta->n + 1) * sizeof *a), *b = tn_malloc(((size_t)tb->n + 1) * sizeof *b);
     wide *sums = tn_calloc((size_t)y->n + 1, sizeof *sums);
-    bool is_good = (a && b && sums) || eval_no_memory(c->state);
-    if (is_good) {
+    bool is_good = a && b && sums;
+    if (!is_good) {
+        eval_no_memory(c->state);
+    } else {
         read_in_order(ta, &how->a, READ_VALUES, a);
         read_in_order(tb, &how->b, READ_VALUES, b);
         how->loops(how->plan, a, b, sums, dtype_is_float(y->dtype) ? axpy_float : axpy_int);

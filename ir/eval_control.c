@@ -20,7 +20,10 @@ typedef struct callee {
 /* The function `name`, whose symbols follow those of `former` (NULL: it is the first). */
 static bool open_callee(eval_args *c, attr_name name, const callee *former, callee *f) {
     const attr *a = attr_find(&c->node->attrs, name);
-    if (!a || !a->func) return eval_error(c->state, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
+    if (!a || !a->func) {
+        eval_error(c->state, TN_ERR_VERIFY, "%s is missing", attr_name_text(name));
+        return false;
+    }
     *f = (callee){a->func, former ? former->skip + (uint32_t)former->g->n_symbols : 0};
     return true;
 }

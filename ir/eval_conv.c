@@ -9,6 +9,7 @@
  */
 #include "ir/eval_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { MAX_SPATIAL = TN_MAX_RANK - 2 };
@@ -64,6 +65,7 @@ static void add_tap(const conv_plan *v, const int64_t *tap, const wide *x, wide 
 
 static void conv_loops(const void *plan, const wide *x, const wide *kernel, wide *y, eval_axpy *axpy) {
     const conv_plan *v = plan;
+    assert(v->spatial > 0);
     int64_t channels = v->groups * v->out_channels;
     for (int64_t o = 0; o < v->batch * channels; o++) {
         int64_t image = o / channels, group = o % channels / v->out_channels;

@@ -107,14 +107,14 @@ void eval_read_magnitudes(const eval_tensor *t, int64_t first, int64_t n, double
 /* ---- Single elements and conversions --------------------------------------------------------- */
 
 double eval_load_float(const eval_tensor *t, int64_t i) {
-    wide w;
+    wide w = {0};
     eval_read(t, i, 1, &w);
     if (dtype_is_float(t->dtype)) return w.f;
     return t->dtype == TN_U64 ? (double)(uint64_t)w.i : (double)w.i;
 }
 
 int64_t eval_load_int(const eval_tensor *t, int64_t i) {
-    wide w;
+    wide w = {0};
     eval_read(t, i, 1, &w);
     return dtype_is_float(t->dtype) ? eval_float_to_int(w.f, TN_I64) : w.i;
 }
@@ -145,7 +145,7 @@ void eval_store_int(eval_tensor *t, int64_t i, int64_t x) {
 int64_t eval_float_to_int(double x, tn_dtype to) {
     int_type type = eval_int_type(to);
     if (to == TN_BOOL) return x != 0;
-    if (isnan(x)) return 0;
+    if (type.bits == 0 || isnan(x)) return 0;
     double limit = ldexp(1, (int)type.bits - (type.is_signed ? 1 : 0)); /* one past the greatest */
     int64_t greatest = (int64_t)(UINT64_MAX >> (64 - type.bits + (type.is_signed ? 1 : 0)));
     if (x >= limit) return greatest;

@@ -30,14 +30,15 @@ static bool plan_indices(eval_args *c, const eval_tensor *data, const eval_tenso
     int64_t batch = attr_int(&c->node->attrs, ATTR_batch_dims, 0), index_strides[TN_MAX_RANK];
     const attr *axes = attr_find(&c->node->attrs, ATTR_axes);
     bool is_indexed[TN_MAX_RANK] = {false};
-    *p = (index_plan){.n_axes = axes ? (int)axes->ints.n : 0};
+    const int n_axes = axes ? (int)axes->ints.n : 0;
+    *p = (index_plan){.n_axes = n_axes};
     int index_axes = indices->rank - 1; /* batch axes among them */
-    if (indices->rank < 1 || batch < 0 || batch > index_axes || p->n_axes > data->rank - batch ||
-        indices->dims[index_axes] != p->n_axes || picked->rank != index_axes + data->rank - batch - p->n_axes)
+    if (indices->rank < 1 || batch < 0 || batch > index_axes || n_axes > data->rank - batch ||
+        indices->dims[index_axes] != n_axes || picked->rank != index_axes + data->rank - batch - n_axes)
         return eval_error(c->state, TN_ERR_VERIFY, "indices do not fit data and axes");
     eval_strides(data->rank, data->dims, p->strides);
     eval_strides(indices->rank, indices->dims, index_strides);
-    for (int k = 0; k < p->n_axes; k++) {
+    for (int k = 0; k < n_axes; k++) {
         int64_t axis = p->axes[k] = axes->ints.items[k];
         if (axis < batch || axis >= data->rank || is_indexed[axis])
             return eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range or named twice", (long long)axis);
@@ -166,7 +167,7 @@ static eval_walk block_walk(const eval_tensor *whole, const eval_tensor *block, 
 bool eval_dynamic_slice(eval_args *c) {
     const eval_tensor *data = c->operands[0];
     eval_tensor *y = &c->results[0];
-    int64_t starts[TN_MAX_RANK];
+    int64_t starts[TN_MAX_RANK] = {0};
     if (!read_starts(c, 1, data, y, starts)) return false;
     if (y->n == 0) return true;
     eval_walk w = block_walk(data, y, starts);
@@ -177,7 +178,7 @@ bool eval_dynamic_slice(eval_args *c) {
 bool eval_dynamic_update_slice(eval_args *c) {
     const eval_tensor *data = c->operands[0], *update = c->operands[1];
     eval_tensor *y = &c->results[0];
-    int64_t starts[TN_MAX_RANK];
+    int64_t starts[TN_MAX_RANK] = {0};
     if (!read_starts(c, 2, data, update, starts)) return false;
     if (data->n != y->n || data->dtype != y->dtype)
         return eval_error(c->state, TN_ERR_VERIFY, "the result is not like the data");

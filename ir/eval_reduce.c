@@ -101,7 +101,7 @@ static bool find_extreme(eval_args *c, eval_walk *w, bool greatest) {
 bool eval_reduce(eval_args *c) {
     int64_t kind = attr_int(&c->node->attrs, ATTR_kind, REDUCE_SUM);
     const eval_tensor *x = c->operands[0];
-    eval_walk w;
+    eval_walk w = {0};
     eval_fold fold;
     if (!plan_reduce(c, x, &c->results[0], &w)) return false;
     if (kind == REDUCE_ARGMAX || kind == REDUCE_ARGMIN) return find_extreme(c, &w, kind == REDUCE_ARGMAX);

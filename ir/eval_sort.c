@@ -49,7 +49,9 @@ typedef struct sort_line {
 static bool line_open(eval_state *s, sort_line *l, int64_t extent) {
     size_t n = (size_t)extent + 1;
     *l = (sort_line){tn_malloc(n * sizeof(wide)), tn_malloc(n * sizeof(int64_t)), tn_malloc(n * sizeof(int64_t))};
-    return (l->keys && l->order && l->spare) || eval_no_memory(s);
+    if (l->keys && l->order && l->spare) return true;
+    eval_no_memory(s);
+    return false;
 }
 
 static void line_close(sort_line *l) {
@@ -74,8 +76,9 @@ static int64_t sort_one(sort_line *l, const eval_tensor *x, int64_t line, int64_
 
 static bool check_axis(eval_args *c, int64_t *axis) {
     *axis = attr_int(&c->node->attrs, ATTR_axis, 0);
-    return (*axis >= 0 && *axis < c->operands[0]->rank) ||
-           eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range", (long long)*axis);
+    if (*axis >= 0 && *axis < c->operands[0]->rank) return true;
+    eval_error(c->state, TN_ERR_VERIFY, "axis %lld is out of range", (long long)*axis);
+    return false;
 }
 
 bool eval_sort(eval_args *c) {

@@ -64,7 +64,7 @@ bool eval_tensor_copy(eval_state *s, eval_tensor *to, const eval_tensor *from) {
         *to = (eval_tensor){0};
         return false;
     }
-    if (from->n > 0) memcpy(to->data, from->data, (size_t)from->n * eval_dtype_bytes(from->dtype));
+    if (to->data) memcpy(to->data, from->data, (size_t)from->n * eval_dtype_bytes(from->dtype));
     if (to->magnitude) eval_read_magnitudes(from, 0, from->n, to->magnitude);
     return true;
 }
