@@ -109,7 +109,12 @@ bool build_option(build *b, attr_name name, const char *text, attr *out) {
     int64_t option = text ? attr_option_value(name, text, strlen(text)) : -1;
     *out = build_int(name, option);
     if (option >= 0) return true;
-    build_error(b, TN_ERR_ARGUMENT, "no %s is called \"%s\"", attr_name_text(name), text ? text : "");
+    char options[160] = "";
+    size_t length = 0;
+    const char *known;
+    for (int64_t i = 0; (known = attr_option(name, i)) && length < sizeof options; i++)
+        length += (size_t)snprintf(options + length, sizeof options - length, "%s%s", i ? ", " : "", known);
+    build_error(b, TN_ERR_ARGUMENT, "%s \"%s\" is none of %s", attr_name_text(name), text ? text : "", options);
     return false;
 }
 

@@ -1,5 +1,6 @@
 /* Building contractions, convolutions, pooling and indexing. */
 #include "ir/build.h"
+#include "ir/dtype.h"
 
 /* ---- Contractions ----------------------------------------------------------------------------- */
 
@@ -14,7 +15,7 @@ tn_val tn_matmul_at(tn_location at, tn_val x, tn_val y) {
 static bool axis_pair(build *b, attr_name name, const tn_val values[2], tn_ints first, tn_ints second, int64_t *items,
                       attr *out) {
     if (first.n != second.n) {
-        build_error(b, TN_ERR_ARGUMENT, "%s names %d axes of the first and %d of the second operand",
+        build_error(b, TN_ERR_ARGUMENT, "%s names %d of the first operand's axes and %d of the second's",
                     attr_name_text(name), first.n, second.n);
         return false;
     }
@@ -112,6 +113,10 @@ tn_val tn_take_at(tn_location at, tn_val data, tn_val indices, int axis) {
     if (!build_open(&b, at, "take", NULL, values, 2) || !build_axis(&b, data, axis, tn_rank(data), &indexed))
         return BUILD_INVALID;
     tn_type type = *build_type(indices);
+    char text[BUILD_TEXT];
+    if (!dtype_in(DTYPES_INDEX, type.dtype))
+        return build_error(&b, TN_ERR_DTYPE, "the indices must be %s: %s", dtype_set_text(DTYPES_INDEX),
+                           build_describe(indices, text));
     if (type.rank == TN_MAX_RANK) return build_error(&b, TN_ERR_LIMIT, "the indices have too many axes");
     for (int i = 0; i < type.rank; i++) dims[i] = type.dims[i];
     dims[type.rank] = dim_const(build_dims(&b), 1);

@@ -84,7 +84,8 @@ static bool match_symbols(build *b, const tn_graph *g, const tn_type *types, siz
     for (size_t i = 0; i < g->n_symbols; i++) {
         if (found[i] != DIM_INVALID) continue;
         if (g->n_params != n)
-            build_error(b, TN_ERR_ARGUMENT, "@%s takes %zu arguments, not %zu", g->name, g->n_params, n);
+            build_error(b, TN_ERR_ARGUMENT, "@%s takes %zu argument%s, not %zu", g->name, g->n_params,
+                        g->n_params == 1 ? "" : "s", n);
         else
             build_error(b, TN_ERR_SHAPE, "the symbol %s of @%s cannot be found from the operands",
                         dim_symbol_name(m.t, g->symbols[i].dim), g->name);

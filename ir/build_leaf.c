@@ -183,8 +183,8 @@ tn_val build_scalar(build *b, tn_dtype dtype, double number) {
     eval_tensor one = one_element(dtype, &bits);
     eval_store_float(&one, 0, number);
     if (!dtype_is_float(dtype) && eval_load_float(&one, 0) != number)
-        return build_error(b, TN_ERR_DTYPE, "the number %g is no %s (change the other with tn_convert)", number,
-                           tn_dtype_name(dtype));
+        return build_error(b, TN_ERR_DTYPE, "the number %g is no %s (convert the other operand with tn_convert)",
+                           number, tn_dtype_name(dtype));
     return constant_of(b, &one);
 }
 
@@ -204,8 +204,9 @@ static tn_val adopt(build *b, tn_val v, tn_dtype dtype) {
     eval_store_int(&one, 0, number);
     bool is_kept = eval_load_int(&one, 0) == number && (number >= 0 || (in.dtype == TN_U64) == (dtype == TN_U64));
     if (!is_kept)
-        return build_error(b, TN_ERR_DTYPE, "the number %" PRId64 " is no %s (change the other with tn_convert)",
-                           number, tn_dtype_name(dtype));
+        return build_error(b, TN_ERR_DTYPE,
+                           "the number %" PRId64 " is no %s (convert the other operand with tn_convert)", number,
+                           tn_dtype_name(dtype));
     return constant_of(b, &one);
 }
 

@@ -23,7 +23,7 @@ static tn_dim infer_extent(build *b, tn_val x, tn_dim others) {
     char text[BUILD_TEXT], count[128];
     if (!graph_require(b->g, RELATION_DIVIDES, others, n, TN_OP_reshape, b->where)) {
         dim_print(t, others, count, sizeof count);
-        build_error(b, TN_ERR_SHAPE, "the extent -1 cannot be inferred: %s does not divide the elements of %s", count,
+        build_error(b, TN_ERR_SHAPE, "the extent -1 cannot be inferred: %s does not divide the elements: %s", count,
                     build_describe(x, text));
         return DIM_INVALID;
     }

@@ -141,13 +141,13 @@ static const char *own_name(tn_graph *g, const char *name, const char *stem, siz
 static bool check_param_type(tn_graph *g, const char *name, const tn_type *type) {
     tn_module *m = g->module;
     if (type->dtype > TN_TOKEN || type->rank > TN_MAX_RANK || (type->dtype == TN_TOKEN && type->rank != 0))
-        return module_error(m, TN_ERR_DTYPE, g->origin, "param: %s has no valid type", name);
+        return module_error(m, TN_ERR_DTYPE, g->origin, "input: %s has no valid type", name);
     for (int axis = 0; axis < type->rank; axis++) {
         int64_t extent;
         if (type->dims[axis] == DIM_INVALID)
-            return module_error(m, TN_ERR_SHAPE, g->origin, "param: axis %d of %s has no valid size", axis, name);
+            return module_error(m, TN_ERR_SHAPE, g->origin, "input: axis %d of %s has no valid size", axis, name);
         if (dim_is_const(m->dims, type->dims[axis], &extent) && extent < 0)
-            return module_error(m, TN_ERR_SHAPE, g->origin, "param: axis %d of %s has %lld elements", axis, name,
+            return module_error(m, TN_ERR_SHAPE, g->origin, "input: axis %d of %s has %lld elements", axis, name,
                                 (long long)extent);
     }
     return true;
@@ -155,10 +155,10 @@ static bool check_param_type(tn_graph *g, const char *name, const tn_type *type)
 
 value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b) {
     tn_module *m = g->module;
-    if (!may_grow(g, "param") || !(name = own_name(g, name, "p", g->n_params))) return VALUE_NONE;
+    if (!may_grow(g, "input") || !(name = own_name(g, name, "p", g->n_params))) return VALUE_NONE;
     for (size_t i = 0; i < g->n_params; i++) {
         if (g->params[i].name != name) continue;
-        module_error(m, TN_ERR_ARGUMENT, g->origin, "param: @%s has a parameter %s already", g->name, name);
+        module_error(m, TN_ERR_ARGUMENT, g->origin, "input: @%s has an input %s already", g->name, name);
         return VALUE_NONE;
     }
     if (!check_param_type(g, name, type)) return VALUE_NONE;
@@ -186,18 +186,18 @@ value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, bin
 
 bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param) {
     tn_module *m = g->module;
-    if (!may_grow(g, "result") || !(name = own_name(g, name, "r", g->n_results))) return false;
+    if (!may_grow(g, "output") || !(name = own_name(g, name, "r", g->n_results))) return false;
     for (size_t i = 0; i < g->n_results; i++) {
         if (g->results[i].name == name)
-            return module_error(m, TN_ERR_ARGUMENT, g->origin, "result: @%s has a result %s already", g->name, name);
+            return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: @%s has an output %s already", g->name, name);
         if (state_param >= 0 && g->results[i].state_param == state_param)
-            return module_error(m, TN_ERR_ARGUMENT, g->origin, "result: parameter %s has its next value already",
+            return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: parameter %s has its next value already",
                                 g->params[state_param].name);
     }
     if (v >= g->n_values)
-        return module_error(m, TN_ERR_ARGUMENT, g->origin, "result: %s is no value of @%s", name, g->name);
+        return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: %s is no value of @%s", name, g->name);
     if (state_param >= (int32_t)g->n_params)
-        return module_error(m, TN_ERR_ARGUMENT, g->origin, "result: @%s has no parameter %d", g->name,
+        return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: @%s has no parameter %d", g->name,
                             (int)state_param);
     if (state_param >= 0) {
         param *state = &g->params[state_param];
@@ -205,10 +205,10 @@ bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_p
             char a[256], b[256];
             value_describe(g, state->value, a, sizeof a);
             value_describe(g, v, b, sizeof b);
-            return module_error(m, TN_ERR_SHAPE, g->origin, "result: a state keeps its type: %s, %s", a, b);
+            return module_error(m, TN_ERR_SHAPE, g->origin, "output: a state keeps its type: %s, %s", a, b);
         }
         if (state->binding == BINDING_LOAD)
-            return module_error(m, TN_ERR_ARGUMENT, g->origin, "result: the weight %s cannot be a state", state->name);
+            return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: the weight %s cannot be a state", state->name);
         state->binding = BINDING_STATE;
     }
     if (!array_reserve((void **)&g->results, &g->results_capacity, g->n_results + 1, sizeof *g->results))

@@ -131,8 +131,8 @@ bool rule_axis(rule_args *c, int rank, int *axis) {
 bool rule_ints(rule_args *c, attr_name name, int n, int64_t least, int64_t otherwise, int64_t *out) {
     const attr *given = attr_find(&c->attrs, name);
     if (given && given->ints.n != (uint32_t)n)
-        return rule_error(c, TN_ERR_ARGUMENT, "%s has %u entries, not %d", attr_name_text(name),
-                          (unsigned)given->ints.n, n);
+        return rule_error(c, TN_ERR_ARGUMENT, "%s has length %u, not %d", attr_name_text(name), (unsigned)given->ints.n,
+                          n);
     for (int i = 0; i < n; i++) {
         out[i] = given ? given->ints.items[i] : otherwise;
         if (out[i] < least)
@@ -147,8 +147,8 @@ bool rule_ints(rule_args *c, attr_name name, int n, int64_t least, int64_t other
 bool rule_dim_list(rule_args *c, attr_name name, int n, tn_dim *out) {
     const attr *given = attr_find(&c->attrs, name);
     if (given && given->dims.n != (uint32_t)n)
-        return rule_error(c, TN_ERR_ARGUMENT, "%s has %u entries, not %d", attr_name_text(name),
-                          (unsigned)given->dims.n, n);
+        return rule_error(c, TN_ERR_ARGUMENT, "%s has length %u, not %d", attr_name_text(name), (unsigned)given->dims.n,
+                          n);
     for (int i = 0; i < n; i++) out[i] = given ? given->dims.items[i] : dim_const(rule_dims(c), 0);
     return true;
 }
@@ -188,7 +188,7 @@ bool rule_acc(rule_args *c, tn_dtype dtype) {
 bool rule_window_places(rule_args *c, int axis, tn_dim extent, tn_dim low, tn_dim high, tn_dim taps, int64_t dilation,
                         int64_t stride, tn_dim *places) {
     dim_table *t = rule_dims(c);
-    char a[RULE_TEXT], b[RULE_TEXT];
+    char a[RULE_TEXT], b[RULE_TEXT], x[RULE_TEXT];
     tn_dim padded = dim_add(t, dim_add(t, extent, low), high);
     tn_dim reach = dim_add_const(t, dim_mul_const(t, dim_add_const(t, taps, -1), dilation), 1);
     *places = DIM_INVALID;
@@ -199,8 +199,9 @@ bool rule_window_places(rule_args *c, int axis, tn_dim extent, tn_dim low, tn_di
     /* A window of one element fits anywhere: over no elements it has no places. */
     tn_dim least = dim_is_value(t, reach, 1) ? dim_const(t, 0) : reach;
     if (!rule_require(c, RELATION_LE, least, padded))
-        return rule_error(c, TN_ERR_SHAPE, "the window does not fit along axis %d: it reaches over %s elements of %s",
-                          axis, rule_dim_text(c, reach, a), rule_dim_text(c, padded, b));
+        return rule_error(c, TN_ERR_SHAPE,
+                          "the window does not fit along axis %d: it reaches over %s elements of %s: %s", axis,
+                          rule_dim_text(c, reach, a), rule_dim_text(c, padded, b), rule_operand(c, 0, x));
     tn_dim steps = dim_floordiv(t, dim_sub(t, padded, reach), dim_const(t, stride));
     *places = dim_add_const(t, steps, 1);
     return true;

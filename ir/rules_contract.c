@@ -17,7 +17,7 @@ static bool read_pairs(rule_args *c, attr_name name, uint32_t used[2], axis_pair
     *pairs = (axis_pairs){0};
     if (!given) return true;
     if (given->split * 2 != given->ints.n)
-        return rule_error(c, TN_ERR_ARGUMENT, "%s names %u axes of the first and %u of the second operand",
+        return rule_error(c, TN_ERR_ARGUMENT, "%s names %u of the first operand's axes and %u of the second's",
                           attr_name_text(name), (unsigned)given->split, (unsigned)(given->ints.n - given->split));
     *pairs = (axis_pairs){given->split, {given->ints.items, given->ints.items + given->split}};
     for (int side = 0; side < 2; side++) {
@@ -60,7 +60,7 @@ bool rule_conv(rule_args *c) {
     const tn_type *x = &c->types[0], *kernel = &c->types[1];
     int64_t stride[TN_MAX_RANK], dilation[TN_MAX_RANK], spread[TN_MAX_RANK];
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
-    char a[RULE_TEXT], b[RULE_TEXT];
+    char a[RULE_TEXT], b[RULE_TEXT], have[RULE_TEXT], want[RULE_TEXT];
     if (!rule_dtype(c, 0, DTYPES_NUMBER) || !rule_same_dtype(c, 0, 1) || !rule_rank_at_least(c, 0, 2) ||
         !rule_acc(c, (tn_dtype)x->dtype))
         return false;
@@ -77,8 +77,9 @@ bool rule_conv(rule_args *c) {
         return false;
     tn_dim wanted = dim_mul_const(t, kernel->dims[1], groups);
     if (!graph_require_equal(c->graph, x->dims[1], wanted, c->op, c->where))
-        return rule_error(c, TN_ERR_SHAPE, "channels differ: %s, %s, groups is %" PRId64, rule_operand(c, 0, a),
-                          rule_operand(c, 1, b), groups);
+        return rule_error(c, TN_ERR_SHAPE, "channels differ: %s, %s, groups is %" PRId64 " (%s is not %s)",
+                          rule_operand(c, 0, a), rule_operand(c, 1, b), groups, rule_dim_text(c, x->dims[1], have),
+                          rule_dim_text(c, wanted, want));
     if (!rule_require(c, RELATION_DIVIDES, dim_const(t, groups), kernel->dims[0]))
         return rule_error(c, TN_ERR_SHAPE, "%" PRId64 " groups do not divide the output channels: %s", groups,
                           rule_operand(c, 1, b));

@@ -82,7 +82,7 @@ static bool check_symbol_count(rule_args *c, uint32_t used) {
 
 /* A type the op hands over and the one that is wanted there, in a message that names both. */
 static bool match(rule_args *c, const char *what, uint32_t i, const callee *f, const tn_type *given,
-                  const tn_type *wanted) {
+                  const tn_type *wanted, const char *how) {
     bool fits = given->dtype == wanted->dtype && given->rank == wanted->rank;
     for (int k = 0; fits && k < given->rank; k++)
         fits = graph_require_equal(c->graph, given->dims[k], wanted->dims[k], c->op, c->where);
@@ -90,17 +90,17 @@ static bool match(rule_args *c, const char *what, uint32_t i, const callee *f, c
     char a[RULE_TEXT], b[RULE_TEXT];
     type_print(rule_dims(c), given, a, sizeof a);
     type_print(rule_dims(c), wanted, b, sizeof b);
-    return rule_error(c, TN_ERR_SHAPE, "%s %u of @%s is %s, but %s is given", what, (unsigned)i, f->g->name, b, a);
+    return rule_error(c, TN_ERR_SHAPE, "%s %u of @%s is %s, but %s %s", what, (unsigned)i, f->g->name, b, a, how);
 }
 
 /* Operands (their types) from `first` on are the arguments of f. */
 static bool check_arguments(rule_args *c, const callee *f, const tn_type *given, uint32_t n) {
     if (f->g->n_params != n)
-        return rule_error(c, TN_ERR_ARGUMENT, "@%s takes %zu arguments, not %u", f->g->name, f->g->n_params,
-                          (unsigned)n);
+        return rule_error(c, TN_ERR_ARGUMENT, "@%s takes %zu argument%s, not %u", f->g->name, f->g->n_params,
+                          f->g->n_params == 1 ? "" : "s", (unsigned)n);
     for (uint32_t i = 0; i < n; i++) {
         tn_type wanted = map_type(c, f, &f->g->params[i].type);
-        if (!match(c, "parameter", i, f, &given[i], &wanted)) return false;
+        if (!match(c, "parameter", i, f, &given[i], &wanted, "is given")) return false;
     }
     return true;
 }
@@ -146,7 +146,7 @@ bool rule_if(rule_args *c) {
         return false;
     for (uint32_t i = 0; i < c->n_results; i++) {
         tn_type other = result_type(c, &otherwise, i);
-        if (!match(c, "result", i, &then, &other, &c->results[i])) return false;
+        if (!match(c, "result", i, &then, &other, &c->results[i], "comes from the other branch")) return false;
         for (int k = 0; k < other.rank; k++)
             c->results[i].dims[k] = rule_merge(c, c->results[i].dims[k], other.dims[k]);
     }
@@ -163,11 +163,11 @@ bool rule_while(rule_args *c) {
         !check_result_count(c, &body, c->n_operands) || !rule_results(c, c->n_operands))
         return false;
     tn_type condition = result_type(c, &cond, 0);
-    if (!match(c, "result", 0, &cond, &flag, &condition)) return false;
+    if (!match(c, "result", 0, &cond, &flag, &condition, "is wanted")) return false;
     for (uint32_t i = 0; i < c->n_operands; i++) {
         tn_type next = result_type(c, &body, i);
         c->results[i] = c->types[i];
-        if (!match(c, "result", i, &body, &c->types[i], &next)) return false;
+        if (!match(c, "result", i, &body, &c->types[i], &next, "is carried")) return false;
     }
     return true;
 }
@@ -214,7 +214,7 @@ bool rule_scan(rule_args *c) {
     for (uint32_t i = 0; i < c->n_results; i++) {
         tn_type *type = &c->results[i];
         if (i < carried) {
-            if (!match(c, "result", i, &body, &c->types[i], type)) return false;
+            if (!match(c, "result", i, &body, &c->types[i], type, "is carried")) return false;
             *type = c->types[i];
             continue;
         }

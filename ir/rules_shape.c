@@ -126,13 +126,16 @@ bool rule_pad(rule_args *c) {
     const tn_type *x = &c->types[0];
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
     int64_t interior[TN_MAX_RANK];
+    char a[RULE_TEXT], text[RULE_TEXT];
     tn_type type = *x;
     if (!rule_same_dtype(c, 0, 1) || !rule_rank(c, 1, 0) || !rule_dim_list(c, ATTR_low, x->rank, low) ||
         !rule_dim_list(c, ATTR_high, x->rank, high) || !rule_ints(c, ATTR_interior, x->rank, 0, 0, interior))
         return false;
     for (int i = 0; i < x->rank; i++) {
         type.dims[i] = dim_add(t, dim_add(t, low[i], high[i]), spread(t, x->dims[i], interior[i]));
-        if (!rule_extent(c, "an extent", type.dims[i])) return false;
+        if (!rule_require(c, RELATION_LE, dim_const(t, 0), type.dims[i]))
+            return rule_error(c, TN_ERR_SHAPE, "axis %d would have %s elements: %s", i,
+                              rule_dim_text(c, type.dims[i], text), rule_operand(c, 0, a));
     }
     return rule_one_result(c, &type);
 }

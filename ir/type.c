@@ -92,7 +92,9 @@ size_t value_describe(const tn_graph *g, value_id v, char *out, size_t bytes) {
         text_add(&t, op_name((tn_op)made_by->op));
         if (location_items(g->module, made_by->locations, 1, &place) > 0) {
             text_add(&t, " of ");
-            text_add(&t, place.file);
+            /* Of a source file the name will do. */
+            const char *folder = place.line > 0 ? strrchr(place.file, '/') : NULL;
+            text_add(&t, folder ? folder + 1 : place.file);
             if (place.line > 0) {
                 char line[16];
                 snprintf(line, sizeof line, ":%d", place.line);
