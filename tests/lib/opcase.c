@@ -94,7 +94,6 @@ typedef struct attr_text {
     int64_t ints[OP_MAX_ATTRS][MAX_ITEMS];
     tn_dim dims[OP_MAX_ATTRS][MAX_ITEMS];
     char texts[OP_MAX_ATTRS][64];
-    eval_tensor data[OP_MAX_ATTRS];
 } attr_text;
 
 /* [1, 2] into ints; returns how many. */

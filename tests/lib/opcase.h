@@ -2,7 +2,7 @@
  *
  *     check_op("reduce kind=sum axes=[1]", "f32[2] 6 15", "f32[2,3] 1 2 3 4 5 6");
  *
- * An op with its attributes in the text form (dims are numbers or symbols that no test needs), the
+ * An op with its attributes in the text form (dims are numbers), the
  * expected results, one operand a string. Tensors are a type and its elements in row-major
  * order, `nan` and `inf` among them; several results are separated by ';'. Results must be
  * equal bit for bit (any NaN equals any), or within 1e-6 relative where the expected text begins
