@@ -379,7 +379,8 @@ static int tear_down(void **state) {
 static void test_function(void **state) {
     vmath_op op = *(const vmath_op *)*state;
     if (!wanted(op)) skip();
-    bool is_long = getenv("TN_LONG") && strcmp(getenv("TN_LONG"), "0") != 0;
+    const char *tn_long = getenv("TN_LONG");
+    bool is_long = tn_long && strcmp(tn_long, "0") != 0;
     check(levels, op, false, is_long, shared);
     if (!is_long) check(levels, op, true, false, shared);
 }
@@ -421,8 +422,8 @@ static void test_widths(void **state) {
                 for (int i = 0; i < COUNT; i++) {
                     double a = is64 ? out[0][i] : (double)((float *)out[0])[i];
                     double b = is64 ? out[w][i] : (double)((float *)out[w])[i];
-                    if (memcmp(&a, &b, sizeof a) != 0 && !(isnan(a) && isnan(b)))
-                        fail_msg("%s: scalar %a, in vectors %a", name, a, b);
+                    bool is_same = a == b ? signbit(a) == signbit(b) : isnan(a) && isnan(b);
+                    if (!is_same) fail_msg("%s: scalar %a, in vectors %a", name, a, b);
                 }
             }
         }

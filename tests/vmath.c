@@ -264,7 +264,7 @@ static void run_both(jit_unit *u, int op, tn_dtype from, tn_dtype to) {
         loop_name(name, sizeof name, op, from, to, k ? VECTOR : 1);
         loop_fn run = (loop_fn)(uintptr_t)jit_lookup(u, name, &diag);
         if (!run) fail_msg("%s", diag.message);
-        run(inputs[0], inputs[1], k ? vector_out : scalar_out, COUNT);
+        if (run) run(inputs[0], inputs[1], k ? vector_out : scalar_out, COUNT);
     }
 }
 

@@ -18,7 +18,6 @@
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Object.h>
 
-#include "compiler/codegen/target.h"
 #include "runtime/alloc.h"
 
 struct jit {
