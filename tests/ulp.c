@@ -209,11 +209,49 @@ static uint64_t mix(uint64_t x) { /* a bijection that looks random */
     return x ^ x >> 33;
 }
 
-static const double special[] = {
-    0.0,       -0.0,      1.0,         -1.0,       0.5,       -0.5,     2.0,        -2.0,      3.0,       -3.0,
-    INFINITY,  -INFINITY, (double)NAN, 0x1p-149,   -0x1p-149, 0x1p-126, 0x1p-1074,  0x1p-1022, FLT_MAX,   -FLT_MAX,
-    DBL_MAX,   -DBL_MAX,  1e22,        16777216.0, 0x1p53,    -0x1p53,  0x1p52 + 1, 88.72284,  -103.9721, 709.78271,
-    -745.1332, 0.6931472, 1.5707964,   3.1415927,  1e-30,     1e30,     7.0,        -7.0,      0.1,       1.0000001};
+/* The last two lie next to a multiple of pi / 2, as close as an f64 and an f32 come. */
+static const double special[] = {0.0,
+                                 -0.0,
+                                 1.0,
+                                 -1.0,
+                                 0.5,
+                                 -0.5,
+                                 2.0,
+                                 -2.0,
+                                 3.0,
+                                 -3.0,
+                                 INFINITY,
+                                 -INFINITY,
+                                 (double)NAN,
+                                 0x1p-149,
+                                 -0x1p-149,
+                                 0x1p-126,
+                                 0x1p-1074,
+                                 0x1p-1022,
+                                 FLT_MAX,
+                                 -FLT_MAX,
+                                 DBL_MAX,
+                                 -DBL_MAX,
+                                 1e22,
+                                 16777216.0,
+                                 0x1p53,
+                                 -0x1p53,
+                                 0x1p52 + 1,
+                                 88.72284,
+                                 -103.9721,
+                                 709.78271,
+                                 -745.1332,
+                                 0.6931472,
+                                 1.5707964,
+                                 3.1415927,
+                                 1e-30,
+                                 1e30,
+                                 7.0,
+                                 -7.0,
+                                 0.1,
+                                 1.0000001,
+                                 0x1.6ac5b262ca1ffp+849,
+                                 0x1.f37c8ap+95};
 enum { SPECIAL_COUNT = sizeof special / sizeof special[0] };
 
 static double even(uint64_t random, double limit) { return ((double)(random >> 11) * 0x1p-52 - 1) * limit; }
