@@ -33,6 +33,9 @@ typedef struct pass_info {
 extern const pass_info pass_table[];
 extern const size_t n_passes;
 
+/* docs/PASSES.md, from tn_malloc; NULL: no memory. */
+char *doc_passes(void);
+
 /* ---- rebuild.c: a new function from an old one ---- */
 
 /* What a pass does with node i of the old function: appends its replacement to `to` and

@@ -1,0 +1,29 @@
+/* tenon doc: references made from the tables. */
+#include "compiler/passes/passes.h"
+#include "frontends/cli/commands.h"
+#include "ir/doc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int command_doc(const arguments *a)
+{
+    static const struct {
+        const char *name;
+        char *(*make)(void);
+    } docs[] = {{"ops", doc_ops}, {"passes", doc_passes}};
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++)
+        if (strcmp(docs[i].name, a->operands[0]) == 0) {
+            const char *path = TEXT_OF(a, output);
+            char *text = docs[i].make();
+            FILE *f = text ? path ? fopen(path, "w") : stdout : NULL;
+            bool ok = f && fputs(text, f) >= 0;
+            ok = (!f || f == stdout || fclose(f) == 0) && ok;
+            tn_free(text);
+            if (!ok)
+                fprintf(stderr, "%s: error: cannot be written\n", path ? path : "stdout");
+            return ok ? EXIT_DONE : EXIT_INPUT;
+        }
+    fprintf(stderr, "tenon doc: there is no reference called %s (see tenon doc --help)\n", a->operands[0]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,13 @@
+/* The commands, one file each. Each returns the exit status. */
+#ifndef TN_CLI_COMMANDS_H
+#define TN_CLI_COMMANDS_H
+
+#include "frontends/cli/options.h"
+
+int command_run(const arguments *a);
+int command_dump(const arguments *a);
+int command_check(const arguments *a);
+int command_bench(const arguments *a);
+int command_doc(const arguments *a);
+
+#endif
