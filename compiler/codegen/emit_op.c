@@ -67,8 +67,6 @@ FLOAT_MATH(erf, ERF)
 FLOAT_MATH(logistic, LOGISTIC)
 FLOAT_MATH(rem, REM)
 FLOAT_MATH(pow, POW)
-FLOAT_MATH(max, MAX)
-FLOAT_MATH(min, MIN)
 FLOAT_MATH(atan2, ATAN2)
 
 static LLVMValueRef float_neg(const application *a) { return LLVMBuildFNeg(a->b, a->x[0], ""); }
@@ -96,11 +94,28 @@ static LLVMValueRef float_compare(const application *a) {
     return LLVMBuildFCmp(a->b, predicates[a->compare], a->x[0], a->x[1], "");
 }
 
+/* Known to be no NaN: a constant (vectors of constants are splats). */
+static bool is_number(LLVMValueRef v) {
+    LLVMValueRef first = emit_is_vector(v) && LLVMIsConstant(v) ? LLVMGetAggregateElement(v, 0) : v;
+    LLVMBool loses;
+    return first && LLVMIsAConstantFP(first) && !isnan(LLVMConstRealGetDouble(first, &loses));
+}
+
+/* `y` where it is beyond `x`, else `x`: one instruction on x86, and NaN where x is. Then NaN
+ * where y is, unless that cannot be; so the chain of a carried x is as short as can be. The sign
+ * of zero is left open. */
+static LLVMValueRef extreme(const application *a, LLVMRealPredicate beyond, LLVMValueRef x, LLVMValueRef y) {
+    if (is_number(x) && !is_number(y)) return extreme(a, beyond, y, x);
+    LLVMValueRef result = choose(a, LLVMBuildFCmp(a->b, beyond, y, x, ""), y, x);
+    return is_number(y) ? result : choose(a, LLVMBuildFCmp(a->b, LLVMRealUNO, y, y, ""), y, result);
+}
+
+static LLVMValueRef float_max(const application *a) { return extreme(a, LLVMRealOGT, a->x[0], a->x[1]); }
+static LLVMValueRef float_min(const application *a) { return extreme(a, LLVMRealOLT, a->x[0], a->x[1]); }
+
 /* min(max(x, low), high); operands low, x, high. A NaN anywhere gives NaN, as max and min do. */
 static LLVMValueRef float_clamp(const application *a) {
-    LLVMValueRef above[] = {a->x[1], a->x[0]};
-    LLVMValueRef within[] = {vmath_emit(&a->e->math, VMATH_MAX, above), a->x[2]};
-    return vmath_emit(&a->e->math, VMATH_MIN, within);
+    return extreme(a, LLVMRealOLT, extreme(a, LLVMRealOGT, a->x[1], a->x[0]), a->x[2]);
 }
 
 /* ---- Integers ---- */
