@@ -20,6 +20,12 @@ class_lower map_lower, reduce_lower, cumulate_lower, contract_lower, conv_lower,
 const node *lower_single(const tn_graph *fused, tn_op op);
 bool lower_has_class(const tn_graph *fused, loop_class c);
 
+/* The only dot, conv or window of a function whose other members are computed element by element from
+ * its result, all results of that shape; NULL: the function is not like that. */
+const node *lower_anchor(const tn_graph *fused, tn_op op);
+/* Stores all results at `index` of the anchor's result v, given its sum there. */
+void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum);
+
 /* Lanes that suit all dtypes of the function: of its widest one. */
 uint32_t lower_lanes(const tn_graph *fused, const machine *m);
 /* The same, at most the extent when that is known. */

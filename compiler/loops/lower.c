@@ -13,6 +13,7 @@ static const struct {
     {"cumulate", cumulate_takes, cumulate_lower},
     {"index", index_takes, index_lower},
     {"sort", sort_takes, sort_lower},
+    {"contract", contract_takes, contract_lower},
     {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},
 };
@@ -46,6 +47,40 @@ bool lower_has_class(const tn_graph *fused, loop_class c)
         if (op_table[fused->nodes[i].op].loop_class == c)
             return true;
     return false;
+}
+
+const node *lower_anchor(const tn_graph *fused, tn_op op)
+{
+    const node *anchor = lower_single(fused, op);
+    if (!anchor || fused->n_results == 0)
+        return NULL;
+    for (size_t i = 0; i < fused->n_nodes; i++) {
+        const node *n = &fused->nodes[i];
+        loop_class c = op_table[n->op].loop_class;
+        bool is_element = c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
+        if (n != anchor && !is_element)
+            return NULL;
+    }
+    const tn_type *type = graph_type(fused, anchor->first_result);
+    for (size_t r = 0; r < fused->n_results; r++) {
+        const tn_type *result = graph_type(fused, fused->results[r].value);
+        for (int i = 0; i < type->rank; i++)
+            if (result->rank != type->rank || result->dims[i] != type->dims[i])
+                return NULL;
+        if (result->rank != type->rank)
+            return NULL;
+    }
+    return anchor;
+}
+
+void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum)
+{
+    if (a->b.failed)
+        return;
+    access_in_register(a, v, lt_convert(&a->b, sum, (tn_dtype)graph_type(a->fused, v)->dtype));
+    for (uint32_t r = 0; r < a->fused->n_results; r++)
+        access_store_result(a, r, index, access_value(a, a->fused->results[r].value, index));
+    access_computed(a, v);
 }
 
 uint32_t lower_lanes(const tn_graph *fused, const machine *m)

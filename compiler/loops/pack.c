@@ -1,0 +1,229 @@
+/* Where a product's operands are read: in place, or packed by a stage of their own.
+ *
+ * in:  a product whose elements the class computes
+ * out: operands as the tile reads them, and the stages that fill packed ones
+ * law: rows and columns beyond the extent are packed as zeros; nothing reads their products
+ *
+ * Packing computes elements by the class, so views, conversions and whatever else was fused
+ * before the product cost one pass over the operand.
+ */
+#include "compiler/loops/pack.h"
+
+#include "ir/view.h"
+
+enum {
+    CHUNK_ELEMENTS = 16384, /* packed by a chunk */
+    ROW_ALIGNMENT = 16,     /* elements: packed rows begin on cache lines */
+    ALIAS_BYTES = 2048,     /* rows apart by a multiple of this fall into few sets of the L1 */
+    TRANSPOSE_ROWS = 8,     /* streams read at a time when elements cross over */
+};
+
+int64_t product_constant(const product *p, tn_dim d) {
+    int64_t value;
+    return dim_is_const(p->t, d, &value) ? value : -1;
+}
+
+/* ---- Operands in place ---- */
+
+/* Variables that stand for outer, row or column, and k while strides are looked for; far from the
+ * numbers of any kernel's own. */
+enum { ANALYSIS_VARIABLE = 0x7ffffff0 };
+
+static tn_dim outer_variable(const product *p) { return dim_variable(p->t, ANALYSIS_VARIABLE); }
+
+/* The offset in a buffer that an element of v has after all its views; DIM_INVALID: it has none. */
+static tn_dim follow_views(product *p, value_id v, const tn_dim *index, uint32_t *buffer) {
+    access *a = p->a;
+    tn_dim at[TN_MAX_RANK], from[TN_MAX_RANK];
+    for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = index[i];
+    while (a->sources[v].kind == SOURCE_COMPUTED) {
+        const node *n = graph_node_of(a->fused, v);
+        if (!view_is_plain((tn_op)n->op)) return DIM_INVALID;
+        view_index(a->fused, n, at, a->ranges, (int)a->n_ranges, from);
+        v = n->operands[0];
+        for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = from[i];
+    }
+    const source *s = &a->sources[v];
+    if (s->kind != SOURCE_BUFFER || graph_type(a->fused, v)->dtype != p->sum) return DIM_INVALID;
+    tn_dim offset = s->base;
+    for (int i = 0; i < graph_type(a->fused, v)->rank; i++)
+        offset = dim_add(p->t, offset, dim_mul(p->t, at[i], s->stride[i]));
+    *buffer = s->buffer;
+    return access_simplify(a, offset);
+}
+
+void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *index_of) {
+    matrix *m = &p->side[side];
+    size_t mark = p->a->n_ranges;
+    tn_dim leaf[3], extent[3] = {p->outer, m->extent, p->depth}, index[TN_MAX_RANK];
+    for (uint32_t i = 0; i < 3; i++) {
+        leaf[i] = dim_variable(p->t, ANALYSIS_VARIABLE + i);
+        access_add_range(p->a, leaf[i], dim_const(p->t, 0), dim_add_const(p->t, extent[i], -1));
+    }
+    index_of(p, side, leaf[0], leaf[1], leaf[2], index);
+    tn_dim offset = follow_views(p, v, index, &m->buffer), rest;
+    p->a->n_ranges = mark;
+    m->is_plain = offset != DIM_INVALID && dim_split_linear(p->t, offset, leaf[2], &m->depth_step, &rest) &&
+                  dim_split_linear(p->t, rest, leaf[1], &m->step, &m->base) &&
+                  !dim_contains(p->t, m->depth_step, leaf[1]) && !dim_contains(p->t, m->depth_step, leaf[0]) &&
+                  !dim_contains(p->t, m->step, leaf[0]);
+}
+
+operand product_in_place(const product *p, matrix_side side, tn_dim outer) {
+    const matrix *m = &p->side[side];
+    tn_dim variable = outer_variable(p);
+    tn_dim base = access_simplify(p->a, dim_substitute(p->t, m->base, &variable, &outer, 1));
+    return (operand){m->buffer, base, m->step, m->step, m->depth_step};
+}
+
+/* ---- Packed layouts ---- */
+
+tn_dim product_panels(const product *p, int64_t size, matrix_side side) {
+    return dim_ceildiv(p->t, p->side[side].extent, dim_const(p->t, size));
+}
+
+/* A whose rows are runs in memory stays in rows, so that packing copies runs. */
+static bool is_in_rows(const product *p, matrix_side side) {
+    return side == SIDE_A && p->side[SIDE_A].is_plain && dim_is_value(p->t, p->side[SIDE_A].depth_step, 1);
+}
+
+static tn_dim row_length(const product *p) {
+    tn_dim units = dim_ceildiv(p->t, p->depth, dim_const(p->t, ROW_ALIGNMENT));
+    tn_dim length = dim_mul_const(p->t, units, ROW_ALIGNMENT);
+    int64_t known = product_constant(p, length), bytes = tn_dtype_bits(p->sum) / 8;
+    return known >= 0 && known * bytes % ALIAS_BYTES == 0 ? dim_add_const(p->t, length, ROW_ALIGNMENT) : length;
+}
+
+/* Elements of one packed matrix. */
+static tn_dim packed_size(const product *p, matrix_side side) {
+    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr;
+    tn_dim padded = dim_mul_const(p->t, product_panels(p, size, side), size);
+    return dim_mul(p->t, padded, is_in_rows(p, side) ? row_length(p) : p->depth);
+}
+
+tn_dim product_packed_elements(const product *p, matrix_side side) {
+    return dim_mul(p->t, p->outer, packed_size(p, side));
+}
+
+operand product_packed(const product *p, matrix_side side, tn_dim outer) {
+    operand o = p->packed[side];
+    tn_dim one = dim_const(p->t, 1);
+    o.base = dim_mul(p->t, outer, packed_size(p, side));
+    o.advance = is_in_rows(p, side) ? row_length(p) : p->depth;
+    o.row = is_in_rows(p, side) ? o.advance : one;
+    o.depth = is_in_rows(p, side) ? one : dim_const(p->t, side == SIDE_A ? p->how.mr : p->how.nr);
+    return o;
+}
+
+/* ---- Packing ---- */
+
+static uint32_t lanes_up_to(const product *p, int64_t most) {
+    uint32_t lanes = lower_lanes(p->a->fused, p->a->b.machine);
+    while (lanes > 1 && lanes > most) lanes /= 2;
+    return lanes;
+}
+
+/* Element (at, k), 0 beyond the extent. */
+static lt_value element_or_zero(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
+    lt_value inside = access_within(p->a, at, dim_const(p->t, 0), p->side[side].extent);
+    lt_value former = access_push_guard(p->a, inside);
+    lt_value x = p->element(p, side, outer, at, k);
+    p->a->guard = former;
+    if (p->a->b.failed || x == LT_NONE) return LT_NONE;
+    x = lt_convert(&p->a->b, x, p->sum);
+    return inside == LT_NONE ? x : lt_select(&p->a->b, inside, x, lt_const_int(&p->a->b, p->sum, 0));
+}
+
+/* Rows of A one after the other, each a run. */
+static void pack_rows(product *p) {
+    dim_table *t = p->t;
+    operand o = product_packed(p, SIDE_A, dim_const(t, 0));
+    tn_dim padded = dim_mul_const(t, product_panels(p, p->how.mr, SIDE_A), p->how.mr);
+    tn_dim total = dim_mul(t, p->outer, padded), at[2], extents[2] = {p->outer, padded};
+    int64_t depth = product_constant(p, p->depth), grain = depth > 0 ? CHUNK_ELEMENTS / depth : 16;
+    access_loop rows;
+    tn_dim row = access_open_rows(p->a, total, grain > 0 ? grain : 1, &rows);
+    access_unravel(p->a, row, 2, extents, at);
+    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), p->depth, lower_lanes_for(p->a->fused, p->a->b.machine, p->depth), 0);
+    tn_dim k = access_counter(&run);
+    lt_value x = element_or_zero(p, SIDE_A, at[0], at[1], k);
+    lt_store(&p->a->b, o.buffer, dim_add(t, dim_mul(t, row, o.advance), k), x, LT_NONE);
+    access_close_loop(p->a, &run);
+    access_close_loop(p->a, &rows);
+}
+
+/* One panel of `size` rows or columns from `first` on, k-major, written from `base` on. */
+typedef struct panel {
+    matrix_side side;
+    int64_t size;
+    tn_dim outer, first;
+    uint32_t buffer;
+    tn_dim base;
+} panel;
+
+static void pack_element(product *p, const panel *q, tn_dim within, tn_dim k) {
+    dim_table *t = p->t;
+    lt_value x = element_or_zero(p, q->side, q->outer, dim_add(t, q->first, within), k);
+    tn_dim at = dim_add(t, q->base, dim_add(t, dim_mul_const(t, k, q->size), within));
+    lt_store(&p->a->b, q->buffer, access_simplify(p->a, at), x, LT_NONE);
+}
+
+/* Elements next to each other in the panel are so in memory too, or nothing is known. */
+static void pack_panel_along(product *p, const panel *q) {
+    dim_table *t = p->t;
+    access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
+    access_loop lanes = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->size), lanes_up_to(p, q->size), 0);
+    pack_element(p, q, access_counter(&lanes), access_counter(&steps));
+    access_close_loop(p->a, &lanes);
+    access_close_loop(p->a, &steps);
+}
+
+/* Runs in memory cross the panel: a few of them are read at a time, element by element. */
+static void pack_panel_across(product *p, const panel *q) {
+    dim_table *t = p->t;
+    for (int64_t done = 0; done < q->size; done += TRANSPOSE_ROWS) {
+        int64_t n = q->size - done < TRANSPOSE_ROWS ? q->size - done : TRANSPOSE_ROWS;
+        access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
+        for (int64_t i = 0; i < n; i++) pack_element(p, q, dim_const(t, done + i), access_counter(&steps));
+        access_close_loop(p->a, &steps);
+    }
+}
+
+static void pack_panel(product *p, const panel *q) {
+    const matrix *m = &p->side[q->side];
+    bool crosses = m->is_plain && dim_is_value(p->t, m->depth_step, 1) && !dim_is_value(p->t, m->step, 1);
+    (crosses ? pack_panel_across : pack_panel_along)(p, q);
+}
+
+/* Panels counted over all outer matrices. */
+static void pack_panels(product *p, matrix_side side) {
+    dim_table *t = p->t;
+    operand o = product_packed(p, side, dim_const(t, 0));
+    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, depth = product_constant(p, p->depth);
+    tn_dim panels = product_panels(p, size, side), at[2], extents[2] = {p->outer, panels};
+    int64_t grain = depth > 0 ? CHUNK_ELEMENTS / size / depth : 1;
+    access_loop loop;
+    tn_dim number = access_open_rows(p->a, dim_mul(t, p->outer, panels), grain > 0 ? grain : 1, &loop);
+    access_unravel(p->a, number, 2, extents, at);
+    panel q = {side, size, at[0], dim_mul_const(t, at[1], size), o.buffer, dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    pack_panel(p, &q);
+    access_close_loop(p->a, &loop);
+}
+
+void product_pack_stage(product *p, matrix_side side) {
+    if (is_in_rows(p, side))
+        pack_rows(p);
+    else
+        pack_panels(p, side);
+}
+
+void product_pack_columns(product *p, tn_dim outer, tn_dim first, tn_dim end, uint32_t buffer, tn_dim base) {
+    dim_table *t = p->t;
+    tn_dim panels = dim_ceildiv(t, dim_sub(t, end, first), dim_const(t, p->how.nr));
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), panels, 0, 0);
+    tn_dim number = access_counter(&loop);
+    panel q = {SIDE_B, p->how.nr, outer, dim_add(t, first, dim_mul_const(t, number, p->how.nr)), buffer,
+               dim_add(t, base, dim_mul_const(t, dim_mul(t, number, p->depth), p->how.nr))};
+    pack_panel(p, &q);
+    access_close_loop(p->a, &loop);
+}

@@ -1,0 +1,325 @@
+/* The loops of a product: packing stages, then chunks of tiles.
+ *
+ * in:  a product with its blocking
+ * out: its stages
+ * law: an element of C is one chain over k: a tile runs over all of k, or goes on from C as the
+ *      block of k before left it. Rows and columns beyond the last whole tile get a tile of
+ *      their own size when the extent is static, else a whole tile over zeros of which only
+ *      what exists is stored.
+ */
+#include "compiler/loops/pack.h"
+
+/* Whole tiles along one side, and what is left of a static extent. */
+typedef struct cut {
+    int64_t size;   /* of a tile */
+    tn_dim n;       /* tiles; whole ones and, when the extent is static, only those */
+    int64_t rest;   /* static: rows or columns behind them */
+    bool is_padded; /* symbolic: the last one may reach beyond the extent */
+} cut;
+
+/* A chunk's part of C. */
+typedef struct chunk {
+    tn_dim outer;
+    cut cuts[2];
+    tn_dim begin[2], end[2]; /* tiles of each side */
+    lt_value has_rest[2];    /* the rest behind the last tile is this chunk's; LT_NONE: always */
+    operand sides[2];
+    uint32_t c;
+    tn_dim c_row;         /* stride */
+    tn_dim depth, k;      /* of the present block */
+} chunk;
+
+static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t, value); }
+
+/* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
+static tn_dim open_named(product *p, tn_dim d, tn_dim end, access_loop *loop) {
+    *loop = access_open_loop(p->a, LT_SERIAL, d, dim_add_const(p->t, d, 1), 0, 0);
+    p->a->ranges[p->a->n_ranges - 1] = (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, end, -1)};
+    return access_counter(loop);
+}
+
+/* A loop over [begin, end) that is known to be within [0, whole). */
+static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width, access_loop *loop) {
+    *loop = access_open_loop(p->a, kind, begin, end, width, 0);
+    p->a->ranges[p->a->n_ranges - 1] = (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, whole, -1)};
+    return access_counter(loop);
+}
+
+static cut cut_of(const product *p, matrix_side side) {
+    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, extent = product_constant(p, p->side[side].extent);
+    if (extent < 0) return (cut){size, product_panels(p, size, side), 0, true};
+    return (cut){size, constant(p, extent / size), extent % size, false};
+}
+
+/* ---- What becomes of C ---- */
+
+/* Stores elements [row, row_end) x [column, column_end) from C, whose [0, 0] is at (row0, column0). */
+typedef struct part {
+    tn_dim row, row_end, row0;
+    tn_dim column, column_end, column0;
+} part;
+
+static void store_part(product *p, const chunk *c, const part *q) {
+    dim_table *t = p->t;
+    tn_dim columns = dim_sub(t, q->column_end, q->column);
+    uint32_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, columns);
+    access_loop rows, run;
+    tn_dim row = open_part(p, LT_SERIAL, q->row, q->row_end, p->side[SIDE_A].extent, 0, &rows);
+    tn_dim column = open_part(p, LT_VECTOR, q->column, q->column_end, p->side[SIDE_B].extent, lanes, &run);
+    tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row), dim_sub(t, column, q->column0));
+    p->store(p, c->outer, row, column, lt_load(&p->a->b, c->c, at, LT_NONE));
+    access_close_loop(p->a, &run);
+    access_close_loop(p->a, &rows);
+}
+
+static lt_value reaches_beyond(product *p, tn_dim d, tn_dim end) {
+    return lt_compare(&p->a->b, COMPARE_GT, lt_dim_value(&p->a->b, d), lt_dim_value(&p->a->b, end));
+}
+
+/* A whole tile; the symbolic ones may be cut. */
+static void store_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    dim_table *t = p->t;
+    tn_dim row_end = dim_add_const(t, row, mr), column_end = dim_add_const(t, column, nr);
+    part whole = {row, row_end, row, column, column_end, column}, cut = whole;
+    lt_value beyond = LT_NONE;
+    if (c->cuts[SIDE_A].is_padded) {
+        cut.row_end = dim_min(t, row_end, p->side[SIDE_A].extent);
+        beyond = reaches_beyond(p, row_end, p->side[SIDE_A].extent);
+    }
+    if (c->cuts[SIDE_B].is_padded) {
+        cut.column_end = dim_min(t, column_end, p->side[SIDE_B].extent);
+        lt_value too = reaches_beyond(p, column_end, p->side[SIDE_B].extent);
+        beyond = beyond == LT_NONE ? too : lt_binary(&p->a->b, TN_OP_or, beyond, too);
+    }
+    if (beyond == LT_NONE) {
+        store_part(p, c, &whole);
+        return;
+    }
+    lt_block *outer = p->a->b.block;
+    lt_stmt *branch = lt_open_if(&p->a->b, beyond);
+    store_part(p, c, &cut);
+    lt_else(&p->a->b, branch);
+    store_part(p, c, &whole);
+    lt_close_if(&p->a->b, branch, outer);
+}
+
+/* ---- Tiles ---- */
+
+static tn_dim operand_index(const product *p, const operand *o, tn_dim at, tn_dim k) {
+    dim_table *t = p->t;
+    return dim_add(t, o->base, dim_add(t, dim_mul(t, at, o->advance), dim_mul(t, k, o->depth)));
+}
+
+/* Columns of the tile for `n` of them: a packed panel is zeros up to whole vectors. */
+static int64_t tile_columns(const product *p, int64_t n) {
+    int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum)), rounded = 1;
+    if (!p->how.packs[SIDE_B] || n == p->how.nr) return n;
+    while (rounded < n && rounded < lanes) rounded *= 2;
+    if (rounded < n) rounded = (n + lanes - 1) / lanes * lanes;
+    return rounded < p->how.nr ? rounded : p->how.nr;
+}
+
+/* Rows from `row`, columns from `column` on; C's element [0, 0] of the tile is at c_index. */
+static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
+    const operand *a = &c->sides[SIDE_A], *b = &c->sides[SIDE_B];
+    lt_stmt *s = lt_tile(&p->a->b);
+    s->tile.a = a->buffer;
+    s->tile.b = b->buffer;
+    s->tile.c = c->c;
+    s->tile.a_index = access_simplify(p->a, operand_index(p, a, row, c->k));
+    s->tile.b_index = access_simplify(p->a, operand_index(p, b, column, c->k));
+    s->tile.c_index = access_simplify(p->a, c_index);
+    s->tile.a_row = a->row;
+    s->tile.a_depth = a->depth;
+    s->tile.b_depth = b->depth;
+    s->tile.c_row = c->c_row;
+    s->tile.depth = c->depth;
+    s->tile.mr = (uint32_t)mr;
+    s->tile.nr = (uint32_t)tile_columns(p, nr);
+    s->tile.accumulate = accumulate;
+}
+
+typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
+
+/* All of k at once: C is the tile's own. */
+static void whole_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    emit_tile(p, c, row, column, mr, nr, constant(p, 0), false);
+    store_tile(p, c, row, column, mr, nr);
+}
+
+static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
+    return dim_mul_const(p->t, c->begin[side], c->cuts[side].size);
+}
+
+/* A block of k: C is the chunk's. */
+static void block_of_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    dim_table *t = p->t;
+    tn_dim r = dim_sub(t, row, first_of(p, c, SIDE_A)), j = dim_sub(t, column, first_of(p, c, SIDE_B));
+    emit_tile(p, c, row, column, mr, nr, dim_add(t, dim_mul(t, r, c->c_row), j), true);
+}
+
+/* Runs what follows only where the chunk has the rest of that side. */
+static lt_stmt *open_rest(product *p, const chunk *c, matrix_side side) {
+    return c->has_rest[side] == LT_NONE ? NULL : lt_open_if(&p->a->b, c->has_rest[side]);
+}
+
+static void close_rest(product *p, lt_stmt *branch, lt_block *outer) {
+    if (branch) lt_close_if(&p->a->b, branch, outer);
+}
+
+static void panel_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
+    const cut *rows = &c->cuts[SIDE_A];
+    if (!dim_is_value(p->t, rows->n, 0)) {
+        access_loop loop;
+        tn_dim tile = open_part(p, LT_SERIAL, c->begin[SIDE_A], c->end[SIDE_A], rows->n, 0, &loop);
+        body(p, c, dim_mul_const(p->t, tile, rows->size), column, rows->size, nr);
+        access_close_loop(p->a, &loop);
+    }
+    if (rows->rest == 0) return;
+    lt_block *outer = p->a->b.block;
+    lt_stmt *branch = open_rest(p, c, SIDE_A);
+    body(p, c, dim_mul_const(p->t, rows->n, rows->size), column, rows->rest, nr);
+    close_rest(p, branch, outer);
+}
+
+static void chunk_tiles(product *p, const chunk *c, tile_body *body) {
+    const cut *columns = &c->cuts[SIDE_B];
+    if (!dim_is_value(p->t, columns->n, 0)) {
+        access_loop loop;
+        tn_dim tile = open_part(p, LT_SERIAL, c->begin[SIDE_B], c->end[SIDE_B], columns->n, 0, &loop);
+        panel_tiles(p, c, dim_mul_const(p->t, tile, columns->size), columns->size, body);
+        access_close_loop(p->a, &loop);
+    }
+    if (columns->rest == 0) return;
+    lt_block *outer = p->a->b.block;
+    lt_stmt *branch = open_rest(p, c, SIDE_B);
+    panel_tiles(p, c, dim_mul_const(p->t, columns->n, columns->size), columns->rest, body);
+    close_rest(p, branch, outer);
+}
+
+/* ---- Chunks ---- */
+
+/* Tiles of one side in all, and the chunks they make. */
+typedef struct division {
+    cut cut;
+    int64_t per_chunk;
+    tn_dim tiles, chunks;
+} division;
+
+static division division_of(const product *p, matrix_side side) {
+    division d = {.cut = cut_of(p, side), .per_chunk = side == SIDE_A ? p->how.row_tiles : p->how.panels};
+    d.tiles = dim_add_const(p->t, d.cut.n, d.cut.rest > 0);
+    d.chunks = dim_ceildiv(p->t, d.tiles, constant(p, d.per_chunk));
+    return d;
+}
+
+/* The chunk's tiles along one side, which are part number `number`. */
+static void take_part(product *p, chunk *c, matrix_side side, const division *d, tn_dim number) {
+    dim_table *t = p->t;
+    tn_dim behind = dim_mul_const(t, dim_add_const(t, number, 1), d->per_chunk);
+    c->cuts[side] = d->cut;
+    c->begin[side] = dim_mul_const(t, number, d->per_chunk);
+    c->end[side] = access_simplify(p->a, dim_min(t, behind, d->cut.n));
+    c->has_rest[side] = LT_NONE;
+    if (d->cut.rest > 0 && !dim_is_value(t, d->chunks, 1))
+        c->has_rest[side] = lt_compare(&p->a->b, COMPARE_GE, lt_dim_value(&p->a->b, behind), lt_dim_value(&p->a->b, d->tiles));
+}
+
+/* Rows or columns up to the end of the chunk. */
+static tn_dim end_of(const product *p, const chunk *c, matrix_side side, const division *d) {
+    tn_dim end = dim_mul_const(p->t, dim_add(p->t, c->begin[side], constant(p, d->per_chunk)), c->cuts[side].size);
+    return access_simplify(p->a, dim_min(p->t, end, p->side[side].extent));
+}
+
+static uint32_t scratch_buffer(product *p, int64_t elements, const char *name) {
+    return lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, constant(p, elements), name);
+}
+
+static void clear(product *p, uint32_t buffer, int64_t elements) {
+    uint32_t lanes = (uint32_t)machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum));
+    access_loop loop = access_open_loop(p->a, LT_VECTOR, constant(p, 0), constant(p, elements), lanes, 0);
+    lt_store(&p->a->b, buffer, access_counter(&loop), lt_const_int(&p->a->b, p->sum, 0), LT_NONE);
+    access_close_loop(p->a, &loop);
+}
+
+static void blocks_of_depth(product *p, chunk *c, const division *d) {
+    dim_table *t = p->t;
+    tn_dim block = constant(p, p->how.depth_block), blocks = dim_ceildiv(t, p->depth, block);
+    int64_t row = d[SIDE_B].per_chunk * p->how.nr, elements = d[SIDE_A].per_chunk * p->how.mr * row;
+    c->c = scratch_buffer(p, elements, "sums");
+    c->c_row = constant(p, row);
+    clear(p, c->c, elements);
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), blocks, 0, 0);
+    c->k = dim_mul(t, access_counter(&loop), block);
+    c->depth = access_simplify(p->a, dim_min(t, block, dim_sub(t, p->depth, c->k)));
+    chunk_tiles(p, c, block_of_depth);
+    access_close_loop(p->a, &loop);
+    part all = {first_of(p, c, SIDE_A), end_of(p, c, SIDE_A, &d[SIDE_A]), first_of(p, c, SIDE_A),
+                first_of(p, c, SIDE_B), end_of(p, c, SIDE_B, &d[SIDE_B]), first_of(p, c, SIDE_B)};
+    store_part(p, c, &all);
+}
+
+static void all_depth(product *p, chunk *c) {
+    c->c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
+    c->c_row = constant(p, p->how.nr);
+    c->k = constant(p, 0);
+    c->depth = p->depth;
+    chunk_tiles(p, c, whole_depth);
+}
+
+/* Panels of B for this chunk alone. */
+static operand pack_in_chunk(product *p, const chunk *c, const division *d) {
+    dim_table *t = p->t;
+    tn_dim first = first_of(p, c, SIDE_B);
+    tn_dim elements = dim_mul_const(t, p->depth, d->per_chunk * p->how.nr);
+    uint32_t buffer = lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, elements, "panels");
+    (p->pack_columns ? p->pack_columns : product_pack_columns)(p, c->outer, first, end_of(p, c, SIDE_B, d), buffer, constant(p, 0));
+    return (operand){buffer, dim_mul_const(t, dim_mul(t, first, p->depth), -1), p->depth, constant(p, 1), constant(p, p->how.nr)};
+}
+
+static void compute_stage(product *p) {
+    dim_table *t = p->t;
+    division d[2] = {division_of(p, SIDE_A), division_of(p, SIDE_B)};
+    tn_dim extents[3] = {p->outer, d[SIDE_B].chunks, d[SIDE_A].chunks}, number[3];
+    access_loop loops[3];
+    access_unravel(p->a, access_open_stage(p->a, dim_product(t, extents, 3)), 3, extents, number);
+    for (int i = 0; i < 3; i++) number[i] = open_named(p, number[i], extents[i], &loops[i]);
+    chunk c = {.outer = number[0]};
+    take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
+    take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
+    for (int side = 0; side < 2; side++)
+        c.sides[side] = p->how.packs[side] && !(side == SIDE_B && p->how.packs_in_chunk) ? product_packed(p, (matrix_side)side, c.outer)
+                        : p->how.packs[side]                                              ? pack_in_chunk(p, &c, &d[SIDE_B])
+                                                             : product_in_place(p, (matrix_side)side, c.outer);
+    if (p->how.depth_block > 0)
+        blocks_of_depth(p, &c, d);
+    else
+        all_depth(p, &c);
+    for (int i = 3; i-- > 0;) access_close_loop(p->a, &loops[i]);
+}
+
+product_shape product_known_shape(const product *p) {
+    const matrix *a = &p->side[SIDE_A], *b = &p->side[SIDE_B];
+    product_shape s = {.outer = product_constant(p, p->outer),
+                       .rows = product_constant(p, a->extent),
+                       .columns = product_constant(p, b->extent),
+                       .depth = product_constant(p, p->depth),
+                       .element_bytes = tn_dtype_bits(p->sum) / 8,
+                       .row_bytes = -1};
+    s.is_plain[SIDE_A] = a->is_plain && s.rows >= 0;
+    s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
+    s.rows_are_runs = a->is_plain && dim_is_value(p->t, a->depth_step, 1);
+    if (a->is_plain && product_constant(p, a->step) >= 0) s.row_bytes = product_constant(p, a->step) * s.element_bytes;
+    s.packs_itself = p->pack_columns != NULL;
+    return s;
+}
+
+void product_lower(product *p) {
+    static const char *const names[] = {"rows", "columns"};
+    for (int side = 0; side < 2; side++) {
+        if (!p->how.packs[side] || (side == SIDE_B && p->how.packs_in_chunk)) continue;
+        p->packed[side].buffer = lt_add_buffer(&p->a->b, LT_TEMP, p->sum, product_packed_elements(p, (matrix_side)side), names[side]);
+        product_pack_stage(p, (matrix_side)side);
+    }
+    compute_stage(p);
+}
