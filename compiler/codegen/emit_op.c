@@ -101,13 +101,22 @@ static bool is_number(LLVMValueRef v) {
     return first && LLVMIsAConstantFP(first) && !isnan(LLVMConstRealGetDouble(first, &loses));
 }
 
+static LLVMValueRef nan_like(LLVMValueRef like) {
+    LLVMTypeRef type = LLVMTypeOf(like);
+    if (!emit_is_vector(like)) return LLVMConstReal(type, NAN);
+    LLVMValueRef lanes[256], nan = LLVMConstReal(LLVMGetElementType(type), NAN);
+    unsigned n = LLVMGetVectorSize(type);
+    for (unsigned i = 0; i < n && i < 256; i++) lanes[i] = nan;
+    return LLVMConstVector(lanes, n);
+}
+
 /* `y` where it is beyond `x`, else `x`: one instruction on x86, and NaN where x is. Then NaN
- * where y is, unless that cannot be; so the chain of a carried x is as short as can be. The sign
- * of zero is left open. */
+ * where y is, unless that cannot be; so the chain of a carried x is as short as can be. (A NaN
+ * constant, as selecting y twice would be merged into slower masks.) The sign of zero is left open. */
 static LLVMValueRef extreme(const application *a, LLVMRealPredicate beyond, LLVMValueRef x, LLVMValueRef y) {
     if (is_number(x) && !is_number(y)) return extreme(a, beyond, y, x);
     LLVMValueRef result = choose(a, LLVMBuildFCmp(a->b, beyond, y, x, ""), y, x);
-    return is_number(y) ? result : choose(a, LLVMBuildFCmp(a->b, LLVMRealUNO, y, y, ""), y, result);
+    return is_number(y) ? result : choose(a, LLVMBuildFCmp(a->b, LLVMRealUNO, y, y, ""), nan_like(y), result);
 }
 
 static LLVMValueRef float_max(const application *a) { return extreme(a, LLVMRealOGT, a->x[0], a->x[1]); }
