@@ -221,10 +221,11 @@ static void ifs(void **state) {
 
 static void index_arithmetic(void **state) {
     (void)state;
-    static const char *const dims[] = {"floordiv($1 - 7, 4)", "mod($1 - 7, 4)",     "floordiv($1 - 9, 5)",
-                                       "mod($1 - 9, 5)",      "ceildiv($1 - 9, n)", "mod(n*$1 - 20, m)",
-                                       "floordiv(3 - $1, m)", "min(n*$1, m*m)",     "max($1*$1 - m, -3)",
-                                       "floordiv($1, 7)",     "mod($1*m + 3, 11)",  "floordiv(n*m, 3) - $1"};
+    static const char *const dims[] = {"floordiv($1 - 7, 4)",   "mod($1 - 7, 4)",     "floordiv($1 - 9, 5)",
+                                       "mod($1 - 9, 5)",        "ceildiv($1 - 9, n)", "mod(n*$1 - 20, m)",
+                                       "floordiv(3 - $1, m)",   "min(n*$1, m*m)",     "max($1*$1 - m, -3)",
+                                       "floordiv($1, 7)",       "mod($1*m + 3, 11)",  "floordiv(n*m, 3) - $1",
+                                       "floordiv(3*$1 + n, m)", "mod(5*$1 - 3*m, n)", "mod(mod($1, m), 3)"};
     enum { N = sizeof dims / sizeof *dims };
     script t = {NULL, 0, 0};
     script_add(&t, "kernel @k map(out a: i64[%d*40], out b: i64[%d*40]) extents(n, m) {\nstage $0 in 1 {\n", N, N);
@@ -240,6 +241,8 @@ static void index_arithmetic(void **state) {
     script_add(&t, "}\n} }");
     check_kernel(t.text, EXTENTS(6, 4), EXACT);
     check_kernel(t.text, EXTENTS(1, 3), EXACT);
+    check_kernel(t.text, EXTENTS(200, 37), EXACT);
+    check_kernel(t.text, EXTENTS(1, 1), EXACT);
     free(t.text);
     /* A division by an extent that may be 0, in a loop that then has no step. */
     check_kernel("kernel @k map(out y: i64[9]) extents(n) { stage $0 in 9 { %0 = dim n : i64 store y[$0], %0\n"

@@ -8,92 +8,6 @@
  */
 #include "compiler/codegen/emit_state.h"
 
-/* ---- Arithmetic on scalars and vectors alike ---- */
-
-static LLVMValueRef constant_like(LLVMValueRef like, int64_t value) {
-    LLVMTypeRef type = LLVMTypeOf(like);
-    bool is_vector = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
-    LLVMValueRef c = LLVMConstInt(is_vector ? LLVMGetElementType(type) : type, (unsigned long long)value, true);
-    if (!is_vector) return c;
-    LLVMValueRef items[256];
-    unsigned n = LLVMGetVectorSize(type);
-    for (unsigned i = 0; i < n && i < 256; i++) items[i] = c;
-    return LLVMConstVector(items, n);
-}
-
-typedef struct division {
-    int64_t divisor;     /* when constant, else 0 */
-    bool is_nonnegative; /* the dividend */
-    bool is_positive;    /* the divisor is known to be */
-} division;
-
-static LLVMValueRef safe_divisor(LLVMBuilderRef b, LLVMValueRef y, const division *how) {
-    if (how->divisor > 0 || how->is_positive) return y;
-    LLVMValueRef one = constant_like(y, 1);
-    LLVMValueRef above = LLVMBuildICmp(b, LLVMIntSGT, y, one, "");
-    return LLVMBuildSelect(b, above, y, one, "divisor");
-}
-
-static int log2_exact(int64_t x) {
-    for (int i = 0; i < 62; i++)
-        if (x == INT64_C(1) << i) return i;
-    return -1;
-}
-
-static LLVMValueRef floor_mod(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
-    if (how->divisor > 0 && log2_exact(how->divisor) >= 0)
-        return LLVMBuildAnd(b, x, constant_like(x, how->divisor - 1), "mod");
-    y = safe_divisor(b, y, how);
-    if (how->is_nonnegative) return LLVMBuildURem(b, x, y, "mod");
-    LLVMValueRef r = LLVMBuildSRem(b, x, y, "");
-    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, r, constant_like(r, 0), "");
-    return LLVMBuildAdd(b, r, LLVMBuildSelect(b, below, y, constant_like(y, 0), ""), "mod");
-}
-
-static LLVMValueRef floor_div(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
-    int shift = how->divisor > 0 ? log2_exact(how->divisor) : -1;
-    if (shift >= 0)
-        return how->is_nonnegative ? LLVMBuildLShr(b, x, constant_like(x, shift), "quotient")
-                                   : LLVMBuildAShr(b, x, constant_like(x, shift), "quotient");
-    y = safe_divisor(b, y, how);
-    if (how->is_nonnegative) return LLVMBuildUDiv(b, x, y, "quotient");
-    LLVMValueRef q = LLVMBuildSDiv(b, x, y, "");
-    LLVMValueRef r = LLVMBuildSub(b, x, LLVMBuildMul(b, q, y, ""), "");
-    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, r, constant_like(r, 0), "");
-    return LLVMBuildAdd(b, q, LLVMBuildSExt(b, below, LLVMTypeOf(q), ""), "quotient");
-}
-
-/* ceildiv(x, y) = floordiv(x + y - 1, y). */
-static LLVMValueRef ceil_div(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y, const division *how) {
-    y = safe_divisor(b, y, how);
-    LLVMValueRef up = LLVMBuildAdd(b, x, LLVMBuildSub(b, y, constant_like(y, 1), ""), "");
-    division known = {how->divisor, how->is_nonnegative, true};
-    return floor_div(b, up, y, &known);
-}
-
-static LLVMValueRef choose(LLVMBuilderRef b, LLVMIntPredicate p, LLVMValueRef x, LLVMValueRef y, const char *name) {
-    return LLVMBuildSelect(b, LLVMBuildICmp(b, p, x, y, ""), x, y, name);
-}
-
-static LLVMValueRef combine(LLVMBuilderRef b, dim_kind kind, LLVMValueRef x, LLVMValueRef y, const division *how) {
-    switch (kind) {
-    case DIM_FLOORDIV: return floor_div(b, x, y, how);
-    case DIM_CEILDIV: return ceil_div(b, x, y, how);
-    case DIM_MOD: return floor_mod(b, x, y, how);
-    case DIM_MIN: return choose(b, LLVMIntSLT, x, y, "min");
-    default: return choose(b, LLVMIntSGT, x, y, "max");
-    }
-}
-
-static division division_of(dim_table *t, tn_dim x, tn_dim y, const dim_range *ranges, size_t n) {
-    division how = {0, dim_is_nonnegative(t, x, ranges, (int)n), false};
-    if (!dim_is_const(t, y, &how.divisor)) {
-        how.divisor = 0;
-        how.is_positive = dim_is_nonnegative(t, dim_add_const(t, y, -1), ranges, (int)n);
-    }
-    return how;
-}
-
 /* ---- Terms of a sum ---- */
 
 enum { FEW_TERMS = 16 };
@@ -160,8 +74,8 @@ static LLVMValueRef outside_dim(const outside *o, tn_dim d) {
     dim_operands(o->dims, d, &a, &b);
     LLVMValueRef x = outside_dim(o, a), y = outside_dim(o, b);
     if (!x || !y) return NULL;
-    division how = division_of(o->dims, a, b, NULL, 0);
-    return combine(o->builder, kind, x, y, &how);
+    emit_division how = emit_division_of(o->dims, a, b, NULL, 0);
+    return emit_divide(o->builder, kind, x, y, &how);
 }
 
 LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d, const tn_dim *symbols,
@@ -239,15 +153,14 @@ static LLVMValueRef remember(emit *e, uint32_t level, tn_dim d, uint32_t buffer,
     return value;
 }
 
-/* Moves the builder into a scope's prologue; returns where it was. */
-static LLVMBasicBlockRef enter_prologue(emit *e, uint32_t level) {
+LLVMBasicBlockRef emit_enter_prologue(emit *e, uint32_t level) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
     LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->scopes[level].prologue));
     return here;
 }
 
 /* `here` is the block being written, or another prologue, which ends already. */
-static void leave_prologue(emit *e, LLVMBasicBlockRef here) {
+void emit_leave_prologue(emit *e, LLVMBasicBlockRef here) {
     LLVMValueRef terminator = LLVMGetBasicBlockTerminator(here);
     if (terminator)
         LLVMPositionBuilderBefore(e->builder, terminator);
@@ -340,8 +253,8 @@ static LLVMValueRef emit_atom(emit *e, tn_dim d, uint32_t level) {
     tn_dim a, b;
     dim_operands(e->dims, d, &a, &b);
     LLVMValueRef x = emit_dim(e, a), y = emit_dim(e, b);
-    division how = division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
-    return combine(e->builder, kind, x, y, &how);
+    emit_division how = emit_division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
+    return emit_divide(e->builder, kind, x, y, &how);
 }
 
 LLVMValueRef emit_dim(emit *e, tn_dim d) {
@@ -351,9 +264,9 @@ LLVMValueRef emit_dim(emit *e, tn_dim d) {
     uint32_t level = emit_dim_level(e, d);
     LLVMValueRef value = recall(e, level, d, LT_NONE, false);
     if (value) return value;
-    LLVMBasicBlockRef here = enter_prologue(e, level);
+    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
     value = is_single_atom(e->dims, d) ? emit_atom(e, d, level) : emit_sum(e, d, level);
-    leave_prologue(e, here);
+    emit_leave_prologue(e, here);
     return remember(e, level, d, LT_NONE, false, value);
 }
 
@@ -408,12 +321,14 @@ static LLVMValueRef compute_vector(emit *e, tn_dim d, uint32_t level) {
     dim_kind kind = dim_kind_of(e->dims, d);
     if (kind == DIM_SUM) return emit_vector_sum(e, d);
     if (kind == DIM_VARIABLE) return e->variables[dim_variable_number(e->dims, d)].vector;
+    LLVMValueRef quotient = emit_quotient_lanes(e, d, level);
+    if (quotient) return quotient;
     tn_dim a, b;
     dim_operands(e->dims, d, &a, &b);
     LLVMValueRef x = emit_dim_vector(e, a), y = emit_dim_vector(e, b);
-    division how = division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
+    emit_division how = emit_division_of(e->dims, a, b, e->ranges, e->scopes[level].n_ranges);
     if (e->mask) how.is_positive = false; /* in a dead lane the counter is beyond its range */
-    return combine(e->builder, kind, x, y, &how);
+    return emit_divide(e->builder, kind, x, y, &how);
 }
 
 LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
@@ -423,9 +338,9 @@ LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
     if (level < counter_level) return emit_splat(e, emit_dim(e, d)); /* lanes are counted from here on */
     LLVMValueRef value = recall(e, level, d, LT_NONE, true);
     if (value) return value;
-    LLVMBasicBlockRef here = enter_prologue(e, level);
+    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
     value = compute_vector(e, d, level);
-    leave_prologue(e, here);
+    emit_leave_prologue(e, here);
     return remember(e, level, d, LT_NONE, true, value);
 }
 
@@ -450,14 +365,14 @@ static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
     uint32_t level = emit_dim_level(e, index);
     LLVMValueRef address = recall(e, level, index, buffer, false);
     if (address) return address;
-    LLVMBasicBlockRef here = enter_prologue(e, level);
+    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
     split_sum parts;
     address = base;
     if (split(e, index, level, &parts)) {
         address = hoisted_address(e, buffer, parts.outer);
         if (parts.inner) address = emit_address_plus(e, buffer, address, parts.inner);
     }
-    leave_prologue(e, here);
+    emit_leave_prologue(e, here);
     return remember(e, level, index, buffer, false, address);
 }
 

@@ -102,6 +102,22 @@ lane_pattern emit_lane_pattern(emit *e, tn_dim d, tn_dim *stride);
 LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index);
 LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, LLVMValueRef elements);
 
+/* Moves the builder into a scope's prologue and returns where it was; and back. */
+LLVMBasicBlockRef emit_enter_prologue(emit *e, uint32_t level);
+void emit_leave_prologue(emit *e, LLVMBasicBlockRef here);
+
+/* ---- emit_divide.c ---- */
+
+typedef struct emit_division {
+    int64_t divisor;     /* when constant, else 0 */
+    bool is_nonnegative; /* the dividend */
+    bool is_positive;    /* the divisor is known to be */
+} emit_division;
+
+emit_division emit_division_of(dim_table *t, tn_dim x, tn_dim y, const dim_range *ranges, size_t n);
+LLVMValueRef emit_divide(LLVMBuilderRef b, dim_kind kind, LLVMValueRef x, LLVMValueRef y, const emit_division *how);
+LLVMValueRef emit_quotient_lanes(emit *e, tn_dim d, uint32_t level);
+
 /* ---- emit_memory.c ---- */
 void emit_load(emit *e, const lt_stmt *s);
 void emit_store(emit *e, const lt_stmt *s);
