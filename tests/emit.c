@@ -352,6 +352,65 @@ static void tiles(void **state) {
     check_tile("bf16", "bf16", 2, 9, 4, true, false, false);
 }
 
+#ifdef TN_HOSTILE_MALLOC
+#include "compiler/codegen/emit.h"
+
+/* A kernel with something of everything, read and emitted; false: some allocation failed, and was reported. */
+static bool go_through(void) {
+    static const char text[] =
+        "kernel @k map(in x: f32[n*m], in i: i64[n], out y: f32[n*m], local l: f32[64], scratch s: f32[n]) extents(n, "
+        "m) sites(gather) {\n"
+        "  stage $0 in n {\n"
+        "    %0 = const 0 : f32 %1 = load i[$0] : i64\n"
+        "    bind $1 = %1 below n element $0 site 0\n"
+        "    for $2 in 0 to m vector 8 carry(%2 = %0 by add -> %3) {\n"
+        "      %4 = load x[m*$1 + floordiv($2, 3) + mod($2, n)] : f32 %5 = add %2, %4 : f32 next %5\n"
+        "    }\n"
+        "    for $3 in 0 to 4 unrolled { store l[3*$3], %3 }\n"
+        "    for $4 in 0 to m { %6 = load l[mod($4*m, 7)] : f32 store s[$0], %6 store y[m*$0 + $4], %6 }\n"
+        "    tile 2 x 4 depth m: l[0; 4] += x[0; m, 1] * x[0; 4]\n"
+        "  }\n"
+        "}\n";
+    tn_diag diag = {.status = TN_OK};
+    target t;
+    if (target_init(&t, "x86-64-v3", &diag) != TN_OK) {
+        target_free(&t);
+        return false;
+    }
+    tn_module *m = module_new("test");
+    lt_kernel *k = m ? lt_parse(m, text, sizeof text - 1, "text") : NULL;
+    bool ok = k != NULL;
+    if (!m)
+        diag.status = TN_ERR_MEMORY;
+    else if (!k)
+        diag = m->error;
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext("kernel", context);
+    if (ok) {
+        LLVMValueRef stages[1];
+        ok = emit_kernel(&(emitter){module, &t, &diag}, k, "k", stages);
+    }
+    assert_true(ok || diag.status == TN_ERR_MEMORY);
+    LLVMDisposeModule(module);
+    LLVMContextDispose(context);
+    if (m) tn_module_free(m);
+    target_free(&t);
+    return ok;
+}
+
+static void every_allocation_fails_in_turn(void **state) {
+    (void)state;
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (uint64_t nth = 0;; nth++) {
+            tn_malloc_fail_at(nth, sticky);
+            bool ok = go_through();
+            tn_malloc_fail_at(UINT64_MAX, false);
+            assert_true(nth < 10000);
+            if (ok) break; /* it was not reached */
+        }
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tails_of_all_lengths),
@@ -368,6 +427,9 @@ int main(void) {
         cmocka_unit_test(scatters),
         cmocka_unit_test(stages_and_scratch),
         cmocka_unit_test(tiles),
+#ifdef TN_HOSTILE_MALLOC
+        cmocka_unit_test(every_allocation_fails_in_turn),
+#endif
     };
     return cmocka_run_group_tests_name("emit", tests, NULL, NULL);
 }

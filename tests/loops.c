@@ -276,6 +276,44 @@ static void equality(void **state) {
     tn_module_free(m);
 }
 
+#ifdef TN_HOSTILE_MALLOC
+/* Read, printed, verified, evaluated; false: some allocation failed, and was reported. */
+static bool go_through(const char *text) {
+    tn_module *m = module_new("test");
+    if (!m) return false;
+    tn_diag diag = {.status = TN_OK};
+    lt_kernel *k = lt_parse(m, text, strlen(text), "text");
+    bool ok = k != NULL;
+    if (!ok) assert_int_equal(m->error.status, TN_ERR_MEMORY);
+    char *printed = ok ? lt_print(k) : NULL;
+    ok = printed != NULL;
+    tn_free(printed);
+    if (ok && !(ok = lt_verify(k, &diag))) assert_int_equal(diag.status, TN_ERR_MEMORY);
+    float x[8] = {1, 2, 3}, y[8];
+    uint8_t b[8] = {1};
+    if (ok && !(ok = lt_eval(k, (void *[]){x, b, y}, (int64_t[]){8}, &diag) == TN_OK))
+        assert_int_equal(diag.status, TN_ERR_MEMORY);
+    tn_module_free(m);
+    return ok;
+}
+
+static void every_allocation_fails_in_turn(void **state) {
+    (void)state;
+    char *text =
+        around("for $1 in 0 to n vector 4 carry(%3 = %0 by add -> %4, %5 = %0 by max -> %6) { next %3, %5 }\n"
+               "if %1 { store y[mod($0, 3)], %4 } else { tile 2 x 2 depth 2: l[0; 2] = x[0; 2, 1] * x[0; 2] }");
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (uint64_t nth = 0;; nth++) {
+            tn_malloc_fail_at(nth, sticky);
+            bool ok = go_through(text);
+            tn_malloc_fail_at(UINT64_MAX, false);
+            assert_true(nth < 10000);
+            if (ok) break; /* it was not reached */
+        }
+    free(text);
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_prints_and_parses),
@@ -286,6 +324,9 @@ int main(void) {
         cmocka_unit_test(accesses_are_checked),
         cmocka_unit_test(builder_errors_stick),
         cmocka_unit_test(equality),
+#ifdef TN_HOSTILE_MALLOC
+        cmocka_unit_test(every_allocation_fails_in_turn),
+#endif
     };
     return cmocka_run_group_tests_name("loops", tests, NULL, NULL);
 }

@@ -257,9 +257,18 @@ static LLVMValueRef emit_atom(emit *e, tn_dim d, uint32_t level) {
     return emit_divide(e->builder, kind, x, y, &how);
 }
 
+/* Arithmetic on dims may have failed: for want of memory, or of bits. */
+static bool is_dim(emit *e, tn_dim d) {
+    if (d != DIM_INVALID) return true;
+    bool no_memory = dim_table_status(e->dims) == TN_ERR_MEMORY;
+    return emit_fail(e, no_memory ? TN_ERR_MEMORY : TN_ERR_LIMIT,
+                     no_memory ? "out of memory" : "index arithmetic does not fit in 63 bits");
+}
+
 LLVMValueRef emit_dim(emit *e, tn_dim d) {
     int64_t constant;
     d = emit_substitute(e, d);
+    if (!is_dim(e, d)) return emit_const_i64(e, 0);
     if (dim_is_const(e->dims, d, &constant)) return emit_const_i64(e, constant);
     uint32_t level = emit_dim_level(e, d);
     LLVMValueRef value = recall(e, level, d, LT_NONE, false);
@@ -333,6 +342,7 @@ static LLVMValueRef compute_vector(emit *e, tn_dim d, uint32_t level) {
 
 LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
     d = emit_substitute(e, d);
+    if (!is_dim(e, d)) return emit_splat(e, emit_const_i64(e, 0));
     uint32_t level = emit_dim_level(e, d);
     uint32_t counter_level = e->variables[dim_variable_number(e->dims, e->counter)].level;
     if (level < counter_level) return emit_splat(e, emit_dim(e, d)); /* lanes are counted from here on */
@@ -361,7 +371,7 @@ static int64_t constant_term(const dim_table *t, tn_dim d) {
 /* The address of an index without constant term, from the scope where its last leaf is defined. */
 static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
     LLVMValueRef base = emit_buffer(e, buffer);
-    if (dim_is_value(e->dims, index, 0)) return base;
+    if (!is_dim(e, index) || dim_is_value(e->dims, index, 0)) return base;
     uint32_t level = emit_dim_level(e, index);
     LLVMValueRef address = recall(e, level, index, buffer, false);
     if (address) return address;
