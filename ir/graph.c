@@ -39,8 +39,8 @@ static bool add_leaf(void *ctx, tn_dim leaf) {
     return visit->ok;
 }
 
-/* What the function knows of its symbols, in an array from tn_malloc; NULL (n = 0) when that is
- * nothing. */
+/* What the function knows of its symbols, in an array from tn_malloc; NULL when it has none, or
+ * no memory. */
 static dim_range *symbol_ranges(tn_graph *g, int *n) {
     *n = 0;
     dim_range *ranges = g->n_symbols ? tn_malloc(g->n_symbols * sizeof *ranges) : NULL;
@@ -111,6 +111,7 @@ bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, locati
     if (a == DIM_INVALID || b == DIM_INVALID) return false;
     int n;
     dim_range *ranges = symbol_ranges(g, &n);
+    if (!ranges && g->n_symbols > 0) return module_no_memory(g->module);
     verdict decided = deciders[r](t, a, b, ranges, n);
     tn_free(ranges);
     if (dim_table_status(t) == TN_ERR_MEMORY) return module_no_memory(g->module);
