@@ -60,7 +60,8 @@ typedef enum tn_op {
  * tn_graph_free. NULL when there is no memory. */
 TN_API tn_graph *tn_graph_new(const char *name);
 
-/* Another function of g's module, for the bodies of control flow. Freed with the module. */
+/* Another function of g's module, for the bodies of control flow. Finish it before it is called:
+ * a function that is called cannot grow any more. Freed with the module. */
 TN_API tn_graph *tn_graph_sub(tn_graph *g, const char *name);
 
 /* Frees the module of g: all its graphs and values. NULL is allowed. */
@@ -109,7 +110,8 @@ typedef struct tn_shape {
     ((tn_shape){(int)(sizeof((tn_dim_arg[]){__VA_ARGS__}) / sizeof(tn_dim_arg)), {__VA_ARGS__}})
 #define TN_SCALAR ((tn_shape){0, {{0, NULL}}})
 
-/* States low <= symbol <= high and that `divisor` divides it; checked at every run. */
+/* States low <= symbol <= high and that `divisor` divides it; checked at every run. The symbol is a
+ * dim of an input made before. */
 TN_API void tn_bound_at(tn_location at, tn_graph *g, const char *symbol, int64_t low, int64_t high, int64_t divisor);
 #define tn_bound(g, symbol, low, high, divisor) tn_bound_at(TN_HERE, (g), (symbol), (low), (high), (divisor))
 
@@ -170,8 +172,10 @@ TN_API void tn_update_at(tn_location at, tn_graph *g, const char *name, tn_val s
 
 /* ---- Elementwise ------------------------------------------------------------------------------ */
 
-/* Operands broadcast as in NumPy. Dtypes must agree, but a rank-0 constant takes the other
- * operand's dtype; anything else is an error that names tn_convert. */
+/* Operands broadcast as in NumPy: extents that are the number 1 repeat. A symbol never does; it is
+ * required to equal what it meets, at every run. Dtypes must agree, but a rank-0 constant takes
+ * the other operand's dtype (an integer one only when it holds the number); anything else is an
+ * error that names tn_convert. */
 TN_API tn_val tn_unary_at(tn_location at, tn_op op, tn_val x);
 TN_API tn_val tn_binary_at(tn_location at, tn_op op, tn_val a, tn_val b);
 TN_API tn_val tn_binary_scalar_at(tn_location at, tn_op op, tn_val a, double b);
@@ -264,8 +268,10 @@ typedef struct tn_ints {
 /* Axes may be negative (counted from the end) in all that follows. */
 TN_API tn_val tn_reshape_at(tn_location at, tn_val x, tn_shape shape); /* one dim may be TN_SIZE(-1) */
 TN_API tn_val tn_reshape_dims_at(tn_location at, tn_val x, int rank, const tn_dim *dims);
-TN_API tn_val tn_transpose_at(tn_location at, tn_val x, tn_ints perm);
+TN_API tn_val tn_transpose_at(tn_location at, tn_val x, tn_ints perm); /* TN_NO_INTS: all axes reversed */
 TN_API tn_val tn_broadcast_to_at(tn_location at, tn_val x, int rank, const tn_dim *dims); /* as NumPy: from the right */
+/* start and limit count from the end when negative; limit INT64_MAX is the end. Neither is cut to fit:
+ * what lies outside is an error, or a constraint when the extent is a symbol. */
 TN_API tn_val tn_slice_at(tn_location at, tn_val x, int axis, int64_t start, int64_t limit, int64_t stride);
 TN_API tn_val tn_slice_dims_at(tn_location at, tn_val x, const tn_dim *start, const tn_dim *limit, const int64_t *stride); /* all axes; stride may be NULL */
 TN_API tn_val tn_pad_at(tn_location at, tn_val x, double value, tn_ints low, tn_ints high); /* one entry each axis */
@@ -291,7 +297,8 @@ TN_API tn_val tn_dim_value_at(tn_location at, tn_graph *g, tn_dim d); /* i64 sca
 
 /* ---- Reductions, contractions, indexing --------------------------------------------------------- */
 
-/* kind: sum prod max min and or argmax argmin. keep_dims leaves the axes with extent 1. */
+/* kind: sum prod max min and or argmax argmin. keep_dims leaves the axes with extent 1. Of axes
+ * TN_NO_INTS means all. */
 TN_API tn_val tn_reduce_at(tn_location at, const char *kind, tn_val x, tn_ints axes, bool keep_dims);
 TN_API tn_val tn_cumulate_at(tn_location at, const char *kind, tn_val x, int axis, bool exclusive, bool reverse);
 TN_API tn_val tn_axes_at(tn_location at, tn_op op, tn_val x, tn_ints axes, bool keep_dims); /* mean, variance */
@@ -354,7 +361,7 @@ TN_API tn_val tn_attention_at(tn_location at, tn_val q, tn_val k, tn_val v, tn_v
 
 /* Each body is a graph of the same module (tn_graph_sub) whose parameters are the operands in
  * order. Symbols in the bodies' parameter shapes are matched with the operands' dims. The
- * first result is returned, others by tn_result. */
+ * first result is returned, others by tn_result. length TN_DIM_INVALID: that of the first sequence. */
 TN_API tn_val tn_call_at(tn_location at, tn_graph *caller, tn_graph *callee, const tn_val *operands, int n);
 TN_API tn_val tn_if_at(tn_location at, tn_val condition, tn_graph *then, tn_graph *otherwise, const tn_val *operands, int n);
 TN_API tn_val tn_while_at(tn_location at, tn_graph *condition, tn_graph *body, const tn_val *carried, int n);
