@@ -14,6 +14,7 @@ static const struct {
     {"index", index_takes, index_lower},
     {"sort", sort_takes, sort_lower},
     {"contract", contract_takes, contract_lower},
+    {"conv", conv_takes, conv_lower},
     {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},
 };

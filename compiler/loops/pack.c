@@ -94,8 +94,11 @@ static tn_dim row_length(const product *p) {
     return known >= 0 && known * bytes % ALIAS_BYTES == 0 ? dim_add_const(p->t, length, ROW_ALIGNMENT) : length;
 }
 
+static bool is_by_steps(const product *p, matrix_side side) { return side == SIDE_B && p->pack_steps; }
+
 /* Elements of one packed matrix. */
 static tn_dim packed_size(const product *p, matrix_side side) {
+    if (is_by_steps(p, side)) return dim_mul_const(p->t, p->depth, p->how.step_row);
     int64_t size = side == SIDE_A ? p->how.mr : p->how.nr;
     tn_dim padded = dim_mul_const(p->t, product_panels(p, size, side), size);
     return dim_mul(p->t, padded, is_in_rows(p, side) ? row_length(p) : p->depth);
@@ -109,6 +112,7 @@ operand product_packed(const product *p, matrix_side side, tn_dim outer) {
     operand o = p->packed[side];
     tn_dim one = dim_const(p->t, 1);
     o.base = dim_mul(p->t, outer, packed_size(p, side));
+    if (is_by_steps(p, side)) return (operand){o.buffer, o.base, one, one, dim_const(p->t, p->how.step_row)};
     o.advance = is_in_rows(p, side) ? row_length(p) : p->depth;
     o.row = is_in_rows(p, side) ? o.advance : one;
     o.depth = is_in_rows(p, side) ? one : dim_const(p->t, side == SIDE_A ? p->how.mr : p->how.nr);
@@ -210,20 +214,24 @@ static void pack_panels(product *p, matrix_side side) {
     access_close_loop(p->a, &loop);
 }
 
+/* All columns; a chunk packs some steps. */
+static void pack_by_steps(product *p) {
+    dim_table *t = p->t;
+    operand o = product_packed(p, SIDE_B, dim_const(t, 0));
+    int64_t unit = p->step_multiple, some = CHUNK_ELEMENTS / p->how.step_row / unit;
+    tn_dim grain = dim_const(t, (some > 0 ? some : 1) * unit);
+    tn_dim parts = dim_ceildiv(t, p->depth, grain), at[2], extents[2] = {p->outer, parts};
+    access_unravel(p->a, access_open_stage(p->a, dim_mul(t, p->outer, parts)), 2, extents, at);
+    tn_dim k = dim_mul(t, at[1], grain), end = dim_min(t, dim_add(t, k, grain), p->depth);
+    tn_dim base = dim_mul_const(t, dim_add(t, dim_mul(t, at[0], p->depth), k), p->how.step_row);
+    p->pack_steps(p, at[0], k, end, dim_const(t, 0), p->side[SIDE_B].extent, o.buffer, base);
+}
+
 void product_pack_stage(product *p, matrix_side side) {
-    if (is_in_rows(p, side))
+    if (is_by_steps(p, side))
+        pack_by_steps(p);
+    else if (is_in_rows(p, side))
         pack_rows(p);
     else
         pack_panels(p, side);
-}
-
-void product_pack_columns(product *p, tn_dim outer, tn_dim first, tn_dim end, uint32_t buffer, tn_dim base) {
-    dim_table *t = p->t;
-    tn_dim panels = dim_ceildiv(t, dim_sub(t, end, first), dim_const(t, p->how.nr));
-    access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), panels, 0, 0);
-    tn_dim number = access_counter(&loop);
-    panel q = {SIDE_B, p->how.nr, outer, dim_add(t, first, dim_mul_const(t, number, p->how.nr)), buffer,
-               dim_add(t, base, dim_mul_const(t, dim_mul(t, number, p->depth), p->how.nr))};
-    pack_panel(p, &q);
-    access_close_loop(p->a, &loop);
 }

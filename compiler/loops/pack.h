@@ -6,11 +6,12 @@
  * element of C; here are the register tile, the blocks, the packing and the loops.
  *
  *   pack A    rows of A where the tile can read them          (a stage; not when A is plain)
- *   pack B    panels of nr columns, k-major: [panel][k][nr]   (a stage, or each chunk its own)
+ *   pack B    panels of nr columns, k-major: [panel][k][nr]   (a stage; not when B is plain)
  *   compute   chunks of row tiles x panels: tile, then `store` for each of its elements
  *
  * An operand that lies in a buffer with strides that suit the tile (is_plain) is read in place
- * where that costs nothing. Packing is the seam for weights known ahead: a packed B is a
+ * where that costs nothing. A class may bring its own way of packing B (pack_steps), as rows
+ * [k][columns], by a stage or by each chunk for itself. Packing is the seam for weights known ahead: a packed B is a
  * buffer of product_packed_elements() whose layout follows from shape and machine alone.
  */
 #ifndef TN_LOOPS_PACK_H
@@ -27,7 +28,8 @@ typedef struct blocking {
     int64_t panels;      /* in a chunk */
     int64_t depth_block; /* steps of k at a time, C kept in scratch between; 0: all at once */
     bool packs[2];       /* the operand is copied first */
-    bool packs_in_chunk; /* B: each chunk packs its own panels */
+    bool packs_in_chunk; /* B by pack_steps: each chunk packs what it reads */
+    int64_t step_row;    /* B by pack_steps: elements from one step to the next */
 } blocking;
 
 /* What is known of a product's shape; -1: nothing. */
@@ -37,10 +39,16 @@ typedef struct product_shape {
     bool is_plain[2];    /* could be read in place */
     bool rows_are_runs;  /* A, when packed, is copied along k */
     int64_t row_bytes;   /* stride of A's rows in place, -1: unknown */
-    bool packs_itself;   /* the class brings its own packing of B */
+    bool keeps_b;        /* B is not packed if it can be read in place at all */
+    int64_t column_bytes; /* stride of B's rows in place, -1: unknown */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
+/* The same where B is packed by steps: columns of at most `columns_limit` in a chunk when they are many.
+ * `taps`: steps come in multiples of it. */
+blocking blocking_choose_steps(const machine *m, const product_shape *s, int64_t taps);
+/* Cost of a product's tiles, to compare shapes with each other. */
+double blocking_cost(const machine *m, const product_shape *s);
 
 /* Where the tile reads an operand: row or column `at`, step k is element
  * base + at * advance (+ row within the tile * row) + k * depth. */
@@ -71,9 +79,12 @@ typedef struct product {
     lt_value (*element)(struct product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k);
     /* Stores what comes of an element of C; called in a vector loop over `column`. */
     void (*store)(struct product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value sum);
-    /* Packs columns [first, end) of B into panels: column j, step k goes to buffer[base + panel *
-     * depth * nr + k * nr + j % nr], the panel counted from first / nr. NULL: by `element`. */
-    void (*pack_columns)(struct product *p, tn_dim outer, tn_dim first, tn_dim end, uint32_t buffer, tn_dim base);
+    /* Packs columns [column, column_end) of steps [k, k_end) of B: step k0, column j0 goes to
+     * buffer[(k0 - k) * how.step_row + j0 - column]. NULL: panels by `element`. Steps come in
+     * multiples of step_multiple. */
+    void (*pack_steps)(struct product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer,
+                       tn_dim base);
+    int64_t step_multiple;
 } product;
 
 /* Finds out whether value v, at the index that the class gives for (outer, at, k), lies in a
@@ -91,8 +102,6 @@ product_shape product_known_shape(const product *p);
 tn_dim product_panels(const product *p, int64_t size, matrix_side side); /* ceil(extent / size) */
 tn_dim product_packed_elements(const product *p, matrix_side side);
 void product_pack_stage(product *p, matrix_side side);
-/* Panels of B for columns [first, end), by `element`. */
-void product_pack_columns(product *p, tn_dim outer, tn_dim first, tn_dim end, uint32_t buffer, tn_dim base);
 operand product_in_place(const product *p, matrix_side side, tn_dim outer);
 operand product_packed(const product *p, matrix_side side, tn_dim outer);
 /* The number of a constant dim, else -1. */

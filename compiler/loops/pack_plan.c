@@ -15,6 +15,8 @@ enum {
     CHUNK_ROW_TILES = 16,
     CHUNK_MULTIPLY_ADDS = 1 << 23,
     LEAST_MULTIPLY_ADDS = 1 << 17,
+    STEP_COLUMNS = 512,        /* of B packed by steps, in a chunk */
+    FEW_CHUNKS = 8,            /* with fewer B is packed once for all, and rows are split */
     THIN_DEPTH = 64,           /* rows of B read at a time where it streams past few rows of A */
 };
 
@@ -45,7 +47,7 @@ static double tiling_cost(const product_shape *s, int64_t mr, int64_t vectors, i
 
 static bool is_aliased(const product_shape *s) { return s->row_bytes > 0 && s->row_bytes % ALIAS_BYTES == 0; }
 
-static void choose_tile(const machine *m, const product_shape *s, bool packs_a, blocking *b) {
+static double choose_tile(const machine *m, const product_shape *s, bool packs_a, blocking *b) {
     machine_tile full = s->element_bytes == 8 ? m->tile_f64 : m->tile_f32;
     int64_t lanes = machine_lanes(m, 8 * s->element_bytes), sums = full.mr * ceil_div(full.nr, lanes);
     double best = -1;
@@ -60,6 +62,7 @@ static void choose_tile(const machine *m, const product_shape *s, bool packs_a, 
             b->nr = vectors * lanes;
         }
     }
+    return best;
 }
 
 /* ---- Chunks ---- */
@@ -85,12 +88,37 @@ blocking blocking_choose(const machine *m, const product_shape *s) {
     blocking b = {.packs = {!s->is_plain[SIDE_A], !s->is_plain[SIDE_B]}};
     choose_tile(m, s, b.packs[SIDE_A], &b);
     /* In place, panels lie in rows of B far apart: only for few rows of A. */
-    if (s->rows < 0 || s->rows > b.mr) b.packs[SIDE_B] = true;
+    bool is_thin = s->rows >= 0 && s->rows <= b.mr;
+    if (s->keeps_b ? s->column_bytes <= 0 || s->column_bytes % ALIAS_BYTES == 0 : !is_thin) b.packs[SIDE_B] = true;
     choose_chunks(m, s, &b);
     int64_t depth = or_unknown(s->depth), panel_bytes = (b.mr + b.nr) * depth * (int64_t)s->element_bytes;
-    if (!b.packs[SIDE_B])
-        b.depth_block = THIN_DEPTH;
+    if (!b.packs[SIDE_B] && !s->keeps_b)
+        b.depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
     else if (s->depth > 0 && panel_bytes > (int64_t)m->l2_bytes)
         b.depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, (int64_t)m->l2_bytes));
+    return b;
+}
+
+double blocking_cost(const machine *m, const product_shape *s) {
+    blocking b = {0};
+    return choose_tile(m, s, false, &b);
+}
+
+/* ---- B packed by steps ---- */
+
+blocking blocking_choose_steps(const machine *m, const product_shape *s, int64_t taps) {
+    blocking b = {.packs = {!s->is_plain[SIDE_A], true}};
+    choose_tile(m, s, b.packs[SIDE_A], &b);
+    int64_t lanes = machine_lanes(m, 8 * s->element_bytes), bytes = s->element_bytes, budget = (int64_t)m->l2_bytes / 2;
+    int64_t tiles = ceil_div(or_unknown(s->rows), b.mr), panels = ceil_div(or_unknown(s->columns), b.nr);
+    bool is_wide = s->columns < 0 || s->columns > STEP_COLUMNS;
+    b.panels = is_wide ? balanced(panels, STEP_COLUMNS / b.nr) : panels;
+    b.step_row = is_wide ? b.panels * b.nr : ceil_div(most(1, s->columns), lanes) * lanes;
+    if (b.step_row * bytes % ALIAS_BYTES == 0) b.step_row += lanes;
+    int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b.panels);
+    b.packs_in_chunk = is_wide || chunks >= FEW_CHUNKS;
+    b.row_tiles = balanced(tiles, b.packs_in_chunk ? tiles : ceil_div(tiles, FEW_CHUNKS));
+    int64_t depth = or_unknown(s->depth), fitting = budget / (b.step_row * bytes * taps);
+    if (depth > fitting * taps) b.depth_block = taps * balanced(ceil_div(depth, taps), fitting);
     return b;
 }

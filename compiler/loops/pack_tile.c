@@ -242,6 +242,23 @@ static void clear(product *p, uint32_t buffer, int64_t elements) {
     access_close_loop(p->a, &loop);
 }
 
+static bool packs_here(const product *p) { return p->how.packs[SIDE_B] && p->how.packs_in_chunk; }
+
+/* Room for the steps of B that the chunk packs at a time. */
+static uint32_t steps_buffer(product *p) {
+    tn_dim steps = p->how.depth_block > 0 ? constant(p, p->how.depth_block) : p->depth;
+    return lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, dim_mul_const(p->t, steps, p->how.step_row), "steps");
+}
+
+/* Packs the present steps of B for this chunk alone. */
+static void pack_here(product *p, chunk *c, const division *d, uint32_t buffer) {
+    dim_table *t = p->t;
+    tn_dim first = first_of(p, c, SIDE_B), row = constant(p, p->how.step_row), one = constant(p, 1);
+    tn_dim base = dim_mul_const(t, dim_add(t, dim_mul(t, c->k, row), first), -1);
+    p->pack_steps(p, c->outer, c->k, dim_add(t, c->k, c->depth), first, end_of(p, c, SIDE_B, d), buffer, constant(p, 0));
+    c->sides[SIDE_B] = (operand){buffer, base, one, one, row};
+}
+
 static void blocks_of_depth(product *p, chunk *c, const division *d) {
     dim_table *t = p->t;
     tn_dim block = constant(p, p->how.depth_block), blocks = dim_ceildiv(t, p->depth, block);
@@ -249,9 +266,11 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
     c->c = scratch_buffer(p, elements, "sums");
     c->c_row = constant(p, row);
     clear(p, c->c, elements);
+    uint32_t steps = packs_here(p) ? steps_buffer(p) : LT_NONE;
     access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), blocks, 0, 0);
     c->k = dim_mul(t, access_counter(&loop), block);
     c->depth = access_simplify(p->a, dim_min(t, block, dim_sub(t, p->depth, c->k)));
+    if (packs_here(p)) pack_here(p, c, &d[SIDE_B], steps);
     chunk_tiles(p, c, block_of_depth);
     access_close_loop(p->a, &loop);
     part all = {first_of(p, c, SIDE_A), end_of(p, c, SIDE_A, &d[SIDE_A]), first_of(p, c, SIDE_A),
@@ -259,22 +278,13 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
     store_part(p, c, &all);
 }
 
-static void all_depth(product *p, chunk *c) {
+static void all_depth(product *p, chunk *c, const division *d) {
     c->c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
     c->c_row = constant(p, p->how.nr);
     c->k = constant(p, 0);
     c->depth = p->depth;
+    if (packs_here(p)) pack_here(p, c, &d[SIDE_B], steps_buffer(p));
     chunk_tiles(p, c, whole_depth);
-}
-
-/* Panels of B for this chunk alone. */
-static operand pack_in_chunk(product *p, const chunk *c, const division *d) {
-    dim_table *t = p->t;
-    tn_dim first = first_of(p, c, SIDE_B);
-    tn_dim elements = dim_mul_const(t, p->depth, d->per_chunk * p->how.nr);
-    uint32_t buffer = lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, elements, "panels");
-    (p->pack_columns ? p->pack_columns : product_pack_columns)(p, c->outer, first, end_of(p, c, SIDE_B, d), buffer, constant(p, 0));
-    return (operand){buffer, dim_mul_const(t, dim_mul(t, first, p->depth), -1), p->depth, constant(p, 1), constant(p, p->how.nr)};
 }
 
 static void compute_stage(product *p) {
@@ -288,13 +298,13 @@ static void compute_stage(product *p) {
     take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
     take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
     for (int side = 0; side < 2; side++)
-        c.sides[side] = p->how.packs[side] && !(side == SIDE_B && p->how.packs_in_chunk) ? product_packed(p, (matrix_side)side, c.outer)
-                        : p->how.packs[side]                                              ? pack_in_chunk(p, &c, &d[SIDE_B])
-                                                             : product_in_place(p, (matrix_side)side, c.outer);
+        if (!(side == SIDE_B && packs_here(p)))
+            c.sides[side] = p->how.packs[side] ? product_packed(p, (matrix_side)side, c.outer)
+                                               : product_in_place(p, (matrix_side)side, c.outer);
     if (p->how.depth_block > 0)
         blocks_of_depth(p, &c, d);
     else
-        all_depth(p, &c);
+        all_depth(p, &c, d);
     for (int i = 3; i-- > 0;) access_close_loop(p->a, &loops[i]);
 }
 
@@ -310,14 +320,15 @@ product_shape product_known_shape(const product *p) {
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
     s.rows_are_runs = a->is_plain && dim_is_value(p->t, a->depth_step, 1);
     if (a->is_plain && product_constant(p, a->step) >= 0) s.row_bytes = product_constant(p, a->step) * s.element_bytes;
-    s.packs_itself = p->pack_columns != NULL;
+    s.column_bytes = b->is_plain ? product_constant(p, b->depth_step) : -1;
+    if (s.column_bytes >= 0) s.column_bytes *= s.element_bytes;
     return s;
 }
 
 void product_lower(product *p) {
     static const char *const names[] = {"rows", "columns"};
     for (int side = 0; side < 2; side++) {
-        if (!p->how.packs[side] || (side == SIDE_B && p->how.packs_in_chunk)) continue;
+        if (!p->how.packs[side] || (side == SIDE_B && packs_here(p))) continue;
         p->packed[side].buffer = lt_add_buffer(&p->a->b, LT_TEMP, p->sum, product_packed_elements(p, (matrix_side)side), names[side]);
         product_pack_stage(p, (matrix_side)side);
     }

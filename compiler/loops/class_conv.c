@@ -1,0 +1,297 @@
+/* Class conv: one convolution with what was fused after it, as a blocked product.
+ *
+ * in:  a fused function with one conv of floats whose operands come from outside, the other
+ *      members elementwise on its result
+ * out: for each image, group and band of result rows a product (pack.h): rows are output
+ *      channels, columns positions of the band, depth runs over channels, then taps
+ *
+ * The weights are A and read where they are. B's column for a position holds the elements that the
+ * kernel meets there; the step (channel, tap) of a band is the input shifted, so it is packed
+ * row by row, zeros beyond the edges. A convolution of one tap with stride 1 and no padding
+ * reads its input in place. Few output channels in a group: class_conv_direct.c.
+ */
+#include "compiler/loops/conv.h"
+
+enum {
+    MOST_ROW_TAPS = 32,   /* unrolled when packing */
+    BAND_COLUMNS = 512,   /* most columns of a band */
+    DIRECT_FEATURES = 4,  /* output channels of a group that make a tile worth its packing */
+};
+
+typedef struct blocked_conv {
+    product p;
+    convolution c;
+    int64_t band;      /* result rows in a band */
+    tn_dim bands, row; /* bands; extent of a row */
+} blocked_conv;
+
+/* ---- Indices ---- */
+
+/* outer = (image, group, band). */
+static void unravel_outer(const blocked_conv *b, tn_dim outer, tn_dim *number) {
+    tn_dim extents[3] = {b->c.input->dims[0], dim_const(b->c.t, b->c.groups), b->bands};
+    access_unravel(b->c.a, outer, 3, extents, number);
+}
+
+static void kernel_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index) {
+    const blocked_conv *b = p->ctx;
+    const convolution *c = &b->c;
+    tn_dim number[3];
+    (void)side;
+    unravel_outer(b, outer, number);
+    index[0] = dim_add(c->t, dim_mul(c->t, number[1], c->features), at);
+    access_unravel(c->a, k, c->kernel->rank - 1, c->kernel->dims + 1, index + 1);
+}
+
+/* One tap, stride 1, no padding: the band is all of the result, column p is position p. */
+static void input_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index) {
+    const blocked_conv *b = p->ctx;
+    const convolution *c = &b->c;
+    tn_dim number[3];
+    (void)side;
+    unravel_outer(b, outer, number);
+    index[0] = number[0];
+    index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->channels), k);
+    access_unravel(c->a, at, c->spatial, c->input->dims + 2, index + 2);
+}
+
+static lt_value element(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
+    tn_dim index[TN_MAX_RANK];
+    (side == SIDE_A ? kernel_index : input_index)(p, side, outer, at, k, index);
+    return access_value(p->a, ((blocked_conv *)p->ctx)->c.conv->operands[side == SIDE_A], index);
+}
+
+static void store(product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value sum) {
+    blocked_conv *b = p->ctx;
+    convolution *c = &b->c;
+    tn_dim number[3], index[TN_MAX_RANK], within = dim_const(c->t, 0), x = column;
+    unravel_outer(b, outer, number);
+    if (b->band > 1) {
+        within = access_simplify(c->a, dim_floordiv(c->t, column, b->row));
+        x = dim_sub(c->t, column, dim_mul(c->t, within, b->row));
+    }
+    index[0] = number[0];
+    index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->features), row);
+    conv_unravel_row(c, dim_add(c->t, dim_mul_const(c->t, number[2], b->band), within), index + 2);
+    index[c->spatial + 1] = x;
+    lower_store_anchor(c->a, c->value, index, sum);
+}
+
+/* ---- Packing ---- */
+
+/* A row of the result as the kernel's row of taps meets it. */
+typedef struct packed_row {
+    blocked_conv *b;
+    tn_dim index[TN_MAX_RANK]; /* of the input; the last axis is filled in */
+    lt_value inside;           /* along the other axes */
+    int64_t tap;               /* of the row */
+    tn_dim from, end;          /* part of the row */
+    uint32_t buffer;
+    tn_dim to;                 /* offset of x = 0 in the buffer */
+} packed_row;
+
+static void put(packed_row *r, tn_dim x, lt_value value) {
+    lt_store(&r->b->c.a->b, r->buffer, access_simplify(r->b->c.a, dim_add(r->b->c.t, r->to, x)), value, LT_NONE);
+}
+
+static void copy_element(void *ctx, tn_dim x) {
+    packed_row *r = ctx;
+    convolution *c = &r->b->c;
+    lt_value inside = r->inside, ignored = LT_NONE;
+    int last = c->spatial - 1;
+    bool spread = c->input_dilation[last] > 1;
+    r->index[last + 2] = conv_position(c, last, x, dim_const(c->t, r->tap), spread ? &inside : &ignored);
+    put(r, x, conv_element(c, r->index, inside));
+}
+
+static void clear_element(void *ctx, tn_dim x) {
+    packed_row *r = ctx;
+    put(r, x, lt_const_int(&r->b->c.a->b, r->b->c.sum, 0));
+}
+
+static void pack_row(packed_row *r) {
+    convolution *c = &r->b->c;
+    tn_dim first, end;
+    if (c->input_dilation[c->spatial - 1] > 1) {
+        conv_run(c, r->from, r->end, copy_element, r);
+        return;
+    }
+    conv_inside(c, r->tap, &first, &end);
+    first = access_simplify(c->a, dim_min(c->t, dim_max(c->t, first, r->from), r->end));
+    end = access_simplify(c->a, dim_max(c->t, dim_min(c->t, end, r->end), first));
+    conv_run(c, r->from, first, clear_element, r);
+    conv_run(c, first, end, copy_element, r);
+    conv_run(c, end, r->end, clear_element, r);
+}
+
+/* What is packed: steps of one channel at a time. */
+typedef struct packing {
+    blocked_conv *b;
+    tn_dim number[3]; /* image, group, band */
+    tn_dim channel;
+    tn_dim column, column_end;
+    uint32_t buffer;
+    tn_dim base; /* offset of the channel's first step */
+} packing;
+
+static tn_dim step_offset(const packing *q, tn_dim tap) {
+    return dim_add(q->b->c.t, q->base, dim_mul_const(q->b->c.t, tap, q->b->p.how.step_row));
+}
+
+/* Tiles read whole vectors: zeros behind the last column. */
+static void pack_margin(packing *q, tn_dim tap) {
+    convolution *c = &q->b->c;
+    packed_row r = {.b = q->b, .buffer = q->buffer, .to = step_offset(q, tap)};
+    conv_run(c, dim_sub(c->t, q->column_end, q->column), dim_const(c->t, q->b->p.how.step_row), clear_element, &r);
+}
+
+/* One result row of the band under the taps of one kernel row; `tap` counts the others. */
+static void pack_band_row(packing *q, tn_dim within, const tn_dim *taps, tn_dim tap) {
+    convolution *c = &q->b->c;
+    dim_table *t = c->t;
+    int last = c->spatial - 1;
+    packed_row r = {.b = q->b, .inside = LT_NONE, .buffer = q->buffer};
+    tn_dim at[TN_MAX_RANK];
+    conv_unravel_row(c, dim_add(t, dim_mul_const(t, q->number[2], q->b->band), within), at);
+    r.index[0] = q->number[0];
+    r.index[1] = dim_add(t, dim_mul(t, q->number[1], c->channels), q->channel);
+    for (int i = 0; i < last; i++) r.index[i + 2] = conv_position(c, i, at[i], taps[i], &r.inside);
+    bool is_part = q->b->band == 1;
+    r.from = is_part ? q->column : dim_const(t, 0);
+    r.end = is_part ? q->column_end : q->b->row;
+    for (r.tap = 0; r.tap < c->tap[last]; r.tap++) {
+        tn_dim step = dim_add_const(t, dim_mul_const(t, tap, c->tap[last]), r.tap);
+        r.to = dim_sub(t, dim_add(t, step_offset(q, step), dim_mul(t, within, q->b->row)), r.from);
+        pack_row(&r);
+    }
+}
+
+static void pack_kernel_rows(packing *q) {
+    convolution *c = &q->b->c;
+    dim_table *t = c->t;
+    int last = c->spatial - 1;
+    access_loop loops[CONV_SPATIAL], rows;
+    tn_dim taps[CONV_SPATIAL], tap = dim_const(t, 0);
+    for (int i = 0; i < last; i++) {
+        loops[i] = access_open_loop(c->a, LT_SERIAL, dim_const(t, 0), dim_const(t, c->tap[i]), 0, 0);
+        taps[i] = access_counter(&loops[i]);
+        tap = dim_add(t, dim_mul_const(t, tap, c->tap[i]), taps[i]);
+    }
+    rows = access_open_loop(c->a, LT_SERIAL, dim_const(t, 0), dim_const(t, q->b->band), 0, 0);
+    pack_band_row(q, access_counter(&rows), taps, tap);
+    access_close_loop(c->a, &rows);
+    for (int64_t i = 0; i < c->tap[last]; i++) pack_margin(q, dim_add_const(t, dim_mul_const(t, tap, c->tap[last]), i));
+    for (int i = last; i-- > 0;) access_close_loop(c->a, &loops[i]);
+}
+
+static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base) {
+    blocked_conv *b = p->ctx;
+    dim_table *t = p->t;
+    tn_dim taps = dim_const(t, b->c.taps), first = access_simplify(p->a, dim_floordiv(t, k, taps));
+    packing q = {.b = b, .column = column, .column_end = column_end, .buffer = buffer};
+    unravel_outer(b, outer, q.number);
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, first, access_simplify(p->a, dim_floordiv(t, k_end, taps)), 0, 0);
+    q.channel = access_counter(&loop);
+    p->a->ranges[p->a->n_ranges - 1] = (dim_range){q.channel, dim_const(t, 0), dim_add_const(t, b->c.channels, -1)};
+    q.base = dim_add(t, base, dim_mul_const(t, dim_sub(t, q.channel, first), b->c.taps * p->how.step_row));
+    pack_kernel_rows(&q);
+    access_close_loop(p->a, &loop);
+}
+
+/* ---- Shape ---- */
+
+static bool is_pointwise(const convolution *c) {
+    for (int i = 0; i < c->spatial; i++)
+        if (c->tap[i] != 1 || c->stride[i] != 1 || c->input_dilation[i] != 1 || !dim_is_value(c->t, c->low[i], 0) ||
+            c->input->dims[i + 2] != c->result->dims[i + 2])
+            return false;
+    return true;
+}
+
+static void set_band(blocked_conv *b, int64_t band, tn_dim rows) {
+    b->band = band;
+    b->bands = dim_exact_div(b->c.t, rows, dim_const(b->c.t, band));
+    b->p.side[SIDE_B].extent = dim_mul_const(b->c.t, b->row, band);
+    tn_dim images = dim_mul_const(b->c.t, b->c.input->dims[0], b->c.groups);
+    b->p.outer = dim_mul(b->c.t, images, b->bands);
+}
+
+/* A chunk reads all weights for its band, so bands are as long as fits, unless tiles waste much. */
+static void choose_band(blocked_conv *b, const machine *m, tn_dim rows) {
+    int64_t n = product_constant(&b->p, rows), row = product_constant(&b->p, b->row), best = 1;
+    double least = -1;
+    set_band(b, 1, rows);
+    if (n < 1 || row < 1) return;
+    for (int64_t band = 1; band <= n && (band == 1 || band * row <= BAND_COLUMNS); band++) {
+        if (n % band) continue;
+        set_band(b, band, rows);
+        product_shape s = product_known_shape(&b->p);
+        double columns = (double)(band * row), cost = blocking_cost(m, &s) / columns * (1 + 6 / columns);
+        if (least >= 0 && cost >= least) continue;
+        least = cost;
+        best = band;
+    }
+    set_band(b, best, rows);
+}
+
+static void set_up(blocked_conv *b, const machine *m) {
+    convolution *c = &b->c;
+    product *p = &b->p;
+    *p = (product){.a = c->a, .t = c->t, .ctx = b, .sum = c->sum, .element = element, .store = store};
+    p->depth = dim_mul_const(c->t, c->channels, c->taps);
+    p->side[SIDE_A].extent = c->features;
+    b->row = c->result->dims[c->spatial + 1];
+    tn_dim rows = dim_product(c->t, c->result->dims + 2, c->spatial - 1);
+    if (is_pointwise(c)) {
+        b->row = dim_mul(c->t, rows, b->row);
+        set_band(b, 1, dim_const(c->t, 1));
+        product_find_plain(p, SIDE_B, c->conv->operands[0], input_index);
+        product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
+        product_shape s = product_known_shape(p);
+        s.keeps_b = true;
+        p->how = blocking_choose(m, &s);
+        if (!p->how.packs[SIDE_B]) return;
+        b->row = c->result->dims[c->spatial + 1];
+    }
+    p->side[SIDE_B] = (matrix){0};
+    p->pack_steps = pack_steps;
+    p->step_multiple = c->taps;
+    set_band(b, 1, rows);
+    product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
+    choose_band(b, m, rows);
+    product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index); /* the band is part of its base */
+    product_shape s = product_known_shape(p);
+    p->how = blocking_choose_steps(m, &s, c->taps);
+}
+
+/* ---- Entries ---- */
+
+bool conv_takes(const tn_graph *fused) {
+    const node *conv = lower_anchor(fused, TN_OP_conv);
+    if (!conv) return false;
+    const tn_type *kernel = graph_type(fused, conv->operands[1]);
+    tn_dtype own = (tn_dtype)kernel->dtype, acc = access_accumulator(fused, conv);
+    bool is_float = own == TN_F16 || own == TN_BF16 || own == TN_F32 || own == TN_F64;
+    for (int i = 1; i < kernel->rank; i++)
+        if (!dim_is_const(fused->module->dims, kernel->dims[i], NULL)) return false;
+    return kernel->rank > 2 && is_float && (acc == TN_F32 || acc == TN_F64) && !(own == TN_F64 && acc == TN_F32);
+}
+
+static bool suits_product(const convolution *c) {
+    int64_t features;
+    return (!dim_is_const(c->t, c->features, &features) || features >= DIRECT_FEATURES) && c->tap[c->spatial - 1] <= MOST_ROW_TAPS;
+}
+
+lt_kernel *conv_lower(tn_graph *fused, const machine *m) {
+    access a;
+    blocked_conv b;
+    if (access_open(&a, fused, "conv", m)) {
+        if (!conv_read(&b.c, &a, fused) || !suits_product(&b.c)) {
+            access_close(&a);
+            return conv_lower_direct(fused, m);
+        }
+        set_up(&b, m);
+        product_lower(&b.p);
+    }
+    return access_close(&a);
+}

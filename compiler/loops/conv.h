@@ -1,0 +1,47 @@
+/* What the files of class conv share: a convolution's sizes, and input positions. */
+#ifndef TN_LOOPS_CONV_H
+#define TN_LOOPS_CONV_H
+
+#include "compiler/loops/pack.h"
+
+enum { CONV_SPATIAL = TN_MAX_RANK - 2 };
+
+typedef struct convolution {
+    access *a;
+    dim_table *t;
+    const node *conv;
+    value_id value;
+    const tn_type *input, *kernel, *result;
+    int spatial;    /* axes; the last one is the row */
+    int64_t groups, taps; /* taps of one channel */
+    int64_t tap[CONV_SPATIAL], stride[CONV_SPATIAL], dilation[CONV_SPATIAL], input_dilation[CONV_SPATIAL];
+    tn_dim low[CONV_SPATIAL];
+    tn_dim channels, features; /* of one group: in, out */
+    tn_dtype sum;
+    bool input_is_plain; /* elements that a guard leaves out are 0 */
+} convolution;
+
+/* False: the kernel's sizes are symbolic, or there is no spatial axis. */
+bool conv_read(convolution *c, access *a, tn_graph *fused);
+
+/* Input position along a spatial axis of result position `out`, tap `tap`; *inside is ANDed with the
+ * condition that there is an element (LT_NONE: always). */
+tn_dim conv_position(convolution *c, int axis, tn_dim out, tn_dim tap, lt_value *inside);
+
+/* The part [*first, *end) of [0, extent) along the row whose positions for that tap lie in the input
+ * (input_dilation 1). */
+void conv_inside(convolution *c, int64_t tap, tn_dim *first, tn_dim *end);
+
+/* The input's element at `index` under a guard, in the sum's dtype. */
+lt_value conv_element(convolution *c, const tn_dim *index, lt_value inside);
+
+/* Result axes but the last, from their linear number. */
+void conv_unravel_row(convolution *c, tn_dim row, tn_dim *at);
+
+/* Loops that cover [begin, end) with `body`. Elements may be done twice: a static length is covered by whole vectors. */
+typedef void conv_body(void *ctx, tn_dim x);
+void conv_run(convolution *c, tn_dim begin, tn_dim end, conv_body *body, void *ctx);
+
+lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m);
+
+#endif
