@@ -223,7 +223,25 @@ static bool has_gather(const emit *e, LLVMTypeRef type) {
     return e->out->target->is_x86 && e->out->target->machine.vector_bytes >= 32 && bits >= 32;
 }
 
-static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVMValueRef guard) {
+/* Every second element, or all of them backwards: whole vectors that lie between the first and the
+ * last element wanted, and a shuffle. NULL: the lanes lie otherwise. */
+static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, tn_dim stride) {
+    uint32_t n = e->lanes;
+    bool halves = dim_is_value(e->dims, stride, 2);
+    if (a->pattern != LANES_STRIDED || (!halves && !dim_is_value(e->dims, stride, -1))) return NULL;
+    unsigned alignment = emit_alignment(e, a->buffer);
+    LLVMValueRef numbers[WIDEST_LANES], parts[2];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t from = halves ? (2 * i < n ? 2 * i : 2 * i + 1) : n - 1 - i;
+        numbers[i] = LLVMConstInt(e->i32, from, false);
+    }
+    LLVMValueRef distance = emit_const_i64(e, halves ? (int64_t)n - 1 : 1 - (int64_t)n);
+    parts[1] = plain_load(e, vector, emit_address_plus(e, a->buffer, a->first, distance), alignment);
+    parts[0] = halves ? plain_load(e, vector, a->first, alignment) : parts[1];
+    return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(numbers, n), "lanes");
+}
+
+static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVMValueRef guard, tn_dim stride) {
     lane_addresses a = addresses_of(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);
     LLVMTypeRef vector = LLVMVectorType(type, e->lanes);
@@ -233,6 +251,8 @@ static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVM
         LLVMValueRef args[] = {all_addresses(e, &a), guards ? guards : emit_all_true(e), LLVMConstNull(vector)};
         return masked_call(e, "llvm.masked.gather", types, 2, args, 3, 0, alignment);
     }
+    LLVMValueRef shuffled = guards ? NULL : load_shuffled(e, &a, vector, stride);
+    if (shuffled) return shuffled;
     LLVMValueRef result = LLVMGetPoison(vector);
     for (uint32_t i = 0; i < e->lanes; i++) {
         LLVMValueRef address = lane_address(e, &a, i);
@@ -253,7 +273,7 @@ void emit_load(emit *e, const lt_stmt *s) {
     else if (pattern == LANES_STRIDED && dim_is_value(e->dims, stride, 1))
         memory = load_contiguous(e, s, type, emit_guard(e, s->access.guard));
     else
-        memory = load_lanes(e, s, type, emit_guard(e, s->access.guard));
+        memory = load_lanes(e, s, type, emit_guard(e, s->access.guard), stride);
     LLVMValueRef value = vmath_unpack(&e->math, s->dtype, memory);
     /* One read serves all lanes, but those that are guarded out get 0. */
     if (pattern == LANES_UNIFORM && s->access.guard != LT_NONE && emit_is_vector(emit_value(e, s->access.guard))) {

@@ -179,21 +179,21 @@ static uint64_t combine_two(const lt_carry *c, uint64_t x, uint64_t y) {
     return result;
 }
 
-/* All whole groups of `width` lanes; partials has room for width * n_carries. */
-static bool eval_wide(evaluator *v, const lt_stmt *s, int64_t *i, int64_t end, uint64_t *carried, uint64_t *partials) {
-    uint32_t n = s->loop.n_carries, width = s->loop.width;
-    if (end - *i < (int64_t)width) return true;
-    for (uint32_t lane = 0; lane < width; lane++)
+/* Lane by lane; partials has room for width * n_carries. */
+static bool eval_lanes(evaluator *v, const lt_stmt *s, int64_t begin, int64_t end, uint64_t *carried,
+                       uint64_t *partials) {
+    uint32_t n = s->loop.n_carries, width = s->loop.width, lane = 0;
+    if (begin >= end) return true;
+    for (uint32_t l = 0; l < width; l++)
         for (uint32_t c = 0; c < n; c++)
-            partials[lane * n + c] = neutral(s->loop.carries[c].combine, s->loop.carries[c].dtype);
-    for (; end - *i >= (int64_t)width; *i += width)
-        for (uint32_t lane = 0; lane < width; lane++)
-            if (!eval_step(v, s, *i + lane, partials + lane * n)) return false;
+            partials[l * n + c] = neutral(s->loop.carries[c].combine, s->loop.carries[c].dtype);
+    for (int64_t i = begin; i < end; i++, lane = (lane + 1) % width)
+        if (!eval_step(v, s, i, partials + lane * n)) return false;
     for (uint32_t half = width / 2; half; half /= 2)
-        for (uint32_t lane = 0; lane < half; lane++)
+        for (uint32_t l = 0; l < half; l++)
             for (uint32_t c = 0; c < n; c++)
-                partials[lane * n + c] =
-                    combine_two(&s->loop.carries[c], partials[lane * n + c], partials[(lane + half) * n + c]);
+                partials[l * n + c] =
+                    combine_two(&s->loop.carries[c], partials[l * n + c], partials[(l + half) * n + c]);
     for (uint32_t c = 0; c < n; c++) carried[c] = combine_two(&s->loop.carries[c], carried[c], partials[c]);
     return true;
 }
@@ -205,8 +205,11 @@ static bool eval_loop(evaluator *v, const lt_stmt *s) {
     uint64_t *carried = tn_calloc((s->loop.width + 1u) * (size_t)n + 1, sizeof *carried);
     if (!carried) return fail(v, TN_ERR_MEMORY, "out of memory");
     for (uint32_t c = 0; c < n; c++) carried[c] = v->values[s->loop.carries[c].init];
-    bool ok = s->loop.kind != LT_VECTOR || eval_wide(v, s, &begin, end, carried, carried + n);
-    for (int64_t i = begin; ok && i < end; i++) ok = eval_step(v, s, i, carried);
+    bool ok = true;
+    if (s->loop.kind == LT_VECTOR)
+        ok = eval_lanes(v, s, begin, end, carried, carried + n);
+    else
+        for (int64_t i = begin; ok && i < end; i++) ok = eval_step(v, s, i, carried);
     for (uint32_t c = 0; c < n; c++) v->values[s->loop.carries[c].result] = carried[c];
     tn_free(carried);
     return ok;

@@ -19,9 +19,10 @@
  *   }
  *
  * A vector loop is written as its scalar body: code generation widens the body to `width`
- * lanes and adds a scalar remainder. Values that do not depend on the counter stay scalar.
- * Carried values of a vector loop are kept one to a lane and combined at the end by a fixed
- * tree (lane i with lane i + width/2, and so on), then the remainder goes on from there.
+ * lanes and does what remains masked or as scalars. Values that do not depend on the counter stay
+ * scalar. Step number i belongs to lane i mod width. Carried values of a vector loop are kept one
+ * to a lane, each from the neutral element; when there was a step, lanes are combined by a fixed
+ * tree (lane i with lane i + width/2, and so on), and the first value last.
  *
  * Laws: every load and store is within its buffer whenever its guard holds; stages see all
  * stores of the stages before; chunks of one stage never store to the same element; no
