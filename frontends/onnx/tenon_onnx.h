@@ -18,6 +18,12 @@ typedef struct tn_onnx_options {
         const char *symbol;
         int64_t value;
     } *sizes;
+    /* Fixes inputs to a content known now, which is copied: they become constants, and sizes that
+     * depend on them are known. Ended by a NULL name. May be NULL. */
+    const struct tn_onnx_input {
+        const char *name;
+        tn_tensor tensor; /* contiguous */
+    } *inputs;
 } tn_onnx_options;
 
 /* Reads a model file into a module whose main function has the model's inputs and outputs.
