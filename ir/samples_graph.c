@@ -146,6 +146,7 @@ static tn_val step_cumulate(growth *w) {
 static tn_val step_matmul(growth *w) {
     tn_val x = pick_of_rank(w, 2);
     tn_val weights = tn_transpose(x, TN_NO_INTS);
+    if (tn_rank(x) > 4) return x; /* too many free axes */
     if (tn_rank(x) > 2 || sampler_chance(w->s, 30)) {
         int last = tn_rank(x) - 1;
         return tame(w, tn_dot(x, x, TN_NO_INTS, TN_NO_INTS, TN_INTS(last), TN_INTS(last)));
