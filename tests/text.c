@@ -394,6 +394,49 @@ static void every_prefix_is_handled(void **state) {
     tn_text_free(NULL);
 }
 
+/* ---- No memory ------------------------------------------------------------------------------------------------------------ */
+
+#ifdef TN_HOSTILE_MALLOC
+static const char small[] = "module \"m\"\n"
+                            "fn @main(%x: f32[n, 4], %w: f32[2] weight {1, 2}, %s: f32[2] state) -> (%r: f32[n, 4], %t: f32[2] updates %s)\n"
+                            "  where n in [1, 8]\n{\n"
+                            "  %a = call %x, callee=@f, symbols=[n]  # a.c:1, b.c:2\n"
+                            "  %v, %i = top_k %a, axis=1, k=2\n"
+                            "  %c = constant value=f32[3] {1, 2, 3}\n"
+                            "  %0 = dim dim=floordiv(n*n + 3, min(n, 7) + 1)\n"
+                            "  return %a, %w\n}\n"
+                            "fn @f(%x: f32[k, 4]) -> (%y: f32[k, 4]) { %0 = softmax %x, axis=1 return %0 }\n";
+
+/* One pass over everything; true when nothing failed. */
+static bool go_through(void) {
+    tn_module *m = tn_module_parse(small, strlen(small), "small.tn");
+    if (!m) return false;
+    const tn_diag *error = tn_module_error(m);
+    if (error && error->status != TN_ERR_MEMORY) fail_msg("%s", error->message);
+    tn_diag diag;
+    tn_status status = error ? TN_ERR_MEMORY : tn_module_verify(m, &diag);
+    if (status != TN_OK && status != TN_ERR_MEMORY) fail_msg("%s", diag.message);
+    char *text = status == TN_OK ? tn_module_print(m, NULL) : NULL;
+    bool ok = text != NULL;
+    tn_text_free(text);
+    tn_module_free(m);
+    return ok;
+}
+
+static void every_allocation_fails_in_turn(void **state) {
+    (void)state;
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (uint64_t nth = 0;; nth++) {
+            tn_malloc_fail_at(nth, sticky);
+            bool ok = go_through();
+            tn_malloc_fail_at(UINT64_MAX, false);
+            assert_true(nth < 100000);
+            if (ok && nth > 50) break; /* it was not reached */
+        }
+    assert_true(go_through());
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_keep_their_bits),
@@ -407,6 +450,9 @@ int main(void) {
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(calls_are_limited),
         cmocka_unit_test(every_prefix_is_handled),
+#ifdef TN_HOSTILE_MALLOC
+        cmocka_unit_test(every_allocation_fails_in_turn),
+#endif
     };
     return filetest_run("tests/ir", verbs, LENGTH(verbs), tests, LENGTH(tests));
 }
