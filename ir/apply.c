@@ -90,7 +90,9 @@ static bool leaf_is_known(void *ctx, tn_dim leaf) {
 }
 
 static bool check_dim(application *a, const char *what, tn_dim d) {
-    if (d == DIM_INVALID) return rule_error(&a->rule, TN_ERR_LIMIT, "%s has a size that is not valid", what);
+    if (!dim_is_valid(a->g->module->dims, d))
+        return rule_error(&a->rule, d == DIM_INVALID ? TN_ERR_LIMIT : TN_ERR_ARGUMENT,
+                          "%s has a size that is not valid", what);
     leaf_check check = {a->g, DIM_INVALID};
     if (dim_is_const(a->g->module->dims, d, NULL)) return true;
     dim_visit_leaves(a->g->module->dims, d, leaf_is_known, &check);

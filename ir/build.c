@@ -170,7 +170,9 @@ static bool convert_attr(build *b, const tn_attr_arg *from, attr *to) {
 tn_val tn_apply(tn_location at, tn_graph *g, tn_op op, const tn_val *operands, int n_operands,
                 const tn_attr_arg *attributes) {
     build b;
-    if (!build_open(&b, at, op_name(op), g, operands, n_operands)) return BUILD_INVALID;
+    if (!build_open(&b, at, op_name(op), g, operands, operands ? n_operands : 0)) return BUILD_INVALID;
+    if (n_operands < 0 || (n_operands > 0 && !operands))
+        return build_error(&b, TN_ERR_ARGUMENT, "there are no %d operands", n_operands);
     attr attrs[OP_MAX_ATTRS];
     uint32_t n = 0;
     for (; attributes && attributes[n].name; n++) {

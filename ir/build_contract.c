@@ -52,7 +52,8 @@ static bool add_padding(build *b, attr *attrs, uint32_t *n, attr_name name, cons
                         int spatial) {
     if (!dims && (numbers.n <= 0 || !numbers.items)) return true;
     int count = dims ? spatial : numbers.n;
-    tn_dim *items = ARENA_ARRAY(&b->g->module->memory, tn_dim, count ? count : 1);
+    if (count <= 0) return true;
+    tn_dim *items = ARENA_ARRAY(&b->g->module->memory, tn_dim, count);
     if (!items) return module_no_memory(b->g->module);
     for (int i = 0; i < count; i++) items[i] = dims ? dims[i] : dim_const(build_dims(b), numbers.items[i]);
     attrs[(*n)++] = build_dim_list(name, items, count);

@@ -73,8 +73,8 @@ static bool broadcast_all(build *b, tn_op op, tn_val *values, int n) {
 
 /* Applies an elementwise op; values before `typed` (a condition) keep their dtype. */
 static tn_val elementwise(build *b, tn_op op, tn_val *values, int typed, int n, const attr *attrs, uint32_t n_attrs) {
-    const op_info *info = &op_table[op];
-    if (info->loop_class != CLASS_MAP || info->min_operands != n)
+    const op_info *info = (unsigned)op < TN_OP_COUNT ? &op_table[op] : NULL;
+    if (!info || info->loop_class != CLASS_MAP || info->min_operands != n)
         return build_error(b, TN_ERR_ARGUMENT, "is no elementwise op of %d operands", n);
     if (!build_adopt_dtypes(b, values, typed, n)) return BUILD_INVALID;
     for (int i = typed + 1; i < n; i++) {

@@ -198,6 +198,11 @@ static tn_val apply_strict_shapes(given *k) {
     return tn_apply(TN_HERE, NULL, TN_OP_add, (tn_val[]){k->a, k->s}, 2, NULL);
 }
 static tn_val apply_no_op(given *k) { return tn_apply(TN_HERE, k->g, (tn_op)9999, NULL, 0, NULL); }
+static tn_val apply_no_operands(given *k) { return tn_apply(TN_HERE, k->g, TN_OP_add, &k->a, -1, NULL); }
+static tn_val binary_no_op(given *k) { return tn_binary_at(TN_HERE, (tn_op)9999, k->a, k->a); }
+static tn_val made_up_dim(given *k) { return tn_dim_value(k->g, 77777); }
+static tn_val made_up_dims(given *k) { return tn_reshape_dims(k->a, 2, ((tn_dim[]){77777, TN_DIM_INVALID})); }
+static tn_val made_up_dtype(given *k) { return tn_convert(k->a, (tn_dtype)77); }
 static tn_val made_up_value(given *k) { return tn_neg(((tn_val){k->g, 4000})); }
 static tn_val no_such_result(given *k) { return tn_result(tn_neg(k->a), 1); }
 
@@ -285,6 +290,11 @@ static const struct {
     ROW(apply_count, ARGUMENT, "add: takes 2 operands, not 1"),
     ROW(apply_strict_shapes, SHAPE, "add: shapes differ: a is f32[3, 4], s is f32[]"),
     ROW(apply_no_op, ARGUMENT, "no op has the number 9999"),
+    ROW(apply_no_operands, ARGUMENT, "add: there are no -1 operands"),
+    ROW(binary_no_op, ARGUMENT, "invalid: is no elementwise op of 2 operands"),
+    ROW(made_up_dim, ARGUMENT, "dim: dim has a size that is not valid"),
+    ROW(made_up_dims, ARGUMENT, "reshape: shape has a size that is not valid"),
+    ROW(made_up_dtype, DTYPE, "convert: dtype is no dtype"),
     ROW(made_up_value, ARGUMENT, "neg: operand 0 is not a valid value"),
     ROW(no_such_result, ARGUMENT, "tn_result: neg has 1 results, there is no 1"),
 #undef ROW
