@@ -205,6 +205,34 @@ static void large_constants_go_to_a_file(void **state) {
     rmdir(folder);
 }
 
+/* ---- The guide ----------------------------------------------------------------------------------------------------- */
+
+static void the_guide_is_true(void **state) {
+    (void)state;
+    FILE *file = fopen("docs/IR.md", "rb");
+    assert_non_null(file);
+    static char guide[1 << 16];
+    size_t n = fread(guide, 1, sizeof guide - 1, file);
+    fclose(file);
+    guide[n] = '\0';
+    int blocks = 0;
+    for (char *at = guide; (at = strstr(at, "```tn\n")); blocks++) {
+        char *end = strstr(at += 6, "```");
+        assert_non_null(end);
+        *end = '\0';
+        tn_module *m = parse(at, "IR.md");
+        tn_diag diag;
+        if (tn_module_verify(m, &diag) != TN_OK) fail_msg("%s", diag.message);
+        char *text = tn_module_print(m, NULL);
+        tn_module *again = parse(text, "IR.md");
+        tn_module_free(again);
+        tn_text_free(text);
+        tn_module_free(m);
+        at = end + 3;
+    }
+    assert_int_equal(blocks, 3);
+}
+
 /* ---- Modules made in C ------------------------------------------------------------------------------------------- */
 
 static void names_that_need_care(void **state) {
@@ -443,6 +471,7 @@ int main(void) {
         cmocka_unit_test(literals_are_short),
         cmocka_unit_test(locale_is_ignored),
         cmocka_unit_test(large_constants_go_to_a_file),
+        cmocka_unit_test(the_guide_is_true),
         cmocka_unit_test(names_that_need_care),
         cmocka_unit_test(builder_round_trip),
         cmocka_unit_test(every_op_round_trips),
