@@ -224,10 +224,11 @@ static bool has_gather(const emit *e, LLVMTypeRef type) {
 }
 
 /* Every second element, or all of them backwards: whole vectors that lie between the first and the
- * last element wanted, and a shuffle. NULL: the lanes lie otherwise. */
-static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, tn_dim stride) {
+ * last element wanted, and a shuffle. NULL: the lanes lie otherwise, or are guarded one by one. */
+static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, LLVMValueRef guard, tn_dim stride) {
     uint32_t n = e->lanes;
     bool halves = dim_is_value(e->dims, stride, 2);
+    if (guard && emit_is_vector(guard)) return NULL;
     if (a->pattern != LANES_STRIDED || (!halves && !dim_is_value(e->dims, stride, -1))) return NULL;
     unsigned alignment = emit_alignment(e, a->buffer);
     LLVMValueRef numbers[WIDEST_LANES], parts[2];
@@ -236,8 +237,10 @@ static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef 
         numbers[i] = LLVMConstInt(e->i32, from, false);
     }
     LLVMValueRef distance = emit_const_i64(e, halves ? (int64_t)n - 1 : 1 - (int64_t)n);
-    parts[1] = plain_load(e, vector, emit_address_plus(e, a->buffer, a->first, distance), alignment);
-    parts[0] = halves ? plain_load(e, vector, a->first, alignment) : parts[1];
+    LLVMValueRef at[2] = {a->first, emit_address_plus(e, a->buffer, a->first, distance)};
+    for (int i = 0; i < 2; i++) at[i] = guard ? address_if(e, guard, at[i]) : at[i];
+    parts[1] = plain_load(e, vector, at[1], alignment);
+    parts[0] = halves ? plain_load(e, vector, at[0], alignment) : parts[1];
     return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(numbers, n), "lanes");
 }
 
@@ -245,14 +248,14 @@ static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVM
     lane_addresses a = addresses_of(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);
     LLVMTypeRef vector = LLVMVectorType(type, e->lanes);
+    LLVMValueRef shuffled = load_shuffled(e, &a, vector, guard, stride);
+    if (shuffled) return shuffled;
     LLVMValueRef guards = guard ? emit_splat(e, guard) : NULL;
     if (has_gather(e, type) && (a.pattern == LANES_ANY || guards)) {
         LLVMTypeRef types[] = {vector, LLVMVectorType(e->pointer, e->lanes)};
         LLVMValueRef args[] = {all_addresses(e, &a), guards ? guards : emit_all_true(e), LLVMConstNull(vector)};
         return masked_call(e, "llvm.masked.gather", types, 2, args, 3, 0, alignment);
     }
-    LLVMValueRef shuffled = guards ? NULL : load_shuffled(e, &a, vector, stride);
-    if (shuffled) return shuffled;
     LLVMValueRef result = LLVMGetPoison(vector);
     for (uint32_t i = 0; i < e->lanes; i++) {
         LLVMValueRef address = lane_address(e, &a, i);
