@@ -15,7 +15,8 @@
 enum {
     MOST_ROW_TAPS = 32,   /* unrolled when packing */
     BAND_COLUMNS = 512,   /* most columns of a band */
-    DIRECT_FEATURES = 4,  /* output channels of a group that make a tile worth its packing */
+    TILE_FEATURES = 4,    /* output channels of a group that make a tile worth its packing */
+    DIRECT_TERMS = 64,    /* of an element that is computed directly */
 };
 
 typedef struct blocked_conv {
@@ -113,15 +114,15 @@ static void pack_row(packed_row *r) {
     convolution *c = &r->b->c;
     tn_dim first, end;
     if (c->input_dilation[c->spatial - 1] > 1) {
-        conv_run(c, r->from, r->end, copy_element, r);
+        lower_run(c->a, r->from, r->end, copy_element, r);
         return;
     }
     conv_inside(c, r->tap, &first, &end);
     first = access_simplify(c->a, dim_min(c->t, dim_max(c->t, first, r->from), r->end));
     end = access_simplify(c->a, dim_max(c->t, dim_min(c->t, end, r->end), first));
-    conv_run(c, r->from, first, clear_element, r);
-    conv_run(c, first, end, copy_element, r);
-    conv_run(c, end, r->end, clear_element, r);
+    lower_run(c->a, r->from, first, clear_element, r);
+    lower_run(c->a, first, end, copy_element, r);
+    lower_run(c->a, end, r->end, clear_element, r);
 }
 
 /* What is packed: steps of one channel at a time. */
@@ -142,7 +143,7 @@ static tn_dim step_offset(const packing *q, tn_dim tap) {
 static void pack_margin(packing *q, tn_dim tap) {
     convolution *c = &q->b->c;
     packed_row r = {.b = q->b, .buffer = q->buffer, .to = step_offset(q, tap)};
-    conv_run(c, dim_sub(c->t, q->column_end, q->column), dim_const(c->t, q->b->p.how.step_row), clear_element, &r);
+    lower_run(c->a, dim_sub(c->t, q->column_end, q->column), dim_const(c->t, q->b->p.how.step_row), clear_element, &r);
 }
 
 /* One result row of the band under the taps of one kernel row; `tap` counts the others. */
@@ -278,8 +279,10 @@ bool conv_takes(const tn_graph *fused) {
 }
 
 static bool suits_product(const convolution *c) {
-    int64_t features;
-    return (!dim_is_const(c->t, c->features, &features) || features >= DIRECT_FEATURES) && c->tap[c->spatial - 1] <= MOST_ROW_TAPS;
+    int64_t features, channels;
+    if (c->tap[c->spatial - 1] > MOST_ROW_TAPS) return false;
+    return !dim_is_const(c->t, c->features, &features) || features >= TILE_FEATURES ||
+           !dim_is_const(c->t, c->channels, &channels) || channels * c->taps > DIRECT_TERMS;
 }
 
 lt_kernel *conv_lower(tn_graph *fused, const machine *m) {

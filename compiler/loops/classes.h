@@ -31,6 +31,11 @@ uint32_t lower_lanes(const tn_graph *fused, const machine *m);
 /* The same, at most the extent when that is known. */
 uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent);
 
+/* Vector loops that cover [begin, end) with `body`. A static length is covered by whole vectors, of
+ * which the last two may overlap: elements may be done twice. */
+typedef void lower_body(void *ctx, tn_dim at);
+void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx);
+
 /* How many loads and stores of the kernel's vector loops are neither contiguous nor uniform. */
 uint32_t lower_scattered(const lt_kernel *k);
 

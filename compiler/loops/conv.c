@@ -95,21 +95,3 @@ lt_value conv_element(convolution *c, const tn_dim *index, lt_value inside) {
 void conv_unravel_row(convolution *c, tn_dim row, tn_dim *at) {
     access_unravel(c->a, row, c->spatial - 1, c->result->dims + 2, at);
 }
-
-static void run_part(convolution *c, tn_dim begin, tn_dim end, uint32_t width, conv_body *body, void *ctx) {
-    access_loop loop = access_open_loop(c->a, LT_VECTOR, begin, end, width, 0);
-    body(ctx, access_counter(&loop));
-    access_close_loop(c->a, &loop);
-}
-
-void conv_run(convolution *c, tn_dim begin, tn_dim end, conv_body *body, void *ctx) {
-    int64_t n, width = lower_lanes(c->a->fused, c->a->b.machine);
-    if (!dim_is_const(c->t, dim_sub(c->t, end, begin), &n)) {
-        run_part(c, begin, end, (uint32_t)width, body, ctx);
-        return;
-    }
-    while (width > n && width > 1) width /= 2;
-    if (n <= 0) return;
-    run_part(c, begin, dim_add_const(c->t, begin, n / width * width), (uint32_t)width, body, ctx);
-    if (n % width) run_part(c, dim_add_const(c->t, end, -width), end, (uint32_t)width, body, ctx);
-}

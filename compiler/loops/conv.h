@@ -38,10 +38,6 @@ lt_value conv_element(convolution *c, const tn_dim *index, lt_value inside);
 /* Result axes but the last, from their linear number. */
 void conv_unravel_row(convolution *c, tn_dim row, tn_dim *at);
 
-/* Loops that cover [begin, end) with `body`. Elements may be done twice: a static length is covered by whole vectors. */
-typedef void conv_body(void *ctx, tn_dim x);
-void conv_run(convolution *c, tn_dim begin, tn_dim end, conv_body *body, void *ctx);
-
 lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m);
 
 #endif

@@ -104,6 +104,30 @@ uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent)
     return lanes;
 }
 
+static void run_part(access *a, tn_dim begin, tn_dim end, uint32_t width, lower_body *body, void *ctx)
+{
+    access_loop loop = access_open_loop(a, LT_VECTOR, begin, end, width, 0);
+    body(ctx, access_counter(&loop));
+    access_close_loop(a, &loop);
+}
+
+void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx)
+{
+    dim_table *t = a->fused->module->dims;
+    int64_t n, width = lower_lanes(a->fused, a->b.machine);
+    if (!dim_is_const(t, dim_sub(t, end, begin), &n)) {
+        run_part(a, begin, end, (uint32_t)width, body, ctx);
+        return;
+    }
+    while (width > n && width > 1)
+        width /= 2;
+    if (n <= 0)
+        return;
+    run_part(a, begin, dim_add_const(t, begin, n / width * width), (uint32_t)width, body, ctx);
+    if (n % width)
+        run_part(a, dim_add_const(t, end, -width), end, (uint32_t)width, body, ctx);
+}
+
 /* ---- Counting scattered accesses ---- */
 
 static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter);
