@@ -48,6 +48,13 @@ static void reverse_index(const view_args *v)
 void view_unravel(dim_table *t, tn_dim linear, int rank, const tn_dim *extents, const dim_range *ranges, int n_ranges,
                   tn_dim *index)
 {
+    /* Where an extent is 0 there is no element, and any index serves. */
+    for (int i = 0; i < rank; i++)
+        if (dim_is_value(t, extents[i], 0)) {
+            for (int k = 0; k < rank; k++)
+                index[k] = dim_const(t, 0);
+            return;
+        }
     for (int i = rank - 1; i > 0; i--) {
         tn_dim quotient = dim_simplify(t, dim_floordiv(t, linear, extents[i]), ranges, n_ranges);
         index[i] = dim_sub(t, linear, dim_mul(t, quotient, extents[i]));
