@@ -161,7 +161,10 @@ $(BUILD)/tenon: $(CLI_OBJ) $(BUILD)/libtenon.a
 
 # ---- Tests ---------------------------------------------------------------------------------
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
+# An archive: a program gets what it uses, which may in turn need objects of frontends/cli.
+$(BUILD)/libtests.a: $(TESTLIB_OBJ)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libtests.a $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS) $(TEST_LIBS)
@@ -257,7 +260,7 @@ demo:
 	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/examples/ocr
 	@echo; $(BUILD)/examples/ocr build/models/ch_PP-OCRv4_rec_infer.onnx docs/examples/page.png
 
-$(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(TESTLIB_OBJ) $(BUILD)/libtenon.a
+$(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(BUILD)/libtests.a $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(BENCH_LIBS)
@@ -334,7 +337,7 @@ docs: $(PROGRAM)
 
 clean:
 	rm -rf build/obj build/gen build/asan build/coverage build/hostile build/fuzz build/tests build/examples build/bench build/stage
-	rm -f build/libtenon* build/tenon build/flags
+	rm -f build/lib*.a build/libtenon* build/tenon build/flags
 
 help:
 	@echo 'make               libraries and the tenon program, into build/'
