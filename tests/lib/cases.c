@@ -225,7 +225,7 @@ static bool reference_agrees(const char *reference, const eval_tensor *got, doub
     npy_array array = {0}, at_array = {0};
     eval_tensor kept, at;
     bool ok = false;
-    if (sscanf(reference, "every:%lld:%199[^:]:%lf:%lf", &step, file, &a, &b) == 4)
+    if (sscanf(reference, "every:%199[^:]:%lld:%lf:%lf", file, &step, &a, &b) == 4)
         ok = open_kept(file, &array, &kept, message) && agrees_every(got, &kept, step, a, b, worst, message);
     else if (sscanf(reference, "sparse:%199[^:]:%199[^:]:%lf", file, indices, &a) == 3)
         ok = open_kept(file, &array, &kept, message) && open_kept(indices, &at_array, &at, message) &&
