@@ -63,11 +63,13 @@ static const char *describe_locations(tn_program *p, const tn_module *m, locatio
     return arena_strdup(&p->memory, text);
 }
 
+/* Where a kernel's work comes from; its constants say nothing of that. */
 static location_id all_locations(const tn_graph *g)
 {
     location_id all = LOCATION_NONE;
     for (size_t i = 0; i < g->n_nodes; i++)
-        all = location_union(g->module, all, g->nodes[i].locations);
+        if (op_table[g->nodes[i].op].loop_class != CLASS_LEAF)
+            all = location_union(g->module, all, g->nodes[i].locations);
     return all;
 }
 

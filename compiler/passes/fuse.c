@@ -12,6 +12,7 @@
 #include "compiler/passes/groups.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct fuser {
@@ -273,6 +274,13 @@ static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels)
     return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
 }
 
+static int callees_first(const void *x, const void *y)
+{
+    const tn_graph *a = *(tn_graph *const *)x, *b = *(tn_graph *const *)y;
+    return (a->depth > b->depth) - (a->depth < b->depth);
+}
+
+/* Callees first, so that a caller is rebuilt over what they have become. */
 bool pass_fuse(tn_module *m, const pass_options *o)
 {
     size_t n_kernels = 0, n = m->n_graphs;
@@ -280,6 +288,7 @@ bool pass_fuse(tn_module *m, const pass_options *o)
     if (!functions)
         return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
     memcpy(functions, m->graphs, n * sizeof *functions);
+    qsort(functions, n, sizeof *functions, callees_first);
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++)
         ok = functions[i]->is_kernel || fuse_function(functions[i], o, &n_kernels);
