@@ -59,6 +59,12 @@ double attr_float(const attr_list *list, attr_name name, double otherwise) {
     return a ? a->f : otherwise;
 }
 
+static uint64_t float_bits(double number) {
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
 /* Floats are equal when their bits are: -0 is not 0, NaN is NaN. Texts, data and functions are
  * interned or unique, so that their addresses tell. */
 bool attr_equal(const attr *a, const attr *b) {
@@ -67,7 +73,7 @@ bool attr_equal(const attr *a, const attr *b) {
     case ATTR_KIND_INT:
     case ATTR_KIND_ENUM:
     case ATTR_KIND_DTYPE: return a->i == b->i;
-    case ATTR_KIND_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+    case ATTR_KIND_FLOAT: return float_bits(a->f) == float_bits(b->f);
     case ATTR_KIND_DIM: return a->dim == b->dim;
     case ATTR_KIND_TEXT: return a->text == b->text;
     case ATTR_KIND_FUNC: return a->func == b->func;

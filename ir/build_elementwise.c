@@ -62,7 +62,7 @@ tn_val build_broadcast(build *b, tn_val v, int rank, const tn_dim *dims) {
 
 static bool broadcast_all(build *b, tn_op op, tn_val *values, int n) {
     int rank;
-    tn_dim dims[TN_MAX_RANK];
+    tn_dim dims[TN_MAX_RANK] = {0};
     if (!common_shape(b, op, values, n, &rank, dims)) return false;
     for (int i = 0; i < n; i++) {
         values[i] = build_broadcast(b, values[i], rank, dims);

@@ -47,6 +47,7 @@ static tn_dim batch_extent(const factor *f, int j, int n) {
 bool expand_matmul(tn_graph *g, const tn_val *x, uint32_t n_x, const attr_list *attrs, tn_val *results) {
     (void)n_x, (void)attrs;
     factor a = factor_of(x[0], true), b = factor_of(x[1], false);
+    if (a.n_batch < 0 || b.n_batch < 0) return false;
     int n = a.n_batch > b.n_batch ? a.n_batch : b.n_batch, shared = 0;
     tn_dim full[TN_MAX_RANK], left[TN_MAX_RANK], right[TN_MAX_RANK];
     bool right_repeats = true;

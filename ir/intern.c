@@ -116,7 +116,7 @@ const tensor_data *module_constant(tn_module *m, const tn_type *type, const void
     }
     *item = key;
     item->type = type_make((tn_dtype)type->dtype, type->rank, type->dims);
-    if (bytes) item->data = memcpy(bytes, data, key.bytes);
+    if (bytes && data) item->data = memcpy(bytes, data, key.bytes);
     table_fill(&m->interner->constants, slot, key.hash, item);
     return item;
 }

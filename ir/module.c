@@ -75,20 +75,9 @@ tn_graph *module_main(const tn_module *m) {
 
 /* `name`, or `name.1`, `name.2`, ... when it is taken. NULL: no memory. */
 static const char *unique_name(tn_module *m, const char *name) {
-    if (!module_find(m, name)) return module_intern(m, name);
-    for (size_t i = 1;; i++) {
-        char suffix[32];
-        int n = snprintf(suffix, sizeof suffix, ".%zu", i);
-        size_t length = strlen(name);
-        char *text = tn_malloc(length + (size_t)n + 1);
-        if (!text) return NULL;
-        memcpy(text, name, length);
-        memcpy(text + length, suffix, (size_t)n + 1);
-        bool is_taken = module_find(m, text);
-        const char *unique = is_taken ? NULL : module_intern(m, text);
-        tn_free(text);
-        if (!is_taken) return unique;
-    }
+    const char *unique = module_intern(m, name);
+    for (size_t i = 1; unique && module_find(m, unique); i++) unique = arena_printf(&m->memory, "%s.%zu", name, i);
+    return unique;
 }
 
 tn_graph *module_add_graph(tn_module *m, const char *name) {
@@ -104,8 +93,7 @@ tn_graph *module_add_graph(tn_module *m, const char *name) {
     return g;
 }
 
-void module_remove_graph(tn_module *m, tn_graph *g)
-{
+void module_remove_graph(tn_module *m, tn_graph *g) {
     size_t at = 0;
     while (at < m->n_graphs && m->graphs[at] != g) at++;
     if (at == m->n_graphs) return;

@@ -110,8 +110,9 @@ bool rule_check_axes(rule_args *c, const char *what, const int64_t *axes, uint32
     *mask = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (!rule_check_axis(c, what, axes[i], rank)) return false;
-        if (*mask >> axes[i] & 1) return rule_error(c, TN_ERR_ARGUMENT, "%s %" PRId64 " is named twice", what, axes[i]);
-        *mask |= UINT32_C(1) << axes[i];
+        uint32_t bit = UINT32_C(1) << (axes[i] & 31);
+        if (*mask & bit) return rule_error(c, TN_ERR_ARGUMENT, "%s %" PRId64 " is named twice", what, axes[i]);
+        *mask |= bit;
     }
     return true;
 }

@@ -74,8 +74,9 @@ static bool open_callee(rule_args *c, attr_name name, uint32_t skip, callee *f, 
 
 static bool check_symbol_count(rule_args *c, uint32_t used) {
     const attr *symbols = attr_find(&c->attrs, ATTR_symbols);
-    if ((symbols ? symbols->dims.n : 0) == used) return true;
-    return rule_error(c, TN_ERR_ARGUMENT, "symbols lists %u dims, not %u", (unsigned)symbols->dims.n, (unsigned)used);
+    uint32_t given = symbols ? symbols->dims.n : 0;
+    if (given == used) return true;
+    return rule_error(c, TN_ERR_ARGUMENT, "symbols lists %u dims, not %u", (unsigned)given, (unsigned)used);
 }
 
 /* ---- Signatures ------------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ bool rule_gather(rule_args *c) {
 }
 
 bool rule_scatter(rule_args *c) {
-    tn_type wanted;
+    tn_type wanted = {0};
     char a[RULE_TEXT], text[RULE_TEXT];
     combine_kind combine = (combine_kind)attr_int(&c->attrs, ATTR_combine, 0);
     if (!gathered_type(c, &wanted)) return false;

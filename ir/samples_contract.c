@@ -64,8 +64,8 @@ bool sample_matmul(sampler *s, tn_graph *g, tn_op op) {
         sample_shape shape = {0};
         int dropped = sampler_chance(s, 40) ? (int)sampler_range(s, 0, n_batch) : 0;
         bool is_vector = dropped == n_batch && sampler_chance(s, 20);
-        for (int i = dropped; i < n_batch; i++)
-            shape.args[shape.rank++] = sampler_chance(s, 20) ? TN_SIZE(1) : batch.args[i];
+        for (int i = 0; i < n_batch; i++)
+            if (i >= dropped) shape.args[shape.rank++] = sampler_chance(s, 20) ? TN_SIZE(1) : batch.args[i];
         if (side == 0 && !is_vector) shape.args[shape.rank++] = m.args[0];
         shape.args[shape.rank++] = k.args[0];
         if (side == 1 && !is_vector) shape.args[shape.rank++] = n.args[0];

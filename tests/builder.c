@@ -16,7 +16,10 @@
 
 static void assert_type(tn_val v, const char *wanted) {
     char text[128] = "invalid";
-    if (!v.graph) fail_msg("an invalid value where %s was wanted", wanted);
+    if (!v.graph) {
+        fail_msg("an invalid value where %s was wanted", wanted);
+        return;
+    }
     const tn_diag *error = tn_graph_error(v.graph);
     if (error) fail_msg("%s:%d: %s", error->file, error->line, error->message);
     tn_type type = tn_type_of(v);

@@ -212,7 +212,7 @@ static int64_t matrix_offset(const eval_tensor *t, int n_batch, int core, const 
     for (int j = n_batch - 1, axis = t->rank - core - 1; j >= 0; j--, axis--) {
         int64_t at = batch % out->dims[j];
         batch /= out->dims[j];
-        if (axis < 0) continue;
+        if (axis < 0 || axis >= TN_MAX_RANK) continue;
         if (t->dims[axis] != 1) offset += at * stride;
         stride *= t->dims[axis];
     }
@@ -268,7 +268,7 @@ static int64_t window_attr(const run *r, attr_name name, int i, int64_t otherwis
 static void check_pool(const run *r) {
     const eval_tensor *x = &r->in[0], *y = &r->out;
     bool counts = attr_int(&r->n->attrs, ATTR_count_padding, 0) != 0;
-    int n = x->rank - 2;
+    int n = x->rank > 2 ? x->rank - 2 : 0;
     int64_t taps = 1, channel = span(y, 2, y->rank), plane = span(x, 2, x->rank);
     for (int i = 0; i < n; i++) taps *= window_attr(r, ATTR_window, i, 1);
     for (int64_t o = 0; o < y->n; o++) {
