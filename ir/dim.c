@@ -49,7 +49,7 @@ static bool terms_equal(poly a, poly b) {
 typedef struct lookup_key {
     dim_kind kind;
     uint64_t hash;
-    poly terms;    /* CONST, SUM */
+    poly terms; /* CONST, SUM */
     const char *name;
     uint32_t number;
     tn_dim a, b;
@@ -265,13 +265,9 @@ void dim_table_free(dim_table *t) {
     tn_free(t);
 }
 
-tn_status dim_table_status(const dim_table *t) {
-    return t->status;
-}
+tn_status dim_table_status(const dim_table *t) { return t->status; }
 
-void dim_table_clear_status(dim_table *t) {
-    t->status = TN_OK;
-}
+void dim_table_clear_status(dim_table *t) { t->status = TN_OK; }
 
 /* ---- Questions -------------------------------------------------------------------------------- */
 
@@ -306,9 +302,7 @@ void dim_operands(const dim_table *t, tn_dim d, tn_dim *a, tn_dim *b) {
     *b = compound ? dim_at(t, d)->b : DIM_INVALID;
 }
 
-uint32_t dim_term_count(const dim_table *t, tn_dim d) {
-    return dim_valid(t, d) ? dim_at(t, d)->n_terms : 0;
-}
+uint32_t dim_term_count(const dim_table *t, tn_dim d) { return dim_valid(t, d) ? dim_at(t, d)->n_terms : 0; }
 
 uint32_t dim_terms(const dim_table *t, tn_dim d, uint32_t capacity, dim_term *terms) {
     if (!dim_valid(t, d)) return 0;

@@ -50,7 +50,8 @@ typedef struct dim_term {
 
 dim_table *dim_table_new(void); /* NULL: no memory */
 void dim_table_free(dim_table *t);
-tn_status dim_table_status(const dim_table *t); /* TN_OK, TN_ERR_LIMIT (overflow), TN_ERR_ARGUMENT (divisor), TN_ERR_MEMORY */
+tn_status
+dim_table_status(const dim_table *t); /* TN_OK, TN_ERR_LIMIT (overflow), TN_ERR_ARGUMENT (divisor), TN_ERR_MEMORY */
 void dim_table_clear_status(dim_table *t);
 
 tn_dim dim_const(dim_table *t, int64_t value);

@@ -15,9 +15,7 @@
 static const poly poly_one = {1, &(const dim_term){1, 0, NULL}};
 
 /* Both valid, with the failure of invalid operands left to where it first happened. */
-static bool both_valid(const dim_table *t, tn_dim a, tn_dim b) {
-    return dim_valid(t, a) && dim_valid(t, b);
-}
+static bool both_valid(const dim_table *t, tn_dim a, tn_dim b) { return dim_valid(t, a) && dim_valid(t, b); }
 
 /* a + k * b */
 static tn_dim add_scaled(dim_table *t, tn_dim a, int64_t k, tn_dim b) {
@@ -35,21 +33,13 @@ static tn_dim add_scaled(dim_table *t, tn_dim a, int64_t k, tn_dim b) {
     return d;
 }
 
-tn_dim dim_add(dim_table *t, tn_dim a, tn_dim b) {
-    return add_scaled(t, a, 1, b);
-}
+tn_dim dim_add(dim_table *t, tn_dim a, tn_dim b) { return add_scaled(t, a, 1, b); }
 
-tn_dim dim_sub(dim_table *t, tn_dim a, tn_dim b) {
-    return add_scaled(t, a, -1, b);
-}
+tn_dim dim_sub(dim_table *t, tn_dim a, tn_dim b) { return add_scaled(t, a, -1, b); }
 
-tn_dim dim_add_const(dim_table *t, tn_dim a, int64_t b) {
-    return dim_add(t, a, dim_const(t, b));
-}
+tn_dim dim_add_const(dim_table *t, tn_dim a, int64_t b) { return dim_add(t, a, dim_const(t, b)); }
 
-tn_dim dim_mul_const(dim_table *t, tn_dim a, int64_t b) {
-    return dim_mul(t, a, dim_const(t, b));
-}
+tn_dim dim_mul_const(dim_table *t, tn_dim a, int64_t b) { return dim_mul(t, a, dim_const(t, b)); }
 
 tn_dim dim_mul(dim_table *t, tn_dim a, tn_dim b) {
     if (!both_valid(t, a, b)) return DIM_INVALID;
@@ -162,12 +152,14 @@ static bool choose_sign(dim_table *t, poly *q, poly *r, poly b, int64_t *sign) {
     bool reducible = monomial_divide(t, first, lead, quotient, &n);
     if (first->coefficient > 0 && (!reducible || first->coefficient <= (lead->coefficient - 1) / 2)) return true;
     poly turned, q2, r2;
-    if (!poly_scale(t, *r, -1, &turned) || !poly_add_product(t, turned, (dim_term){-1, 0, NULL}, poly_one, &turned)) return false;
+    if (!poly_scale(t, *r, -1, &turned) || !poly_add_product(t, turned, (dim_term){-1, 0, NULL}, poly_one, &turned))
+        return false;
     if (!poly_divide(t, turned, b, &q2, &r2)) return false;
     if (!is_better(r2, *r)) return true;
     *sign = -1;
     *r = r2;
-    return poly_add_product(t, *q, (dim_term){-1, 0, NULL}, q2, q) && poly_add_product(t, *q, (dim_term){-1, 0, NULL}, poly_one, q);
+    return poly_add_product(t, *q, (dim_term){-1, 0, NULL}, q2, q) &&
+           poly_add_product(t, *q, (dim_term){-1, 0, NULL}, poly_one, q);
 }
 
 /* A term of r that is a division times 1, or times -1 up to a multiple of b: the first such. */
@@ -189,7 +181,7 @@ static bool floordiv_poly(dim_table *t, poly a, poly b, poly *out);
  * floordiv(-y + c - 1, c). */
 static bool merge_nested(dim_table *t, poly r, poly b, const dim_term *division, int64_t sign, poly *out) {
     const dim_entry *inner = dim_at(t, division->atoms[0]);
-    poly y = dim_poly(t, inner->a), c = dim_poly(t, inner->b), numerator, divisor, result;
+    poly y = dim_poly(t, inner->a), c = dim_poly(t, inner->b), numerator = {0}, divisor = {0}, result = {0};
     dim_term away = {-division->coefficient, 1, division->atoms}, plus = {1, 0, NULL};
     if (!poly_add_product(t, r, away, poly_one, &r) || !poly_mul(t, r, c, &numerator)) return false;
     if (!poly_add_product(t, numerator, (dim_term){sign, 0, NULL}, y, &numerator)) return false;
@@ -223,7 +215,7 @@ static bool divide_rest(dim_table *t, poly r, poly b, poly *out) {
 static bool floordiv_poly(dim_table *t, poly a, poly b, poly *out) {
     const dim_term plus = {1, 0, NULL};
     int64_t divisor, numerator, sign;
-    poly q, r, rest;
+    poly q, r, rest = {0};
     if (poly_is_const(b, &divisor) && divisor <= 0) return dim_fail(t, TN_ERR_ARGUMENT);
     if (!poly_divide(t, a, b, &q, &r)) return false;
     if (r.n == 0) return *out = q, true;
@@ -247,7 +239,7 @@ tn_dim dim_floordiv(dim_table *t, tn_dim a, tn_dim b) {
         if (dim_is_const(t, a, &x)) return dim_const(t, int_floordiv(x, y));
     }
     scratch_mark mark = scratch_begin(t);
-    poly q;
+    poly q = {0};
     tn_dim d = floordiv_poly(t, dim_poly(t, a), dim_poly(t, b), &q) ? dim_from_poly(t, q) : DIM_INVALID;
     scratch_end(t, mark);
     return d;
@@ -257,9 +249,7 @@ tn_dim dim_ceildiv(dim_table *t, tn_dim a, tn_dim b) {
     return dim_floordiv(t, dim_add_const(t, dim_add(t, a, b), -1), b);
 }
 
-tn_dim dim_mod(dim_table *t, tn_dim a, tn_dim b) {
-    return dim_sub(t, a, dim_mul(t, b, dim_floordiv(t, a, b)));
-}
+tn_dim dim_mod(dim_table *t, tn_dim a, tn_dim b) { return dim_sub(t, a, dim_mul(t, b, dim_floordiv(t, a, b))); }
 
 /* ---- min, max --------------------------------------------------------------------------------- */
 
@@ -277,7 +267,8 @@ static bool constant_difference(dim_table *t, tn_dim x, tn_dim y, int64_t *diffe
     scratch_mark mark = scratch_begin(t);
     poly d;
     t->quiet++;
-    bool known = poly_add_product(t, dim_poly(t, y), (dim_term){-1, 0, NULL}, dim_poly(t, x), &d) && poly_is_const(d, difference);
+    bool known = poly_add_product(t, dim_poly(t, y), (dim_term){-1, 0, NULL}, dim_poly(t, x), &d) &&
+                 poly_is_const(d, difference);
     t->quiet--;
     scratch_end(t, mark);
     return known;
@@ -311,10 +302,6 @@ static tn_dim extremum(dim_table *t, dim_kind kind, tn_dim a, tn_dim b) {
     return d;
 }
 
-tn_dim dim_min(dim_table *t, tn_dim a, tn_dim b) {
-    return extremum(t, DIM_MIN, a, b);
-}
+tn_dim dim_min(dim_table *t, tn_dim a, tn_dim b) { return extremum(t, DIM_MIN, a, b); }
 
-tn_dim dim_max(dim_table *t, tn_dim a, tn_dim b) {
-    return extremum(t, DIM_MAX, a, b);
-}
+tn_dim dim_max(dim_table *t, tn_dim a, tn_dim b) { return extremum(t, DIM_MAX, a, b); }

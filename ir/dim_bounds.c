@@ -27,17 +27,11 @@ static int64_t upper(prover *p, poly e, int64_t goal) {
     return low == UNKNOWN ? INT64_MAX : -low;
 }
 
-static int64_t lesser(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
+static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t greater(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
+static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return -int_floordiv(-a, b);
-}
+static int64_t ceil_div(int64_t a, int64_t b) { return -int_floordiv(-a, b); }
 
 /* ---- Leaves ------------------------------------------------------------------------------------ */
 
@@ -167,7 +161,7 @@ static bool list_atoms(poly e, tn_dim *atoms, int *n) {
 /* The bound with every atom at a constant bound: shifts each atom to be at least 0, then
  * positive terms are at least 0 and negative ones at least their value at the highs. */
 static int64_t settle(prover *p, poly e, const tn_dim *atoms, int n) {
-    int64_t span[MAX_ATOMS];
+    int64_t span[MAX_ATOMS] = {0};
     for (int i = 0; i < n; i++) {
         int64_t low, high;
         atom_bounds(p, atoms[i], &low, &high);
@@ -183,7 +177,7 @@ static int64_t settle(prover *p, poly e, const tn_dim *atoms, int n) {
         if (term > 0 && e.terms[i].n_atoms > 0) continue;
         for (uint32_t k = 0; k < e.terms[i].n_atoms; k++) {
             int at = 0;
-            while (atoms[at] != e.terms[i].atoms[k]) at++;
+            while (at < n - 1 && atoms[at] != e.terms[i].atoms[k]) at++;
             if (span[at] == INT64_MAX || !int_mul(term, span[at], &term)) return UNKNOWN;
         }
         if (!int_add(bound, term, &bound)) return UNKNOWN;
@@ -205,7 +199,8 @@ static int sign_of(prover *p, poly e) {
 /* C * value + R */
 static bool put_back(prover *p, poly C, poly value, poly R, poly *out) {
     poly product;
-    return poly_mul(p->table, C, value, &product) && poly_add_product(p->table, product, (dim_term){1, 0, NULL}, R, out);
+    return poly_mul(p->table, C, value, &product) &&
+           poly_add_product(p->table, product, (dim_term){1, 0, NULL}, R, out);
 }
 
 static int64_t lower_at(prover *p, poly C, tn_dim value, poly R, int64_t goal) {
@@ -266,7 +261,8 @@ static int64_t eliminate_leaf(prover *p, tn_dim x, poly C, poly R, int64_t goal)
 static bool is_spoken_of(const prover *p, tn_dim leaf, const tn_dim *atoms, int n) {
     for (int i = 0; i < n; i++) {
         const dim_range *range = atoms[i] == leaf ? NULL : range_of(p, atoms[i]);
-        if (range && (dim_contains(p->table, range->high, leaf) || dim_contains(p->table, range->low, leaf))) return true;
+        if (range && (dim_contains(p->table, range->high, leaf) || dim_contains(p->table, range->low, leaf)))
+            return true;
     }
     return false;
 }
@@ -308,7 +304,7 @@ static int64_t lower(prover *p, poly e, int64_t goal) {
     int64_t value;
     if (poly_is_const(e, &value)) return value;
     if (--p->fuel <= 0) return UNKNOWN;
-    tn_dim atoms[MAX_ATOMS];
+    tn_dim atoms[MAX_ATOMS] = {0};
     int n;
     if (!list_atoms(e, atoms, &n)) return UNKNOWN;
     scratch_mark mark = scratch_begin(p->table);

@@ -18,9 +18,7 @@ struct scratch_block {
 
 enum { SCRATCH_BLOCK_BYTES = 1 << 14, SCRATCH_HEADER = (sizeof(scratch_block) + 15) & ~15u };
 
-scratch_mark scratch_begin(const dim_table *t) {
-    return (scratch_mark){t->scratch, t->scratch ? t->scratch->used : 0};
-}
+scratch_mark scratch_begin(const dim_table *t) { return (scratch_mark){t->scratch, t->scratch ? t->scratch->used : 0}; }
 
 void scratch_end(dim_table *t, scratch_mark mark) {
     t->scratch = mark.block ? mark.block : t->scratch_first;
@@ -47,8 +45,10 @@ void *scratch_alloc(dim_table *t, size_t bytes) {
     if (block && block->bytes - block->used < bytes) {
         block = block->next;
         if (block) block->used = 0;
-        if (block && block->bytes >= bytes) t->scratch = block;
-        else block = NULL;
+        if (block && block->bytes >= bytes)
+            t->scratch = block;
+        else
+            block = NULL;
     }
     if (!block && !(block = new_block(t, bytes))) return NULL;
     char *at = (char *)block + SCRATCH_HEADER + block->used;
@@ -66,17 +66,11 @@ void scratch_free_all(dim_table *t) {
 
 /* ---- Integers -------------------------------------------------------------------------------- */
 
-bool int_add(int64_t a, int64_t b, int64_t *out) {
-    return !__builtin_add_overflow(a, b, out) && *out != INT64_MIN;
-}
+bool int_add(int64_t a, int64_t b, int64_t *out) { return !__builtin_add_overflow(a, b, out) && *out != INT64_MIN; }
 
-bool int_mul(int64_t a, int64_t b, int64_t *out) {
-    return !__builtin_mul_overflow(a, b, out) && *out != INT64_MIN;
-}
+bool int_mul(int64_t a, int64_t b, int64_t *out) { return !__builtin_mul_overflow(a, b, out) && *out != INT64_MIN; }
 
-int64_t int_floordiv(int64_t a, int64_t b) {
-    return a / b - (a % b < 0);
-}
+int64_t int_floordiv(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 int64_t int_gcd(int64_t a, int64_t b) {
     a = a < 0 ? -a : a;
@@ -145,8 +139,10 @@ static bool monomial_mul(dim_table *t, const dim_term *x, const dim_term *y, dim
     for (uint32_t i = 0, j = 0; i + j < n;) {
         bool left = j == y->n_atoms || (i < x->n_atoms && atom_compare(t, x->atoms[i], y->atoms[j]) <= 0);
         atoms[i + j] = left ? x->atoms[i] : y->atoms[j];
-        if (left) i++;
-        else j++;
+        if (left)
+            i++;
+        else
+            j++;
     }
     out->n_atoms = n;
     out->atoms = atoms;
@@ -159,8 +155,10 @@ bool monomial_divide(const dim_table *t, const dim_term *x, const dim_term *y, t
     uint32_t matched = 0;
     *n = 0;
     for (uint32_t i = 0; i < x->n_atoms; i++) {
-        if (matched < y->n_atoms && x->atoms[i] == y->atoms[matched]) matched++;
-        else quotient[(*n)++] = x->atoms[i];
+        if (matched < y->n_atoms && x->atoms[i] == y->atoms[matched])
+            matched++;
+        else
+            quotient[(*n)++] = x->atoms[i];
     }
     return matched == y->n_atoms;
 }
@@ -179,8 +177,7 @@ bool poly_add_product(dim_table *t, poly a, dim_term factor, poly b, poly *out) 
     uint32_t n = 0, i = 0;
     for (uint32_t j = 0; j < b.n; j++) {
         dim_term term;
-        if (!int_mul(factor.coefficient, b.terms[j].coefficient, &term.coefficient))
-            return dim_fail(t, TN_ERR_LIMIT);
+        if (!int_mul(factor.coefficient, b.terms[j].coefficient, &term.coefficient)) return dim_fail(t, TN_ERR_LIMIT);
         if (!monomial_mul(t, &factor, &b.terms[j], &term)) return false;
         int order = -1;
         while (i < a.n && (order = monomial_compare(t, &a.terms[i], &term)) < 0) terms[n++] = a.terms[i++];

@@ -11,12 +11,12 @@
 #include "ir/dim.h"
 
 enum {
-    DIM_MAX_TERMS = 1024,        /* of one sum */
-    DIM_MAX_DEGREE = 64,         /* atoms of one monomial */
-    DIM_MAX_DEPTH = 100,         /* divisions, mins and maxes inside each other */
-    DIM_MAX_WEIGHT = 1 << 14,    /* atoms of the whole expression, written out as a tree */
-    DIM_MAX_ENTRIES = 1 << 26,   /* of a table */
-    DIM_SMALL_CONSTANTS = 64,    /* 0, 1, 2, ...: their ids are their values */
+    DIM_MAX_TERMS = 1024,      /* of one sum */
+    DIM_MAX_DEGREE = 64,       /* atoms of one monomial */
+    DIM_MAX_DEPTH = 100,       /* divisions, mins and maxes inside each other */
+    DIM_MAX_WEIGHT = 1 << 14,  /* atoms of the whole expression, written out as a tree */
+    DIM_MAX_ENTRIES = 1 << 26, /* of a table */
+    DIM_SMALL_CONSTANTS = 64,  /* 0, 1, 2, ...: their ids are their values */
 };
 
 typedef struct dim_entry {

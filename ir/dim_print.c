@@ -28,9 +28,7 @@ static void put_n(text_out *o, const char *text, size_t n) {
     o->length += n;
 }
 
-static void put(text_out *o, const char *text) {
-    put_n(o, text, strlen(text));
-}
+static void put(text_out *o, const char *text) { put_n(o, text, strlen(text)); }
 
 static void put_int(text_out *o, int64_t value) {
     char digits[24];
@@ -41,7 +39,8 @@ bool name_is_plain(const char *name) {
     if (!*name || (*name >= '0' && *name <= '9') || *name == '.') return false;
     for (; *name; name++) {
         char c = *name;
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.') return false;
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.')
+            return false;
     }
     return true;
 }
@@ -138,8 +137,10 @@ static void put_atom(const dim_table *t, text_out *o, tn_dim atom) {
 /* Starts a term: its sign (between terms when it is not the first), and its coefficient. */
 static void put_coefficient(text_out *o, int64_t coefficient, bool first, bool alone) {
     int64_t size = coefficient < 0 ? -coefficient : coefficient;
-    if (first) put(o, coefficient < 0 ? "-" : "");
-    else put(o, coefficient < 0 ? " - " : " + ");
+    if (first)
+        put(o, coefficient < 0 ? "-" : "");
+    else
+        put(o, coefficient < 0 ? " - " : " + ");
     if (size != 1 || alone) {
         put_int(o, size);
         if (!alone) put(o, "*");
@@ -203,7 +204,7 @@ static int find_term(poly p, int64_t coefficient, const tn_dim *atoms, uint32_t 
  * left of the constant. False: not all of them are there. */
 static bool take_dividend(const dim_table *t, poly p, const mod_term *m, bool *used, int64_t *constant) {
     poly a = dim_poly(t, m->division->a);
-    int found[DIM_MAX_TERMS];
+    int found[DIM_MAX_TERMS] = {0};
     int64_t left = *constant;
     for (uint32_t i = 0; i < a.n; i++) {
         int64_t coefficient;
@@ -255,8 +256,10 @@ static void put_sum(const dim_table *t, text_out *o, poly p) {
 }
 
 static void put_dim(const dim_table *t, text_out *o, tn_dim d) {
-    if (dim_valid(t, d)) put_sum(t, o, dim_poly(t, d));
-    else put(o, "invalid");
+    if (dim_valid(t, d))
+        put_sum(t, o, dim_poly(t, d));
+    else
+        put(o, "invalid");
 }
 
 size_t dim_print(const dim_table *t, tn_dim d, char *out, size_t bytes) {

@@ -12,8 +12,9 @@ bool dim_visit_leaves(const dim_table *t, tn_dim d, bool (*visit)(void *ctx, tn_
         for (uint32_t k = 0; k < p.terms[i].n_atoms; k++) {
             tn_dim atom = p.terms[i].atoms[k];
             const dim_entry *e = dim_at(t, atom);
-            bool go_on = dim_is_compound(e) ? dim_visit_leaves(t, e->a, visit, ctx) && dim_visit_leaves(t, e->b, visit, ctx)
-                                            : visit(ctx, atom);
+            bool go_on = dim_is_compound(e)
+                             ? dim_visit_leaves(t, e->a, visit, ctx) && dim_visit_leaves(t, e->b, visit, ctx)
+                             : visit(ctx, atom);
             if (!go_on) return false;
         }
     return true;
@@ -60,7 +61,8 @@ typedef struct rebuild {
 } rebuild;
 
 static tn_dim (*const build_compound[])(dim_table *, tn_dim, tn_dim) = {
-    [DIM_FLOORDIV] = dim_floordiv, [DIM_CEILDIV] = dim_ceildiv, [DIM_MOD] = dim_mod, [DIM_MIN] = dim_min, [DIM_MAX] = dim_max,
+    [DIM_FLOORDIV] = dim_floordiv, [DIM_CEILDIV] = dim_ceildiv, [DIM_MOD] = dim_mod,
+    [DIM_MIN] = dim_min,           [DIM_MAX] = dim_max,
 };
 
 static tn_dim rebuild_dim(const rebuild *r, tn_dim d) {
@@ -119,7 +121,8 @@ tn_dim dim_import(dim_table *to, const dim_table *from, tn_dim d) {
 
 /* ---- Evaluation -------------------------------------------------------------------------------- */
 
-static bool eval_atom(const dim_table *t, const dim_entry *e, bool (*look)(void *, tn_dim, int64_t *), void *ctx, int64_t *value) {
+static bool eval_atom(const dim_table *t, const dim_entry *e, bool (*look)(void *, tn_dim, int64_t *), void *ctx,
+                      int64_t *value) {
     int64_t a, b;
     if (!dim_is_compound(e)) return look(ctx, e->self, value) && *value != INT64_MIN;
     if (!dim_eval(t, e->a, look, ctx, &a) || !dim_eval(t, e->b, look, ctx, &b)) return false;
@@ -133,7 +136,8 @@ static bool eval_atom(const dim_table *t, const dim_entry *e, bool (*look)(void 
     }
 }
 
-bool dim_eval(const dim_table *t, tn_dim d, bool (*look)(void *ctx, tn_dim leaf, int64_t *value), void *ctx, int64_t *value) {
+bool dim_eval(const dim_table *t, tn_dim d, bool (*look)(void *ctx, tn_dim leaf, int64_t *value), void *ctx,
+              int64_t *value) {
     if (!dim_valid(t, d)) return false;
     poly p = dim_poly(t, d);
     int64_t sum = 0;
@@ -141,7 +145,8 @@ bool dim_eval(const dim_table *t, tn_dim d, bool (*look)(void *ctx, tn_dim leaf,
         int64_t product = p.terms[i].coefficient;
         for (uint32_t k = 0; k < p.terms[i].n_atoms; k++) {
             int64_t atom;
-            if (!eval_atom(t, dim_at(t, p.terms[i].atoms[k]), look, ctx, &atom) || !int_mul(product, atom, &product)) return false;
+            if (!eval_atom(t, dim_at(t, p.terms[i].atoms[k]), look, ctx, &atom) || !int_mul(product, atom, &product))
+                return false;
         }
         if (!int_add(sum, product, &sum)) return false;
     }

@@ -26,8 +26,10 @@ void lexer_position(const lexer *lex, size_t at, int *line, int *column) {
     *line = *column = 1;
     for (size_t i = 0; i < at && i < lex->length; i++) {
         bool is_continuation = ((unsigned char)lex->source[i] & 0xc0) == 0x80;
-        if (lex->source[i] == '\n') *column = 1, ++*line;
-        else *column += !is_continuation;
+        if (lex->source[i] == '\n')
+            *column = 1, ++*line;
+        else
+            *column += !is_continuation;
     }
 }
 
@@ -81,9 +83,13 @@ bool lexer_no_memory(lexer *lex) {
 bool lexer_unexpected(lexer *lex, const char *what) {
     const token *t = &lex->next;
     int shown = t->length > 40 ? 40 : (int)t->length;
-    if (t->kind == TOKEN_END) return lexer_error(lex, t->at, TN_ERR_PARSE, "expected %s, not the end of the text", what);
+    if (t->kind == TOKEN_END)
+        return lexer_error(lex, t->at, TN_ERR_PARSE, "expected %s, not the end of the text", what);
     if (t->quoted) return lexer_error(lex, t->at, TN_ERR_PARSE, "expected %s, not a string", what);
-    const char *sign = t->kind == TOKEN_VALUE ? "%" : t->kind == TOKEN_FUNCTION ? "@" : t->kind == TOKEN_VARIABLE ? "$" : "";
+    const char *sign = t->kind == TOKEN_VALUE      ? "%"
+                       : t->kind == TOKEN_FUNCTION ? "@"
+                       : t->kind == TOKEN_VARIABLE ? "$"
+                                                   : "";
     return lexer_error(lex, t->at, TN_ERR_PARSE, "expected %s, not `%s%.*s`", what, sign, shown, t->text);
 }
 
@@ -139,8 +145,10 @@ static int take_escape(lexer *lex) {
 static bool scan_string(lexer *lex, token *t) {
     size_t begin = lex->at++;
     size_t end = lex->at;
-    while (end < lex->length && lex->source[end] != '"' && lex->source[end] != '\n') end += lex->source[end] == '\\' ? 2 : 1;
-    if (end >= lex->length || lex->source[end] != '"') return lexer_error(lex, begin, TN_ERR_PARSE, "the string has no end");
+    while (end < lex->length && lex->source[end] != '"' && lex->source[end] != '\n')
+        end += lex->source[end] == '\\' ? 2 : 1;
+    if (end >= lex->length || lex->source[end] != '"')
+        return lexer_error(lex, begin, TN_ERR_PARSE, "the string has no end");
     char *text = arena_alloc(&lex->memory, end - lex->at + 1, 1);
     if (!text) return lexer_no_memory(lex);
     size_t n = 0;
@@ -148,7 +156,9 @@ static bool scan_string(lexer *lex, token *t) {
         size_t here = lex->at;
         char c = lex->source[lex->at++];
         int value = c == '\\' ? take_escape(lex) : (unsigned char)c;
-        if (value < 0) return lexer_error(lex, here, TN_ERR_PARSE, "no such escape in a string; there are \\n \\t \\\" \\\\ \\x1f");
+        if (value < 0)
+            return lexer_error(lex, here, TN_ERR_PARSE,
+                               "no such escape in a string; there are \\n \\t \\\" \\\\ \\x1f");
         if (value == 0) return lexer_error(lex, here, TN_ERR_PARSE, "a zero byte");
         text[n++] = (char)value;
     }
@@ -173,7 +183,8 @@ static bool scan_number(lexer *lex, token *t) {
         if (e == 'e' || e == 'E') {
             lex->at++;
             if (char_at(lex, lex->at) == '-' || char_at(lex, lex->at) == '+') lex->at++;
-            if (!is_digit(char_at(lex, lex->at))) return lexer_error(lex, begin, TN_ERR_PARSE, "the number's exponent has no digits");
+            if (!is_digit(char_at(lex, lex->at)))
+                return lexer_error(lex, begin, TN_ERR_PARSE, "the number's exponent has no digits");
             while (is_digit(char_at(lex, lex->at))) lex->at++;
         }
     }
@@ -301,9 +312,12 @@ bool lexer_int(lexer *lex, int64_t *value) {
     token t = lexer_take(lex);
     uint64_t size = 0, limit = (uint64_t)INT64_MAX + negative;
     for (size_t i = 0; i < t.length; i++) {
-        if (!is_digit(t.text[i])) return lexer_error(lex, t.at, TN_ERR_PARSE, "expected an integer, not `%.*s`", (int)(t.length > 40 ? 40 : t.length), t.text);
+        if (!is_digit(t.text[i]))
+            return lexer_error(lex, t.at, TN_ERR_PARSE, "expected an integer, not `%.*s`",
+                               (int)(t.length > 40 ? 40 : t.length), t.text);
         uint64_t digit = (uint64_t)(t.text[i] - '0');
-        if (size > (limit - digit) / 10) return lexer_error(lex, at, TN_ERR_LIMIT, "the number does not fit in 64 bits");
+        if (size > (limit - digit) / 10)
+            return lexer_error(lex, at, TN_ERR_LIMIT, "the number does not fit in 64 bits");
         size = size * 10 + digit;
     }
     *value = negative ? (int64_t)(0 - size) : (int64_t)size;

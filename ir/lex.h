@@ -63,7 +63,8 @@ bool token_is(const token *t, const char *text);
 
 /* Records an error at a place of the source unless there is one; ends the text; always false.
  * The message gets the source line and a caret below it. */
-bool lexer_error(lexer *lex, size_t at, tn_status status, const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool lexer_error(lexer *lex, size_t at, tn_status status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* "expected WHAT, not TOKEN" at the next token; always false. */
 bool lexer_unexpected(lexer *lex, const char *what);
 bool lexer_no_memory(lexer *lex);

@@ -103,7 +103,9 @@ static void store(void *element, unsigned bits, uint64_t value) {
     memcpy(element, from, bits / 8);
 }
 
-static uint64_t exponent_mask(const float_row *f) { return (((uint64_t)1 << f->exponent_bits) - 1) << f->mantissa_bits; }
+static uint64_t exponent_mask(const float_row *f) {
+    return (((uint64_t)1 << f->exponent_bits) - 1) << f->mantissa_bits;
+}
 
 static bool is_nan(const float_row *f, uint64_t bits) {
     uint64_t mask = exponent_mask(f);
@@ -157,7 +159,8 @@ static literal_fault parse_float(tn_dtype dtype, const char *text, uint64_t *bit
     if (strcmp(text, "nan") == 0) return *bits = plain_nan(f), LITERAL_OK;
     if (strncmp(text, "nan.", 4) == 0) {
         *bits = strtoull(text + 4, &end, 16);
-        bool whole = *end == '\0' && end > text + 4 && strspn(text + 4, "0123456789abcdefABCDEF") == (size_t)(end - text - 4);
+        bool whole =
+            *end == '\0' && end > text + 4 && strspn(text + 4, "0123456789abcdefABCDEF") == (size_t)(end - text - 4);
         bool fits = rows[dtype].bits == 64 || *bits >> rows[dtype].bits == 0;
         return whole && fits && is_nan(f, *bits) ? LITERAL_OK : LITERAL_MALFORMED;
     }
@@ -185,10 +188,14 @@ literal_fault literal_parse(tn_dtype dtype, const char *text, void *element) {
     uint64_t bits = 0;
     literal_fault fault = LITERAL_OK;
     literal_kind kind = rows[dtype].kind;
-    if (kind == KIND_FLOAT) fault = parse_float(dtype, text, &bits);
-    else if (kind == KIND_BOOL && strcmp(text, "true") == 0) bits = 1;
-    else if (kind == KIND_BOOL && strcmp(text, "false") == 0) bits = 0;
-    else fault = parse_int(text, rows[dtype].bits, kind == KIND_SINT, &bits);
+    if (kind == KIND_FLOAT)
+        fault = parse_float(dtype, text, &bits);
+    else if (kind == KIND_BOOL && strcmp(text, "true") == 0)
+        bits = 1;
+    else if (kind == KIND_BOOL && strcmp(text, "false") == 0)
+        bits = 0;
+    else
+        fault = parse_int(text, rows[dtype].bits, kind == KIND_SINT, &bits);
     if (fault == LITERAL_OK) store(element, rows[dtype].bits, bits);
     return fault;
 }

@@ -25,7 +25,8 @@ enum { MAX_FUNCTIONS = 1 << 14, MAX_HEAD_ITEMS = 1 << 16, MAX_SYMBOLS = 1 << 12 
 
 void *list_reserve(parser *p, item_list *list, size_t n, size_t bytes_each) {
     size_t needed;
-    if (__builtin_add_overflow(list->n, n, &needed) || !array_reserve(&list->items, &list->capacity, needed, bytes_each)) {
+    if (__builtin_add_overflow(list->n, n, &needed) ||
+        !array_reserve(&list->items, &list->capacity, needed, bytes_each)) {
         lexer_no_memory(&p->lex);
         return NULL;
     }
@@ -43,7 +44,8 @@ int parser_line(parser *p, size_t at) {
 }
 
 bool parser_rule_error(parser *p, size_t at) {
-    if (p->module->error.status == TN_OK) return lexer_error(&p->lex, at, TN_ERR_INTERNAL, "a rule failed without saying why");
+    if (p->module->error.status == TN_OK)
+        return lexer_error(&p->lex, at, TN_ERR_INTERNAL, "a rule failed without saying why");
     return lexer_error(&p->lex, at, p->module->error.status, "%s", p->module->error.message);
 }
 
@@ -56,14 +58,13 @@ static value_name *name_slot(const value_names *names, const token *t, bool is_n
     for (;; at = (at + 1) & (names->n_slots - 1)) {
         value_name *slot = &names->slots[at];
         if (!slot->text) return slot;
-        if (slot->length == t->length && slot->is_number == is_number && memcmp(slot->text, t->text, t->length) == 0) return slot;
+        if (slot->length == t->length && slot->is_number == is_number && memcmp(slot->text, t->text, t->length) == 0)
+            return slot;
     }
 }
 
 /* True for %12; an unquoted name that begins with a digit must be a number. */
-static bool is_number(const token *t) {
-    return !t->quoted && t->length > 0 && t->text[0] >= '0' && t->text[0] <= '9';
-}
+static bool is_number(const token *t) { return !t->quoted && t->length > 0 && t->text[0] >= '0' && t->text[0] <= '9'; }
 
 static bool check_name(lexer *lex, const token *t) {
     if (t->length == 0) return lexer_error(lex, t->at, TN_ERR_PARSE, "a value without a name");
@@ -106,7 +107,8 @@ bool names_find(function_parser *f, const token *name, value_id *v) {
     if (!check_name(lex, name)) return false;
     const value_name *slot = f->names.n ? name_slot(&f->names, name, is_number(name)) : NULL;
     int shown = name->length > 40 ? 40 : (int)name->length;
-    if (!slot || !slot->text) return lexer_error(lex, name->at, TN_ERR_PARSE, "%%%.*s is not defined before this", shown, name->text);
+    if (!slot || !slot->text)
+        return lexer_error(lex, name->at, TN_ERR_PARSE, "%%%.*s is not defined before this", shown, name->text);
     *v = slot->value;
     return true;
 }
@@ -131,7 +133,9 @@ static bool parse_param(function_parser *f) {
     if (lex->next.kind != TOKEN_VALUE) return lexer_unexpected(lex, "a parameter (%x: type)");
     token name = lexer_take(lex);
     if (!lexer_expect(lex, ":") || !lexer_type(lex, p->module->dims, &type)) return false;
-    binding when = lexer_accept(lex, "weight") ? BINDING_LOAD : lexer_accept(lex, "state") ? BINDING_STATE : BINDING_RUN;
+    binding when = lexer_accept(lex, "weight")  ? BINDING_LOAD
+                   : lexer_accept(lex, "state") ? BINDING_STATE
+                                                : BINDING_RUN;
     const tensor_data *initial = NULL;
     bool has_data = lexer_is(lex, "{") || lex->next.kind == TOKEN_FUNCTION;
     if (has_data && when != BINDING_LOAD) return lexer_unexpected(lex, "`,` or `)` (only a weight has initial values)");
@@ -151,7 +155,8 @@ static bool parse_params(function_parser *f) {
     if (!lexer_expect(lex, "(")) return false;
     if (lexer_accept(lex, ")")) return true;
     do {
-        if (f->graph->n_params == MAX_HEAD_ITEMS) return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "more than %d parameters", MAX_HEAD_ITEMS);
+        if (f->graph->n_params == MAX_HEAD_ITEMS)
+            return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "more than %d parameters", MAX_HEAD_ITEMS);
         if (!parse_param(f)) return false;
     } while (lexer_accept(lex, ","));
     return lexer_expect(lex, ")");
@@ -177,7 +182,8 @@ static bool parse_results(function_parser *f, item_list *results) {
     if (!lexer_expect(lex, "->") || !lexer_expect(lex, "(")) return false;
     if (lexer_accept(lex, ")")) return true;
     do {
-        if (results->n == MAX_HEAD_ITEMS) return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "more than %d results", MAX_HEAD_ITEMS);
+        if (results->n == MAX_HEAD_ITEMS)
+            return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "more than %d results", MAX_HEAD_ITEMS);
         head_result *r = list_reserve(f->p, results, 1, sizeof *r);
         if (!r || !parse_result(f, r)) return false;
         results->n++;
@@ -221,12 +227,14 @@ static bool parse_symbol_list(function_parser *f) {
         size_t here = lex->next.at;
         if (!parse_symbol(f, &d)) return false;
         if (find_symbol(g, d)) return lexer_error(lex, here, TN_ERR_PARSE, "the symbol is listed already");
-        if (g->n_symbols == MAX_SYMBOLS) return lexer_error(lex, here, TN_ERR_LIMIT, "more than %d symbols", MAX_SYMBOLS);
+        if (g->n_symbols == MAX_SYMBOLS)
+            return lexer_error(lex, here, TN_ERR_LIMIT, "more than %d symbols", MAX_SYMBOLS);
         if (!graph_add_symbol(g, d, 0, INT64_MAX, 1)) return lexer_no_memory(lex);
     }
     lexer_take(lex);
     for (size_t i = 0; i < n_found; i++)
-        if (!find_symbol(g, found[i].dim)) return lexer_error(lex, at, TN_ERR_PARSE, "the list leaves out a symbol of the parameters");
+        if (!find_symbol(g, found[i].dim))
+            return lexer_error(lex, at, TN_ERR_PARSE, "the list leaves out a symbol of the parameters");
     return true;
 }
 
@@ -241,7 +249,9 @@ static bool parse_fact(function_parser *f) {
     if (!known) return lexer_error(lex, at, TN_ERR_PARSE, "no parameter has this symbol");
     symbol s = *known;
     if (lexer_accept(lex, "in")) {
-        if (!lexer_expect(lex, "[") || !lexer_int(lex, &s.low) || !lexer_expect(lex, ",") || !lexer_int(lex, &s.high) || !lexer_expect(lex, "]")) return false;
+        if (!lexer_expect(lex, "[") || !lexer_int(lex, &s.low) || !lexer_expect(lex, ",") || !lexer_int(lex, &s.high) ||
+            !lexer_expect(lex, "]"))
+            return false;
     } else if (lexer_accept(lex, ">=")) {
         if (!lexer_int(lex, &s.low)) return false;
     } else if (lexer_accept(lex, "%")) {
@@ -249,7 +259,8 @@ static bool parse_fact(function_parser *f) {
     } else {
         return lexer_unexpected(lex, "`in [low, high]`, `>= low` or `% divisor == 0`");
     }
-    if (s.low < 0 || s.high < s.low || s.divisor < 1 || zero != 0) return lexer_error(lex, at, TN_ERR_PARSE, "these bounds hold for no size");
+    if (s.low < 0 || s.high < s.low || s.divisor < 1 || zero != 0)
+        return lexer_error(lex, at, TN_ERR_PARSE, "these bounds hold for no size");
     return graph_add_symbol(f->graph, d, s.low, s.high, s.divisor) || lexer_no_memory(lex);
 }
 
@@ -258,7 +269,8 @@ static bool symbol_is_known(void *ctx, tn_dim leaf) { return find_symbol(ctx, le
 static bool parse_constraint_dim(function_parser *f, tn_dim *d) {
     size_t at = f->p->lex.next.at;
     if (!lexer_dim(&f->p->lex, f->p->module->dims, d)) return false;
-    return dim_visit_leaves(f->p->module->dims, *d, symbol_is_known, f->graph) || lexer_error(&f->p->lex, at, TN_ERR_PARSE, "a symbol that no parameter has");
+    return dim_visit_leaves(f->p->module->dims, *d, symbol_is_known, f->graph) ||
+           lexer_error(&f->p->lex, at, TN_ERR_PARSE, "a symbol that no parameter has");
 }
 
 /* n == m for add */
@@ -268,15 +280,20 @@ static bool parse_constraint(function_parser *f) {
     tn_dim a, b;
     relation r;
     if (!parse_constraint_dim(f, &a)) return false;
-    if (lexer_accept(lex, "==")) r = RELATION_EQ;
-    else if (lexer_accept(lex, "<=")) r = RELATION_LE;
-    else if (lexer_accept(lex, "divides")) r = RELATION_DIVIDES;
-    else return lexer_unexpected(lex, "`==`, `<=` or `divides`");
+    if (lexer_accept(lex, "=="))
+        r = RELATION_EQ;
+    else if (lexer_accept(lex, "<="))
+        r = RELATION_LE;
+    else if (lexer_accept(lex, "divides"))
+        r = RELATION_DIVIDES;
+    else
+        return lexer_unexpected(lex, "`==`, `<=` or `divides`");
     if (!parse_constraint_dim(f, &b) || !lexer_expect(lex, "for")) return false;
     tn_op op = lex->next.kind == TOKEN_NAME ? op_from_name(lex->next.text, lex->next.length) : TN_OP_COUNT;
     if (op == TN_OP_COUNT) return lexer_unexpected(lex, "an op");
     lexer_take(lex);
-    if (f->graph->n_constraints == MAX_HEAD_ITEMS) return lexer_error(lex, at, TN_ERR_LIMIT, "more than %d constraints", MAX_HEAD_ITEMS);
+    if (f->graph->n_constraints == MAX_HEAD_ITEMS)
+        return lexer_error(lex, at, TN_ERR_LIMIT, "more than %d constraints", MAX_HEAD_ITEMS);
     return graph_add_constraint(f->graph, r, a, b, op, parser_location(f->p, at)) || parser_rule_error(f->p, at);
 }
 
@@ -323,7 +340,9 @@ static bool parse_return(function_parser *f, const head_result *results, size_t 
             given++;
         } while (lexer_accept(lex, ","));
     }
-    if (given != n) return lexer_error(lex, at, TN_ERR_PARSE, "@%s returns %zu value%s, its head names %zu", f->graph->name, given, given == 1 ? "" : "s", n);
+    if (given != n)
+        return lexer_error(lex, at, TN_ERR_PARSE, "@%s returns %zu value%s, its head names %zu", f->graph->name, given,
+                           given == 1 ? "" : "s", n);
     return lexer_expect(lex, "}");
 }
 
@@ -340,7 +359,8 @@ static bool build_function(parser *p, text_function *function) {
     item_list results = {0};
     function->state = BUILD_UNDER_WAY;
     lexer_go_to(&p->lex, function->header);
-    bool ok = parse_params(&f) && parse_results(&f, &results) && parse_facts(&f) && parse_body(&f, results.items, results.n);
+    bool ok =
+        parse_params(&f) && parse_results(&f, &results) && parse_facts(&f) && parse_body(&f, results.items, results.n);
     if (ok && p->lex.next.at != function->after) ok = lexer_unexpected(&p->lex, "a function (fn @name) or the end");
     tn_free(f.names.slots);
     tn_free(results.items);
@@ -356,10 +376,14 @@ tn_graph *parser_function(parser *p, const token *name) {
         const char *text = p->functions[i].graph->name;
         if (strlen(text) == name->length && memcmp(text, name->text, name->length) == 0) function = &p->functions[i];
     }
-    if (!function) return lexer_error(lex, name->at, TN_ERR_PARSE, "there is no function @%.*s", shown, name->text), NULL;
-    if (function->state == BUILD_UNDER_WAY) return lexer_error(lex, name->at, TN_ERR_PARSE, "@%.*s calls itself, here or further down", shown, name->text), NULL;
+    if (!function)
+        return lexer_error(lex, name->at, TN_ERR_PARSE, "there is no function @%.*s", shown, name->text), NULL;
+    if (function->state == BUILD_UNDER_WAY)
+        return lexer_error(lex, name->at, TN_ERR_PARSE, "@%.*s calls itself, here or further down", shown, name->text),
+               NULL;
     if (function->state == BUILD_DONE) return function->graph;
-    if (p->depth >= GRAPH_MAX_DEPTH) return lexer_error(lex, name->at, TN_ERR_LIMIT, "calls are nested more than %d deep", GRAPH_MAX_DEPTH), NULL;
+    if (p->depth >= GRAPH_MAX_DEPTH)
+        return lexer_error(lex, name->at, TN_ERR_LIMIT, "calls are nested more than %d deep", GRAPH_MAX_DEPTH), NULL;
     lexer_place here = lexer_save(lex);
     p->depth++;
     bool ok = build_function(p, function);
@@ -376,7 +400,8 @@ static bool skip_function(lexer *lex) {
     while (lex->next.kind != TOKEN_END) {
         bool starts = lexer_is(lex, "{"), ends = lexer_is(lex, "}");
         /* Braces stand around constants too, also in the head; a body ends with a } after `return`. */
-        if (depth == 0 && (lexer_is(lex, "fn") || lexer_is(lex, "kernel"))) return lexer_unexpected(lex, "the function's body");
+        if (depth == 0 && (lexer_is(lex, "fn") || lexer_is(lex, "kernel")))
+            return lexer_unexpected(lex, "the function's body");
         depth += starts;
         depth -= ends && depth > 0;
         bool is_last = ends && depth == 0;
@@ -391,14 +416,18 @@ static bool find_function(parser *p) {
     lexer *lex = &p->lex;
     bool is_kernel = lexer_accept(lex, "kernel");
     if (!lexer_accept(lex, "fn")) return lexer_unexpected(lex, "a function (fn @name)");
-    if (lex->next.kind != TOKEN_FUNCTION || lex->next.length == 0) return lexer_unexpected(lex, "a function's name (@name)");
+    if (lex->next.kind != TOKEN_FUNCTION || lex->next.length == 0)
+        return lexer_unexpected(lex, "a function's name (@name)");
     token name = lexer_take(lex);
     const char *text = lexer_text(lex, &name);
     if (!text) return false;
-    if (module_find(p->module, text)) return lexer_error(lex, name.at, TN_ERR_PARSE, "there is a function @%.100s already", text);
-    if (p->n_functions == MAX_FUNCTIONS) return lexer_error(lex, name.at, TN_ERR_LIMIT, "more than %d functions", MAX_FUNCTIONS);
+    if (module_find(p->module, text))
+        return lexer_error(lex, name.at, TN_ERR_PARSE, "there is a function @%.100s already", text);
+    if (p->n_functions == MAX_FUNCTIONS)
+        return lexer_error(lex, name.at, TN_ERR_LIMIT, "more than %d functions", MAX_FUNCTIONS);
     void *functions = p->functions;
-    if (!array_reserve(&functions, &p->functions_capacity, p->n_functions + 1, sizeof *p->functions)) return lexer_no_memory(lex);
+    if (!array_reserve(&functions, &p->functions_capacity, p->n_functions + 1, sizeof *p->functions))
+        return lexer_no_memory(lex);
     p->functions = functions;
     tn_graph *g = module_add_graph(p->module, text);
     if (!g) return lexer_no_memory(lex);

@@ -11,7 +11,7 @@ typedef enum build_state { BUILD_WAITING, BUILD_UNDER_WAY, BUILD_DONE } build_st
 typedef struct text_function {
     tn_graph *graph;
     lexer_place header; /* at its ( */
-    size_t after; /* where the next one begins, or the text ends */
+    size_t after;       /* where the next one begins, or the text ends */
     build_state state;
 } text_function;
 
@@ -26,10 +26,10 @@ typedef struct parser {
     tn_module *module;
     text_function *functions; /* in the order of module->graphs */
     size_t n_functions, functions_capacity;
-    int depth;           /* of functions being built inside each other */
-    size_t counted_at;   /* lines are counted on from here */
+    int depth;         /* of functions being built inside each other */
+    size_t counted_at; /* lines are counted on from here */
     int counted_line;
-    item_list elements;  /* bytes of the constant being read */
+    item_list elements; /* bytes of the constant being read */
 } parser;
 
 /* Names of values of the function being built: a hash table. */

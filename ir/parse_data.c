@@ -24,7 +24,8 @@ static bool parse_element(parser *p, tn_dtype dtype, void *element) {
     if (!lexer_literal(&p->lex, text)) return false;
     switch (literal_parse(dtype, text, element)) {
     case LITERAL_OK: return true;
-    case LITERAL_RANGE: return lexer_error(&p->lex, at, TN_ERR_PARSE, "%s does not fit in %s", text, tn_dtype_name(dtype));
+    case LITERAL_RANGE:
+        return lexer_error(&p->lex, at, TN_ERR_PARSE, "%s does not fit in %s", text, tn_dtype_name(dtype));
     default: return lexer_error(&p->lex, at, TN_ERR_PARSE, "%s is no %s", text, tn_dtype_name(dtype));
     }
 }
@@ -43,7 +44,8 @@ static const tensor_data *parse_elements(parser *p, const tn_type *type, size_t 
         } while (n <= wanted && lexer_accept(&p->lex, ","));
     }
     if (n != wanted) {
-        lexer_error(&p->lex, at, TN_ERR_PARSE, "the type has %zu elements, %s%zu are given", wanted, n > wanted ? "at least " : "", n);
+        lexer_error(&p->lex, at, TN_ERR_PARSE, "the type has %zu elements, %s%zu are given", wanted,
+                    n > wanted ? "at least " : "", n);
         return NULL;
     }
     if (!lexer_expect(&p->lex, "}")) return NULL;
@@ -112,7 +114,8 @@ static const tensor_data *parse_reference(parser *p, const tn_type *type, size_t
     const char *file = lexer_text(&p->lex, &t);
     if (!file || !lexer_expect(&p->lex, "+") || !lexer_int(&p->lex, &offset)) return NULL;
     if (!*file || strchr(file, '/') || strcmp(file, "..") == 0 || strcmp(file, ".") == 0) {
-        lexer_error(&p->lex, t.at, TN_ERR_PARSE, "constants are read from files beside the text: a name without folders");
+        lexer_error(&p->lex, t.at, TN_ERR_PARSE,
+                    "constants are read from files beside the text: a name without folders");
         return NULL;
     }
     int fd = open_beside(p, file);

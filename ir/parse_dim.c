@@ -21,8 +21,11 @@ static const struct {
     dim_function *apply;
     bool many;
 } functions[] = {
-    {"floordiv", dim_floordiv, false}, {"ceildiv", dim_ceildiv, false}, {"mod", dim_mod, false},
-    {"min", dim_min, true},            {"max", dim_max, true},
+    {"floordiv", dim_floordiv, false},
+    {"ceildiv", dim_ceildiv, false},
+    {"mod", dim_mod, false},
+    {"min", dim_min, true},
+    {"max", dim_max, true},
 };
 
 typedef struct dim_parser {
@@ -40,12 +43,13 @@ static bool check(dim_parser *p, size_t at, tn_dim d) {
     dim_table_clear_status(p->dims);
     if (status == TN_ERR_MEMORY) return lexer_no_memory(p->lex);
     if (status == TN_ERR_ARGUMENT) return lexer_error(p->lex, at, TN_ERR_PARSE, "the divisor is not positive");
-    return lexer_error(p->lex, at, TN_ERR_LIMIT, "the dim is too large: a number does not fit in 63 bits, or too many terms");
+    return lexer_error(p->lex, at, TN_ERR_LIMIT,
+                       "the dim is too large: a number does not fit in 63 bits, or too many terms");
 }
 
 static bool parse_call(dim_parser *p, size_t function, tn_dim *d) {
     size_t at = p->lex->next.at;
-    tn_dim b;
+    tn_dim b = DIM_INVALID;
     lexer_take(p->lex);
     if (!lexer_expect(p->lex, "(") || !parse_sum(p, d) || !lexer_expect(p->lex, ",")) return false;
     do {
@@ -88,7 +92,8 @@ static bool parse_leaf(dim_parser *p, tn_dim *d) {
         token t = lexer_take(lex);
         uint32_t k = 0;
         for (size_t i = 0; i < t.length; i++) {
-            if (t.text[i] < '0' || t.text[i] > '9' || k > 100000000) return lexer_error(lex, at, TN_ERR_PARSE, "no loop has such a number");
+            if (t.text[i] < '0' || t.text[i] > '9' || k > 100000000)
+                return lexer_error(lex, at, TN_ERR_PARSE, "no loop has such a number");
             k = k * 10 + (uint32_t)(t.text[i] - '0');
         }
         *d = dim_variable(p->dims, k);
@@ -100,7 +105,8 @@ static bool parse_leaf(dim_parser *p, tn_dim *d) {
 
 static bool parse_factor(dim_parser *p, tn_dim *d) {
     size_t at = p->lex->next.at;
-    if (p->depth >= MAX_NESTING) return lexer_error(p->lex, at, TN_ERR_LIMIT, "the dim is nested more than %d deep", MAX_NESTING);
+    if (p->depth >= MAX_NESTING)
+        return lexer_error(p->lex, at, TN_ERR_LIMIT, "the dim is nested more than %d deep", MAX_NESTING);
     p->depth++;
     bool ok;
     if (lexer_accept(p->lex, "-")) {
@@ -120,7 +126,7 @@ static bool parse_product(dim_parser *p, tn_dim *d) {
     if (!parse_factor(p, d)) return false;
     for (;;) {
         size_t at = p->lex->next.at;
-        tn_dim b;
+        tn_dim b = DIM_INVALID;
         if (!lexer_accept(p->lex, "*")) return true;
         if (!parse_factor(p, &b)) return false;
         *d = dim_mul(p->dims, *d, b);
@@ -132,7 +138,7 @@ static bool parse_sum(dim_parser *p, tn_dim *d) {
     if (!parse_product(p, d)) return false;
     for (;;) {
         size_t at = p->lex->next.at;
-        tn_dim b;
+        tn_dim b = DIM_INVALID;
         bool plus = lexer_is(p->lex, "+");
         if (!plus && !lexer_is(p->lex, "-")) return true;
         lexer_take(p->lex);
@@ -164,7 +170,8 @@ bool lexer_type(lexer *lex, dim_table *dims, tn_type *type) {
     if (!lexer_expect(lex, "[")) return false;
     if (lexer_accept(lex, "]")) return true;
     do {
-        if (type->rank == TN_MAX_RANK) return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "a type has at most %d axes", TN_MAX_RANK);
+        if (type->rank == TN_MAX_RANK)
+            return lexer_error(lex, lex->next.at, TN_ERR_LIMIT, "a type has at most %d axes", TN_MAX_RANK);
         if (!lexer_dim(lex, dims, &type->dims[type->rank])) return false;
         type->rank++;
     } while (lexer_accept(lex, ","));

@@ -103,7 +103,8 @@ static bool take_float(function_parser *f, attr *a) {
     size_t at = f->p->lex.next.at;
     char text[80];
     if (!lexer_literal(&f->p->lex, text)) return false;
-    return literal_parse(TN_F64, text, &a->f) == LITERAL_OK || lexer_error(&f->p->lex, at, TN_ERR_PARSE, "%s is no number", text);
+    return literal_parse(TN_F64, text, &a->f) == LITERAL_OK ||
+           lexer_error(&f->p->lex, at, TN_ERR_PARSE, "%s is no number", text);
 }
 
 static bool take_enum(function_parser *f, attr *a) {
@@ -171,7 +172,8 @@ static bool parse_attribute(function_parser *f, node_text *n) {
     if (name == ATTR_COUNT) return lexer_error(lex, t.at, TN_ERR_PARSE, "no attribute is called %.*s", shown, t.text);
     for (uint32_t i = 0; i < n->n_attrs; i++)
         if (n->attrs[i].name == name) return lexer_error(lex, t.at, TN_ERR_PARSE, "%.*s is given twice", shown, t.text);
-    if (n->n_attrs == OP_MAX_ATTRS) return lexer_error(lex, t.at, TN_ERR_LIMIT, "more than %d attributes", OP_MAX_ATTRS);
+    if (n->n_attrs == OP_MAX_ATTRS)
+        return lexer_error(lex, t.at, TN_ERR_LIMIT, "more than %d attributes", OP_MAX_ATTRS);
     lexer_take(lex);
     attr *a = &n->attrs[n->n_attrs++];
     *a = (attr){.name = (uint8_t)name};
@@ -207,7 +209,9 @@ static bool parse_operand(function_parser *f, node_text *n) {
 static bool parse_arguments(function_parser *f, node_text *n) {
     lexer *lex = &f->p->lex;
     int line = parser_line(f->p, n->at);
-    if (lexer_is(lex, ":") || lex->next.kind == TOKEN_END || lexer_is(lex, "}") || parser_line(f->p, lex->next.at) != line) return true;
+    if (lexer_is(lex, ":") || lex->next.kind == TOKEN_END || lexer_is(lex, "}") ||
+        parser_line(f->p, lex->next.at) != line)
+        return true;
     do {
         if (!(lex->next.kind == TOKEN_VALUE ? parse_operand(f, n) : parse_attribute(f, n))) return false;
     } while (lexer_accept(lex, ","));
@@ -238,7 +242,8 @@ static bool take_location(parser *p, const char *s, size_t n, size_t *i, locatio
     if (quoted) {
         lexer name;
         lexer_start(&name, s + *i, n - *i, p->lex.name);
-        if (name.next.kind == TOKEN_STRING && name.next.length) file = module_intern_n(p->module, name.next.text, name.next.length);
+        if (name.next.kind == TOKEN_STRING && name.next.length)
+            file = module_intern_n(p->module, name.next.text, name.next.length);
         *i += name.at;
         lexer_free(&name);
     } else {
@@ -249,7 +254,8 @@ static bool take_location(parser *p, const char *s, size_t n, size_t *i, locatio
     int64_t line = 0;
     bool has_line = *i < n && s[*i] == ':';
     size_t digits = *i + has_line;
-    for (*i = digits; has_line && *i < n && s[*i] >= '0' && s[*i] <= '9' && line < INT32_MAX / 10; ++*i) line = line * 10 + (s[*i] - '0');
+    for (*i = digits; has_line && *i < n && s[*i] >= '0' && s[*i] <= '9' && line < INT32_MAX / 10; ++*i)
+        line = line * 10 + (s[*i] - '0');
     if (!file || (has_line ? *i == digits : !quoted)) return false;
     *set = location_union(p->module, *set, location_intern(p->module, file, (int)line));
     return true;
@@ -278,7 +284,8 @@ static bool check_type(function_parser *f, const node_text *n, uint32_t i, const
     char a[300], b[300];
     type_print(f->p->module->dims, stated, a, sizeof a);
     type_print(f->p->module->dims, inferred, b, sizeof b);
-    return lexer_error(&f->p->lex, n->at, TN_ERR_PARSE, "%s: result %u is stated as %s, but is %s", op_name(n->op), (unsigned)i, a, b);
+    return lexer_error(&f->p->lex, n->at, TN_ERR_PARSE, "%s: result %u is stated as %s, but is %s", op_name(n->op),
+                       (unsigned)i, a, b);
 }
 
 static bool apply_node(function_parser *f, const node_text *n, location_id where) {
@@ -288,9 +295,11 @@ static bool apply_node(function_parser *f, const node_text *n, location_id where
     if (!graph_apply(f->graph, where, n->op, n->operands, n->n_operands, n->attrs, n->n_attrs, &first, 1, &n_results))
         return parser_rule_error(p, n->at);
     if (n_results != n->n_results)
-        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, not %u", op_name(n->op), (unsigned)n_results, (unsigned)n->n_results);
+        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, not %u", op_name(n->op),
+                           (unsigned)n_results, (unsigned)n->n_results);
     if (n->n_types && n->n_types != n_results)
-        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, but that of types %u", op_name(n->op), (unsigned)n_results, (unsigned)n->n_types);
+        return lexer_error(&p->lex, n->at, TN_ERR_PARSE, "the number of results of %s is %u, but that of types %u",
+                           op_name(n->op), (unsigned)n_results, (unsigned)n->n_types);
     for (uint32_t i = 0; i < n_results; i++) {
         if (n->n_types && !check_type(f, n, i, graph_type(f->graph, first + i))) return false;
         if (!names_define(f, &n->results[i], first + i)) return false;
@@ -306,7 +315,8 @@ bool parse_node(function_parser *f) {
     token t = lex->next;
     if (t.kind == TOKEN_NAME) n.op = op_from_name(t.text, t.length);
     int shown = t.length > 40 ? 40 : (int)t.length;
-    if (t.kind == TOKEN_NAME && n.op == TN_OP_COUNT) return lexer_error(lex, n.at, TN_ERR_PARSE, "there is no op %.*s", shown, t.text);
+    if (t.kind == TOKEN_NAME && n.op == TN_OP_COUNT)
+        return lexer_error(lex, n.at, TN_ERR_PARSE, "there is no op %.*s", shown, t.text);
     if (n.op == TN_OP_COUNT) return lexer_unexpected(lex, "an op");
     if (n.op == TN_OP_param) return lexer_error(lex, n.at, TN_ERR_PARSE, "parameters stand in the function's head");
     lexer_take(lex);

@@ -115,10 +115,10 @@ static void put_data(printer *p, const attr *a) {
 }
 
 static void (*const put_attr[])(printer *, const attr *) = {
-    [ATTR_KIND_INT] = put_int,     [ATTR_KIND_INTS] = put_int_list, [ATTR_KIND_DIM] = put_dim,
-    [ATTR_KIND_DIMS] = put_dims,   [ATTR_KIND_PAIR] = put_pair,     [ATTR_KIND_FLOAT] = put_float,
-    [ATTR_KIND_ENUM] = put_enum,   [ATTR_KIND_DTYPE] = put_dtype,   [ATTR_KIND_TEXT] = put_text,
-    [ATTR_KIND_FUNC] = put_func,   [ATTR_KIND_DATA] = put_data,
+    [ATTR_KIND_INT] = put_int,   [ATTR_KIND_INTS] = put_int_list, [ATTR_KIND_DIM] = put_dim,
+    [ATTR_KIND_DIMS] = put_dims, [ATTR_KIND_PAIR] = put_pair,     [ATTR_KIND_FLOAT] = put_float,
+    [ATTR_KIND_ENUM] = put_enum, [ATTR_KIND_DTYPE] = put_dtype,   [ATTR_KIND_TEXT] = put_text,
+    [ATTR_KIND_FUNC] = put_func, [ATTR_KIND_DATA] = put_data,
 };
 
 /* ---- Nodes ------------------------------------------------------------------------------------------- */
@@ -135,8 +135,10 @@ static void put_locations(printer *p, location_id set) {
     for (size_t i = 0; i < n; i++) {
         text_add(&p->out, i ? ", " : "  # ");
         bool plain = is_plain_file(items[i].file) && items[i].line > 0;
-        if (plain) text_add(&p->out, items[i].file);
-        else text_quote(&p->out, items[i].file);
+        if (plain)
+            text_add(&p->out, items[i].file);
+        else
+            text_quote(&p->out, items[i].file);
         if (items[i].line > 0) text_format(&p->out, ":%d", items[i].line);
     }
 }
@@ -196,8 +198,10 @@ static void put_result(printer *p, const result *item) {
 #define MANY_ITEMS 4
 
 static void put_between(printer *p, size_t i, size_t n) {
-    if (n > MANY_ITEMS) text_add(&p->out, i ? ",\n    " : "\n    ");
-    else if (i) text_add(&p->out, ", ");
+    if (n > MANY_ITEMS)
+        text_add(&p->out, i ? ",\n    " : "\n    ");
+    else if (i)
+        text_add(&p->out, ", ");
 }
 
 /* Symbols come from the parameters' types in order of appearance; true when that is how they stand. */
@@ -248,8 +252,10 @@ static void put_symbol_facts(printer *p) {
         if (s->low != 0 || s->high != INT64_MAX) {
             text_add(&p->out, between);
             text_dim(&p->out, p->module->dims, s->dim);
-            if (s->high == INT64_MAX) text_format(&p->out, " >= %" PRId64, s->low);
-            else text_format(&p->out, " in [%" PRId64 ", %" PRId64 "]", s->low, s->high);
+            if (s->high == INT64_MAX)
+                text_format(&p->out, " >= %" PRId64, s->low);
+            else
+                text_format(&p->out, " in [%" PRId64 ", %" PRId64 "]", s->low, s->high);
             between = ", ";
         }
         if (s->divisor != 1) {
@@ -261,7 +267,8 @@ static void put_symbol_facts(printer *p) {
     }
 }
 
-static const char *const relations[] = {[RELATION_EQ] = " == ", [RELATION_LE] = " <= ", [RELATION_DIVIDES] = " divides "};
+static const char *const relations[] = {
+    [RELATION_EQ] = " == ", [RELATION_LE] = " <= ", [RELATION_DIVIDES] = " divides "};
 
 static void put_constraints(printer *p) {
     for (size_t i = 0; i < p->graph->n_constraints; i++) {

@@ -124,7 +124,8 @@ void text_data(text_buffer *b, data_file *file, const tensor_data *data) {
         size_t length = literal_print((tn_dtype)data->type.dtype, (const char *)data->data + i * size, out + 2);
         /* Long lists are broken into lines. */
         bool line_end = i > 0 && i % 16 == 0 && n > TEXT_INLINE_ELEMENTS;
-        memcpy(out, line_end ? ",\n" : ", ", 2);
+        out[0] = ',';
+        out[1] = line_end ? '\n' : ' ';
         text_add_n(b, i > 0 ? out : out + 2, i > 0 ? length + 2 : length);
     }
     text_add(b, "}");

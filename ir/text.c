@@ -33,8 +33,10 @@ void text_format(text_buffer *b, const char *format, ...) {
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (n < 0 || (size_t)n >= sizeof text) b->failed = true;
-    else text_add_n(b, text, (size_t)n);
+    if (n < 0 || (size_t)n >= sizeof text)
+        b->failed = true;
+    else
+        text_add_n(b, text, (size_t)n);
 }
 
 void text_quote(text_buffer *b, const char *text) {
@@ -48,8 +50,10 @@ void text_quote(text_buffer *b, const char *text) {
 
 void text_name(text_buffer *b, char sign, const char *name) {
     text_add_n(b, &sign, 1);
-    if (name_is_plain(name)) text_add(b, name);
-    else text_quote(b, name);
+    if (name_is_plain(name))
+        text_add(b, name);
+    else
+        text_quote(b, name);
 }
 
 void text_dim(text_buffer *b, const dim_table *dims, tn_dim d) {

@@ -17,8 +17,8 @@ typedef struct text_buffer {
 void text_add(text_buffer *b, const char *text);
 void text_add_n(text_buffer *b, const char *text, size_t length);
 void text_format(text_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_quote(text_buffer *b, const char *text);            /* "..." */
-void text_name(text_buffer *b, char sign, const char *name);  /* %x, @"odd name" */
+void text_quote(text_buffer *b, const char *text);           /* "..." */
+void text_name(text_buffer *b, char sign, const char *name); /* %x, @"odd name" */
 void text_dim(text_buffer *b, const dim_table *dims, tn_dim d);
 void text_type(text_buffer *b, const dim_table *dims, const tn_type *type);
 void text_double(text_buffer *b, double number);

@@ -47,7 +47,9 @@ bool verify_error(verifier *v, const node *n, const char *rule, const char *form
     *d = (tn_diag){.status = TN_ERR_VERIFY, .file = place.file, .line = place.line};
     size_t room = sizeof d->message, used = 0;
     if (v->graph) used += (size_t)snprintf(d->message, room, "@%.100s", v->graph->name ? v->graph->name : "?");
-    if (n) used += (size_t)snprintf(d->message + used, room - used, ", node %zu (%s)", (size_t)(n - v->graph->nodes), op_name((tn_op)n->op));
+    if (n && v->graph)
+        used += (size_t)snprintf(d->message + used, room - used, ", node %zu (%s)", (size_t)(n - v->graph->nodes),
+                                 op_name((tn_op)n->op));
     used += (size_t)snprintf(d->message + used, room - used, "%s%s: ", used ? ": " : "", rule);
     va_list arguments;
     va_start(arguments, format);
@@ -71,7 +73,8 @@ static bool check_module(verifier *v) {
         if (!m->graphs[i]->name) return verify_error(v, NULL, "module", "function %zu has no name", i);
         if (module_find(m, m->graphs[i]->name) != m->graphs[i])
             return verify_error(v, NULL, "module", "two functions are called @%.100s", m->graphs[i]->name);
-        if (m->graphs[i]->module != m) return verify_error(v, NULL, "module", "@%.100s says it is of another module", m->graphs[i]->name);
+        if (m->graphs[i]->module != m)
+            return verify_error(v, NULL, "module", "@%.100s says it is of another module", m->graphs[i]->name);
     }
     return true;
 }
@@ -86,10 +89,13 @@ static bool check_calls_of(verifier *v, size_t i, uint8_t *state, int depth) {
             size_t callee;
             const attr *item = &n->attrs.items[a];
             v->graph = g;
-            if (item->name >= ATTR_COUNT || attr_kind_of((attr_name)item->name) != ATTR_KIND_FUNC) continue;
-            if (!find_graph(v->module, item->func, &callee)) return verify_error(v, n, "calls", "%s is no function of the module", attr_name_text((attr_name)item->name));
-            if (state[callee] == 1) return verify_error(v, n, "calls", "@%.100s calls itself, here or further down", item->func->name);
-            if (depth >= GRAPH_MAX_DEPTH) return verify_error(v, n, "calls", "they nest deeper than %d", GRAPH_MAX_DEPTH);
+            if (item->name >= ATTR_COUNT || attr_kind_of(item->name) != ATTR_KIND_FUNC) continue;
+            if (!find_graph(v->module, item->func, &callee))
+                return verify_error(v, n, "calls", "%s is no function of the module", attr_name_text(item->name));
+            if (state[callee] == 1)
+                return verify_error(v, n, "calls", "@%.100s calls itself, here or further down", item->func->name);
+            if (depth >= GRAPH_MAX_DEPTH)
+                return verify_error(v, n, "calls", "they nest deeper than %d", GRAPH_MAX_DEPTH);
             if (state[callee] == 0 && !check_calls_of(v, callee, state, depth + 1)) return false;
         }
     }
@@ -125,7 +131,8 @@ static bool check_dim(verifier *v, const node *n, const char *what, tn_dim d) {
 }
 
 static bool check_type(verifier *v, const node *n, const char *what, const tn_type *type) {
-    if (type->dtype > TN_TOKEN || type->rank > TN_MAX_RANK) return verify_error(v, n, "types", "%s has no valid type", what);
+    if (type->dtype > TN_TOKEN || type->rank > TN_MAX_RANK)
+        return verify_error(v, n, "types", "%s has no valid type", what);
     for (int axis = 0; axis < type->rank; axis++)
         if (!check_dim(v, n, what, type->dims[axis])) return false;
     return true;
@@ -139,11 +146,13 @@ static bool check_symbols(verifier *v) {
         if (!name) return verify_error(v, NULL, "symbols", "symbol %zu has no name", i);
         for (size_t k = 0; k < i; k++)
             if (g->symbols[k].dim == s->dim) return verify_error(v, NULL, "symbols", "%s is declared twice", name);
-        if (s->low < 0 || s->high < s->low || s->divisor < 1) return verify_error(v, NULL, "symbols", "no size satisfies the bounds of %s", name);
+        if (s->low < 0 || s->high < s->low || s->divisor < 1)
+            return verify_error(v, NULL, "symbols", "no size satisfies the bounds of %s", name);
     }
     for (size_t i = 0; i < g->n_constraints; i++) {
         const constraint *c = &g->constraints[i];
-        if ((unsigned)c->relation > RELATION_DIVIDES || c->op >= TN_OP_COUNT) return verify_error(v, NULL, "constraints", "constraint %zu is none", i);
+        if ((unsigned)c->relation > RELATION_DIVIDES || c->op >= TN_OP_COUNT)
+            return verify_error(v, NULL, "constraints", "constraint %zu is none", i);
         if (!check_dim(v, NULL, "a constraint", c->a) || !check_dim(v, NULL, "a constraint", c->b)) return false;
     }
     return true;
@@ -156,17 +165,20 @@ static bool check_operands(verifier *v, const node *n) {
     if (n->n_operands < (uint32_t)info->min_operands || n->n_operands > (uint32_t)info->max_operands)
         return verify_error(v, n, "operands", "there are %u", (unsigned)n->n_operands);
     for (uint32_t i = 0; i < n->n_operands; i++)
-        if (n->operands[i] >= n->first_result) return verify_error(v, n, "order", "operand %u is defined here or later", (unsigned)i);
+        if (n->operands[i] >= n->first_result)
+            return verify_error(v, n, "order", "operand %u is defined here or later", (unsigned)i);
     return true;
 }
 
 static bool check_results(verifier *v, const node *n, size_t *next) {
     const tn_graph *g = v->graph;
     if (n->first_result != *next || n->n_results > g->n_values - *next)
-        return verify_error(v, n, "values", "its results are numbered from %u, not %zu", (unsigned)n->first_result, *next);
+        return verify_error(v, n, "values", "its results are numbered from %u, not %zu", (unsigned)n->first_result,
+                            *next);
     for (uint32_t i = 0; i < n->n_results; i++) {
         const value *item = &g->values[*next + i];
-        if (item->node != (size_t)(n - g->nodes) || item->result != i) return verify_error(v, n, "values", "result %u does not know its node", (unsigned)i);
+        if (item->node != (size_t)(n - g->nodes) || item->result != i)
+            return verify_error(v, n, "values", "result %u does not know its node", (unsigned)i);
         if (!check_type(v, n, "a result", &item->type)) return false;
     }
     *next += n->n_results;
@@ -175,28 +187,33 @@ static bool check_results(verifier *v, const node *n, size_t *next) {
 
 static bool check_dims(verifier *v, const node *n, const attr *a) {
     for (uint32_t i = 0; i < a->dims.n; i++)
-        if (!check_dim(v, n, attr_name_text((attr_name)a->name), a->dims.items[i])) return false;
+        if (!check_dim(v, n, attr_name_text(a->name), a->dims.items[i])) return false;
     return true;
 }
 
 static bool check_data(verifier *v, const node *n, const tensor_data *data) {
     size_t bytes;
-    if (!data || data->type.dtype >= TN_DTYPE_COUNT || data->type.rank > TN_MAX_RANK) return verify_error(v, n, "attributes", "the constant has no valid type");
+    if (!data || data->type.dtype >= TN_DTYPE_COUNT || data->type.rank > TN_MAX_RANK)
+        return verify_error(v, n, "attributes", "the constant has no valid type");
     for (int axis = 0; axis < data->type.rank; axis++)
-        if (!dim_is_valid(v->module->dims, data->type.dims[axis])) return verify_error(v, n, "attributes", "the constant has no valid type");
+        if (!dim_is_valid(v->module->dims, data->type.dims[axis]))
+            return verify_error(v, n, "attributes", "the constant has no valid type");
     if (!type_static_bytes(v->module->dims, &data->type, &bytes) || bytes != data->bytes || (bytes && !data->data))
         return verify_error(v, n, "attributes", "the constant has %zu bytes, which its type has not", data->bytes);
     return true;
 }
 
 static bool check_attr(verifier *v, const node *n, const attr *a) {
-    const char *name = attr_name_text((attr_name)a->name);
-    switch (attr_kind_of((attr_name)a->name)) {
-    case ATTR_KIND_ENUM: return attr_option((attr_name)a->name, a->i) || verify_error(v, n, "attributes", "%s has no such option", name);
-    case ATTR_KIND_DTYPE: return (a->i >= 0 && a->i < TN_DTYPE_COUNT) || verify_error(v, n, "attributes", "%s is no dtype", name);
+    const char *name = attr_name_text(a->name);
+    switch (attr_kind_of(a->name)) {
+    case ATTR_KIND_ENUM:
+        return attr_option(a->name, a->i) || verify_error(v, n, "attributes", "%s has no such option", name);
+    case ATTR_KIND_DTYPE:
+        return (a->i >= 0 && a->i < TN_DTYPE_COUNT) || verify_error(v, n, "attributes", "%s is no dtype", name);
     case ATTR_KIND_DIM: return check_dim(v, n, name, a->dim);
     case ATTR_KIND_DIMS: return check_dims(v, n, a);
-    case ATTR_KIND_PAIR: return a->split <= a->ints.n || verify_error(v, n, "attributes", "%s is split past its end", name);
+    case ATTR_KIND_PAIR:
+        return a->split <= a->ints.n || verify_error(v, n, "attributes", "%s is split past its end", name);
     case ATTR_KIND_TEXT: return a->text || verify_error(v, n, "attributes", "%s is no text", name);
     case ATTR_KIND_DATA: return check_data(v, n, a->data);
     default: return true; /* functions: see check_calls */
@@ -208,14 +225,17 @@ static bool check_attrs(verifier *v, const node *n) {
     for (uint32_t i = 0; i < n->attrs.n; i++) {
         const attr *a = &n->attrs.items[i];
         bool allowed = false;
+        if (a->name >= ATTR_COUNT)
+            return verify_error(v, n, "attributes", "no attribute has the number %u", (unsigned)a->name);
         for (uint32_t k = 0; k < info->n_attrs; k++) allowed |= info->attrs[k].name == a->name;
-        if (!allowed) return verify_error(v, n, "attributes", "it takes no %s", attr_name_text((attr_name)a->name));
-        if (i && n->attrs.items[i - 1].name >= a->name) return verify_error(v, n, "attributes", "they are not in order, or one is there twice");
+        if (!allowed) return verify_error(v, n, "attributes", "it takes no %s", attr_name_text(a->name));
+        if (i && n->attrs.items[i - 1].name >= a->name)
+            return verify_error(v, n, "attributes", "they are not in order, or one is there twice");
         if (!check_attr(v, n, a)) return false;
     }
     for (uint32_t k = 0; k < info->n_attrs; k++)
-        if (info->attrs[k].required && !attr_find(&n->attrs, (attr_name)info->attrs[k].name))
-            return verify_error(v, n, "attributes", "%s is missing", attr_name_text((attr_name)info->attrs[k].name));
+        if (info->attrs[k].required && !attr_find(&n->attrs, info->attrs[k].name))
+            return verify_error(v, n, "attributes", "%s is missing", attr_name_text(info->attrs[k].name));
     return true;
 }
 
@@ -236,16 +256,19 @@ static bool check_params(verifier *v) {
     const tn_graph *g = v->graph;
     size_t n_param_nodes = 0;
     for (size_t i = 0; i < g->n_nodes; i++) n_param_nodes += g->nodes[i].op == TN_OP_param;
-    if (n_param_nodes != g->n_params) return verify_error(v, NULL, "parameters", "%zu for %zu `param` nodes", g->n_params, n_param_nodes);
+    if (n_param_nodes != g->n_params)
+        return verify_error(v, NULL, "parameters", "%zu for %zu `param` nodes", g->n_params, n_param_nodes);
     for (size_t i = 0; i < g->n_params; i++) {
         const param *p = &g->params[i];
         if (p->value >= g->n_values || graph_node_of(g, p->value)->op != TN_OP_param ||
             attr_int(&graph_node_of(g, p->value)->attrs, ATTR_index, 0) != (int64_t)i)
             return verify_error(v, NULL, "parameters", "the node of parameter %zu is not its own", i);
         const node *n = graph_node_of(g, p->value);
-        if (!type_equal(&p->type, graph_type(g, p->value))) return verify_error(v, n, "parameters", "parameter and value have different types");
+        if (!type_equal(&p->type, graph_type(g, p->value)))
+            return verify_error(v, n, "parameters", "parameter and value have different types");
         if (!p->name || !*p->name) return verify_error(v, n, "parameters", "parameter %zu has no name", i);
-        if ((unsigned)p->binding > BINDING_STATE) return verify_error(v, n, "parameters", "%.100s has no binding", p->name);
+        if ((unsigned)p->binding > BINDING_STATE)
+            return verify_error(v, n, "parameters", "%.100s has no binding", p->name);
         if (p->initial && (!check_data(v, n, p->initial) || !type_equal(&p->initial->type, &p->type)))
             return verify_error(v, n, "parameters", "the initial values of %.100s have another type", p->name);
     }
@@ -258,7 +281,8 @@ static bool check_returned(verifier *v) {
         const result *r = &g->results[i];
         if (r->value >= g->n_values) return verify_error(v, NULL, "results", "result %zu is no value", i);
         if (!r->name || !*r->name) return verify_error(v, NULL, "results", "result %zu has no name", i);
-        if (r->state_param >= (int64_t)g->n_params || r->state_param < -1) return verify_error(v, NULL, "results", "result %zu updates no parameter", i);
+        if (r->state_param >= (int64_t)g->n_params || r->state_param < -1)
+            return verify_error(v, NULL, "results", "result %zu updates no parameter", i);
     }
     return true;
 }

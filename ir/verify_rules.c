@@ -118,11 +118,15 @@ static bool rebuild_node(rebuilder *r, tn_graph *to, const node *n, value_id *ma
     size_t before = to->n_nodes;
     value_id first;
     uint32_t n_results;
-    if (!graph_apply(to, LOCATION_NONE, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, &n_results))
+    if (!graph_apply(to, LOCATION_NONE, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1,
+                     &n_results))
         return rule_violation(r, n, "rule");
     if (to->n_nodes == before) return verify_error(r->v, n, "interning", "an equal node stands before it");
-    if (to->nodes[before].attrs.n != n->attrs.n) return verify_error(r->v, n, "attributes", "one says what its absence says");
-    if (n_results != n->n_results) return verify_error(r->v, n, "types", "it has %u results, but the rule says %u", (unsigned)n->n_results, (unsigned)n_results);
+    if (to->nodes[before].attrs.n != n->attrs.n)
+        return verify_error(r->v, n, "attributes", "one says what its absence says");
+    if (n_results != n->n_results)
+        return verify_error(r->v, n, "types", "it has %u results, but the rule says %u", (unsigned)n->n_results,
+                            (unsigned)n_results);
     if (!compare_types(r, n, to, first)) return false;
     for (uint32_t i = 0; i < n_results; i++) map[n->first_result + i] = first + i;
     return true;
@@ -135,7 +139,8 @@ static bool rebuild_head(rebuilder *r, tn_graph *to, value_id *map) {
     to->is_kernel = from->is_kernel;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
-        if (!graph_add_symbol(to, copy_dim(r, s->dim), s->low, s->high, s->divisor)) return rule_violation(r, NULL, "symbols");
+        if (!graph_add_symbol(to, copy_dim(r, s->dim), s->low, s->high, s->divisor))
+            return rule_violation(r, NULL, "symbols");
     }
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
@@ -144,7 +149,8 @@ static bool rebuild_head(rebuilder *r, tn_graph *to, value_id *map) {
         if (v == VALUE_NONE) return rule_violation(r, graph_node_of(from, p->value), "parameters");
         map[p->value] = v;
     }
-    if (to->n_symbols != from->n_symbols) return verify_error(r->v, NULL, "symbols", "a parameter has one that is not declared");
+    if (to->n_symbols != from->n_symbols)
+        return verify_error(r->v, NULL, "symbols", "a parameter has one that is not declared");
     for (size_t i = 0; i < from->n_constraints; i++) {
         const constraint *c = &from->constraints[i];
         if (!graph_add_constraint(to, c->relation, copy_dim(r, c->a), copy_dim(r, c->b), (tn_op)c->op, LOCATION_NONE))
@@ -157,7 +163,8 @@ static bool rebuild_results(rebuilder *r, tn_graph *to, const value_id *map) {
     const tn_graph *from = r->v->graph;
     for (size_t i = 0; i < from->n_results; i++) {
         const result *item = &from->results[i];
-        if (!graph_add_result(to, item->name, map[item->value], item->state_param)) return rule_violation(r, NULL, "results");
+        if (!graph_add_result(to, item->name, map[item->value], item->state_param))
+            return rule_violation(r, NULL, "results");
     }
     return true;
 }
@@ -169,7 +176,8 @@ static bool check_constraints(rebuilder *r, const tn_graph *to, size_t n_recorde
     char a[200], b[200];
     dim_print(r->to->dims, c->a, a, sizeof a);
     dim_print(r->to->dims, c->b, b, sizeof b);
-    return verify_error(r->v, NULL, "constraints", "%s %s %s, which %s needs, is neither proved nor recorded", a, relations[c->relation], b, op_name((tn_op)c->op));
+    return verify_error(r->v, NULL, "constraints", "%s %s %s, which %s needs, is neither proved nor recorded", a,
+                        relations[c->relation], b, op_name((tn_op)c->op));
 }
 
 static bool rebuild_graph(rebuilder *r, size_t index, value_id *map, value_id *operands) {
@@ -184,7 +192,8 @@ static bool rebuild_graph(rebuilder *r, size_t index, value_id *map, value_id *o
         if (from->nodes[i].op != TN_OP_param && !rebuild_node(r, to, &from->nodes[i], map, operands)) return false;
     if (!check_constraints(r, to, n_recorded) || !rebuild_results(r, to, map)) return false;
     if (from->has_effects != to->has_effects) return verify_error(r->v, NULL, "effects", "has_effects is wrong");
-    if (from->depth != to->depth) return verify_error(r->v, NULL, "effects", "depth is %u, not %u", (unsigned)from->depth, (unsigned)to->depth);
+    if (from->depth != to->depth)
+        return verify_error(r->v, NULL, "effects", "depth is %u, not %u", (unsigned)from->depth, (unsigned)to->depth);
     r->v->graph = NULL;
     return true;
 }
@@ -194,7 +203,8 @@ static bool rebuild_with_memory(rebuilder *r, size_t index) {
     uint32_t most = 0;
     for (size_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].n_operands > most) most = g->nodes[i].n_operands;
-    value_id *map = tn_malloc((g->n_values + 1) * sizeof *map), *operands = tn_malloc(((size_t)most + 1) * sizeof *operands);
+    value_id *map = tn_malloc((g->n_values + 1) * sizeof *map),
+             *operands = tn_malloc(((size_t)most + 1) * sizeof *operands);
     bool ok = map && operands ? rebuild_graph(r, index, map, operands) : verify_no_memory(r->v);
     tn_free(map);
     tn_free(operands);
@@ -208,7 +218,9 @@ static bool rebuild_callees_first(rebuilder *r, size_t index) {
     for (size_t i = 0; i < g->n_nodes; i++)
         for (uint32_t k = 0; k < g->nodes[i].attrs.n; k++) {
             const attr *a = &g->nodes[i].attrs.items[k];
-            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC && !rebuild_callees_first(r, graph_index(r, a->func))) return false;
+            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC &&
+                !rebuild_callees_first(r, graph_index(r, a->func)))
+                return false;
         }
     return rebuild_with_memory(r, index);
 }
@@ -216,7 +228,8 @@ static bool rebuild_callees_first(rebuilder *r, size_t index) {
 bool verify_rules(verifier *v) {
     rebuilder r = {.v = v, .to = module_new(v->module->name)};
     r.graphs = tn_calloc(v->module->n_graphs + 1, sizeof *r.graphs);
-    bool ok = r.to && r.graphs ? true : verify_no_memory(v);
+    bool ok = r.to && r.graphs;
+    if (!ok) verify_no_memory(v);
     for (size_t i = 0; ok && i < v->module->n_graphs; i++) ok = rebuild_callees_first(&r, i);
     /* A dim that could not be copied makes rules fail that hold. */
     if (!ok && r.to && dim_table_status(r.to->dims) == TN_ERR_MEMORY) {

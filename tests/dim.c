@@ -23,33 +23,15 @@ static int teardown(void **state) {
     return 0;
 }
 
-static tn_dim number(int64_t value) {
-    return dim_const(table, value);
-}
-static tn_dim symbol(const char *name) {
-    return dim_symbol(table, name);
-}
-static tn_dim var(uint32_t k) {
-    return dim_variable(table, k);
-}
-static tn_dim add(tn_dim a, tn_dim b) {
-    return dim_add(table, a, b);
-}
-static tn_dim sub(tn_dim a, tn_dim b) {
-    return dim_sub(table, a, b);
-}
-static tn_dim mul(tn_dim a, tn_dim b) {
-    return dim_mul(table, a, b);
-}
-static tn_dim fdiv(tn_dim a, tn_dim b) {
-    return dim_floordiv(table, a, b);
-}
-static tn_dim cdiv(tn_dim a, tn_dim b) {
-    return dim_ceildiv(table, a, b);
-}
-static tn_dim mod(tn_dim a, tn_dim b) {
-    return dim_mod(table, a, b);
-}
+static tn_dim number(int64_t value) { return dim_const(table, value); }
+static tn_dim symbol(const char *name) { return dim_symbol(table, name); }
+static tn_dim var(uint32_t k) { return dim_variable(table, k); }
+static tn_dim add(tn_dim a, tn_dim b) { return dim_add(table, a, b); }
+static tn_dim sub(tn_dim a, tn_dim b) { return dim_sub(table, a, b); }
+static tn_dim mul(tn_dim a, tn_dim b) { return dim_mul(table, a, b); }
+static tn_dim fdiv(tn_dim a, tn_dim b) { return dim_floordiv(table, a, b); }
+static tn_dim cdiv(tn_dim a, tn_dim b) { return dim_ceildiv(table, a, b); }
+static tn_dim mod(tn_dim a, tn_dim b) { return dim_mod(table, a, b); }
 
 static void expect_text(tn_dim d, const char *text) {
     char out[512];
@@ -91,7 +73,8 @@ static void divisions(void **state) {
     assert_int_equal(fdiv(mul(n, m), n), m);
     assert_int_equal(cdiv(mul(n, m), n), m);
     assert_int_equal(mod(mul(n, m), m), number(0));
-    assert_int_equal(fdiv(mul(mul(n, number(6)), j), mul(mul(m, number(4)), n)), fdiv(mul(number(3), j), mul(number(2), m)));
+    assert_int_equal(fdiv(mul(mul(n, number(6)), j), mul(mul(m, number(4)), n)),
+                     fdiv(mul(number(3), j), mul(number(2), m)));
     assert_int_equal(fdiv(add(mul(add(n, number(1)), j), number(0)), add(n, number(1))), j);
     assert_int_equal(fdiv(number(-7), number(2)), number(-4));
     assert_int_equal(mod(number(-7), number(2)), number(1));
@@ -157,7 +140,8 @@ static void reshape_maps(void **state) {
     tn_dim flat3 = add(add(mul(a, number(64)), mul(b, number(16))), c);
     assert_int_equal(dim_simplify(table, fdiv(flat3, number(64)), fixed, 3), a);
     assert_int_equal(dim_simplify(table, fdiv(flat3, number(16)), fixed, 3), add(mul(number(4), a), b));
-    assert_int_equal(dim_simplify(table, fdiv(flat3, number(32)), fixed, 3), add(mul(number(2), a), fdiv(b, number(2))));
+    assert_int_equal(dim_simplify(table, fdiv(flat3, number(32)), fixed, 3),
+                     add(mul(number(2), a), fdiv(b, number(2))));
     assert_int_equal(dim_simplify(table, mod(fdiv(flat3, number(16)), number(4)), fixed, 3), b);
     /* A factor that only the range knows: (5*h) * w elements as rows of h * w. */
     dim_range folded[] = {{b, zero, sub(mul(number(5), h), number(1))}, {c, zero, sub(w, number(1))}};
@@ -254,7 +238,8 @@ static int random_tree(expression *tree) {
     return n;
 }
 
-static tn_dim (*const builders[])(dim_table *, tn_dim, tn_dim) = {dim_add, dim_sub, dim_mul, dim_floordiv, dim_ceildiv, dim_mod, dim_min, dim_max};
+static tn_dim (*const builders[])(dim_table *, tn_dim, tn_dim) = {dim_add,     dim_sub, dim_mul, dim_floordiv,
+                                                                  dim_ceildiv, dim_mod, dim_min, dim_max};
 
 static tn_dim leaf_dim(int64_t i) {
     static const char *const names[] = {"n", "h", "w"};
@@ -286,9 +271,7 @@ static tn_dim build(const expression *tree, int at, bool turned) {
     return builders[e->op - 2](table, a, b);
 }
 
-static int64_t floor_div(int64_t a, int64_t b) {
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
 static bool direct(const expression *tree, int at, const int64_t *leaves, int64_t *value) {
     const expression *e = &tree[at];
@@ -337,7 +320,8 @@ static void random_expressions(void **state) {
         }
         dim_range ranges[LEAVES];
         for (int i = 0; i < 3; i++) ranges[i] = (dim_range){leaf_dim(i), number(1), number(draw(1, 40))};
-        for (int i = 3; i < LEAVES; i++) ranges[i] = (dim_range){leaf_dim(i), number(0), sub(leaf_dim(i - 3), number(1))};
+        for (int i = 3; i < LEAVES; i++)
+            ranges[i] = (dim_range){leaf_dim(i), number(0), sub(leaf_dim(i - 3), number(1))};
         tn_dim simple = dim_simplify(table, d, ranges, LEAVES);
         int64_t low, high;
         dim_bounds(table, d, ranges, LEAVES, &low, &high);
@@ -351,7 +335,8 @@ static void random_expressions(void **state) {
                 leaves[i + 3] = draw(0, leaves[i] - 1);
             }
             if (!direct(tree, root, leaves, &expected)) continue;
-            if (!dim_eval(table, d, look, leaves, &value)) continue; /* the canonical form may pass 63 bits on the way */
+            if (!dim_eval(table, d, look, leaves, &value))
+                continue; /* the canonical form may pass 63 bits on the way */
             evaluated++;
             if (value != expected) {
                 char text[2000];
@@ -395,9 +380,15 @@ static void substitution_and_import(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_and_products), cmocka_unit_test(divisions),    cmocka_unit_test(extrema),
-        cmocka_unit_test(overflow_is_caught), cmocka_unit_test(reshape_maps), cmocka_unit_test(bounds),
-        cmocka_unit_test(linear_parts),       cmocka_unit_test(random_expressions), cmocka_unit_test(substitution_and_import),
+        cmocka_unit_test(sums_and_products),
+        cmocka_unit_test(divisions),
+        cmocka_unit_test(extrema),
+        cmocka_unit_test(overflow_is_caught),
+        cmocka_unit_test(reshape_maps),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(linear_parts),
+        cmocka_unit_test(random_expressions),
+        cmocka_unit_test(substitution_and_import),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

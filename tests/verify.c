@@ -11,23 +11,24 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-static const char text[] = "module \"m\"\n"
-                           "fn @main(%x: f32[n, 4], %y: f32[m, 4], %s: f32[] state) -> (%r: f32[n, 4], %next: f32[] updates %s) {\n"
-                           "  %0 = add %x, %y : f32[n, 4]  # model.c:3\n"
-                           "  %1 = softmax %0, axis=1 : f32[n, 4]  # model.c:4\n"
-                           "  %2 = reduce %1, axes=[0, 1], kind=sum : f32[]  # model.c:5\n"
-                           "  %3 = call %1, callee=@f, symbols=[n] : f32[n, 4]  # model.c:6\n"
-                           "  %4 = constant value=f32[2] {1, 2} : f32[2]  # model.c:7\n"
-                           "  %5 = reshape %3, shape=[2, 2*n] : f32[2, 2*n]  # model.c:8\n"
-                           "  %6 = token : token  # model.c:9\n"
-                           "  %7 = print %6, %4, message=\"a\" : token  # model.c:10\n"
-                           "  return %3, %2\n"
-                           "}\n"
-                           "fn @f(%x: f32[k, 4]) -> (%y: f32[k, 4]) {\n"
-                           "  %0 = neg %x : f32[k, 4]  # model.c:20\n"
-                           "  %1 = abs %x : f32[k, 4]  # model.c:21\n"
-                           "  return %0\n"
-                           "}\n";
+static const char text[] =
+    "module \"m\"\n"
+    "fn @main(%x: f32[n, 4], %y: f32[m, 4], %s: f32[] state) -> (%r: f32[n, 4], %next: f32[] updates %s) {\n"
+    "  %0 = add %x, %y : f32[n, 4]  # model.c:3\n"
+    "  %1 = softmax %0, axis=1 : f32[n, 4]  # model.c:4\n"
+    "  %2 = reduce %1, axes=[0, 1], kind=sum : f32[]  # model.c:5\n"
+    "  %3 = call %1, callee=@f, symbols=[n] : f32[n, 4]  # model.c:6\n"
+    "  %4 = constant value=f32[2] {1, 2} : f32[2]  # model.c:7\n"
+    "  %5 = reshape %3, shape=[2, 2*n] : f32[2, 2*n]  # model.c:8\n"
+    "  %6 = token : token  # model.c:9\n"
+    "  %7 = print %6, %4, message=\"a\" : token  # model.c:10\n"
+    "  return %3, %2\n"
+    "}\n"
+    "fn @f(%x: f32[k, 4]) -> (%y: f32[k, 4]) {\n"
+    "  %0 = neg %x : f32[k, 4]  # model.c:20\n"
+    "  %1 = abs %x : f32[k, 4]  # model.c:21\n"
+    "  return %0\n"
+    "}\n";
 
 static tn_module *parse(void) {
     tn_module *m = tn_module_parse(text, strlen(text), "m.tn");
@@ -57,19 +58,29 @@ static void wrong_type(tn_module *m, tn_graph *g) { result_of(g, TN_OP_add)->typ
 static void wrong_dtype(tn_module *m, tn_graph *g) { (void)m, result_of(g, TN_OP_reduce)->type.dtype = TN_F64; }
 static void no_type(tn_module *m, tn_graph *g) { (void)m, result_of(g, TN_OP_add)->type.rank = 9; }
 static void no_dim(tn_module *m, tn_graph *g) { (void)m, result_of(g, TN_OP_add)->type.dims[0] = 4000000; }
-static void strange_symbol(tn_module *m, tn_graph *g) { result_of(g, TN_OP_add)->type.dims[0] = dim_symbol(m->dims, "q"); }
-static void later_operand(tn_module *m, tn_graph *g) { (void)m, operands_of(find(g, TN_OP_add))[1] = find(g, TN_OP_reduce)->first_result; }
+static void strange_symbol(tn_module *m, tn_graph *g) {
+    result_of(g, TN_OP_add)->type.dims[0] = dim_symbol(m->dims, "q");
+}
+static void later_operand(tn_module *m, tn_graph *g) {
+    (void)m, operands_of(find(g, TN_OP_add))[1] = find(g, TN_OP_reduce)->first_result;
+}
 static void missing_operand(tn_module *m, tn_graph *g) { (void)m, find(g, TN_OP_add)->n_operands = 1; }
-static void wrong_operand(tn_module *m, tn_graph *g) { (void)m, operands_of(find(g, TN_OP_softmax))[0] = g->params[2].value; }
+static void wrong_operand(tn_module *m, tn_graph *g) {
+    (void)m, operands_of(find(g, TN_OP_softmax))[0] = g->params[2].value;
+}
 static void lost_node(tn_module *m, tn_graph *g) { (void)m, result_of(g, TN_OP_add)->node = 0; }
 static void wrong_number(tn_module *m, tn_graph *g) { (void)m, find(g, TN_OP_softmax)->first_result++; }
 static void values_left(tn_module *m, tn_graph *g) { (void)m, g->n_nodes--; }
 static void strange_op(tn_module *m, tn_graph *g) { (void)m, find(g, TN_OP_add)->op = 9999; }
 static void wrong_axis(tn_module *m, tn_graph *g) { (void)m, attr_of(find(g, TN_OP_softmax), ATTR_axis)->i = 7; }
-static void strange_attr(tn_module *m, tn_graph *g) { (void)m, attr_of(find(g, TN_OP_softmax), ATTR_axis)->name = ATTR_groups; }
+static void strange_attr(tn_module *m, tn_graph *g) {
+    (void)m, attr_of(find(g, TN_OP_softmax), ATTR_axis)->name = ATTR_groups;
+}
 static void lost_attr(tn_module *m, tn_graph *g) { (void)m, find(g, TN_OP_softmax)->attrs.n = 0; }
 static void strange_option(tn_module *m, tn_graph *g) { (void)m, attr_of(find(g, TN_OP_reduce), ATTR_kind)->i = 99; }
-static void short_data(tn_module *m, tn_graph *g) { (void)m, ((tensor_data *)attr_of(find(g, TN_OP_constant), ATTR_value)->data)->bytes = 4; }
+static void short_data(tn_module *m, tn_graph *g) {
+    (void)m, ((tensor_data *)attr_of(find(g, TN_OP_constant), ATTR_value)->data)->bytes = 4;
+}
 static void twice(tn_module *m, tn_graph *g) { (void)g, find(m->graphs[1], TN_OP_abs)->op = TN_OP_neg; }
 static void itself(tn_module *m, tn_graph *g) { (void)m, attr_of(find(g, TN_OP_call), ATTR_callee)->func = g; }
 static void nowhere(tn_module *m, tn_graph *g) { (void)m, attr_of(find(g, TN_OP_call), ATTR_callee)->func = NULL; }
@@ -88,7 +99,8 @@ static void token_twice(tn_module *m, tn_graph *g) {
     value_id token = find(g, TN_OP_token)->first_result, results[1];
     const attr message = {.name = ATTR_message, .text = "b"};
     (void)m;
-    assert_true(graph_apply(g, LOCATION_NONE, TN_OP_print, (value_id[]){token, g->params[2].value}, 2, &message, 1, results, 1, NULL));
+    assert_true(graph_apply(g, LOCATION_NONE, TN_OP_print, (value_id[]){token, g->params[2].value}, 2, &message, 1,
+                            results, 1, NULL));
 }
 
 static const struct {
@@ -140,7 +152,8 @@ static void each_rule_catches(void **state) {
         cases[i].apply(m, module_main(m));
         tn_status status = tn_module_verify(m, &diag);
         if (status != TN_ERR_VERIFY || strcmp(diag.message, cases[i].message) != 0 || diag.line != cases[i].line) {
-            print_message("# %s, line %d\n# %s, line %d expected\n", diag.message, diag.line, cases[i].message, cases[i].line);
+            print_message("# %s, line %d\n# %s, line %d expected\n", diag.message, diag.line, cases[i].message,
+                          cases[i].line);
             wrong++;
         }
         assert_int_equal(tn_module_verify(m, NULL), status);

@@ -17,15 +17,22 @@ typedef struct file_case {
     size_t n_verbs;
 } file_case;
 
+/* A test without memory is over. */
+static void *grow(void *old, size_t bytes) {
+    void *more = realloc(old, bytes);
+    if (!more) abort();
+    return more;
+}
+
 static char *read_file(const char *path, size_t *length) {
     FILE *file = fopen(path, "rb");
     if (!file) fail_msg("%s cannot be opened", path);
+    if (!file) return NULL;
     char *text = NULL;
     size_t n = 0, capacity = 0, got;
     do {
         capacity = capacity ? capacity * 2 : 1 << 14;
-        text = realloc(text, capacity + 1);
-        assert_non_null(text);
+        text = grow(text, capacity + 1);
         got = fread(text + n, 1, capacity - n, file);
         n += got;
     } while (got > 0 && n == capacity);
@@ -38,8 +45,7 @@ static char *read_file(const char *path, size_t *length) {
 static void add_bytes(filetest *t, const char *text, size_t n) {
     if (t->out_length + n + 1 > t->out_capacity) {
         t->out_capacity = (t->out_length + n + 1) * 2;
-        t->out = realloc(t->out, t->out_capacity);
-        assert_non_null(t->out);
+        t->out = grow(t->out, t->out_capacity);
     }
     memcpy(t->out + t->out_length, text, n);
     t->out_length += n;
@@ -92,7 +98,8 @@ static char *as_comments(const filetest *t) {
 
 static void bless(const file_case *c, const filetest *t, const char *expectation) {
     FILE *file = fopen(c->path, "wb");
-    assert_non_null(file);
+    if (!file) fail_msg("%s cannot be written", c->path);
+    if (!file) return;
     fwrite(t->text, 1, t->length, file);
     if (t->length && t->text[t->length - 1] != '\n') fputc('\n', file);
     fprintf(file, "# expect:\n%s", expectation);
@@ -101,9 +108,10 @@ static void bless(const file_case *c, const filetest *t, const char *expectation
 
 static void run_case(void **state) {
     const file_case *c = *state;
-    size_t length;
+    size_t length = 0;
     char *content = read_file(c->path, &length), arguments[256] = "", verb[32] = "";
-    if (sscanf(content, "# test: %31s%255[^\n]", verb, arguments) < 1) fail_msg("%s does not begin with `# test: VERB`", c->path);
+    if (sscanf(content, "# test: %31s%255[^\n]", verb, arguments) < 1)
+        fail_msg("%s does not begin with `# test: VERB`", c->path);
     char *mark = strstr(content, "\n# expect:\n");
     char *expected = mark ? mark + strlen("\n# expect:\n") : content + length;
     filetest t = {.name = strrchr(c->path, '/') + 1, .arguments = arguments + strspn(arguments, " "), .text = content};
@@ -113,8 +121,10 @@ static void run_case(void **state) {
     if (i == c->n_verbs) fail_msg("%s: no verb is called %s", c->path, verb);
     c->verbs[i].run(&t);
     char *out = as_comments(&t);
-    if (getenv("BLESS")) bless(c, &t, out);
-    else assert_string_equal(out, expected);
+    if (getenv("BLESS"))
+        bless(c, &t, out);
+    else
+        assert_string_equal(out, expected);
     free(out);
     free(t.out);
     free(content);
@@ -129,7 +139,7 @@ static char **list_files(const char *folder, size_t *n) {
     for (struct dirent *e; dir && (e = readdir(dir));) {
         size_t length = strlen(e->d_name);
         if (length < 4 || strcmp(e->d_name + length - 3, ".tn") != 0) continue;
-        names = realloc(names, (*n + 1) * sizeof *names);
+        names = grow(names, (*n + 1) * sizeof *names);
         char *path = malloc(strlen(folder) + length + 2);
         if (!names || !path) abort();
         sprintf(path, "%s/%s", folder, e->d_name);
@@ -140,7 +150,8 @@ static char **list_files(const char *folder, size_t *n) {
     return names;
 }
 
-int filetest_run(const char *folder, const filetest_verb *verbs, size_t n_verbs, const struct CMUnitTest *first, size_t n_first) {
+int filetest_run(const char *folder, const filetest_verb *verbs, size_t n_verbs, const struct CMUnitTest *first,
+                 size_t n_first) {
     size_t n;
     char **paths = list_files(folder, &n);
     struct CMUnitTest *tests = calloc(n_first + n + 1, sizeof *tests);

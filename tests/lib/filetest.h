@@ -42,6 +42,7 @@ tn_module *filetest_parse(filetest *t);
 /* Runs every .tn file of the folder as a cmocka test of its own, after `first` (n_first of them).
  * Returns what main returns. */
 struct CMUnitTest;
-int filetest_run(const char *folder, const filetest_verb *verbs, size_t n_verbs, const struct CMUnitTest *first, size_t n_first);
+int filetest_run(const char *folder, const filetest_verb *verbs, size_t n_verbs, const struct CMUnitTest *first,
+                 size_t n_first);
 
 #endif
