@@ -41,6 +41,25 @@ static void static_tails(void **state) {
     }
 }
 
+/* One lane, a few, whole groups: with constant masks for each dtype. */
+static void static_masks(void **state) {
+    (void)state;
+    for (int d = 0; d < TN_DTYPE_COUNT; d++)
+        for (int n = 1; n <= 9; n += n == 1 ? 4 : 1) {
+            const char *name = tn_dtype_name((tn_dtype)d), *op = d == TN_BOOL ? "or" : "add";
+            script t = {NULL, 0, 0};
+            script_add(&t, "kernel @k map(in x: %s[%d*n], in b: %s[%d], out y: %s[%d*n]) extents(n) {\n", name, n, name,
+                       n, name, n);
+            script_add(
+                &t,
+                "stage $0 in n { for $1 in 0 to %d vector 4 { %%0 = load x[%d*$0 + $1] : %s %%1 = load b[$1] : %s\n", n,
+                n, name, name);
+            script_add(&t, "%%2 = %s %%0, %%1 : %s store y[%d*$0 + $1], %%2 } } }", op, name, n);
+            check_kernel(t.text, EXTENTS(3), EXACT);
+            free(t.text);
+        }
+}
+
 static void strides(void **state) {
     (void)state;
     static const char *const dtypes[] = {"bool", "i8", "f16", "f32", "i64"};
@@ -415,6 +434,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tails_of_all_lengths),
         cmocka_unit_test(static_tails),
+        cmocka_unit_test(static_masks),
         cmocka_unit_test(strides),
         cmocka_unit_test(guards),
         cmocka_unit_test(guards_of_scalars),

@@ -225,7 +225,8 @@ static bool has_gather(const emit *e, LLVMTypeRef type) {
 
 /* Every second element, or all of them backwards: whole vectors that lie between the first and the
  * last element wanted, and a shuffle. NULL: the lanes lie otherwise, or are guarded one by one. */
-static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, LLVMValueRef guard, tn_dim stride) {
+static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, LLVMValueRef guard,
+                                  tn_dim stride) {
     uint32_t n = e->lanes;
     bool halves = dim_is_value(e->dims, stride, 2);
     if (guard && emit_is_vector(guard)) return NULL;
@@ -314,9 +315,29 @@ static void plain_store(emit *e, LLVMValueRef value, LLVMValueRef address, unsig
     LLVMSetAlignment(LLVMBuildStore(e->builder, value, address), alignment);
 }
 
+/* The only lane that a constant guard lets through, or -1. LLVM up to 22 stores too many bytes
+ * when a truncated vector goes out under such a mask (llvm-project issue 179489). */
+static int only_lane(const emit *e, LLVMValueRef guard) {
+    int only = -1;
+    if (!LLVMIsConstant(guard)) return -1;
+    for (uint32_t i = 0; i < e->lanes; i++) {
+        LLVMValueRef lane = LLVMGetAggregateElement(guard, i);
+        if (!lane || !LLVMIsAConstantInt(lane)) return -1;
+        if (LLVMConstIntGetZExtValue(lane) && only >= 0) return -1;
+        if (LLVMConstIntGetZExtValue(lane)) only = (int)i;
+    }
+    return only;
+}
+
 static void store_contiguous(emit *e, const lt_stmt *s, LLVMValueRef memory, LLVMValueRef guard) {
     LLVMValueRef address = emit_address(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);
+    int only = guard && emit_is_vector(guard) ? only_lane(e, guard) : -1;
+    if (only >= 0) {
+        LLVMValueRef lane = emit_address_plus(e, s->access.buffer, address, emit_const_i64(e, only));
+        plain_store(e, lane_of(e, memory, (uint32_t)only), lane, alignment);
+        return;
+    }
     if (guard && emit_is_vector(guard)) {
         LLVMTypeRef types[] = {LLVMTypeOf(memory), e->pointer};
         LLVMValueRef args[] = {memory, address, guard};

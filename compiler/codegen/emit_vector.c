@@ -80,12 +80,9 @@ static bool block_suits_mask(const emit *e, const lt_block *block) {
     return true;
 }
 
-/* Masked loads and stores are single instructions for all that the body touches. A rest of one
- * lane is a scalar's work; besides, LLVM up to 22 stores too many bytes when a truncated vector
- * goes out under a constant mask of one lane (llvm-project issue 179489). */
-static bool has_masked_tail(const emit *e, const lt_stmt *s, int64_t steps) {
+/* Masked loads and stores are single instructions for all that the body touches. */
+static bool has_masked_tail(const emit *e, const lt_stmt *s) {
     const target *t = e->out->target;
-    if (steps >= 0 && steps % s->loop.width == 1) return false;
     return t->is_x86 && t->machine.vector_bytes >= 32 && block_suits_mask(e, &s->loop.body);
 }
 
@@ -249,7 +246,7 @@ static void rest(wide *w) {
     LLVMBasicBlockRef tail = emit_new_block(e, "rest", w->number), done = emit_new_block(e, "done", w->number);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, w->middle, w->end, "any"), tail, done);
     LLVMPositionBuilderAtEnd(e->builder, tail);
-    if (has_masked_tail(e, w->s, w->steps))
+    if (has_masked_tail(e, w->s))
         masked_step(w, nexts);
     else
         scalar_steps(w, nexts);
