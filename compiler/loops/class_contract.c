@@ -5,17 +5,25 @@
  * out: a blocked product (pack.h): batch axes are its outer ones, free axes of the first operand
  *      its rows, of the second its columns, contracted axes its depth
  *
+ * When the second operand's runs in memory cross the product's columns (weights as [out, in]), packing it
+ * would mean to transpose it: then the operands change sides if the first is smaller, and the
+ * result is stored by columns.
+ *
  * Integers and dots so small that blocking costs more than it gives go to class map.
  */
 #include "compiler/loops/pack.h"
 
-enum { TINY_MULTIPLY_ADDS = 512 };
+enum {
+    TINY_MULTIPLY_ADDS = 512,
+    SOME_EXTENT = 64, /* taken for symbolic ones */
+};
 
 typedef struct contraction {
     product p;
     const node *dot;
     value_id value;
-    const tn_type *types[2];
+    bool swaps;            /* the dot's first operand is B */
+    const tn_type *types[2]; /* of the dot's operands; so too below */
     int n_batch, n_contract, n_free[2];
     int batch[2][TN_MAX_RANK], contract[2][TN_MAX_RANK], free[2][TN_MAX_RANK];
 } contraction;
@@ -56,17 +64,22 @@ static void unravel_onto(contraction *c, int side, const int *axes, int n, tn_di
     for (int i = 0; i < n; i++) index[axes[i]] = at[i];
 }
 
+/* The dot's operand that is on that side of the product. */
+static int operand_on(const contraction *c, matrix_side side) { return c->swaps ? 1 - (int)side : (int)side; }
+
 static void operand_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index) {
     contraction *c = p->ctx;
-    unravel_onto(c, side, c->batch[side], c->n_batch, outer, index);
-    unravel_onto(c, side, c->free[side], c->n_free[side], at, index);
-    unravel_onto(c, side, c->contract[side], c->n_contract, k, index);
+    int o = operand_on(c, side);
+    unravel_onto(c, o, c->batch[o], c->n_batch, outer, index);
+    unravel_onto(c, o, c->free[o], c->n_free[o], at, index);
+    unravel_onto(c, o, c->contract[o], c->n_contract, k, index);
 }
 
 static lt_value element(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
     tn_dim index[TN_MAX_RANK];
     operand_index(p, side, outer, at, k, index);
-    return access_value(p->a, ((contraction *)p->ctx)->dot->operands[side], index);
+    contraction *c = p->ctx;
+    return access_value(p->a, c->dot->operands[operand_on(c, side)], index);
 }
 
 /* ---- Results ---- */
@@ -76,9 +89,9 @@ static void store(product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value 
     tn_dim index[TN_MAX_RANK], extents[TN_MAX_RANK];
     extents_of(c, 0, c->batch[0], c->n_batch, extents);
     access_unravel(p->a, outer, c->n_batch, extents, index);
-    for (int side = 0, done = c->n_batch; side < 2; done += c->n_free[side++]) {
-        extents_of(c, side, c->free[side], c->n_free[side], extents);
-        access_unravel(p->a, side == 0 ? row : column, c->n_free[side], extents, index + done);
+    for (int o = 0, done = c->n_batch; o < 2; done += c->n_free[o++]) {
+        extents_of(c, o, c->free[o], c->n_free[o], extents);
+        access_unravel(p->a, operand_on(c, SIDE_A) == o ? row : column, c->n_free[o], extents, index + done);
     }
     lower_store_anchor(p->a, c->value, index, sum);
 }
@@ -99,6 +112,39 @@ static bool is_tiny(const product_shape *s) {
     return is_known && (double)s->rows * (double)s->columns * (double)s->depth <= TINY_MULTIPLY_ADDS;
 }
 
+/* Matrices of the product, as sides lie. */
+static void set_sides(contraction *c) {
+    product *p = &c->p;
+    tn_dim extents[TN_MAX_RANK];
+    for (int side = 0; side < 2; side++) {
+        int o = operand_on(c, (matrix_side)side);
+        p->side[side].extent = extents_of(c, o, c->free[o], c->n_free[o], extents);
+        product_find_plain(p, (matrix_side)side, c->dot->operands[o], operand_index);
+    }
+}
+
+static double known_or_some(int64_t extent) { return extent < 0 ? SOME_EXTENT : (double)(extent > 0 ? extent : 1); }
+
+/* In cycles for each multiply-add of a column: packing across takes about one for each element, storing by
+ * columns one and a half, and a multiply-add a 32nd. */
+static bool should_swap(const contraction *c) {
+    const matrix *a = &c->p.side[SIDE_A], *b = &c->p.side[SIDE_B];
+    dim_table *t = c->p.t;
+    product_shape s = product_known_shape(&c->p);
+    bool a_is_run = a->has_strides && dim_is_value(t, a->step, 1), b_crosses = b->has_strides && dim_is_value(t, b->depth_step, 1);
+    if (s.columns >= 0 && s.columns <= 1) return a_is_run && !dim_is_value(t, a->depth_step, 1);
+    if (!b_crosses || dim_is_value(t, b->step, 1)) return false;
+    return 48 / known_or_some(s.depth) + 32 / known_or_some(s.columns) < 32 / known_or_some(s.rows);
+}
+
+static void choose_sides(contraction *c) {
+    set_sides(c);
+    if (!should_swap(c)) return;
+    c->swaps = true;
+    set_sides(c);
+    c->p.lanes_along_rows = !dim_is_value(c->p.t, c->p.side[SIDE_A].extent, 1);
+}
+
 static bool set_up(contraction *c, access *a, tn_graph *fused) {
     tn_dim extents[TN_MAX_RANK];
     product *p = &c->p;
@@ -107,16 +153,14 @@ static bool set_up(contraction *c, access *a, tn_graph *fused) {
     p->ctx = c;
     p->element = element;
     p->store = store;
+    p->pack_steps = product_pack_steps;
     c->dot = lower_anchor(fused, TN_OP_dot);
     c->value = c->dot->first_result;
     p->sum = access_accumulator(fused, c->dot);
     read_axes(c);
     p->outer = extents_of(c, 0, c->batch[0], c->n_batch, extents);
     p->depth = extents_of(c, 0, c->contract[0], c->n_contract, extents);
-    for (int side = 0; side < 2; side++) {
-        p->side[side].extent = extents_of(c, side, c->free[side], c->n_free[side], extents);
-        product_find_plain(p, (matrix_side)side, c->dot->operands[side], operand_index);
-    }
+    choose_sides(c);
     return !a->b.failed;
 }
 
@@ -130,6 +174,7 @@ lt_kernel *contract_lower(tn_graph *fused, const machine *m) {
             access_close(&a);
             return map_lower(fused, m);
         }
+        s.is_narrow = c.swaps && s.columns < 0;
         c.p.how = blocking_choose(m, &s);
         product_lower(&c.p);
     }

@@ -262,7 +262,7 @@ static void set_up(blocked_conv *b, const machine *m) {
     choose_band(b, m, rows);
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index); /* the band is part of its base */
     product_shape s = product_known_shape(p);
-    p->how = blocking_choose_steps(m, &s, c->taps);
+    p->how = blocking_choose(m, &s);
 }
 
 /* ---- Entries ---- */

@@ -44,7 +44,7 @@ static tn_dim follow_views(product *p, value_id v, const tn_dim *index, uint32_t
         for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = from[i];
     }
     const source *s = &a->sources[v];
-    if (s->kind != SOURCE_BUFFER || graph_type(a->fused, v)->dtype != p->sum) return DIM_INVALID;
+    if (s->kind != SOURCE_BUFFER) return DIM_INVALID;
     tn_dim offset = s->base;
     for (int i = 0; i < graph_type(a->fused, v)->rank; i++)
         offset = dim_add(p->t, offset, dim_mul(p->t, at[i], s->stride[i]));
@@ -63,10 +63,11 @@ void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *
     index_of(p, side, leaf[0], leaf[1], leaf[2], index);
     tn_dim offset = follow_views(p, v, index, &m->buffer), rest;
     p->a->n_ranges = mark;
-    m->is_plain = offset != DIM_INVALID && dim_split_linear(p->t, offset, leaf[2], &m->depth_step, &rest) &&
+    m->has_strides = offset != DIM_INVALID && dim_split_linear(p->t, offset, leaf[2], &m->depth_step, &rest) &&
                   dim_split_linear(p->t, rest, leaf[1], &m->step, &m->base) &&
                   !dim_contains(p->t, m->depth_step, leaf[1]) && !dim_contains(p->t, m->depth_step, leaf[0]) &&
                   !dim_contains(p->t, m->step, leaf[0]);
+    m->is_plain = m->has_strides && p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
 }
 
 operand product_in_place(const product *p, matrix_side side, tn_dim outer) {
@@ -84,7 +85,7 @@ tn_dim product_panels(const product *p, int64_t size, matrix_side side) {
 
 /* A whose rows are runs in memory stays in rows, so that packing copies runs. */
 static bool is_in_rows(const product *p, matrix_side side) {
-    return side == SIDE_A && p->side[SIDE_A].is_plain && dim_is_value(p->t, p->side[SIDE_A].depth_step, 1);
+    return side == SIDE_A && p->side[SIDE_A].has_strides && dim_is_value(p->t, p->side[SIDE_A].depth_step, 1);
 }
 
 static tn_dim row_length(const product *p) {
@@ -94,7 +95,7 @@ static tn_dim row_length(const product *p) {
     return known >= 0 && known * bytes % ALIAS_BYTES == 0 ? dim_add_const(p->t, length, ROW_ALIGNMENT) : length;
 }
 
-static bool is_by_steps(const product *p, matrix_side side) { return side == SIDE_B && p->pack_steps; }
+static bool is_by_steps(const product *p, matrix_side side) { return side == SIDE_B && p->how.by_steps; }
 
 /* Elements of one packed matrix. */
 static tn_dim packed_size(const product *p, matrix_side side) {
@@ -195,7 +196,7 @@ static void pack_panel_across(product *p, const panel *q) {
 
 static void pack_panel(product *p, const panel *q) {
     const matrix *m = &p->side[q->side];
-    bool crosses = m->is_plain && dim_is_value(p->t, m->depth_step, 1) && !dim_is_value(p->t, m->step, 1);
+    bool crosses = m->has_strides && dim_is_value(p->t, m->depth_step, 1) && !dim_is_value(p->t, m->step, 1);
     (crosses ? pack_panel_across : pack_panel_along)(p, q);
 }
 
@@ -212,6 +213,23 @@ static void pack_panels(product *p, matrix_side side) {
     panel q = {side, size, at[0], dim_mul_const(t, at[1], size), o.buffer, dim_mul_const(t, dim_mul(t, number, p->depth), size)};
     pack_panel(p, &q);
     access_close_loop(p->a, &loop);
+}
+
+void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base) {
+    dim_table *t = p->t;
+    access_loop steps = access_open_loop(p->a, LT_SERIAL, k, k_end, 0, 0);
+    tn_dim step = access_counter(&steps), row = dim_const(t, p->how.step_row);
+    p->a->ranges[p->a->n_ranges - 1] = (dim_range){step, dim_const(t, 0), dim_add_const(t, p->depth, -1)};
+    access_loop run = access_open_loop(p->a, LT_VECTOR, column, column_end, lower_lanes(p->a->fused, p->a->b.machine), 0);
+    tn_dim at = access_counter(&run);
+    p->a->ranges[p->a->n_ranges - 1] = (dim_range){at, dim_const(t, 0), dim_add_const(t, p->side[SIDE_B].extent, -1)};
+    lt_value x = p->element(p, SIDE_B, outer, at, step);
+    if (x != LT_NONE) {
+        tn_dim to = dim_add(t, dim_mul(t, dim_sub(t, step, k), row), dim_sub(t, at, column));
+        lt_store(&p->a->b, buffer, access_simplify(p->a, dim_add(t, base, to)), lt_convert(&p->a->b, x, p->sum), LT_NONE);
+    }
+    access_close_loop(p->a, &run);
+    access_close_loop(p->a, &steps);
 }
 
 /* All columns; a chunk packs some steps. */

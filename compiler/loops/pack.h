@@ -28,26 +28,26 @@ typedef struct blocking {
     int64_t panels;      /* in a chunk */
     int64_t depth_block; /* steps of k at a time, C kept in scratch between; 0: all at once */
     bool packs[2];       /* the operand is copied first */
-    bool packs_in_chunk; /* B by pack_steps: each chunk packs what it reads */
-    int64_t step_row;    /* B by pack_steps: elements from one step to the next */
+    bool by_steps;       /* B is packed in rows [k][columns], by pack_steps; else in panels */
+    bool packs_in_chunk; /* by steps: each chunk packs what it reads */
+    int64_t step_row;    /* by steps: elements from one step to the next */
 } blocking;
 
 /* What is known of a product's shape; -1: nothing. */
 typedef struct product_shape {
     int64_t outer, rows, columns, depth;
     unsigned element_bytes;
-    bool is_plain[2];    /* could be read in place */
-    bool rows_are_runs;  /* A, when packed, is copied along k */
-    int64_t row_bytes;   /* stride of A's rows in place, -1: unknown */
-    bool keeps_b;        /* B is not packed if it can be read in place at all */
-    int64_t column_bytes; /* stride of B's rows in place, -1: unknown */
+    bool is_plain[2];     /* could be read in place */
+    int64_t row_bytes;    /* stride of A's rows in place, -1: unknown */
+    int64_t column_bytes; /* stride of B's steps in place, -1: unknown */
+    bool columns_are_runs; /* neighbours along a step of B are neighbours in memory */
+    int64_t taps;         /* the class packs B by steps, in multiples of this; 0: it does not */
+    bool is_narrow;       /* columns may be few: tiles of one vector */
+    bool keeps_b;         /* B is not packed if it can be read in place at all */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
-/* The same where B is packed by steps: columns of at most `columns_limit` in a chunk when they are many.
- * `taps`: steps come in multiples of it. */
-blocking blocking_choose_steps(const machine *m, const product_shape *s, int64_t taps);
-/* Cost of a product's tiles, to compare shapes with each other. */
+/* Cost of a product's tiles for one step of k, to compare shapes with each other. */
 double blocking_cost(const machine *m, const product_shape *s);
 
 /* Where the tile reads an operand: row or column `at`, step k is element
@@ -59,7 +59,8 @@ typedef struct operand {
 
 typedef struct matrix {
     tn_dim extent;   /* rows of A, columns of B */
-    bool is_plain;   /* buffer[base + at * step + k * depth_step], of the sum's dtype */
+    bool has_strides; /* an element is buffer[base + at * step + k * depth_step], converted */
+    bool is_plain;    /* and of the sum's dtype */
     uint32_t buffer;
     tn_dim base;     /* over product_outer_variable */
     tn_dim step, depth_step;
@@ -77,15 +78,18 @@ typedef struct product {
 
     /* Element `at` (a row or column), k of A or B. */
     lt_value (*element)(struct product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k);
-    /* Stores what comes of an element of C; called in a vector loop over `column`. */
+    /* Stores what comes of an element of C; called in a vector loop over `column`, or over `row`. */
     void (*store)(struct product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value sum);
+    bool lanes_along_rows; /* of `store` */
     /* Packs columns [column, column_end) of steps [k, k_end) of B: step k0, column j0 goes to
-     * buffer[(k0 - k) * how.step_row + j0 - column]. NULL: panels by `element`. Steps come in
-     * multiples of step_multiple. */
+     * buffer[base + (k0 - k) * how.step_row + j0 - column]. Steps come in multiples of step_multiple. */
     void (*pack_steps)(struct product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer,
                        tn_dim base);
     int64_t step_multiple;
 } product;
+
+/* pack_steps by `element`. */
+void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base);
 
 /* Finds out whether value v, at the index that the class gives for (outer, at, k), lies in a
  * buffer with constant strides; fills in all of the matrix but extent. */

@@ -16,6 +16,8 @@ enum {
     CHUNK_MULTIPLY_ADDS = 1 << 23,
     LEAST_MULTIPLY_ADDS = 1 << 17,
     STEP_COLUMNS = 512,        /* of B packed by steps, in a chunk */
+    STEP_ROW_TILES = 36,       /* in a chunk that packs its own part of B */
+    STEP_ROWS = 256,           /* of A (or symbolic): chunks pack B */
     FEW_CHUNKS = 8,            /* with fewer B is packed once for all, and rows are split */
     THIN_DEPTH = 64,           /* rows of B read at a time where it streams past few rows of A */
 };
@@ -51,7 +53,7 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
     machine_tile full = s->element_bytes == 8 ? m->tile_f64 : m->tile_f32;
     int64_t lanes = machine_lanes(m, 8 * s->element_bytes), sums = full.mr * ceil_div(full.nr, lanes);
     double best = -1;
-    for (int64_t vectors = 1; vectors <= MOST_VECTORS; vectors++) {
+    for (int64_t vectors = 1; vectors <= (s->is_narrow ? 1 : MOST_VECTORS); vectors++) {
         int64_t highest = least(sums / vectors, 2 * full.mr);
         if (!packs_a && is_aliased(s)) highest = least(highest, ALIASED_ROWS);
         for (int64_t mr = highest; mr >= 1 && mr >= highest / 2; mr--) {
@@ -62,6 +64,7 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
             b->nr = vectors * lanes;
         }
     }
+    while (s->columns > 0 && b->nr > 1 && b->nr / 2 >= s->columns) b->nr /= 2;
     return best;
 }
 
@@ -84,21 +87,6 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     b->panels = balanced(panels, least(wanted / most(1, work), 32));
 }
 
-blocking blocking_choose(const machine *m, const product_shape *s) {
-    blocking b = {.packs = {!s->is_plain[SIDE_A], !s->is_plain[SIDE_B]}};
-    choose_tile(m, s, b.packs[SIDE_A], &b);
-    /* In place, panels lie in rows of B far apart: only for few rows of A. */
-    bool is_thin = s->rows >= 0 && s->rows <= b.mr;
-    if (s->keeps_b ? s->column_bytes <= 0 || s->column_bytes % ALIAS_BYTES == 0 : !is_thin) b.packs[SIDE_B] = true;
-    choose_chunks(m, s, &b);
-    int64_t depth = or_unknown(s->depth), panel_bytes = (b.mr + b.nr) * depth * (int64_t)s->element_bytes;
-    if (!b.packs[SIDE_B] && !s->keeps_b)
-        b.depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
-    else if (s->depth > 0 && panel_bytes > (int64_t)m->l2_bytes)
-        b.depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, (int64_t)m->l2_bytes));
-    return b;
-}
-
 double blocking_cost(const machine *m, const product_shape *s) {
     blocking b = {0};
     return choose_tile(m, s, false, &b);
@@ -106,19 +94,49 @@ double blocking_cost(const machine *m, const product_shape *s) {
 
 /* ---- B packed by steps ---- */
 
-blocking blocking_choose_steps(const machine *m, const product_shape *s, int64_t taps) {
+static void choose_steps(const machine *m, const product_shape *s, blocking *b) {
+    int64_t lanes = machine_lanes(m, 8 * s->element_bytes), bytes = s->element_bytes, budget = (int64_t)m->l2_bytes / 2;
+    int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
+    int64_t columns = s->taps > 0 ? STEP_COLUMNS : STEP_COLUMNS / 2, taps = most(1, s->taps), depth = or_unknown(s->depth);
+    bool is_wide = s->columns < 0 || s->columns > columns;
+    b->by_steps = true;
+    b->panels = is_wide ? balanced(panels, columns / b->nr) : panels;
+    b->step_row = is_wide ? b->panels * b->nr : ceil_div(most(1, s->columns), lanes) * lanes;
+    if (b->step_row * bytes % (ALIAS_BYTES / 4) == 0) b->step_row += lanes;
+    int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b->panels);
+    b->packs_in_chunk = s->taps == 0 || is_wide || chunks >= FEW_CHUNKS;
+    b->row_tiles = balanced(tiles, !b->packs_in_chunk ? ceil_div(tiles, FEW_CHUNKS) : s->taps > 0 ? tiles : STEP_ROW_TILES);
+    int64_t fitting = most(1, budget / (b->step_row * bytes * taps));
+    if (depth > fitting * taps) b->depth_block = taps * balanced(ceil_div(depth, taps), fitting);
+}
+
+/* ---- B in panels, or in place ---- */
+
+static void choose_depth_block(const machine *m, const product_shape *s, blocking *b) {
+    int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes, l2 = (int64_t)m->l2_bytes;
+    if (!b->packs[SIDE_B] && !s->keeps_b)
+        b->depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
+    else if (s->depth > 0 && panel_bytes > l2)
+        b->depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, l2));
+}
+
+/* Read in place, B's panels lie in rows far apart: that suits few rows of A, or a class that says so. */
+static bool reads_b_in_place(const product_shape *s, const blocking *b) {
+    if (!s->is_plain[SIDE_B]) return false;
+    if (s->keeps_b) return s->column_bytes > 0 && s->column_bytes % ALIAS_BYTES != 0;
+    return s->rows >= 0 && s->rows <= b->mr;
+}
+
+blocking blocking_choose(const machine *m, const product_shape *s) {
     blocking b = {.packs = {!s->is_plain[SIDE_A], true}};
     choose_tile(m, s, b.packs[SIDE_A], &b);
-    int64_t lanes = machine_lanes(m, 8 * s->element_bytes), bytes = s->element_bytes, budget = (int64_t)m->l2_bytes / 2;
-    int64_t tiles = ceil_div(or_unknown(s->rows), b.mr), panels = ceil_div(or_unknown(s->columns), b.nr);
-    bool is_wide = s->columns < 0 || s->columns > STEP_COLUMNS;
-    b.panels = is_wide ? balanced(panels, STEP_COLUMNS / b.nr) : panels;
-    b.step_row = is_wide ? b.panels * b.nr : ceil_div(most(1, s->columns), lanes) * lanes;
-    if (b.step_row * bytes % ALIAS_BYTES == 0) b.step_row += lanes;
-    int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b.panels);
-    b.packs_in_chunk = is_wide || chunks >= FEW_CHUNKS;
-    b.row_tiles = balanced(tiles, b.packs_in_chunk ? tiles : ceil_div(tiles, FEW_CHUNKS));
-    int64_t depth = or_unknown(s->depth), fitting = budget / (b.step_row * bytes * taps);
-    if (depth > fitting * taps) b.depth_block = taps * balanced(ceil_div(depth, taps), fitting);
+    b.packs[SIDE_B] = !reads_b_in_place(s, &b);
+    bool has_few_rows = s->rows < STEP_ROWS;
+    if (b.packs[SIDE_B] && (s->taps > 0 || (s->columns_are_runs && has_few_rows))) {
+        choose_steps(m, s, &b);
+        return b;
+    }
+    choose_chunks(m, s, &b);
+    choose_depth_block(m, s, &b);
     return b;
 }

@@ -9,6 +9,8 @@
  */
 #include "compiler/loops/pack.h"
 
+enum { LOW_TILE = 4 };
+
 /* Whole tiles along one side, and what is left of a static extent. */
 typedef struct cut {
     int64_t size;   /* of a tile */
@@ -61,15 +63,17 @@ typedef struct part {
 
 static void store_part(product *p, const chunk *c, const part *q) {
     dim_table *t = p->t;
-    tn_dim columns = dim_sub(t, q->column_end, q->column);
-    uint32_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, columns);
-    access_loop rows, run;
-    tn_dim row = open_part(p, LT_SERIAL, q->row, q->row_end, p->side[SIDE_A].extent, 0, &rows);
-    tn_dim column = open_part(p, LT_VECTOR, q->column, q->column_end, p->side[SIDE_B].extent, lanes, &run);
+    tn_dim begin[2] = {q->row, q->column}, end[2] = {q->row_end, q->column_end}, at_side[2];
+    matrix_side inner = p->lanes_along_rows ? SIDE_A : SIDE_B, outer = p->lanes_along_rows ? SIDE_B : SIDE_A;
+    uint32_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, dim_sub(t, end[inner], begin[inner]));
+    access_loop lines, run;
+    at_side[outer] = open_part(p, LT_SERIAL, begin[outer], end[outer], p->side[outer].extent, 0, &lines);
+    at_side[inner] = open_part(p, LT_VECTOR, begin[inner], end[inner], p->side[inner].extent, lanes, &run);
+    tn_dim row = at_side[SIDE_A], column = at_side[SIDE_B];
     tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row), dim_sub(t, column, q->column0));
     p->store(p, c->outer, row, column, lt_load(&p->a->b, c->c, at, LT_NONE));
     access_close_loop(p->a, &run);
-    access_close_loop(p->a, &rows);
+    access_close_loop(p->a, &lines);
 }
 
 static lt_value reaches_beyond(product *p, tn_dim d, tn_dim end) {
@@ -120,7 +124,7 @@ static int64_t tile_columns(const product *p, int64_t n) {
 }
 
 /* Rows from `row`, columns from `column` on; C's element [0, 0] of the tile is at c_index. */
-static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
+static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
     const operand *a = &c->sides[SIDE_A], *b = &c->sides[SIDE_B];
     lt_stmt *s = lt_tile(&p->a->b);
     s->tile.a = a->buffer;
@@ -137,6 +141,21 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)tile_columns(p, nr);
     s->tile.accumulate = accumulate;
+}
+
+/* Where rows are symbolic, few of them get a low tile: a batch of one is common. */
+static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
+    lt_builder *b = &p->a->b;
+    if (!c->cuts[SIDE_A].is_padded || mr <= 2 * LOW_TILE) {
+        emit_one_tile(p, c, row, column, mr, nr, c_index, accumulate);
+        return;
+    }
+    lt_block *outer = b->block;
+    lt_stmt *branch = lt_open_if(b, reaches_beyond(p, p->side[SIDE_A].extent, dim_add_const(p->t, row, LOW_TILE)));
+    emit_one_tile(p, c, row, column, mr, nr, c_index, accumulate);
+    lt_else(b, branch);
+    emit_one_tile(p, c, row, column, LOW_TILE, nr, c_index, accumulate);
+    lt_close_if(b, branch, outer);
 }
 
 typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
@@ -318,10 +337,11 @@ product_shape product_known_shape(const product *p) {
                        .row_bytes = -1};
     s.is_plain[SIDE_A] = a->is_plain && s.rows >= 0;
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
-    s.rows_are_runs = a->is_plain && dim_is_value(p->t, a->depth_step, 1);
+    s.columns_are_runs = b->has_strides && dim_is_value(p->t, b->step, 1);
     if (a->is_plain && product_constant(p, a->step) >= 0) s.row_bytes = product_constant(p, a->step) * s.element_bytes;
     s.column_bytes = b->is_plain ? product_constant(p, b->depth_step) : -1;
     if (s.column_bytes >= 0) s.column_bytes *= s.element_bytes;
+    s.taps = p->step_multiple;
     return s;
 }
 
