@@ -34,12 +34,9 @@ void *list_reserve(parser *p, item_list *list, size_t n, size_t bytes_each) {
 }
 
 int parser_line(parser *p, size_t at) {
-    if (at < p->counted_at) {
-        p->counted_at = 0;
-        p->counted_line = 1;
-    }
-    for (; p->counted_at < at && p->counted_at < p->lex.length; p->counted_at++)
-        if (p->lex.source[p->counted_at] == '\n' && p->counted_line < INT32_MAX) p->counted_line++;
+    if (at > p->lex.length) at = p->lex.length;
+    for (; p->counted_at < at; p->counted_at++) p->counted_line += p->lex.source[p->counted_at] == '\n';
+    for (; p->counted_at > at; p->counted_at--) p->counted_line -= p->lex.source[p->counted_at - 1] == '\n';
     return p->counted_line;
 }
 
@@ -471,7 +468,9 @@ tn_module *tn_module_parse(const char *text, size_t length, const char *name) {
         return NULL;
     }
     parser p = {.module = m, .counted_line = 1};
-    lexer_start(&p.lex, text ? text : "", text ? length : 0, name);
+    bool is_too_long = text && length > INT32_MAX; /* lines are counted in an int */
+    lexer_start(&p.lex, text ? text : "", text && !is_too_long ? length : 0, name);
+    if (is_too_long) lexer_error(&p.lex, 0, TN_ERR_LIMIT, "a text has at most 2 GiB");
     parse_module(&p);
     hand_over_error(&p);
     tn_free(p.functions);

@@ -51,7 +51,7 @@ typedef struct function_parser {
     value_names names;
 } function_parser;
 
-/* Source lines, counted once along the text. */
+/* Source lines, counted from where the last one was asked for. */
 int parser_line(parser *p, size_t at);
 
 /* Locations in the comment behind what was taken last (`# mlp.c:13, "odd name":4`), else the text's own

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -417,6 +418,24 @@ static void calls_are_limited(void **state) {
     }
 }
 
+/* Work grows with the text, not with its square. */
+static void long_text_is_quick(void **state) {
+    (void)state;
+    enum { NODES = 20000 };
+    char *text = malloc(NODES * 64 + 256), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "module \"m\"\nfn @main(%%x: f32[n]) -> (%%y: f32[n]) {\n  %%0 = neg %%x\n");
+    for (int i = 1; i < NODES; i++) at += sprintf(at, "  %%%d = add %%%d, %%x : f32[n]\n", i, i - 1);
+    sprintf(at, "  return %%%d\n}\n", NODES - 1);
+    clock_t begin = clock();
+    tn_module *m = parse(text, "t.tn");
+    assert_int_equal(tn_module_verify(m, NULL), TN_OK);
+    tn_text_free(tn_module_print(m, NULL));
+    assert_true((clock() - begin) / CLOCKS_PER_SEC < 2);
+    tn_module_free(m);
+    free(text);
+}
+
 static void every_prefix_is_handled(void **state) {
     (void)state;
     char *text = large_module();
@@ -497,6 +516,7 @@ int main(void) {
         cmocka_unit_test(random_graphs_round_trip),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(calls_are_limited),
+        cmocka_unit_test(long_text_is_quick),
         cmocka_unit_test(every_prefix_is_handled),
 #ifdef TN_HOSTILE_MALLOC
         cmocka_unit_test(every_allocation_fails_in_turn),
