@@ -90,3 +90,20 @@ bool attr_equal(const attr *a, const attr *b) {
     }
     return false;
 }
+
+const tn_dim *node_callee_symbols(const node *n, const tn_graph *callee)
+{
+    static const tn_dim none[1] = {DIM_INVALID};
+    const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
+    size_t given = symbols ? symbols->dims.n : 0, skip = 0;
+    for (uint32_t i = 0; i < n->attrs.n; i++) {
+        const attr *a = &n->attrs.items[i];
+        if (attr_kind_of((attr_name)a->name) != ATTR_KIND_FUNC) continue;
+        if (a->func == callee) {
+            if (callee->n_symbols == 0) return none;
+            return skip + callee->n_symbols <= given ? symbols->dims.items + skip : NULL;
+        }
+        skip += a->func->n_symbols;
+    }
+    return NULL;
+}

@@ -277,6 +277,11 @@ static inline const tn_type *graph_type(const tn_graph *g, value_id v) { return 
  * value_id of `to`) and its results entered there. Both in one module. */
 bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id *map);
 
+/* The dims that a node gives the symbols of one of the functions it names, one for each in the
+ * function's order: the attribute `symbols` lists those of all of them, in the order of the
+ * function attributes. NULL: they are missing. */
+const tn_dim *node_callee_symbols(const node *n, const tn_graph *callee);
+
 /* Number of uses of each value (results of the function count), in an array from tn_malloc. */
 uint32_t *graph_count_uses(const tn_graph *g);
 

@@ -72,13 +72,13 @@ static bool collect_constraints(program_emitter *p, const tn_graph *g, const dim
     for (size_t i = 0; i < g->n_nodes; i++)
         for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
             const attr *callee = attr_find(&g->nodes[i].attrs, callee_attrs[k]);
-            const attr *symbols = attr_find(&g->nodes[i].attrs, ATTR_symbols);
             if (!callee || callee->func->is_kernel)
                 continue;
+            const tn_dim *symbols = node_callee_symbols(&g->nodes[i], callee->func);
             dim_map inner = {.n = 0};
-            for (uint32_t s = 0; symbols && s < symbols->dims.n && s < callee->func->n_symbols && s < 64; s++) {
+            for (uint32_t s = 0; symbols && s < callee->func->n_symbols && s < 64; s++) {
                 inner.from[inner.n] = callee->func->symbols[s].dim;
-                inner.to[inner.n++] = dim_substitute(p->dims, symbols->dims.items[s], outer->from, outer->to, outer->n);
+                inner.to[inner.n++] = dim_substitute(p->dims, symbols[s], outer->from, outer->to, outer->n);
             }
             if (!collect_constraints(p, callee->func, &inner))
                 return false;

@@ -219,10 +219,10 @@ static void call_function(function_emitter *f, const node *n, const tn_graph *ca
                           LLVMValueRef arena)
 {
     program_emitter *p = f->p;
-    const attr *values = attr_find(&n->attrs, ATTR_symbols);
+    const tn_dim *values = node_callee_symbols(n, callee);
     LLVMValueRef symbols = stack_slots(f, (int64_t)callee->n_symbols);
     for (size_t i = 0; i < callee->n_symbols; i++)
-        program_store_at(p, symbols, (int64_t)i, dim_value(f, values->dims.items[i]));
+        program_store_at(p, symbols, (int64_t)i, dim_value(f, values[i]));
     LLVMValueRef arguments[] = {f->frame, params, results, arena, symbols, f->scratch_stride};
     const function_plan *plan = plan_of(p->plan, callee);
     LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");

@@ -24,16 +24,18 @@ value_id plan_root(const tn_graph *g, value_id v)
 
 tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d)
 {
-    tn_dim from[64];
-    const attr *values = attr_find(&call->attrs, ATTR_symbols);
-    if (!values || values->dims.n == 0)
-        return d;
+    const tn_dim *values = node_callee_symbols(call, callee);
     dim_table *t = callee->module->dims;
-    if (values->dims.n > sizeof from / sizeof *from || values->dims.n != callee->n_symbols)
+    if (!values || callee->n_symbols == 0)
+        return values ? d : DIM_INVALID;
+    tn_dim *from = tn_malloc(callee->n_symbols * sizeof *from);
+    if (!from)
         return DIM_INVALID;
-    for (uint32_t i = 0; i < values->dims.n; i++)
+    for (size_t i = 0; i < callee->n_symbols; i++)
         from[i] = callee->symbols[i].dim;
-    return dim_substitute(t, d, from, values->dims.items, (int)values->dims.n);
+    tn_dim in_caller = dim_substitute(t, d, from, values, (int)callee->n_symbols);
+    tn_free(from);
+    return in_caller;
 }
 
 static tn_dim aligned(dim_table *t, tn_dim bytes)
