@@ -54,9 +54,16 @@ const known *input_known(conversion *c, int i) {
     return e ? entry_known(c->s, e) : NULL;
 }
 
-const tensor_data *input_data(conversion *c, int i) {
+/* Elements of a constant, or of what follows from constants. */
+static const tensor_data *folded_data(conversion *c, int i) {
     entry *e = has_failed(c) ? NULL : input_entry(c, i);
-    return e ? entry_data(c->s, e) : NULL;
+    if (!e || entry_data(c->s, e)) return e ? e->data : NULL;
+    return e->data = import_fold(c->im, entry_value(c->s, e));
+}
+
+const known *input_folded(conversion *c, int i) {
+    const known *k = input_known(c, i);
+    return k || !folded_data(c, i) ? k : input_known(c, i);
 }
 
 const known *need_known(conversion *c, int i, const char *what) {
@@ -64,7 +71,7 @@ const known *need_known(conversion *c, int i, const char *what) {
         node_error(c, TN_ERR_PARSE, "%s (input %d) is left out", what, i);
         return NULL;
     }
-    const known *k = input_known(c, i);
+    const known *k = input_folded(c, i);
     if (!k)
         node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors, not on their sizes alone", what,
                    input_name(c, i));
@@ -92,12 +99,12 @@ bool need_int(conversion *c, int i, const char *what, int64_t *number) {
 }
 
 bool need_floats(conversion *c, int i, const char *what, double *items, int capacity, int *n) {
-    const tensor_data *data = input_data(c, i);
+    const tensor_data *data = folded_data(c, i);
     int64_t count = 0;
     *n = 0;
     if (has_failed(c)) return false;
     if (!data)
-        return node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') is computed while the model runs", what, input_name(c, i));
+        return node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors", what, input_name(c, i));
     dim_is_const(node_dims(c), type_element_count(node_dims(c), &data->type), &count);
     if (count > capacity)
         return node_error(c, TN_ERR_LIMIT, "%s has %" PRId64 " entries, the most is %d", what, count, capacity);

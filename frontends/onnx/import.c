@@ -114,9 +114,17 @@ static tn_dim symbol_of(importer *im, const char *param) {
     return dim;
 }
 
+/* Exporters write unknown sizes as "?", "-1", "None" too: such a name names nothing. */
+static bool is_name(const char *param) {
+    if (strcmp(param, "None") == 0) return false;
+    for (; *param; param++)
+        if (is_symbol_char(*param, true)) return true;
+    return false;
+}
+
 static tn_dim input_dim(importer *im, const char *name, const onnx_dim *given, int axis) {
     if (given->kind == ONNX_DIM_VALUE) return dim_const(import_dims(im), given->value);
-    if (given->kind == ONNX_DIM_PARAM && *given->param) return symbol_of(im, given->param);
+    if (given->kind == ONNX_DIM_PARAM && is_name(given->param)) return symbol_of(im, given->param);
     const char *made = arena_printf(&im->memory, "%s_%d", name, axis);
     if (made) return symbol_of(im, made);
     import_no_memory(im);

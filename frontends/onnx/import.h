@@ -6,6 +6,7 @@
  * body.c         functions for branches and loops
  * known.c        known contents: from constants, to values
  * shape_arith.c  known contents through shape arithmetic
+ * fold.c         contents that follow from constants in other ways
  * missing.c      all ops without a row, before anything is built
  * ops_*.c        the conversions that table.def names
  */
@@ -30,6 +31,8 @@ typedef struct known {
     int64_t shape[KNOWN_MAX_RANK];
     int64_t n; /* items */
     const tn_dim *items;
+    bool is_equality; /* one bool: whether these are equal */
+    tn_dim left, right;
 } known;
 
 /* ---- Values and scopes ------------------------------------------------------------------- */
@@ -115,6 +118,8 @@ bool import_type(importer *im, const onnx_value_info *info, tn_type *type);
 /* The tensor's elements, in the module. NULL: recorded. */
 const tensor_data *import_tensor(importer *im, const onnx_tensor *tensor);
 tn_val import_constant(scope *s, const tensor_data *data);
+/* The content of a value that comes from a few small constants; NULL: it doesn't. */
+const tensor_data *import_fold(importer *im, tn_val v);
 
 /* Reports all ops of the model that have no row. False: there are some. */
 bool import_check_ops(importer *im);
@@ -185,7 +190,8 @@ bool has_input(const conversion *c, int i);
 tn_val input(conversion *c, int i);
 int input_count(const conversion *c);
 const known *input_known(conversion *c, int i);
-const tensor_data *input_data(conversion *c, int i); /* NULL: not constant */
+/* The same, also where it follows from constants by other ops than shape arithmetic. */
+const known *input_folded(conversion *c, int i);
 const char *input_name(const conversion *c, int i);
 /* The content of input i, or an error that says what (`what`: "the shape") cannot be known. */
 const known *need_known(conversion *c, int i, const char *what);
@@ -236,6 +242,11 @@ tn_val pick(conversion *c, tn_val x, int axis, int64_t i);
 tn_val along_axis(conversion *c, tn_val v, int axis, int rank);
 /* Repeats (no arithmetic): v as rank and dims. */
 tn_val broadcast_like(conversion *c, tn_val v, tn_val like);
+/* An axis dropped that has, or must have, the extent 1. */
+tn_val drop_axis(conversion *c, tn_val x, int axis);
+/* a = b from here on: a constraint of the main function, a check at run time in a branch, which may
+ * not be taken. False: they differ. */
+bool assume_equal(conversion *c, tn_dim a, tn_dim b);
 /* Indices along an axis of `extent` with negative ones counted from the end. */
 tn_val wrap_indices(conversion *c, tn_val indices, tn_dim extent);
 

@@ -33,36 +33,56 @@ static bool build_branch(body *b, conversion *c, const char *name, const onnx_gr
     return ok;
 }
 
-static bool check_branch_types(conversion *c, const body *a, const body *b) {
-    for (size_t i = 0; i < a->g->n_results; i++) {
-        const tn_type *x = graph_type(a->g, a->g->results[i].value), *y = graph_type(b->g, b->g->results[i].value);
-        if (x->dtype == y->dtype && x->rank == y->rank) continue;
-        char left[256], right[256];
-        type_print(node_dims(c), x, left, sizeof left);
-        type_print(node_dims(c), y, right, sizeof right);
-        return node_error(c, TN_ERR_SHAPE, "output %zu is %s in one branch and %s in the other", i, left, right);
+static bool same_ranks(const body *a, const body *b, size_t *differs) {
+    for (*differs = 0; *differs < a->g->n_results; (*differs)++) {
+        const tn_type *x = graph_type(a->g, a->g->results[*differs].value), *y = graph_type(b->g, b->g->results[*differs].value);
+        if (x->dtype != y->dtype || x->rank != y->rank) return false;
     }
     return true;
 }
 
-void convert_if(conversion *c) {
-    const onnx_graph *graphs[] = {read_graph(c, "then_branch"), read_graph(c, "else_branch")};
-    const known *k = graphs[0] && graphs[1] ? input_known(c, 0) : NULL;
-    int64_t is_true;
-    if (has_failed(c)) return;
-    if (k && k->n == 1 && known_number(c->im, k, 0, &is_true)) {
-        import_branch(c, graphs[is_true == 0]);
-        return;
-    }
+static void report_ranks(conversion *c, const body *a, const body *b, size_t i) {
+    char left[256], right[256];
+    type_print(node_dims(c), graph_type(a->g, a->g->results[i].value), left, sizeof left);
+    type_print(node_dims(c), graph_type(b->g, b->g->results[i].value), right, sizeof right);
+    node_error(c, TN_ERR_SHAPE, "output %zu is %s in one branch and %s in the other", i, left, right);
+}
+
+/* Both branches as functions. False, without an error: their results differ in rank, and the sizes that decide
+ * can be assumed to be equal (exporters guard a squeeze so). */
+static bool build_if(conversion *c, const onnx_graph *const graphs[2], const known *k) {
     tn_val condition = tn_reshape_dims(input(c, 0), 0, NULL);
     body then = {0}, otherwise = {0};
-    if (c->node->outputs.count > 0 && build_branch(&then, c, "then", graphs, 0) &&
-        build_branch(&otherwise, c, "else", graphs, 1) && check_branch_types(c, &then, &otherwise)) {
-        tn_val v = tn_if(condition, then.g, otherwise.g, then.outer, (int)then.n);
-        for (int i = 0; i < (int)c->node->outputs.count && !has_failed(c); i++) output(c, i, tn_result(v, i));
+    size_t differs;
+    bool is_done = true;
+    if (build_branch(&then, c, "then", graphs, 0) && build_branch(&otherwise, c, "else", graphs, 1)) {
+        if (same_ranks(&then, &otherwise, &differs)) {
+            tn_val v = tn_if(condition, then.g, otherwise.g, then.outer, (int)then.n);
+            for (int i = 0; i < (int)c->node->outputs.count && !has_failed(c); i++) output(c, i, tn_result(v, i));
+        } else if (k && k->is_equality) {
+            is_done = false;
+        } else {
+            report_ranks(c, &then, &otherwise, differs);
+        }
     }
-    body_close(&then);
     body_close(&otherwise);
+    body_close(&then);
+    if (!is_done) {
+        module_remove_graph(c->im->module, otherwise.g);
+        module_remove_graph(c->im->module, then.g);
+    }
+    return is_done;
+}
+
+void convert_if(conversion *c) {
+    const onnx_graph *graphs[] = {read_graph(c, "then_branch"), read_graph(c, "else_branch")};
+    const known *k = graphs[0] && graphs[1] ? input_folded(c, 0) : NULL;
+    int64_t is_true;
+    if (has_failed(c)) return;
+    if (k && k->n == 1 && known_number(c->im, k, 0, &is_true))
+        import_branch(c, graphs[is_true == 0]);
+    else if (c->node->outputs.count > 0 && !build_if(c, graphs, k) && assume_equal(c, k->left, k->right))
+        import_branch(c, graphs[0]);
 }
 
 /* ---- Scan ---------------------------------------------------------------------------------- */

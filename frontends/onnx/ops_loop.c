@@ -70,9 +70,9 @@ static bool read_loop(conversion *c, loop *l) {
         if (!tn_is_valid(input(c, 2 + i)))
             return has_failed(c) ? false : node_error(c, TN_ERR_PARSE, "input %d is left out", 2 + i);
     l->is_endless = !has_input(c, 0);
-    l->trips = l->is_endless ? NULL : input_known(c, 0);
+    l->trips = l->is_endless ? NULL : input_folded(c, 0);
     int64_t starts = 1;
-    const known *start = has_input(c, 1) ? input_known(c, 1) : NULL;
+    const known *start = has_input(c, 1) ? input_folded(c, 1) : NULL;
     bool starts_known = !has_input(c, 1) || (start && start->n == 1 && known_number(c->im, start, 0, &starts));
     l->stays_true = starts_known && starts != 0 && condition_is_kept(l);
     return !has_failed(c);

@@ -61,8 +61,10 @@ static tn_val unless_one(resize *r, int axis, tn_val v, double one) {
 
 static tn_val corner_step(resize *r, int axis, tn_dim from, double span) {
     dim_table *t = node_dims(r->c);
-    tn_dim steps = dim_max(t, dim_add_const(t, r->extent[axis], -1), number_dim(r->c, 1));
-    return tn_div(tn_mul_scalar(number(r, dim_add_const(t, from, -1)), span), number(r, steps));
+    tn_val last = tn_mul_scalar(number(r, dim_add_const(t, from, -1)), span);
+    /* A given scale counts as it is, though the extent is rounded. */
+    if (r->has_scale) return tn_div(last, tn_sub_scalar(tn_mul_scalar(number(r, from), r->scale[axis]), 1));
+    return tn_div(last, number(r, dim_max(t, dim_add_const(t, r->extent[axis], -1), number_dim(r->c, 1))));
 }
 
 /* Coordinates in the data of all elements along the axis. */

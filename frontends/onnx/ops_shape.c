@@ -87,7 +87,8 @@ void convert_squeeze(conversion *c) {
                 return;
             }
         }
-    output(c, 0, tn_squeeze(x, ints_of(axes, n)));
+    for (int i = n - 1; i >= 0; i--) x = drop_axis(c, x, (int)axes[i]);
+    output(c, 0, x);
 }
 
 void convert_unsqueeze(conversion *c) {

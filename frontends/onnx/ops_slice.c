@@ -12,7 +12,7 @@
 
 /* ---- Slice --------------------------------------------------------------------------------- */
 
-enum { FAR = INT32_MAX }; /* exporters write "to the end" as a number like this or larger */
+enum { FAR = 1000000000 }; /* exporters write "to the end" as this or more */
 
 /* A position given from either end, within [0, extent]. */
 static tn_dim clamp_position(conversion *c, tn_dim position, tn_dim extent) {

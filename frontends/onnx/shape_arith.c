@@ -111,26 +111,34 @@ static tn_dim item_max(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) {
     return dim_max(node_dims(c), a, b);
 }
 
-/* Comparisons: which signs of a - b are true, as bits for -1, 0, 1. */
-enum { LESS = 1, EQUAL = 2, GREATER = 4 };
-
-static tn_dim item_compare(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b, int wanted) {
+/* Comparisons give 0 or 1. Where the sizes decide, the dim says so: a < b is min(1, max(0, b - a)). */
+static tn_dim truth_of(conversion *c, tn_dim positive) {
     dim_table *t = node_dims(c);
-    (void)dtype;
     int64_t low, high;
-    tn_dim difference = dim_sub(t, a, b);
-    if (difference == DIM_INVALID) return DIM_INVALID;
-    dim_bounds(t, difference, NULL, 0, &low, &high);
-    int possible = (low < 0 ? LESS : 0) | (low <= 0 && high >= 0 ? EQUAL : 0) | (high > 0 ? GREATER : 0);
-    if ((possible & ~wanted) == 0) return dim_const(t, 1);
-    return (possible & wanted) == 0 ? dim_const(t, 0) : DIM_INVALID;
+    if (positive == DIM_INVALID) return DIM_INVALID;
+    dim_bounds(t, positive, NULL, 0, &low, &high);
+    if (low > 0 || high <= 0) return dim_const(t, low > 0);
+    return dim_min(t, dim_const(t, 1), dim_max(t, dim_const(t, 0), positive));
 }
 
-static tn_dim item_eq(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_compare(c, dtype, a, b, EQUAL); }
-static tn_dim item_lt(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_compare(c, dtype, a, b, LESS); }
-static tn_dim item_le(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_compare(c, dtype, a, b, LESS | EQUAL); }
-static tn_dim item_gt(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_compare(c, dtype, a, b, GREATER); }
-static tn_dim item_ge(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_compare(c, dtype, a, b, GREATER | EQUAL); }
+static tn_dim item_lt(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) {
+    (void)dtype;
+    return truth_of(c, dim_sub(node_dims(c), b, a));
+}
+
+static tn_dim item_le(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) {
+    (void)dtype;
+    return truth_of(c, dim_add_const(node_dims(c), dim_sub(node_dims(c), b, a), 1));
+}
+
+static tn_dim item_gt(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_lt(c, dtype, b, a); }
+static tn_dim item_ge(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) { return item_le(c, dtype, b, a); }
+
+static tn_dim item_eq(conversion *c, tn_dtype dtype, tn_dim a, tn_dim b) {
+    dim_table *t = node_dims(c);
+    tn_dim less = item_lt(c, dtype, a, b), greater = item_lt(c, dtype, b, a);
+    return dim_sub(t, dim_const(t, 1), dim_max(t, less, greater));
+}
 
 static const struct {
     const char *name;
@@ -183,6 +191,11 @@ static const known *known_binary(conversion *c) {
     known *k = known_new(c->im, binaries[row].is_test ? TN_BOOL : a->dtype, rank, shape, &items);
     for (int64_t i = 0; k && i < k->n; i++)
         items[i] = binaries[row].item(c, a->dtype, broadcast_item(a, rank, shape, i), broadcast_item(b, rank, shape, i));
+    if (k && k->n == 1 && binaries[row].item == item_eq) {
+        k->is_equality = true;
+        k->left = a->items[0];
+        k->right = b->items[0];
+    }
     return finish(c, k, items);
 }
 
@@ -197,10 +210,11 @@ static const known *known_where(conversion *c) {
     if (!merge_shapes(&merged, condition, &all, whole)) return NULL;
     known *k = known_new(c->im, a->dtype, all, whole, &items);
     for (int64_t i = 0; k && i < k->n; i++) {
-        if (!is_number(c, broadcast_item(condition, all, whole, i), &is_true)) return NULL;
-        items[i] = broadcast_item(is_true ? a : b, all, whole, i);
+        tn_dim which = broadcast_item(condition, all, whole, i), x = broadcast_item(a, all, whole, i), y = broadcast_item(b, all, whole, i);
+        items[i] = is_number(c, which, &is_true) ? (is_true ? x : y)
+                                                 : dim_add(node_dims(c), y, dim_mul(node_dims(c), which, dim_sub(node_dims(c), x, y)));
     }
-    return k;
+    return finish(c, k, items);
 }
 
 /* ---- Elementwise, one operand -------------------------------------------------------------- */
