@@ -13,7 +13,7 @@ enum {
     ALIAS_BYTES = 4096,        /* rows of A in place that far apart share sets of the L1 */
     ALIASED_ROWS = 8,
     CHUNK_ROW_TILES = 16,
-    CHUNK_MULTIPLY_ADDS = 1 << 23,
+    CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
     STEP_COLUMNS = 512,        /* of B packed by steps, in a chunk */
     STEP_ROW_TILES = 36,       /* in a chunk that packs its own part of B */

@@ -1,0 +1,120 @@
+/* Dots as blocked products: sizes around tiles and blocks, layouts, symbols, dtypes, epilogues, against the
+ * interpreter.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "tests/lib/program_check.h"
+
+/* Where the operands' runs lie: [m, k] or [k, m], [k, n] or [n, k]. */
+typedef enum layout { PLAIN = 0, A_CROSSED = 1, B_CROSSED = 2 } layout;
+
+/* x y + bias with each extent a number, or a symbol of that value. */
+static void product(int m, int k, int n, layout l, const char *symbolic, const char *dtype, numbers what) {
+    char ms[16] = "m", ks[16] = "k", ns[16] = "n", text[1024], symbols[64];
+    if (symbolic[0] != 'm') snprintf(ms, sizeof ms, "%d", m);
+    if (symbolic[1] != 'k') snprintf(ks, sizeof ks, "%d", k);
+    if (symbolic[2] != 'n') snprintf(ns, sizeof ns, "%d", n);
+    bool a = l & A_CROSSED, b = l & B_CROSSED;
+    snprintf(text, sizeof text,
+             "(%%x: %s[%s, %s], %%y: %s[%s, %s], %%b: %s[%s]) -> (%%z: %s[%s, %s]) {\n"
+             "  %%0 = dot %%x, %%y, contract=[%d]x[%d] : %s[%s, %s]\n"
+             "  %%1 = broadcast %%b, dims=[1], shape=[%s, %s] : %s[%s, %s]\n"
+             "  %%2 = add %%0, %%1 : %s[%s, %s]\n  return %%2\n}",
+             dtype, a ? ks : ms, a ? ms : ks, dtype, b ? ns : ks, b ? ks : ns, dtype, ns, dtype, ms, ns, !a, b, dtype, ms, ns, ms,
+             ns, dtype, ms, ns, dtype, ms, ns);
+    snprintf(symbols, sizeof symbols, "m=%d k=%d n=%d", m, k, n);
+    check_program(text, symbols, NULL, what);
+}
+
+static const char *const symbolic[] = {"...", "m..", ".k.", "..n", "mkn"};
+
+/* Every layout and choice of symbols at sizes around the tile, the vector and the block. */
+static void test_sizes(void **state) {
+    (void)state;
+    static const int sizes[][3] = {{1, 1, 1},   {1, 5, 3},    {3, 7, 1},    {14, 32, 32},  {15, 33, 33},  {29, 17, 65}, {40, 40, 40},
+                                   {13, 90, 50}, {100, 3, 99}, {7, 300, 90}, {2, 700, 40}, {64, 64, 1}, {37, 1, 20}, {0, 5, 6},
+                                   {5, 0, 6},    {5, 6, 0},    {60, 20, 300}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int l = 0; l < 4; l++)
+            product(sizes[i][0], sizes[i][1], sizes[i][2], (layout)l, symbolic[(i + (size_t)l) % 5], "f32", EXACT_NUMBERS);
+}
+
+static void test_odd_sizes(void **state) {
+    (void)state;
+    for (int i = 1; i <= 40; i += 3)
+        product(i, (i * 7) % 41 + 1, (i * 11) % 43 + 1, (layout)(i % 4), symbolic[i % 5], i % 2 ? "f32" : "f64", EXACT_NUMBERS);
+}
+
+/* Depths that are cut in blocks: C goes through memory, the chain stays one. */
+static void test_deep(void **state) {
+    (void)state;
+    product(33, 5000, 47, PLAIN, "...", "f32", EXACT_NUMBERS);
+    product(20, 3000, 70, PLAIN, "m..", "f32", EXACT_NUMBERS);
+    product(5, 2500, 40, B_CROSSED, "...", "f32", EXACT_NUMBERS);
+    product(300, 5000, 33, A_CROSSED, "...", "f32", EXACT_NUMBERS);
+    product(9, 2200, 30, PLAIN, "...", "f32", ANY_NUMBERS);
+}
+
+static void test_rounding(void **state) {
+    (void)state;
+    for (int l = 0; l < 4; l++) product(50, 200, 60, (layout)l, symbolic[l], "f32", ANY_NUMBERS);
+    product(300, 100, 40, PLAIN, "...", "f64", ANY_NUMBERS);
+}
+
+static void test_dtypes(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"f16", "bf16", "f64", "i32", "i8", "u16"};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        for (int l = 0; l < 4; l++) product(17, 20, 40, (layout)l, symbolic[l], dtypes[i], EXACT_NUMBERS);
+}
+
+/* A dot is one chain over k, whatever its extents are known of: numbers and symbols give the same bits. */
+static void test_axes(void **state) {
+    (void)state;
+    check_program("(%x: f32[b, n, 20], %y: f32[b, m, 20], %c: f32[m]) -> (%z: f32[b, n, m], %d: f32[b, n, m]) {\n"
+                  "  %0 = dot %x, %y, batch=[0]x[0], contract=[2]x[2] : f32[b, n, m]\n"
+                  "  %1 = broadcast %c, dims=[2], shape=[b, n, m] : f32[b, n, m]\n"
+                  "  %2 = add %0, %1 : f32[b, n, m]\n  return %2, %0\n}",
+                  "b=3 n=17 m=41", "contract", EXACT_NUMBERS);
+    check_program("(%x: f32[2, n, 4, 10], %y: f32[4, 5, 10, 2]) -> (%z: f32[2, n, 5]) {\n"
+                  "  %0 = dot %x, %y, batch=[0]x[3], contract=[2, 3]x[0, 2] : f32[2, n, 5]\n  return %0\n}",
+                  "n=19", "contract", EXACT_NUMBERS);
+    check_program("(%x: f32[3, n, 20], %y: f32[20, 2, 25]) -> (%z: f32[3, n, 2, 25]) {\n"
+                  "  %0 = dot %x, %y, contract=[2]x[0] : f32[3, n, 2, 25]\n  return %0\n}",
+                  "n=7", "contract", EXACT_NUMBERS);
+    check_program("(%x: f32[8], %y: f32[30]) -> (%z: f32[8, 30]) {\n"
+                  "  %0 = dot %x, %y, contract=[]x[] : f32[8, 30]\n  return %0\n}",
+                  "", NULL, EXACT_NUMBERS);
+    check_program("(%x: f32[300], %y: f32[300]) -> (%z: f32[]) {\n"
+                  "  %0 = dot %x, %y, contract=[0]x[0] : f32[]\n  return %0\n}",
+                  "", NULL, EXACT_NUMBERS);
+}
+
+static void test_views_before(void **state) {
+    (void)state;
+    check_program("(%x: f32[n, 80], %y: f32[50, 40]) -> (%z: f32[n, 50]) {\n"
+                  "  %0 = slice %x, start=[0, 0], limit=[n, 80], stride=[1, 2] : f32[n, 40]\n"
+                  "  %1 = transpose %y, perm=[1, 0] : f32[40, 50]\n"
+                  "  %2 = dot %0, %1, contract=[1]x[0] : f32[n, 50]\n  return %2\n}",
+                  "n=21", "contract", EXACT_NUMBERS);
+    check_program("(%x: f32[30, 40], %y: f32[40]) -> (%z: f32[30, 50]) {\n"
+                  "  %0 = broadcast %y, dims=[0], shape=[40, 50] : f32[40, 50]\n"
+                  "  %1 = reverse %x, axes=[1] : f32[30, 40]\n"
+                  "  %2 = dot %1, %0, contract=[1]x[0] : f32[30, 50]\n  return %2\n}",
+                  "", "contract", EXACT_NUMBERS);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_rounding), cmocka_unit_test(test_dtypes),  cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_views_before),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

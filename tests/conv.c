@@ -1,0 +1,173 @@
+/* Convolutions and windows: one to three spatial axes, strides, padding, dilation, groups, symbols, against the
+ * interpreter.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/program_check.h"
+
+enum { MOST_SPATIAL = 3 };
+
+typedef struct sizes {
+    int spatial, images, channels, features, groups;
+    int extent[MOST_SPATIAL], tap[MOST_SPATIAL], stride[MOST_SPATIAL], pad[MOST_SPATIAL], dilation[MOST_SPATIAL], spread[MOST_SPATIAL];
+} sizes;
+
+/* A list of extents as text; `open` and `close` around, missing ones read as 1. */
+static void list(char *out, size_t bytes, const int *items, int n, int otherwise) {
+    size_t used = (size_t)snprintf(out, bytes, "[");
+    for (int i = 0; i < n; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%d", i ? ", " : "", items[i] ? items[i] : otherwise);
+    snprintf(out + used, bytes - used, "]");
+}
+
+/* conv, then a bias and a maximum, as a text whose first axes are symbols when `symbolic` names them: n the images, h and
+ * w the spatial axes. */
+static void conv(const sizes *s, const char *symbolic, const char *dtype, const char *class_name, numbers what) {
+    static const char *const names[] = {"h", "w", "d"};
+    char in[128], out[256], kernel[128], text[4096], symbols[128], stride[32], pad[32], dilation[32], spread[32];
+    char images[16] = "n";
+    if (!strchr(symbolic, 'n')) snprintf(images, sizeof images, "%d", s->images);
+    size_t i = (size_t)snprintf(in, sizeof in, "%s, %d", images, s->channels);
+    size_t o = (size_t)snprintf(out, sizeof out, "%s, %d", images, s->features);
+    size_t k = (size_t)snprintf(kernel, sizeof kernel, "%d, %d", s->features, s->channels / s->groups);
+    size_t v = (size_t)snprintf(symbols, sizeof symbols, "n=%d", s->images);
+    for (int a = 0; a < s->spatial; a++) {
+        int step = s->stride[a] ? s->stride[a] : 1, apart = s->dilation[a] ? s->dilation[a] : 1, zeros = s->spread[a] ? s->spread[a] : 1;
+        int more = 2 * s->pad[a] - (s->tap[a] - 1) * apart - zeros; /* beside zeros * extent */
+        if (strstr(symbolic, names[a])) {
+            i += (size_t)snprintf(in + i, sizeof in - i, ", %s", names[a]);
+            o += (size_t)snprintf(out + o, sizeof out - o, ", floordiv(%d*%s %c %d, %d) + 1", zeros, names[a],
+                                  more < 0 ? '-' : '+', abs(more), step);
+        } else {
+            i += (size_t)snprintf(in + i, sizeof in - i, ", %d", s->extent[a]);
+            o += (size_t)snprintf(out + o, sizeof out - o, ", %d", (zeros * s->extent[a] + more) / step + 1);
+        }
+        k += (size_t)snprintf(kernel + k, sizeof kernel - k, ", %d", s->tap[a]);
+        v += (size_t)snprintf(symbols + v, sizeof symbols - v, " %s=%d", names[a], s->extent[a]);
+    }
+    list(stride, sizeof stride, s->stride, s->spatial, 1);
+    list(pad, sizeof pad, s->pad, s->spatial, 0);
+    list(dilation, sizeof dilation, s->dilation, s->spatial, 1);
+    list(spread, sizeof spread, s->spread, s->spatial, 1);
+    snprintf(text, sizeof text,
+             "(%%x: %s[%s], %%k: %s[%s], %%b: %s[%d]) -> (%%y: %s[%s]) {\n"
+             "  %%0 = conv %%x, %%k, stride=%s, low=%s, high=%s, dilation=%s, input_dilation=%s, groups=%d : %s[%s]\n"
+             "  %%1 = broadcast %%b, dims=[1], shape=[%s] : %s[%s]\n"
+             "  %%2 = add %%0, %%1 : %s[%s]\n  %%3 = max %%2, %%1 : %s[%s]\n  return %%3\n}",
+             dtype, in, dtype, kernel, dtype, s->features, dtype, out, stride, pad, pad, dilation, spread, s->groups, dtype, out, out,
+             dtype, out, dtype, out, dtype, out);
+    check_program(text, symbols, class_name, what);
+}
+
+static const sizes planes[] = {
+    {2, 1, 3, 8, 1, {9, 9}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 8, 1, {9, 10}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+    {2, 2, 4, 6, 1, {7, 5}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
+    {2, 1, 16, 20, 1, {14, 14}, {1, 1}, {2, 2}, {0, 0}, {0}, {0}},
+    {2, 1, 3, 8, 1, {20, 30}, {7, 7}, {2, 2}, {3, 3}, {0}, {0}},
+    {2, 2, 8, 8, 2, {6, 6}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+    {2, 1, 5, 8, 1, {1, 1}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 3, 4, 4, 1, {4, 4}, {2, 2}, {1, 1}, {0, 0}, {0}, {0}},
+    {2, 1, 100, 17, 1, {5, 5}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 4, 8, 1, {3, 600}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 4, 8, 1, {32, 32}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
+    {2, 1, 4, 9, 1, {12, 13}, {3, 3}, {1, 3}, {2, 2}, {2, 2}, {0}},
+    {2, 1, 4, 6, 1, {5, 6}, {3, 4}, {1, 1}, {2, 3}, {0}, {2, 2}},
+    {2, 1, 60, 3, 1, {10, 10}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 0, 4, 6, 1, {5, 6}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    /* few output channels a group */
+    {2, 1, 8, 8, 8, {9, 9}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 2, 6, 6, 6, {20, 21}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+    {2, 1, 4, 8, 4, {7, 7}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+    {2, 1, 3, 6, 3, {5, 40}, {3, 3}, {1, 1}, {0, 0}, {2, 2}, {0}},
+    {2, 1, 2, 1, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 3, 3, {4, 5}, {3, 3}, {1, 1}, {2, 2}, {0}, {1, 2}},
+};
+
+static void test_planes(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof planes / sizeof *planes; i++) {
+        conv(&planes[i], "", "f32", "conv", EXACT_NUMBERS);
+        conv(&planes[i], "nhw", "f32", "conv", EXACT_NUMBERS);
+        conv(&planes[i], i % 2 ? "h" : "w", "f32", "conv", EXACT_NUMBERS);
+    }
+}
+
+static void test_rounding(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof planes / sizeof *planes; i += 4) conv(&planes[i], i % 8 ? "n" : "", "f32", "conv", ANY_NUMBERS);
+}
+
+/* Depths that are cut in blocks. */
+static void test_deep(void **state) {
+    (void)state;
+    static const sizes deep[] = {{2, 1, 300, 40, 1, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+                                 {2, 1, 200, 16, 1, {14, 28}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}}};
+    for (size_t i = 0; i < 2; i++) conv(&deep[i], "", "f32", "conv", EXACT_NUMBERS);
+}
+
+static void test_other_ranks(void **state) {
+    (void)state;
+    static const sizes others[] = {
+        {1, 2, 5, 7, 1, {50}, {3}, {1}, {1}, {0}, {0}},         {1, 1, 4, 8, 1, {900}, {5}, {2}, {2}, {0}, {0}},
+        {1, 1, 6, 6, 6, {40}, {7}, {1}, {3}, {0}, {0}},         {1, 1, 6, 8, 1, {40}, {1}, {1}, {0}, {0}, {0}},
+        {3, 1, 3, 5, 1, {4, 5, 6}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0}, {0}},
+        {3, 2, 4, 4, 4, {4, 5, 9}, {2, 3, 3}, {1, 2, 1}, {0, 1, 1}, {0}, {0}},
+        {3, 1, 8, 6, 1, {3, 4, 5}, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {0}},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        conv(&others[i], "", "f32", "conv", EXACT_NUMBERS);
+        conv(&others[i], "nh", "f32", "conv", EXACT_NUMBERS);
+    }
+}
+
+static void test_dtypes(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"f16", "bf16", "f64", "i32", "i8"};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        for (size_t k = 0; k < 16; k += 5) conv(&planes[k], k ? "n" : "", dtypes[i], NULL, EXACT_NUMBERS);
+}
+
+/* ---- Windows ---- */
+
+static void test_windows(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"max", "min", "sum", "prod"}, *const dtypes[] = {"f32", "i32", "f16", "u8"};
+    char text[1024];
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof text,
+                 "(%%x: %s[2, 3, h, w]) -> (%%y: %s[2, 3, floordiv(h - 1, 2) + 1, floordiv(w - 1, 2) + 1]) {\n"
+                 "  %%0 = window %%x, kind=%s, window=[1, 1, 3, 3], stride=[1, 1, 2, 2], low=[0, 0, 1, 1], high=[0, 0, 1, 1] : "
+                 "%s[2, 3, floordiv(h - 1, 2) + 1, floordiv(w - 1, 2) + 1]\n  return %%0\n}",
+                 dtypes[i], dtypes[i], kinds[i], dtypes[i]);
+        check_program(text, "h=9 w=50", "window", EXACT_NUMBERS);
+        check_program(text, "h=1 w=1", "window", EXACT_NUMBERS);
+        snprintf(text, sizeof text,
+                 "(%%x: %s[2, 13, 40]) -> (%%y: %s[2, 13, 39]) {\n"
+                 "  %%0 = window %%x, kind=%s, window=[2, 1, 4], low=[1, 0, 2], high=[0, 0, 0], dilation=[1, 1, 1] : %s[2, 13, 39]\n"
+                 "  %%1 = max %%0, %%0 : %s[2, 13, 39]\n  return %%1\n}",
+                 dtypes[i], dtypes[i], kinds[i], dtypes[i], dtypes[i]);
+        check_program(text, "", "window", EXACT_NUMBERS);
+        snprintf(text, sizeof text,
+                 "(%%x: %s[3, n, 20]) -> (%%y: %s[3, n - 4, 10]) {\n"
+                 "  %%0 = window %%x, kind=%s, window=[1, 3, 2], stride=[1, 1, 2], dilation=[1, 2, 1] : %s[3, n - 4, 10]\n  return %%0\n}",
+                 dtypes[i], dtypes[i], kinds[i], dtypes[i]);
+        check_program(text, "n=9", "window", EXACT_NUMBERS);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_planes), cmocka_unit_test(test_rounding), cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_dtypes), cmocka_unit_test(test_windows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,19 @@
+/* "This function, compiled, does what the interpreter says."
+ *
+ *     check_program("(%x: f32[n, 7]) -> (%y: f32[n, 7]) { ... }", "n=3", "map", EXACT_NUMBERS);
+ *
+ * The function is compiled, run on inputs that depend on nothing but its text, alone and with two
+ * threads (which must give the same bits), and compared. EXACT_NUMBERS: small integers, whose sums are
+ * exact in any order: results must be equal. ANY_NUMBERS: within the error bound of the interpreter.
+ */
+#ifndef TN_TESTS_PROGRAM_CHECK_H
+#define TN_TESTS_PROGRAM_CHECK_H
+
+#include "ir/eval.h"
+
+typedef enum numbers { EXACT_NUMBERS, ANY_NUMBERS } numbers;
+
+/* `symbols`: "n=3 m=4", or "". `class_name`: that of the only kernel; NULL: not asked. Fails the running cmocka test. */
+void check_program(const char *text, const char *symbols, const char *class_name, numbers what);
+
+#endif
