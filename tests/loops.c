@@ -28,7 +28,7 @@ static char *around(const char *statements) {
 static void everything_prints_and_parses(void **state) {
     (void)state;
     char *text =
-        around("%3 = const -inf : f32 %4 = const bits 0x7fc00001 : f32 %5 = const 18446744073709551615 : u64\n"
+        around("%3 = const -inf : f32 %4 = const nan.7fc00001 : f32 %5 = const 18446744073709551615 : u64\n"
                "%6 = const -128 : i8 %7 = const 0.1 : f64 %8 = const 65504 : f16\n"
                "%9 = load x[floordiv($0, 2) + n - 1] if %1 : f32 %10 = compare le %9, %0 : bool\n"
                "%11 = select %10, %9, %0 : f32 %12 = convert %11 : bf16 %13 = fma %0, %9, %11 : f32\n"
@@ -61,7 +61,7 @@ static void bad_text(void **state) {
     } cases[] = {
         {"%3 = const 1 f32", "expected `:`"},
         {"%3 = const 1 : f33", "no dtype is called f33"},
-        {"%3 = const maybe : bool", "a bool is true or false"},
+        {"%3 = const maybe : bool", "maybe is no bool"},
         {"%3 = const 1x : i32", "malformed"},
         {"%3 = frobnicate %0 : f32", "no op is called frobnicate"},
         {"%3 = add %0, %9 : f32", "%9 is not defined"},

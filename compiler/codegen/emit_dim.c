@@ -376,7 +376,7 @@ static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
     LLVMValueRef address = recall(e, level, index, buffer, false);
     if (address) return address;
     LLVMBasicBlockRef here = emit_enter_prologue(e, level);
-    split_sum parts;
+    split_sum parts = {.inner = NULL};
     address = base;
     if (split(e, index, level, &parts)) {
         address = hoisted_address(e, buffer, parts.outer);

@@ -100,7 +100,7 @@ typedef struct quotient {
 
 static LLVMValueRef lane_vector(const quotient *q, LLVMTypeRef type, int64_t factor) {
     LLVMValueRef items[256];
-    for (uint32_t l = 0; l < q->e->lanes; l++) items[l] = LLVMConstInt(type, (unsigned long long)(l * factor), false);
+    for (uint32_t l = 0; l < q->e->lanes; l++) items[l] = LLVMConstInt(type, l * (unsigned long long)factor, false);
     return LLVMConstVector(items, q->e->lanes);
 }
 

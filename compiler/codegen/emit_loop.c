@@ -53,8 +53,7 @@ void emit_loop_open(emit *e, loop *l, const LLVMValueRef *inits) {
     LLVMAddIncoming(l->counter, &l->begin, &l->before, 1);
     for (uint32_t i = 0; i < l->n_phis; i++) {
         l->phis[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(inits[i]), "carried");
-        LLVMValueRef init = inits[i];
-        LLVMAddIncoming(l->phis[i], &init, &l->before, 1);
+        LLVMAddIncoming(l->phis[i], (LLVMValueRef *)&inits[i], &l->before, 1);
         e->values[s->loop.carries[i].inner] = l->phis[i];
     }
     if (emit_open_scope_at(e, l->head, "body", l->number)) bind_counter(e, l);
@@ -74,11 +73,12 @@ void emit_loop_close(emit *e, loop *l, const LLVMValueRef *inits, const LLVMValu
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, l->end, "more"), l->head, l->exit);
     LLVMPositionBuilderAtEnd(e->builder, l->exit);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef value = nexts[i], init = inits[i];
+        LLVMValueRef value = nexts[i];
         LLVMAddIncoming(l->phis[i], &value, &last, 1);
-        results[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(value), "carried");
-        LLVMAddIncoming(results[i], &value, &last, 1);
-        if (!l->runs) LLVMAddIncoming(results[i], &init, &l->before, 1);
+        LLVMValueRef result = LLVMBuildPhi(e->builder, LLVMTypeOf(value), "carried");
+        LLVMAddIncoming(result, &value, &last, 1);
+        if (!l->runs) LLVMAddIncoming(result, (LLVMValueRef *)&inits[i], &l->before, 1);
+        results[i] = result;
     }
 }
 
@@ -86,7 +86,7 @@ void emit_loop_body(emit *e, loop *l, LLVMValueRef *inits, LLVMValueRef *results
     const lt_stmt *s = l->stmt;
     emit_loop_open(e, l, inits);
     emit_block(e, &s->loop.body);
-    LLVMValueRef few[FEW_CARRIES], *nexts = few;
+    LLVMValueRef few[FEW_CARRIES] = {NULL}, *nexts = few;
     if (s->loop.n_carries > FEW_CARRIES) nexts = tn_calloc(s->loop.n_carries, sizeof *nexts);
     if (!nexts) {
         emit_fail(e, TN_ERR_MEMORY, "out of memory");

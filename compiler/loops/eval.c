@@ -187,8 +187,10 @@ static bool eval_lanes(evaluator *v, const lt_stmt *s, int64_t begin, int64_t en
     for (uint32_t l = 0; l < width; l++)
         for (uint32_t c = 0; c < n; c++)
             partials[l * n + c] = neutral(s->loop.carries[c].combine, s->loop.carries[c].dtype);
-    for (int64_t i = begin; i < end; i++, lane = (lane + 1) % width)
+    for (int64_t i = begin; i < end; i++) {
         if (!eval_step(v, s, i, partials + lane * n)) return false;
+        if (++lane == width) lane = 0;
+    }
     for (uint32_t half = width / 2; half; half /= 2)
         for (uint32_t l = 0; l < half; l++)
             for (uint32_t c = 0; c < n; c++)

@@ -9,9 +9,9 @@
 #include "compiler/loops/build.h"
 #include "compiler/loops/scalar.h"
 #include "ir/lex.h"
+#include "ir/literal.h"
 #include "ir/op.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_NESTING = 64, MAX_IDS = 1 << 20, MAX_CARRIES = 4096 };
@@ -85,7 +85,7 @@ static bool take_value(parser *p, lt_value *v) {
 }
 
 static bool take_variable(parser *p, tn_dim *variable) {
-    uint32_t number;
+    uint32_t number = 0;
     if (!take_id(p, TOKEN_VARIABLE, "a variable", &number)) return false;
     if (number >= p->b.kernel->n_variables) p->b.kernel->n_variables = number + 1;
     *variable = dim_variable(p->dims, number);
@@ -111,27 +111,11 @@ static bool define(parser *p, lt_value v, tn_dtype dtype) { return lt_declare_va
 
 static bool parse_block(parser *p, lt_block *block, lt_stmt *loop);
 
-static bool take_constant(parser *p, char text[80], bool *is_bits) {
-    *is_bits = lexer_accept(&p->lex, "bits");
-    return lexer_literal(&p->lex, text);
-}
-
-static bool constant_bits(parser *p, tn_dtype dtype, const char *text, bool is_bits, uint64_t *bits) {
-    char *end;
-    if (is_bits)
-        *bits = strtoull(text, &end, 16);
-    else if (dtype == TN_BOOL) {
-        *bits = strcmp(text, "true") == 0;
-        return *bits || strcmp(text, "false") == 0 ||
-               lexer_error(&p->lex, p->lex.taken_end, TN_ERR_PARSE, "a bool is true or false");
-    } else if (scalar_kind_of(dtype) == SCALAR_FLOAT)
-        *bits = scalar_from_float(dtype, strtod(text, &end));
-    else if (text[0] == '-')
-        *bits = scalar_from_int(dtype, strtoll(text, &end, 10));
-    else
-        *bits = scalar_from_int(dtype, (int64_t)strtoull(text, &end, 10));
-    return *end == '\0' ||
-           lexer_error(&p->lex, p->lex.taken_end, TN_ERR_PARSE, "%s is no %s", text, tn_dtype_name(dtype));
+static bool constant_bits(parser *p, size_t at, tn_dtype dtype, const char *text, uint64_t *bits) {
+    uint64_t element = 0;
+    literal_fault fault = literal_parse(dtype, text, &element);
+    *bits = scalar_read(dtype, &element);
+    return fault == LITERAL_OK || lexer_error(&p->lex, at, TN_ERR_PARSE, "%s is no %s", text, tn_dtype_name(dtype));
 }
 
 static bool take_access(parser *p, lt_stmt *s) {
@@ -181,13 +165,13 @@ static bool parse_op(parser *p, lt_stmt *s) {
 /* %k = ... : dtype */
 static bool parse_definition(parser *p) {
     lt_value v;
-    char text[80];
-    bool is_bits = false;
+    char text[80] = "";
+    size_t at = p->lex.next.at;
     if (!take_id(p, TOKEN_VALUE, "a value", &v) || !lexer_expect(&p->lex, "=")) return false;
     lt_stmt *s = lt_append(&p->b, LT_CONST);
     bool ok;
     if (lexer_accept(&p->lex, "const"))
-        ok = take_constant(p, text, &is_bits);
+        ok = lexer_literal(&p->lex, text);
     else if (lexer_accept(&p->lex, "dim")) {
         s->kind = LT_DIM;
         ok = take_dim(p, &s->dim.dim);
@@ -197,7 +181,7 @@ static bool parse_definition(parser *p) {
         ok = parse_op(p, s);
     if (!ok || !lexer_expect(&p->lex, ":") || !take_dtype(p, &s->dtype)) return false;
     s->result = v;
-    if (s->kind == LT_CONST && !constant_bits(p, s->dtype, text, is_bits, &s->constant.bits)) return false;
+    if (s->kind == LT_CONST && !constant_bits(p, at, s->dtype, text, &s->constant.bits)) return false;
     return define(p, v, s->dtype);
 }
 
@@ -407,8 +391,14 @@ static bool parse_kernel(parser *p, tn_module *m) {
 
 lt_kernel *lt_parse(tn_module *m, const char *text, size_t length, const char *name) {
     parser p = {.dims = m->dims};
+    literal_locale locale;
+    if (!literal_begin(&locale)) {
+        module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory");
+        return NULL;
+    }
     lexer_start(&p.lex, text, length, name);
     bool ok = parse_kernel(&p, m) && !lexer_failed(&p.lex);
+    literal_end(&locale);
     const tn_diag *error = &p.lex.error;
     if (!ok && lexer_failed(&p.lex))
         module_error_at(m, error->status, module_intern(m, error->file), error->line, error->column, "%s",

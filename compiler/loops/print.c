@@ -24,9 +24,9 @@
  */
 #include "compiler/loops/loops.h"
 #include "compiler/loops/scalar.h"
+#include "ir/literal.h"
 #include "ir/op.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,16 +73,11 @@ static void start_line(printer *p) { put(p, "%*s", 2 * p->indent, ""); }
 static void put_block(printer *p, const lt_block *block, const lt_stmt *loop);
 
 static void put_constant(printer *p, tn_dtype dtype, uint64_t bits) {
-    if (dtype == TN_BOOL)
-        put(p, "%s", bits ? "true" : "false");
-    else if (scalar_kind_of(dtype) == SCALAR_UINT)
-        put(p, "%llu", (unsigned long long)bits);
-    else if (scalar_kind_of(dtype) == SCALAR_SINT)
-        put(p, "%lld", (long long)scalar_to_int(dtype, bits));
-    else if (isfinite(scalar_to_float(dtype, bits)))
-        put(p, "%.*g", dtype == TN_F64 ? 17 : 9, scalar_to_float(dtype, bits));
-    else
-        put(p, "bits 0x%llx", (unsigned long long)bits);
+    char text[LITERAL_BYTES];
+    uint64_t element = 0;
+    scalar_write(dtype, &element, bits);
+    literal_print(dtype, &element, text);
+    put(p, "%s", text);
 }
 
 static void put_guard(printer *p, lt_value guard) {
@@ -233,6 +228,8 @@ static void put_header(printer *p) {
 
 char *lt_print(const lt_kernel *k) {
     printer p = {.kernel = k, .dims = k->module->dims, .indent = 1};
+    literal_locale locale;
+    if (!literal_begin(&locale)) return NULL;
     put_header(&p);
     for (uint32_t i = 0; i < k->n_stages; i++) {
         start_line(&p);
@@ -245,6 +242,7 @@ char *lt_print(const lt_kernel *k) {
         put(&p, "\n");
     }
     put(&p, "}\n");
+    literal_end(&locale);
     if (p.failed) {
         tn_free(p.text);
         return NULL;

@@ -25,8 +25,9 @@ void script_add(script *t, const char *format, ...) {
     assert_true(n >= 0 && (size_t)n < sizeof piece);
     if (t->n + (size_t)n + 1 > t->capacity) {
         t->capacity = 2 * (t->n + (size_t)n + 1);
-        t->text = realloc(t->text, t->capacity);
-        assert_non_null(t->text);
+        char *more = realloc(t->text, t->capacity);
+        assert_non_null(more);
+        t->text = more;
     }
     memcpy(t->text + t->n, piece, (size_t)n + 1);
     t->n += (size_t)n;

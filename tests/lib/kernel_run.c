@@ -114,7 +114,10 @@ void kernel_slots_fill(kernel_slots *s, const lt_kernel *k, void *const *buffers
     int64_t scratch_bytes = dim_of(k, extents, abi_scratch_bytes(k));
     s->scratch = tn_aligned_alloc(64, (size_t)scratch_bytes + 64);
     s->slots = tn_calloc(abi_slot_count(k), sizeof *s->slots);
+    s->n_buffers = k->n_buffers;
+    s->temporaries = tn_calloc(k->n_buffers + 1u, sizeof *s->temporaries);
     assert_non_null(s->slots);
+    assert_non_null(s->temporaries);
     s->frame = (tn_frame){.version = TN_FRAME_VERSION,
                           .size = sizeof(tn_frame),
                           .scratch = s->scratch,
@@ -128,8 +131,8 @@ void kernel_slots_fill(kernel_slots *s, const lt_kernel *k, void *const *buffers
         void *data = b->role == LT_TEMP ? NULL : buffers[i];
         if (b->role == LT_TEMP) {
             size_t bytes = (size_t)dim_of(k, extents, b->elements) * (tn_dtype_bits(b->dtype) / 8);
-            assert_true(s->n_temporaries < 16);
-            data = s->temporaries[s->n_temporaries++] = tn_aligned_alloc(64, bytes + 64);
+            data = tn_aligned_alloc(64, bytes + 64);
+            s->temporaries[i] = data;
         }
         s->slots[abi_buffer_slot(k, i)] = (int64_t)(intptr_t)data;
     }
@@ -137,7 +140,8 @@ void kernel_slots_fill(kernel_slots *s, const lt_kernel *k, void *const *buffers
 }
 
 void kernel_slots_free(kernel_slots *s) {
-    for (size_t i = 0; i < s->n_temporaries; i++) tn_free(s->temporaries[i]);
+    for (uint32_t i = 0; i < s->n_buffers; i++) tn_free(s->temporaries[i]);
+    tn_free(s->temporaries);
     tn_free(s->scratch);
     tn_free(s->slots);
 }

@@ -36,8 +36,8 @@ typedef struct kernel_slots {
     tn_frame frame;
     uint64_t status[8];
     int64_t *slots;
-    void *temporaries[16];
-    size_t n_temporaries;
+    void **temporaries; /* one a buffer, NULL for those that are none */
+    uint32_t n_buffers;
     char *scratch;
 } kernel_slots;
 void kernel_slots_fill(kernel_slots *s, const lt_kernel *k, void *const *buffers, const int64_t *extents);
