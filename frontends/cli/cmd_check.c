@@ -1,18 +1,17 @@
 /* tenon check: what a model is, what it costs, and whether it is sound. */
 #include "frontends/cli/commands.h"
+#include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
 #include "ir/op.h"
 #include "runtime/alloc.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- Costs ---- */
 
 /* Floating-point operations of a contraction or convolution: two for each product. */
-static tn_dim node_flops(tn_graph *g, const node *n)
-{
+static tn_dim node_flops(tn_graph *g, const node *n) {
     dim_table *t = g->module->dims;
     tn_dim out = type_element_count(t, graph_type(g, n->first_result)), depth = dim_const(t, 1);
     const tn_type *b = n->n_operands > 1 ? graph_type(g, n->operands[1]) : NULL;
@@ -36,26 +35,23 @@ typedef struct costs {
     int counts[TN_OP_COUNT];
 } costs;
 
-static void add_weight(costs *c, const tn_type *type, size_t bytes)
-{
+static void add_weight(costs *c, const tn_type *type, size_t bytes) {
     int64_t elements = (int64_t)(bytes / (tn_dtype_bits((tn_dtype)type->dtype) / 8));
     c->parameters += elements;
     c->parameter_bytes += (int64_t)bytes;
 }
 
-static void count(tn_module *m, costs *c)
-{
+static void count(tn_module *m, costs *c) {
     *c = (costs){.flops = dim_const(m->dims, 0)};
     for (size_t i = 0; i < m->n_graphs; i++) {
         tn_graph *g = m->graphs[i];
         for (size_t k = 0; k < g->n_nodes; k++) {
             const node *n = &g->nodes[k];
-            if (n->op != TN_OP_param)
-                c->counts[n->op]++;
+            if (n->op != TN_OP_param) c->counts[n->op]++;
             if (n->op == TN_OP_constant && attr_find(&n->attrs, ATTR_value)->data->type.rank > 0)
-                add_weight(c, &attr_find(&n->attrs, ATTR_value)->data->type, attr_find(&n->attrs, ATTR_value)->data->bytes);
-            if (g == tn_module_main(m))
-                c->flops = dim_add(m->dims, c->flops, node_flops(g, n));
+                add_weight(c, &attr_find(&n->attrs, ATTR_value)->data->type,
+                           attr_find(&n->attrs, ATTR_value)->data->bytes);
+            if (g == tn_module_main(m)) c->flops = dim_add(m->dims, c->flops, node_flops(g, n));
         }
     }
     tn_graph *g = tn_module_main(m);
@@ -69,14 +65,12 @@ static void count(tn_module *m, costs *c)
 
 /* ---- Texts ---- */
 
-static const char *type_text(const tn_graph *g, value_id v, char *text, size_t bytes)
-{
+static const char *type_text(const tn_graph *g, value_id v, char *text, size_t bytes) {
     type_print(g->module->dims, graph_type(g, v), text, bytes);
     return text;
 }
 
-static void print_text(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p)
-{
+static int print_text(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p) {
     char text[400];
     for (size_t i = 0; i < g->n_params; i++)
         if (g->params[i].binding != BINDING_LOAD)
@@ -91,91 +85,69 @@ static void print_text(const tn_graph *g, const costs *c, const tn_exec *exec, c
     }
     printf("ops    ");
     for (int op = 0; op < TN_OP_COUNT; op++)
-        if (c->counts[op])
-            printf(" %s:%d", op_name((tn_op)op), c->counts[op]);
+        if (c->counts[op]) printf(" %s:%d", op_name((tn_op)op), c->counts[op]);
     dim_print(g->module->dims, c->flops, text, sizeof text);
-    printf("\nparameters  %lld (%lld bytes)\nflops       %s\n", (long long)c->parameters, (long long)c->parameter_bytes, text);
+    printf("\nparameters  %lld (%lld bytes)\nflops       %s\n", (long long)c->parameters, (long long)c->parameter_bytes,
+           text);
     printf("kernels     %d\narena       %zu bytes", tn_program_n_kernels(p), tn_exec_arena_bytes(exec));
     for (size_t i = 0; i < g->n_symbols; i++)
-        printf("%s%s = %lld", i ? ", " : " at ", dim_symbol_name(g->module->dims, g->symbols[i].dim), (long long)tn_exec_symbol(exec, (int)i));
+        printf("%s%s = %lld", i ? ", " : " at ", dim_symbol_name(g->module->dims, g->symbols[i].dim),
+               (long long)tn_exec_symbol(exec, (int)i));
     printf("\nsound: every op is supported\n");
+    return EXIT_DONE;
 }
 
-static json_t *tensors_json(const tn_graph *g, bool inputs)
-{
+static json_t *tensors_json(const tn_graph *g, bool inputs) {
     json_t *list = json_array();
     char text[400];
     size_t n = inputs ? g->n_params : g->n_results;
     for (size_t i = 0; i < n; i++) {
-        if (inputs && g->params[i].binding == BINDING_LOAD)
-            continue;
+        if (inputs && g->params[i].binding == BINDING_LOAD) continue;
         value_id v = inputs ? g->params[i].value : g->results[i].value;
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", inputs ? g->params[i].name : g->results[i].name, "type",
-                                              type_text(g, v, text, sizeof text)));
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", inputs ? g->params[i].name : g->results[i].name,
+                                              "type", type_text(g, v, text, sizeof text)));
     }
     return list;
 }
 
-static void print_json(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p)
-{
+static int write_json(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p) {
     json_t *ops = json_object(), *symbols = json_array();
     char flops[400];
     for (int op = 0; op < TN_OP_COUNT; op++)
-        if (c->counts[op])
-            json_object_set_new(ops, op_name((tn_op)op), json_integer(c->counts[op]));
+        if (c->counts[op]) json_object_set_new(ops, op_name((tn_op)op), json_integer(c->counts[op]));
     for (size_t i = 0; i < g->n_symbols; i++)
         json_array_append_new(symbols, json_string(dim_symbol_name(g->module->dims, g->symbols[i].dim)));
     dim_print(g->module->dims, c->flops, flops, sizeof flops);
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:i, s:I}", "inputs", tensors_json(g, true), "outputs", tensors_json(g, false),
-                            "symbols", symbols, "ops", ops, "parameters", (json_int_t)c->parameters, "parameter_bytes",
-                            (json_int_t)c->parameter_bytes, "flops", flops, "kernels", tn_program_n_kernels(p), "arena_bytes",
-                            (json_int_t)tn_exec_arena_bytes(exec));
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(all);
+    json_t *all =
+        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:i, s:I}", "inputs", tensors_json(g, true), "outputs",
+                  tensors_json(g, false), "symbols", symbols, "ops", ops, "parameters", (json_int_t)c->parameters,
+                  "parameter_bytes", (json_int_t)c->parameter_bytes, "flops", flops, "kernels", tn_program_n_kernels(p),
+                  "arena_bytes", (json_int_t)tn_exec_arena_bytes(exec));
+    return print_json(all);
 }
 
 /* ---- The command ---- */
 
 /* Binds sizes as a run would, for the arena's. */
-static int bind_sizes(const run_data *d, tn_exec *exec, const char *path)
-{
-    tn_tensor *inputs = tn_calloc((size_t)d->n_inputs + 1, sizeof *inputs);
-    int n = 0;
-    for (int i = 0; inputs && i < d->n_inputs; i++)
-        if (d->main->params[i].binding != BINDING_LOAD)
-            inputs[n++] = tn_tensor_of(d->inputs[i].dtype, d->inputs[i].data, d->inputs[i].rank, d->inputs[i].dims);
-    tn_status status = inputs && exec ? tn_exec_bind(exec, inputs, n) : TN_ERR_MEMORY;
+static int bind_sizes(session *s) {
+    int n;
+    tn_tensor *inputs = run_data_tensors(&s->data, &n);
+    tn_status status = inputs ? tn_exec_bind(s->exec, inputs, n) : TN_ERR_MEMORY;
     tn_free(inputs);
-    if (status == TN_OK)
-        return EXIT_DONE;
-    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
-    return report(path, exec && tn_exec_error(exec) ? tn_exec_error(exec) : &diag);
+    if (status == TN_OK) return EXIT_DONE;
+    return tn_exec_error(s->exec) ? report(s->path, tn_exec_error(s->exec)) : report_text(s->path, "out of memory");
 }
 
-int command_check(const arguments *a)
-{
-    const char *path = a->operands[0];
-    tn_module *m = model_load(path);
-    if (!m)
-        return EXIT_INPUT;
-    run_data d = {0};
+int command_check(const arguments *a) {
+    session s;
     costs c;
-    tn_compile_options options;
-    double milliseconds;
-    model_compile_options(a, &options);
-    int status = run_data_load(&d, m, a, true);
-    tn_program *p = status ? NULL : model_compile(m, path, &options, &milliseconds);
-    tn_exec *exec = p ? tn_exec_new(p, NULL) : NULL;
-    if (!status)
-        status = p ? bind_sizes(&d, exec, path) : EXIT_INPUT;
+    int status = session_load(&s, a, true);
+    if (!status) status = session_compile(&s);
+    if (!status) status = bind_sizes(&s);
     if (!status) {
-        count(m, &c);
-        (GIVEN(a, json) ? print_json : print_text)(d.main, &c, exec, p);
+        count(s.module, &c);
+        status = (GIVEN(a, json) ? write_json : print_text)(s.data.main, &c, s.exec, s.program);
     }
-    tn_exec_free(exec);
-    tn_program_free(p);
-    run_data_free(&d);
-    tn_module_free(m);
+    session_close(&s);
     return status;
 }

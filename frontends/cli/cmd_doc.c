@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int command_doc(const arguments *a)
-{
+int command_doc(const arguments *a) {
     static const struct {
         const char *name;
         char *(*make)(void);
@@ -20,8 +19,7 @@ int command_doc(const arguments *a)
             bool ok = f && fputs(text, f) >= 0;
             ok = (!f || f == stdout || fclose(f) == 0) && ok;
             tn_free(text);
-            if (!ok)
-                fprintf(stderr, "%s: error: cannot be written\n", path ? path : "stdout");
+            if (!ok) fprintf(stderr, "%s: error: cannot be written\n", path ? path : "stdout");
             return ok ? EXIT_DONE : EXIT_INPUT;
         }
     fprintf(stderr, "tenon doc: there is no reference called %s (see tenon doc --help)\n", a->operands[0]);

@@ -7,37 +7,30 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int io_error(const char *path)
-{
+static int io_error(const char *path) {
     tn_diag diag = {.status = TN_ERR_IO};
     snprintf(diag.message, sizeof diag.message, "cannot be written: %s", strerror(errno));
     return report(path, &diag);
 }
 
-static int write_text(const char *path, const char *text)
-{
+static int write_text(const char *path, const char *text) {
     FILE *f = path ? fopen(path, "w") : stdout;
-    if (!f)
-        return io_error(path);
+    if (!f) return io_error(path);
     bool ok = fputs(text, f) >= 0;
-    if (path)
-        ok = fclose(f) == 0 && ok;
+    if (path) ok = fclose(f) == 0 && ok;
     return ok ? EXIT_DONE : io_error(path ? path : "stdout");
 }
 
-static const char *extension(const char *stage)
-{
+static const char *extension(const char *stage) {
     static const struct {
         const char *stage, *extension;
     } others[] = {{"loops", "lt"}, {"llvm", "ll"}, {"asm", "s"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(others[i].stage, stage) == 0)
-            return others[i].extension;
+        if (strcmp(others[i].stage, stage) == 0) return others[i].extension;
     return "tn";
 }
 
-static int dump_stage(tn_module *m, const arguments *a, const char *stage, const char *path, const char *data_path)
-{
+static int dump_stage(tn_module *m, const arguments *a, const char *stage, const char *path, const char *data_path) {
     tn_compile_options options;
     tn_diag diag = {0};
     model_compile_options(a, &options);
@@ -47,15 +40,12 @@ static int dump_stage(tn_module *m, const arguments *a, const char *stage, const
     return status;
 }
 
-static int dump_all(tn_module *m, const arguments *a, const char *folder)
-{
+static int dump_all(tn_module *m, const arguments *a, const char *folder) {
     int status = EXIT_DONE, number = 0;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return io_error(folder);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return io_error(folder);
     for (const char *const *stage = tn_stage_names(); !status && *stage; stage++, number++) {
         char path[1024], data[1024];
-        if (strcmp(*stage, "object") == 0)
-            continue;
+        if (strcmp(*stage, "object") == 0) continue;
         snprintf(path, sizeof path, "%s/%02d-%s.%s", folder, number, *stage, extension(*stage));
         snprintf(data, sizeof data, "%s/%02d-%s.bin", folder, number, *stage);
         status = dump_stage(m, a, *stage, path, data);
@@ -63,8 +53,7 @@ static int dump_all(tn_module *m, const arguments *a, const char *folder)
     return status;
 }
 
-int command_dump(const arguments *a)
-{
+int command_dump(const arguments *a) {
     const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : "import", *out = TEXT_OF(a, output);
     bool all = strcmp(stage, "all") == 0;
     if (all && !out) {
@@ -74,10 +63,8 @@ int command_dump(const arguments *a)
     tn_module *m = model_load(a->operands[0]);
     int status = EXIT_INPUT;
     char data[1024];
-    if (out)
-        snprintf(data, sizeof data, "%s.bin", out);
-    if (m)
-        status = all ? dump_all(m, a, out) : dump_stage(m, a, stage, out, out ? data : NULL);
+    if (out) snprintf(data, sizeof data, "%s.bin", out);
+    if (m) status = all ? dump_all(m, a, out) : dump_stage(m, a, stage, out, out ? data : NULL);
     tn_module_free(m);
     return status;
 }

@@ -1,36 +1,31 @@
 /* tenon run: a model on inputs, compiled or interpreted or both. */
 #include "frontends/cli/commands.h"
+#include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/npy.h"
 #include "runtime/alloc.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 typedef struct run {
-    const arguments *a;
-    const char *path;
-    tn_module *module;
-    tn_program *program;
-    tn_exec *exec;
-    tn_pool *pool;
-    tn_profile *profile;
-    run_data data;
-    double compile_ms, run_ms;
+    session s;
+    double run_ms;
+    json_t *checks; /* of --check with --json: one object for each output */
 } run;
 
 /* ---- Output ---- */
 
 static bool is_float(tn_dtype d) { return d == TN_F16 || d == TN_BF16 || d == TN_F32 || d == TN_F64; }
 
-static double element(const eval_tensor *t, int64_t i) { return is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i); }
+static double element(const eval_tensor *t, int64_t i) {
+    return is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i);
+}
 
-static void summarise(const char *name, const eval_tensor *t)
-{
+static void summarise(const char *name, const eval_tensor *t) {
     char type[200];
     tn_tensor shape = tn_tensor_of(t->dtype, NULL, t->rank, t->dims);
     double least = INFINITY, greatest = -INFINITY, sum = 0;
@@ -41,63 +36,69 @@ static void summarise(const char *name, const eval_tensor *t)
         sum += x;
     }
     printf("%s: %s", name, tn_tensor_text(&shape, type, sizeof type));
-    if (t->n > 0)
-        printf(" min %.6g mean %.6g max %.6g first", least, sum / (double)t->n, greatest);
-    for (int64_t i = 0; i < t->n && i < 8; i++)
-        printf(" %.6g", element(t, i));
+    if (t->n > 0) printf(" min %.6g mean %.6g max %.6g first", least, sum / (double)t->n, greatest);
+    for (int64_t i = 0; i < t->n && i < 8; i++) printf(" %.6g", element(t, i));
     printf("%s\n", t->n > 8 ? " ..." : "");
 }
 
-static int write_outputs(const run *r)
-{
-    const char *folder = TEXT_OF(r->a, output_dir);
-    if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        tn_diag diag = {.status = TN_ERR_IO};
-        snprintf(diag.message, sizeof diag.message, "the folder cannot be made: %s", strerror(errno));
-        return report(folder, &diag);
-    }
-    for (int i = 0; i < r->data.n_outputs; i++) {
-        const eval_tensor *t = &r->data.outputs[i];
-        const char *name = r->data.main->results[i].name;
-        if (!folder) {
-            if (!GIVEN(r->a, json))
-                summarise(name, t);
-            continue;
-        }
-        char file[512], path[1024];
-        tn_diag diag = {0};
-        file_name(name, file, sizeof file);
-        snprintf(path, sizeof path, "%s/%s.npy", folder, file);
-        if (npy_write(path, t->dtype, t->rank, t->dims, t->data, &diag) != TN_OK)
-            return report(path, &diag);
-    }
+/* The file of output i, DIR/NAME.npy; false when it is too long. */
+static bool output_path(const run *r, const char *folder, int i, char *path, size_t bytes) {
+    char file[512];
+    file_name(r->s.data.main->results[i].name, file, sizeof file);
+    return snprintf(path, bytes, "%s/%s.npy", folder, file) < (int)bytes;
+}
+
+/* Names may differ in characters that files don't have. */
+static int check_paths(const run *r, const char *folder) {
+    char path[1024], other[1024];
+    for (int i = 0; i < r->s.data.n_outputs; i++)
+        for (int k = 0; k <= i; k++)
+            if (!output_path(r, folder, i, path, sizeof path))
+                return report_text(folder, "the name of output %s is too long for a file",
+                                   r->s.data.main->results[i].name);
+            else if (k < i && output_path(r, folder, k, other, sizeof other) && strcmp(path, other) == 0)
+                return report_text(path, "both output %s and output %s would be written here",
+                                   r->s.data.main->results[k].name, r->s.data.main->results[i].name);
     return EXIT_DONE;
 }
 
-static void write_json(const run *r)
-{
-    json_t *outputs = json_array();
-    for (int i = 0; i < r->data.n_outputs; i++) {
-        const eval_tensor *t = &r->data.outputs[i];
-        json_t *shape = json_array();
-        for (int k = 0; k < t->rank; k++)
-            json_array_append_new(shape, json_integer(t->dims[k]));
-        json_array_append_new(outputs, json_pack("{s:s, s:s, s:o}", "name", r->data.main->results[i].name, "dtype", tn_dtype_name(t->dtype),
-                                                 "shape", shape));
+static int write_files(const run *r, const char *folder) {
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return report_text(folder, "the folder cannot be made: %s", strerror(errno));
+    int status = check_paths(r, folder);
+    for (int i = 0; !status && i < r->s.data.n_outputs; i++) {
+        const eval_tensor *t = &r->s.data.outputs[i];
+        char path[1024];
+        tn_diag diag = {0};
+        if (output_path(r, folder, i, path, sizeof path) &&
+            npy_write(path, t->dtype, t->rank, t->dims, t->data, &diag) != TN_OK)
+            status = report(path, &diag);
     }
-    json_t *all = json_pack("{s:o, s:f, s:f, s:I, s:i}", "outputs", outputs, "compile_ms", r->compile_ms, "run_ms", r->run_ms, "arena_bytes",
-                            (json_int_t)(r->exec ? tn_exec_arena_bytes(r->exec) : 0), "kernels", r->program ? tn_program_n_kernels(r->program) : 0);
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(all);
+    return status;
 }
 
-static void print_profile(const run *r)
-{
-    for (int i = 0; i < tn_program_n_kernels(r->program); i++) {
-        const tn_kernel_info *k = tn_program_kernel(r->program, i);
-        fprintf(stderr, "%10.3f ms  %-8s %-10s %s\n", (double)tn_profile_ns(r->profile, i) * 1e-6, k->name, k->class_name, k->locations);
+static int write_outputs(const run *r) {
+    const char *folder = TEXT_OF(r->s.a, output_dir);
+    if (folder) return write_files(r, folder);
+    for (int i = 0; i < r->s.data.n_outputs && !GIVEN(r->s.a, json); i++)
+        summarise(r->s.data.main->results[i].name, &r->s.data.outputs[i]);
+    return EXIT_DONE;
+}
+
+static int write_json(const run *r) {
+    json_t *outputs = json_array();
+    for (int i = 0; i < r->s.data.n_outputs; i++) {
+        const eval_tensor *t = &r->s.data.outputs[i];
+        json_t *shape = json_array();
+        for (int k = 0; k < t->rank; k++) json_array_append_new(shape, json_integer(t->dims[k]));
+        json_array_append_new(outputs, json_pack("{s:s, s:s, s:o}", "name", r->s.data.main->results[i].name, "dtype",
+                                                 tn_dtype_name(t->dtype), "shape", shape));
     }
+    json_t *all = json_pack("{s:o, s:f, s:f, s:I, s:i}", "outputs", outputs, "compile_ms", r->s.compile_ms, "run_ms",
+                            r->run_ms, "arena_bytes", (json_int_t)(r->s.exec ? tn_exec_arena_bytes(r->s.exec) : 0),
+                            "kernels", r->s.program ? tn_program_n_kernels(r->s.program) : 0);
+    if (r->checks) json_object_set(all, "check", r->checks);
+    return print_json(all);
 }
 
 /* ---- Checking against the interpreter ---- */
@@ -106,107 +107,92 @@ static void print_profile(const run *r)
  * the sum of absolute terms. */
 static const double CHECK_SCALED = 1e-5;
 
-static int compare_outputs(const run *r, const run_data *reference)
-{
+typedef struct difference {
+    double worst, scaled; /* absolute; in parts of the sum of absolute terms */
+    bool same_specials;   /* NaNs and infinities */
+} difference;
+
+static difference difference_of(const eval_tensor *got, const eval_tensor *want) {
+    difference d = {.same_specials = got->n == want->n};
+    for (int64_t k = 0; d.same_specials && k < want->n; k++) {
+        double x = element(got, k), y = element(want, k), apart = fabs(x - y);
+        if (isnan(x) != isnan(y) || (isinf(y) && x != y)) d.same_specials = false;
+        if (isnan(apart) || apart == 0) continue;
+        double scale = want->magnitude ? want->magnitude[k] : fabs(y);
+        d.worst = fmax(d.worst, apart);
+        d.scaled = fmax(d.scaled, apart / fmax(scale, 1e-30));
+    }
+    return d;
+}
+
+/* f16 and bf16 round a thousand times as coarsely. */
+static bool is_within(const difference *d, tn_dtype dtype) {
+    double tolerance = dtype == TN_F16 || dtype == TN_BF16 ? CHECK_SCALED * 1e3 : CHECK_SCALED;
+    return d->same_specials && (is_float(dtype) ? d->scaled <= tolerance : d->worst == 0);
+}
+
+static int compare_outputs(run *r, const run_data *reference) {
     int status = EXIT_DONE;
     for (int i = 0; i < reference->n_outputs; i++) {
-        const eval_tensor *got = &r->data.outputs[i], *want = &reference->outputs[i];
-        double worst = 0, scaled = 0;
-        bool same_specials = true;
-        for (int64_t k = 0; k < want->n; k++) {
-            double x = element(got, k), y = element(want, k), difference = fabs(x - y);
-            if (isnan(x) != isnan(y) || (isinf(y) && x != y))
-                same_specials = false;
-            if (isnan(difference))
-                continue;
-            double scale = want->magnitude ? want->magnitude[k] : fabs(y);
-            worst = difference > worst ? difference : worst;
-            if (difference > 0 && difference / fmax(scale, 1e-30) > scaled)
-                scaled = difference / fmax(scale, 1e-30);
-        }
-        bool ok = same_specials && (is_float(want->dtype) ? scaled <= CHECK_SCALED * (want->dtype == TN_F16 || want->dtype == TN_BF16 ? 1e3 : 1) : worst == 0);
-        printf("%s: largest difference %.3g, %.3g of the sum of absolute terms%s\n", reference->main->results[i].name, worst, scaled,
-               ok ? "" : "  TOO LARGE");
+        const char *name = reference->main->results[i].name;
+        difference d = difference_of(&r->s.data.outputs[i], &reference->outputs[i]);
+        bool ok = is_within(&d, reference->outputs[i].dtype);
+        if (r->checks)
+            json_array_append_new(r->checks, json_pack("{s:s, s:f, s:f, s:b}", "name", name, "largest_difference",
+                                                       d.worst, "scaled_difference", d.scaled, "within_tolerance", ok));
+        else
+            printf("%s: largest difference %.3g, %.3g of the sum of absolute terms%s\n", name, d.worst, d.scaled,
+                   ok ? "" : "  TOO LARGE");
         if (!ok)
-            status = EXIT_INPUT;
+            status =
+                report_text(r->s.path, "output %s differs from the interpreter's by more than the tolerance", name);
     }
     return status;
 }
 
 /* ---- The command ---- */
 
-static int start(run *r)
-{
-    tn_compile_options options;
-    model_compile_options(r->a, &options);
-    r->program = model_compile(r->module, r->path, &options, &r->compile_ms);
-    if (!r->program)
-        return EXIT_INPUT;
-    r->pool = tn_pool_new((int)NUMBER_OF(r->a, threads, 0));
-    if (GIVEN(r->a, profile))
-        r->profile = tn_profile_new(r->program);
-    r->exec = tn_exec_new(r->program, &(tn_exec_options){.pool = r->pool, .profile = r->profile});
-    if (r->exec && r->pool)
-        return EXIT_DONE;
-    tn_diag diag = {.status = TN_ERR_ARGUMENT, .message = "no exec: out of memory, or --threads is out of range"};
-    return report(r->path, &diag);
-}
-
-static int execute(run *r)
-{
+static int execute(run *r) {
     tn_diag diag = {0};
     double begin = clock_ms();
-    tn_status status = run_data_execute(&r->data, r->exec, &diag);
+    tn_status status = run_data_execute(&r->s.data, r->s.exec, &diag);
     r->run_ms = clock_ms() - begin;
-    return status == TN_OK ? EXIT_DONE : report(r->path, &diag);
+    return status == TN_OK ? EXIT_DONE : report(r->s.path, &diag);
 }
 
-static int interpret(run *r, run_data *d)
-{
+static int interpret(run *r) {
     tn_diag diag = {0};
     double begin = clock_ms();
-    tn_status status = run_data_interpret(d, GIVEN(r->a, check), &diag);
-    if (!GIVEN(r->a, check))
-        r->run_ms = clock_ms() - begin;
-    return status == TN_OK ? EXIT_DONE : report(r->path, &diag);
+    tn_status status = run_data_interpret(&r->s.data, false, &diag);
+    r->run_ms = clock_ms() - begin;
+    return status == TN_OK ? EXIT_DONE : report(r->s.path, &diag);
 }
 
-static int run_checked(run *r)
-{
-    run_data reference = r->data;
-    reference.outputs = tn_calloc((size_t)r->data.n_outputs + 1, sizeof *reference.outputs);
-    int status = reference.outputs ? interpret(r, &reference) : EXIT_INPUT;
-    if (!status)
-        status = compare_outputs(r, &reference);
+static int check(run *r) {
+    run_data reference = r->s.data;
+    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
+    reference.outputs = tn_calloc((size_t)r->s.data.n_outputs + 1, sizeof *reference.outputs);
+    bool ok = reference.outputs && run_data_interpret(&reference, true, &diag) == TN_OK;
+    int status = ok ? compare_outputs(r, &reference) : report(r->s.path, &diag);
     run_data_free_outputs(&reference);
     tn_free(reference.outputs);
     return status;
 }
 
-int command_run(const arguments *a)
-{
-    run r = {.a = a, .path = a->operands[0]};
-    int status = EXIT_INPUT;
-    r.module = model_load(r.path);
-    if (r.module && (status = run_data_load(&r.data, r.module, a, false)) == EXIT_DONE) {
-        if (!GIVEN(a, eval))
-            status = start(&r);
-        if (!status)
-            status = GIVEN(a, eval) ? interpret(&r, &r.data) : execute(&r);
-        if (!status)
-            status = write_outputs(&r);
-        if (!status && GIVEN(a, json))
-            write_json(&r);
-        if (!status && r.profile)
-            print_profile(&r);
-        if (!status && GIVEN(a, check) && !GIVEN(a, eval))
-            status = run_checked(&r);
-    }
-    tn_exec_free(r.exec);
-    tn_profile_free(r.profile);
-    tn_program_free(r.program);
-    tn_pool_free(r.pool);
-    run_data_free(&r.data);
-    tn_module_free(r.module);
+int command_run(const arguments *a) {
+    run r = {0};
+    bool checks = GIVEN(a, check);
+    if (GIVEN(a, eval) && checks) return options_complain(a->command, "--eval and --check exclude each other");
+    if (checks && GIVEN(a, json)) r.checks = json_array();
+    int status = session_load(&r.s, a, false);
+    if (!status && !GIVEN(a, eval)) status = session_compile(&r.s);
+    if (!status) status = GIVEN(a, eval) ? interpret(&r) : execute(&r);
+    if (!status) status = write_outputs(&r);
+    bool has_run = !status;
+    if (!status && checks) status = check(&r);
+    if (has_run && GIVEN(a, json) && write_json(&r) != EXIT_DONE) status = EXIT_INPUT;
+    if (has_run) session_print_profile(&r.s, 1);
+    json_decref(r.checks);
+    session_close(&r.s);
     return status;
 }

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPTIONS(...) (const option_name[]){__VA_ARGS__, OPTION_help, OPTION_COUNT}
+#define OPTIONS(...)                                                                                                   \
+    (const option_name[]) { __VA_ARGS__, OPTION_help, OPTION_COUNT }
 #define COMPILING OPTION_target, OPTION_no_fusion, OPTION_verify_each, OPTION_gemm, OPTION_time
 
 static const command commands[] = {
@@ -17,8 +18,9 @@ static const command commands[] = {
      "  tenon run model.onnx --input x=x.npy --output-dir out\n"
      "  tenon run ocr.onnx --input x=line.png --image-size 320x48 --image-mean 127.5 --image-scale 0.00784\n"
      "  tenon run model.tn --set n=7 --check\n",
-     OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check, OPTION_json,
-             OPTION_image_size, OPTION_image_layout, OPTION_image_mean, OPTION_image_scale, OPTION_image_bgr, OPTION_profile, COMPILING),
+     OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check,
+             OPTION_json, OPTION_image_size, OPTION_image_layout, OPTION_image_mean, OPTION_image_scale,
+             OPTION_image_bgr, OPTION_profile, COMPILING),
      1, command_run},
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"
@@ -32,23 +34,23 @@ static const command commands[] = {
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",
-     OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile, COMPILING), 1, command_bench},
-    {"doc", "ops|passes", "Prints the reference of the op table or of the passes as Markdown.", "  tenon doc ops > docs/OPS.md\n",
-     OPTIONS(OPTION_output), 1, command_doc},
+     OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
+             COMPILING),
+     1, command_bench},
+    {"doc", "ops|passes", "Prints the reference of the op table or of the passes as Markdown.",
+     "  tenon doc ops > docs/OPS.md\n", OPTIONS(OPTION_output), 1, command_doc},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-static void help(void)
-{
+static void help(void) {
     printf("Usage: tenon COMMAND MODEL [OPTION]...\nCompiles and runs tensor graphs.\n\nCommands:\n");
-    for (int i = 0; i < N_COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].doc);
+    for (int i = 0; i < N_COMMANDS; i++) printf("  %-8s %s\n", commands[i].name, commands[i].doc);
     printf("\nOptions:\n  --help     print this help; tenon COMMAND --help for a command's\n"
-           "  --version  print versions of Tenon and LLVM, and the CPU\n\nExamples:\n%s", commands[0].examples);
+           "  --version  print versions of Tenon and LLVM, and the CPU\n\nExamples:\n%s",
+           commands[0].examples);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
         fprintf(stderr, "tenon: no command given (see tenon --help)\n");
@@ -68,8 +70,7 @@ int main(int argc, char **argv)
         if (strcmp(commands[i].name, name) == 0) {
             static arguments a; /* several KiB of lists */
             int status = options_parse(&a, &commands[i], argc - 1, argv + 1);
-            if (status)
-                return status < 0 ? EXIT_DONE : status;
+            if (status) return status < 0 ? EXIT_DONE : status;
             status = commands[i].run(&a);
             if (fflush(stdout) != 0 || ferror(stdout)) {
                 fprintf(stderr, "tenon: error: the output could not be written\n");

@@ -1,17 +1,17 @@
-/* Models: loading, compiling (see model.h). */
+/* Models: loading, compiling, running (see model.h). */
 #include "frontends/cli/model.h"
 
 #include "frontends/cli/read_file.h"
 #include "runtime/alloc.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-int report(const char *file, const tn_diag *diag)
-{
+int report(const char *file, const tn_diag *diag) {
     const char *where = diag->file ? diag->file : file;
     if (where && diag->line && diag->column)
         fprintf(stderr, "%s:%d:%d: error: %s\n", where, diag->line, diag->column, diag->message);
@@ -22,29 +22,33 @@ int report(const char *file, const tn_diag *diag)
     return EXIT_INPUT;
 }
 
-double clock_ms(void)
-{
+int report_text(const char *file, const char *format, ...) {
+    tn_diag diag = {.status = TN_ERR_ARGUMENT};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(diag.message, sizeof diag.message, format, args);
+    va_end(args);
+    return report(file, &diag);
+}
+
+double clock_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-void file_name(const char *name, char *out, size_t bytes)
-{
+void file_name(const char *name, char *out, size_t bytes) {
     snprintf(out, bytes, "%s", name);
     for (char *p = out; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-            *p = '_';
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p)) *p = '_';
 }
 
-static bool ends_with(const char *text, const char *end)
-{
+bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static tn_module *load_text(const char *path)
-{
+static tn_module *load_text(const char *path) {
     void *content;
     size_t size;
     tn_diag diag = {0};
@@ -57,18 +61,15 @@ static tn_module *load_text(const char *path)
     return m;
 }
 
-tn_module *model_load(const char *path)
-{
+tn_module *model_load(const char *path) {
     if (!ends_with(path, ".onnx") && !ends_with(path, ".tn")) {
-        tn_diag diag = {.message = "a model is a .onnx or a .tn file"};
-        report(path, &diag);
+        report_text(path, "a model is a .onnx or a .tn file");
         return NULL;
     }
     tn_module *m = ends_with(path, ".onnx") ? tn_onnx_load(path, NULL) : load_text(path);
-    if (m && !tn_module_error(m))
-        return m;
-    if (m)
-        report(path, tn_module_error(m));
+    tn_diag diag = {0};
+    if (m && !tn_module_error(m) && (tn_module_verify(m, &diag) == TN_OK || report(path, &diag) == EXIT_DONE)) return m;
+    if (m && tn_module_error(m)) report(path, tn_module_error(m));
     tn_module_free(m);
     return NULL;
 }
@@ -76,29 +77,29 @@ tn_module *model_load(const char *path)
 /* ---- Compiling ---- */
 
 /* Work over a second shows its stages on a terminal. */
-static void show_progress(void *ctx, const tn_stage_report *stage)
-{
-    double *start = ctx;
-    if (isatty(STDERR_FILENO) && clock_ms() - *start > 1000)
-        fprintf(stderr, "\rcompiling: %s done%20s\r", stage->name, "");
+static void show_progress(void *ctx, const tn_stage_report *stage) {
+    const double *start = ctx;
+    if (isatty(STDERR_FILENO) && clock_ms() - *start > 1000) fprintf(stderr, "\rcompiling: %-40s\r", stage->name);
 }
 
-static void show_time(void *ctx, const tn_stage_report *stage)
-{
+static void end_progress(double start) {
+    if (isatty(STDERR_FILENO) && clock_ms() - start > 1000) fprintf(stderr, "\r%-60s\r", "");
+}
+
+static void show_time(void *ctx, const tn_stage_report *stage) {
     (void)ctx;
     fprintf(stderr, "%10.3f ms  %s\n", stage->milliseconds, stage->name);
 }
 
-void model_compile_options(const arguments *a, tn_compile_options *options)
-{
-    *options = (tn_compile_options){.target = TEXT_OF(a, target), .no_fusion = GIVEN(a, no_fusion),
-                                    .verify_each = GIVEN(a, verify_each), .gemm = TEXT_OF(a, gemm)};
-    if (GIVEN(a, time))
-        options->watch = show_time;
+void model_compile_options(const arguments *a, tn_compile_options *options) {
+    *options = (tn_compile_options){.target = TEXT_OF(a, target),
+                                    .no_fusion = GIVEN(a, no_fusion),
+                                    .verify_each = GIVEN(a, verify_each),
+                                    .gemm = TEXT_OF(a, gemm)};
+    if (GIVEN(a, time)) options->watch = show_time;
 }
 
-tn_program *model_compile(tn_module *m, const char *path, const tn_compile_options *options, double *milliseconds)
-{
+tn_program *model_compile(tn_module *m, const char *path, const tn_compile_options *options, double *milliseconds) {
     double start = clock_ms();
     tn_compile_options with_progress = *options;
     if (!with_progress.watch) {
@@ -107,7 +108,90 @@ tn_program *model_compile(tn_module *m, const char *path, const tn_compile_optio
     }
     tn_program *p = tn_compile_module(m, &with_progress);
     *milliseconds = clock_ms() - start;
-    if (!p)
-        report(path, tn_module_error(m));
+    if (with_progress.watch == show_progress) end_progress(start);
+    if (!p) report(path, tn_module_error(m));
     return p;
+}
+
+/* ---- Sessions ---- */
+
+int session_load(session *s, const arguments *a, bool quiet) {
+    double start = clock_ms();
+    *s = (session){.a = a, .path = a->operands[0]};
+    s->module = model_load(s->path);
+    s->load_ms = clock_ms() - start;
+    return s->module ? run_data_load(&s->data, s->module, a, quiet) : EXIT_INPUT;
+}
+
+/* Symbols that are not the size of an axis of an input are not told by the inputs. */
+static bool set_symbols(const session *s) {
+    const tn_graph *g = s->data.main;
+    for (size_t i = 0; i < g->n_symbols; i++) {
+        bool is_axis = false;
+        for (size_t k = 0; k < g->n_params; k++) {
+            const tn_type *type = graph_type(g, g->params[k].value);
+            for (int axis = 0; g->params[k].binding != BINDING_LOAD && axis < type->rank; axis++)
+                is_axis |= type->dims[axis] == g->symbols[i].dim;
+        }
+        const char *name = dim_symbol_name(g->module->dims, g->symbols[i].dim);
+        if (!is_axis && tn_program_find_symbol(s->program, name) >= 0 &&
+            tn_exec_set_symbol(s->exec, name, s->data.symbols[i]) != TN_OK)
+            return false;
+    }
+    return true;
+}
+
+/* Weights that were given as files, or random because the model has no values for them. */
+static int set_weights(session *s) {
+    size_t n = s->data.main->n_params;
+    const char **names = tn_calloc(n + 1, sizeof *names);
+    tn_tensor *tensors = tn_calloc(n + 1, sizeof *tensors);
+    int count = 0;
+    for (size_t i = 0; names && tensors && i < n; i++) {
+        const eval_tensor *t = &s->data.inputs[i];
+        if (s->data.main->params[i].binding != BINDING_LOAD || !t->data) continue;
+        names[count] = s->data.main->params[i].name;
+        tensors[count++] = tn_tensor_of(t->dtype, t->data, t->rank, t->dims);
+    }
+    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
+    bool ok =
+        names && tensors && (count == 0 || tn_program_set_weights(s->program, names, tensors, count, &diag) == TN_OK);
+    tn_free(names);
+    tn_free(tensors);
+    return ok ? EXIT_DONE : report(s->path, &diag);
+}
+
+int session_compile(session *s) {
+    enum { MOST_THREADS = 1024 };
+    tn_compile_options options;
+    int64_t threads = NUMBER_OF(s->a, threads, 0);
+    if (threads > MOST_THREADS)
+        return options_complain(s->a->command, "--threads: %lld is more than %d", (long long)threads, MOST_THREADS);
+    model_compile_options(s->a, &options);
+    s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
+    if (!s->program) return EXIT_INPUT;
+    s->pool = tn_pool_new((int)threads);
+    s->profile = GIVEN(s->a, profile) ? tn_profile_new(s->program) : NULL;
+    s->exec = s->pool ? tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile}) : NULL;
+    if (!s->exec || (GIVEN(s->a, profile) && !s->profile) || !set_symbols(s))
+        return report_text(s->path, "out of memory");
+    return set_weights(s);
+}
+
+void session_close(session *s) {
+    tn_exec_free(s->exec);
+    tn_profile_free(s->profile);
+    tn_program_free(s->program);
+    tn_pool_free(s->pool);
+    run_data_free(&s->data);
+    tn_module_free(s->module);
+    *s = (session){0};
+}
+
+void session_print_profile(const session *s, int runs) {
+    for (int i = 0; s->profile && i < tn_program_n_kernels(s->program); i++) {
+        const tn_kernel_info *k = tn_program_kernel(s->program, i);
+        fprintf(stderr, "%10.4f ms  %-8s %-10s %s\n", (double)tn_profile_ns(s->profile, i) * 1e-6 / runs, k->name,
+                k->class_name, k->locations);
+    }
 }

@@ -25,20 +25,55 @@ typedef struct run_data {
     int n_inputs;
     eval_tensor *outputs;
     int n_outputs;
+    int64_t *symbols; /* their values, as far as they are known before a run */
 } run_data;
 
-/* Inputs from files and random values, as the options say; sizes from files, --set, else 1.
- * 0 or EXIT_INPUT with the error on stderr. `quiet`: doesn't tell which inputs are random. */
+/* Inputs from files and random values, as the options say; sizes from files, --set, else the least that is
+ * allowed. EXIT_DONE, or another status with the error on stderr. `quiet`: doesn't tell which inputs are random. */
 int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet);
 void run_data_free(run_data *d);
 
+/* The tensors that a program takes, in its order: to be freed with tn_free; NULL: no memory. */
+tn_tensor *run_data_tensors(const run_data *d, int *n);
+
 /* Runs compiled code; outputs are new tensors. Returns the status, *diag on failure; TN_ERR_INDEX
- * and TN_ERR_ASSERT come with outputs. */
+ * and TN_ERR_ASSERT come with outputs. Inputs keep their values, also those that are state. */
 tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag);
 tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag);
 void run_data_free_outputs(run_data *d);
 
+/* run_file.c: a tensor from a .npy, .pb or picture file, with the --image options. */
+int read_input_file(const char *path, const arguments *a, eval_tensor *t);
+/* A zeroed tensor, or with a copy of `data`; false: no memory. */
+bool make_tensor(eval_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const void *data);
+int report_text(const char *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What a command works with, opened step by step as far as it needs. */
+typedef struct session {
+    const arguments *a;
+    const char *path;
+    tn_module *module;
+    run_data data;
+    tn_program *program;
+    tn_pool *pool;
+    tn_profile *profile; /* NULL without --profile */
+    tn_exec *exec;
+    double load_ms, compile_ms;
+} session;
+
+/* Loads the model and its inputs. The caller calls session_close in any case. */
+int session_load(session *s, const arguments *a, bool quiet);
+/* Compiles it and makes an exec with as many threads as asked for, with symbols that no input tells set. */
+int session_compile(session *s);
+void session_close(session *s);
+
+/* The time of each kernel, in `runs` runs, to stderr. */
+void session_print_profile(const session *s, int runs);
+
 double clock_ms(void);
+
+/* Whether `text` ends with `end`. */
+bool ends_with(const char *text, const char *end);
 
 /* name with every character but letters, digits, '.', '_', '-' as '_'. */
 void file_name(const char *name, char *out, size_t bytes);

@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { FLAG, TEXT, INT, NUMBER, LIST } option_kind;
+typedef enum option_kind { FLAG, TEXT, INT, NUMBER, LIST, CHOICE } option_kind;
 
 static const struct {
     const char *name;
@@ -22,57 +23,80 @@ static const struct {
 /* --output has the short form -o, --help -h. */
 static int short_form(option_name o) { return o == OPTION_output ? 'o' : o == OPTION_help ? 'h' : 0; }
 
-static void spell(option_name o, char *out, size_t bytes)
-{
+static void spell(option_name o, char *out, size_t bytes) {
     snprintf(out, bytes, "%s", specs[o].name);
     for (char *p = out; *p; p++)
-        if (*p == '_')
-            *p = '-';
+        if (*p == '_') *p = '-';
 }
 
-void options_help(const command *c)
-{
+void options_help(const command *c) {
     printf("Usage: tenon %s %s [OPTION]...\n%s\n\nOptions:\n", c->name, c->operands, c->doc);
     for (const option_name *o = c->options; *o != OPTION_COUNT; o++) {
-        char name[40], left[80];
+        char name[40], left[120];
         spell(*o, name, sizeof name);
-        snprintf(left, sizeof left, "%s--%s%s%s", *o == OPTION_output ? "-o, " : "", name, specs[*o].argument ? " " : "",
-                 specs[*o].argument ? specs[*o].argument : "");
-        printf("  %-28s %s\n", left, specs[*o].help);
+        snprintf(left, sizeof left, "%s--%s%s%s", *o == OPTION_output ? "-o, " : "", name,
+                 specs[*o].argument ? " " : "", specs[*o].argument ? specs[*o].argument : "");
+        if (strlen(left) > 28)
+            printf("  %s\n  %-28s %s\n", left, "", specs[*o].help);
+        else
+            printf("  %-28s %s\n", left, specs[*o].help);
     }
     printf("\nExamples:\n%s", c->examples);
 }
 
-static int usage(const command *c, const char *format, const char *what)
-{
+int options_complain(const command *c, const char *format, ...) {
+    va_list args;
     fprintf(stderr, "tenon %s: ", c->name);
-    fprintf(stderr, format, what);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
     fprintf(stderr, " (see tenon %s --help)\n", c->name);
     return EXIT_USAGE;
 }
 
-static int set_option(arguments *a, option_name o, const char *given)
-{
-    option_value *v = &a->options[o];
-    char *end = NULL;
-    v->is_given = true;
-    errno = 0;
-    switch (specs[o].kind) {
-    case FLAG: return 0;
-    case TEXT: v->text = given; return 0;
-    case LIST:
-        if (v->list.n == OPTION_LIST_MAX)
-            return usage(a->command, "--%s is given too often", specs[o].name);
-        v->list.items[v->list.n++] = given;
-        return 0;
-    case INT: v->number = strtoll(given, &end, 10); break;
-    case NUMBER: v->real = strtod(given, &end); break;
+/* Whether `given` is one of the words of "a|b|c". */
+static bool is_choice(const char *choices, const char *given) {
+    for (size_t n; *choices; choices += n + (choices[n] == '|')) {
+        n = strcspn(choices, "|");
+        if (strlen(given) == n && strncmp(choices, given, n) == 0) return true;
     }
-    return end == given || *end || errno ? usage(a->command, "%s is not a number", given) : 0;
+    return false;
 }
 
-int options_parse(arguments *a, const command *c, int argc, char **argv)
-{
+static int set_option(arguments *a, option_name o, const char *given) {
+    option_value *v = &a->options[o];
+    char *end = NULL, name[40];
+    spell(o, name, sizeof name);
+    v->is_given = true;
+    v->text = given;
+    errno = 0;
+    switch (specs[o].kind) {
+    case FLAG:
+    case TEXT: return 0;
+    case CHOICE:
+        if (!is_choice(specs[o].argument, given))
+            return options_complain(a->command, "--%s: %s is none of %s", name, given, specs[o].argument);
+        return 0;
+    case LIST:
+        if (v->list.n == OPTION_LIST_MAX)
+            return options_complain(a->command, "--%s is given more than %d times", name, OPTION_LIST_MAX);
+        v->list.items[v->list.n++] = given;
+        return 0;
+    case INT:
+        v->number = strtoll(given, &end, 10);
+        if (end == given || *end || errno || v->number < 0)
+            return options_complain(a->command, "--%s: %s is not a number from 0 on", name, given);
+        return 0;
+    case NUMBER:
+        v->real = strtod(given, &end);
+        if (end == given || *end || errno || !(v->real > 0 && v->real < 1e9))
+            return options_complain(a->command, "--%s: %s is not a number above 0", name, given);
+        return 0;
+    }
+    return 0;
+}
+
+int options_parse(arguments *a, const command *c, int argc, char **argv) {
     struct option longs[OPTION_COUNT + 1];
     char names[OPTION_COUNT][40], shorts[8] = ":";
     option_name of[OPTION_COUNT];
@@ -84,32 +108,27 @@ int options_parse(arguments *a, const command *c, int argc, char **argv)
         of[n] = *o;
         longs[n] = (struct option){names[n], specs[*o].kind == FLAG ? no_argument : required_argument, NULL, 256 + n};
         if (short_form(*o))
-            snprintf(shorts + strlen(shorts), sizeof shorts - strlen(shorts), "%c%s", short_form(*o), specs[*o].kind == FLAG ? "" : ":");
+            snprintf(shorts + strlen(shorts), sizeof shorts - strlen(shorts), "%c%s", short_form(*o),
+                     specs[*o].kind == FLAG ? "" : ":");
     }
     longs[n] = (struct option){0};
     optind = 1;
     for (int got; (got = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
-        if (got == ':')
-            return usage(c, "%s needs a value", argv[optind - 1]);
-        if (got == '?')
-            return usage(c, "%s is no option of this command", argv[optind - 1]);
+        if (got == ':') return options_complain(c, "%s needs a value", argv[optind - 1]);
+        if (got == '?') return options_complain(c, "%s is no option of this command", argv[optind - 1]);
         int which = got - 256;
         for (int i = 0; i < n && got < 256; i++)
-            if (short_form(of[i]) == got)
-                which = i;
+            if (short_form(of[i]) == got) which = i;
         if (of[which] == OPTION_help) {
             options_help(c);
             return -1;
         }
         int status = set_option(a, of[which], optarg);
-        if (status)
-            return status;
+        if (status) return status;
     }
-    if (argc - optind < c->n_operands)
-        return usage(c, "%s is missing", c->operands);
+    if (argc - optind < c->n_operands) return options_complain(c, "%s is missing", c->operands);
     if (argc - optind > c->n_operands)
-        return usage(c, "%s is one operand too many", argv[optind + c->n_operands]);
-    for (int i = 0; i < c->n_operands; i++)
-        a->operands[i] = argv[optind + i];
+        return options_complain(c, "%s is one operand too many", argv[optind + c->n_operands]);
+    for (int i = 0; i < c->n_operands; i++) a->operands[i] = argv[optind + i];
     return 0;
 }

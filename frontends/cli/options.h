@@ -53,6 +53,9 @@ int options_parse(arguments *a, const command *c, int argc, char **argv);
 
 void options_help(const command *c);
 
+/* Prints "tenon COMMAND: message (see tenon COMMAND --help)" and returns EXIT_USAGE. */
+int options_complain(const command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 #define GIVEN(a, name) ((a)->options[OPTION_##name].is_given)
 #define TEXT_OF(a, name) ((a)->options[OPTION_##name].text)
 #define NUMBER_OF(a, name, otherwise) (GIVEN(a, name) ? (a)->options[OPTION_##name].number : (otherwise))

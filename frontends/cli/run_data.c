@@ -1,187 +1,101 @@
-/* Tensors of a run: from files or random, through compiled code or the interpreter (see model.h). */
+/* Tensors of a run: given or random, through compiled code or the interpreter (see model.h). */
 #include "frontends/cli/model.h"
-#include "frontends/cli/npy.h"
-#include "frontends/cli/picture.h"
-#include "frontends/onnx/tensorproto.h"
 #include "runtime/alloc.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int fail(const char *file, const char *format, const char *what)
-{
-    tn_diag diag = {.status = TN_ERR_ARGUMENT};
-    snprintf(diag.message, sizeof diag.message, format, what);
-    return report(file, &diag);
-}
+/* ---- Given inputs ---- */
 
-/* ---- Files ---- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-static bool make_tensor(eval_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const void *data)
-{
-    tn_tensor shape = tn_tensor_of(dtype, NULL, rank, dims);
-    int64_t bytes = tn_tensor_bytes(&shape);
-    *t = (eval_tensor){.dtype = dtype, .rank = rank, .n = tn_tensor_elements(&shape)};
-    if (rank > 0)
-        memcpy(t->dims, dims, (size_t)rank * sizeof *dims);
-    t->data = bytes >= 0 ? tn_calloc((size_t)bytes + 1, 1) : NULL;
-    if (t->data && data)
-        memcpy(t->data, data, (size_t)bytes);
-    return t->data != NULL;
-}
-
-static int read_numpy(const char *path, eval_tensor *t)
-{
-    npy_array array;
-    tn_diag diag = {0};
-    if (npy_read(path, &array, &diag) != TN_OK)
-        return report(path, &diag);
-    bool ok = make_tensor(t, array.dtype, array.rank, array.dims, array.data);
-    npy_free(&array);
-    return ok ? 0 : fail(path, "%s", "out of memory");
-}
-
-static int read_proto(const char *path, eval_tensor *t)
-{
-    onnx_tensor_file file;
-    tn_diag diag = {0};
-    if (tensorproto_file_open(path, &file, &diag) != TN_OK)
-        return report(path, &diag);
-    bool ok = make_tensor(t, file.info.dtype, file.info.rank, file.info.dims, file.data);
-    tensorproto_file_close(&file);
-    return ok ? 0 : fail(path, "%s", "out of memory");
-}
-
-/* Up to three numbers "A[,B,C]"; one stands for all channels. */
-static bool read_channels(const char *text, float out[3])
-{
-    int n = 0;
-    for (char *end; text && *text && n < 3; text = *end == ',' ? end + 1 : end) {
-        out[n++] = strtof(text, &end);
-        if (end == text || (*end && *end != ','))
-            return false;
+/* The parameter whose name stands before the '=' of NAME=FILE (names may hold one, too); -1: none. */
+static int find_input(const run_data *d, const char *item) {
+    int which = -1;
+    size_t longest = 0;
+    for (int i = 0; i < d->n_inputs; i++) {
+        size_t n = strlen(d->main->params[i].name);
+        if (strncmp(d->main->params[i].name, item, n) == 0 && item[n] == '=' && n >= longest) {
+            which = i;
+            longest = n;
+        }
     }
-    if (n == 1)
-        out[1] = out[2] = out[0];
-    return n == 1 || n == 3;
+    return which;
 }
 
-static int read_picture(const char *path, const arguments *a, eval_tensor *t)
-{
-    picture_options options = {.is_bgr = GIVEN(a, image_bgr)};
-    const char *layout = TEXT_OF(a, image_layout), *size = TEXT_OF(a, image_size);
-    if (size && (sscanf(size, "%dx%d", &options.width, &options.height) != 2 || options.width < 1 || options.height < 1))
-        return fail(path, "--image-size: %s is not WxH", size);
-    if (layout && strcmp(layout, "nchw") != 0 && strcmp(layout, "nhwc") != 0)
-        return fail(path, "--image-layout: %s is neither nchw nor nhwc", layout);
-    options.layout = layout && strcmp(layout, "nhwc") == 0 ? PICTURE_NHWC : PICTURE_NCHW;
-    if ((GIVEN(a, image_mean) && !read_channels(TEXT_OF(a, image_mean), options.mean)) ||
-        (GIVEN(a, image_scale) && !read_channels(TEXT_OF(a, image_scale), options.scale)))
-        return fail(path, "%s", "--image-mean and --image-scale take one number, or three with commas between");
-    int64_t dims[4];
-    float *values;
-    tn_diag diag = {0};
-    if (picture_load(path, &options, dims, &values, &diag) != TN_OK)
-        return report(path, &diag);
-    bool ok = make_tensor(t, TN_F32, 4, dims, values);
-    tn_free(values);
-    return ok ? 0 : fail(path, "%s", "out of memory");
-}
-
-static int read_input(const char *path, const arguments *a, eval_tensor *t)
-{
-    if (ends_with(path, ".npy"))
-        return read_numpy(path, t);
-    return ends_with(path, ".pb") ? read_proto(path, t) : read_picture(path, a, t);
-}
-
-static int read_given(run_data *d, const arguments *a)
-{
+static int read_given(run_data *d, const arguments *a) {
     const option_list *given = LIST_OF(a, input);
     for (int i = 0; i < given->n; i++) {
-        const char *equals = strchr(given->items[i], '=');
-        int which = -1;
-        for (int k = 0; equals && k < d->n_inputs; k++)
-            if (strlen(d->main->params[k].name) == (size_t)(equals - given->items[i]) &&
-                strncmp(d->main->params[k].name, given->items[i], (size_t)(equals - given->items[i])) == 0)
-                which = k;
-        if (!equals)
-            return fail(NULL, "--input: %s is not NAME=FILE", given->items[i]);
+        if (!strchr(given->items[i], '='))
+            return options_complain(a->command, "--input: %s is not NAME=FILE", given->items[i]);
+        int which = find_input(d, given->items[i]);
         if (which < 0)
-            return fail(NULL, "--input: the model has no input named as in %s", given->items[i]);
+            return report_text(a->operands[0], "--input: the model has no input named as in %s", given->items[i]);
         eval_tensor_free(&d->inputs[which]);
-        int status = read_input(equals + 1, a, &d->inputs[which]);
-        if (status)
-            return status;
+        int status = read_input_file(given->items[i] + strlen(d->main->params[which].name) + 1, a, &d->inputs[which]);
+        if (status) return status;
     }
-    return 0;
+    return EXIT_DONE;
 }
 
 /* ---- Sizes ---- */
 
-typedef struct sizes {
-    const run_data *data;
-    const arguments *a;
-    bool bad;
-} sizes;
+/* The least value that the symbol may have, from 1 on. */
+static int64_t least_size(const symbol *s) {
+    int64_t least = s->low > 1 ? s->low : 1, step = s->divisor > 1 ? s->divisor : 1;
+    least = least % step ? least - least % step + step : least;
+    return least <= s->high ? least : s->low;
+}
 
-/* The value of a symbol: an axis of a given input that is just that symbol, --set, or 1. */
-static bool size_of(void *ctx, tn_dim leaf, int64_t *value)
-{
-    sizes *s = ctx;
-    const run_data *d = s->data;
-    const tn_module *m = d->main->module;
-    const char *name = dim_symbol_name(m->dims, leaf);
-    *value = 1;
-    for (size_t i = 0; i < d->main->n_symbols; i++)
-        if (d->main->symbols[i].dim == leaf && d->main->symbols[i].low > 1)
-            *value = d->main->symbols[i].low;
-    const option_list *set = LIST_OF(s->a, set);
-    for (int i = 0; i < set->n && name; i++) {
-        size_t length = strlen(name);
-        if (strncmp(set->items[i], name, length) == 0 && set->items[i][length] == '=')
-            *value = strtoll(set->items[i] + length + 1, NULL, 10);
-    }
+static void sizes_of_inputs(run_data *d) {
     for (int i = 0; i < d->n_inputs; i++) {
         const tn_type *type = graph_type(d->main, d->main->params[i].value);
         for (int k = 0; d->inputs[i].data && k < type->rank && type->rank == d->inputs[i].rank; k++)
-            if (type->dims[k] == leaf)
-                *value = d->inputs[i].dims[k];
+            for (size_t s = 0; s < d->main->n_symbols; s++)
+                if (type->dims[k] == d->main->symbols[s].dim) d->symbols[s] = d->inputs[i].dims[k];
     }
-    return true;
 }
 
-static int check_set(const run_data *d, const arguments *a)
-{
-    const option_list *set = LIST_OF(a, set);
-    for (int i = 0; i < set->n; i++) {
-        const char *equals = strchr(set->items[i], '=');
-        bool known = false;
-        char *end = NULL;
-        for (size_t k = 0; equals && k < d->main->n_symbols; k++) {
-            const char *name = dim_symbol_name(d->main->module->dims, d->main->symbols[k].dim);
-            known |= strlen(name) == (size_t)(equals - set->items[i]) && strncmp(name, set->items[i], strlen(name)) == 0;
+/* Takes one SYMBOL=INT. */
+static int set_size(run_data *d, const arguments *a, const char *item) {
+    const char *equals = strrchr(item, '=');
+    char *end = NULL;
+    int64_t value = equals ? strtoll(equals + 1, &end, 10) : -1;
+    if (!equals || value < 0 || end == equals + 1 || *end)
+        return options_complain(a->command, "--set: %s is not SYMBOL=INT", item);
+    for (size_t s = 0; s < d->main->n_symbols; s++) {
+        const char *name = dim_symbol_name(d->main->module->dims, d->main->symbols[s].dim);
+        if (strlen(name) == (size_t)(equals - item) && strncmp(name, item, strlen(name)) == 0) {
+            d->symbols[s] = value;
+            return EXIT_DONE;
         }
-        if (!equals || strtoll(equals + 1, &end, 10) < 0 || end == equals + 1 || *end)
-            return fail(NULL, "--set: %s is not SYMBOL=INT", set->items[i]);
-        if (!known)
-            return fail(NULL, "--set: the model has no symbol named as in %s", set->items[i]);
     }
-    return 0;
+    return report_text(a->operands[0], "--set: the model has no symbol named as in %s", item);
+}
+
+/* Values of all symbols: the least allowed, then what --set says, then what given inputs have. */
+static int find_sizes(run_data *d, const arguments *a) {
+    const option_list *set = LIST_OF(a, set);
+    int status = EXIT_DONE;
+    for (size_t s = 0; s < d->main->n_symbols; s++) d->symbols[s] = least_size(&d->main->symbols[s]);
+    for (int i = 0; !status && i < set->n; i++) status = set_size(d, a, set->items[i]);
+    sizes_of_inputs(d);
+    return status;
+}
+
+/* The value of a symbol, for dim_eval. */
+static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
+    const run_data *d = ctx;
+    for (size_t s = 0; s < d->main->n_symbols; s++)
+        if (d->main->symbols[s].dim == leaf) {
+            *value = d->symbols[s];
+            return true;
+        }
+    return false;
 }
 
 /* ---- Random values ---- */
 
-static uint64_t next_random(uint64_t *state)
-{
+static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -189,8 +103,7 @@ static uint64_t next_random(uint64_t *state)
 }
 
 /* Floats in [-1, 1), integers in [0, 8), bools. */
-static void fill_random(eval_tensor *t, uint64_t seed)
-{
+static void fill_random(eval_tensor *t, uint64_t seed) {
     bool is_float = t->dtype == TN_F16 || t->dtype == TN_BF16 || t->dtype == TN_F32 || t->dtype == TN_F64;
     for (int64_t i = 0; i < t->n; i++) {
         uint64_t bits = next_random(&seed);
@@ -201,65 +114,61 @@ static void fill_random(eval_tensor *t, uint64_t seed)
     }
 }
 
-static int make_random(run_data *d, int i, const arguments *a, bool quiet)
-{
+static int make_random(run_data *d, int i, const arguments *a, bool quiet) {
     const param *p = &d->main->params[i];
     const tn_type *type = graph_type(d->main, p->value);
-    sizes s = {.data = d, .a = a};
+    const char *path = a->operands[0];
+    long long seed = NUMBER_OF(a, seed, 0);
     int64_t dims[TN_MAX_RANK];
+    if (type->dtype == TN_TOKEN)
+        return report_text(path, "input %s is a token: only functions that others call have such", p->name);
     for (int k = 0; k < type->rank; k++)
-        if (!dim_eval(d->main->module->dims, type->dims[k], size_of, &s, &dims[k]) || dims[k] < 0)
-            return fail(NULL, "input %s: its size cannot be worked out from the symbols", p->name);
-    if (!make_tensor(&d->inputs[i], (tn_dtype)type->dtype, type->rank, dims, NULL))
-        return fail(NULL, "input %s: out of memory", p->name);
-    fill_random(&d->inputs[i], (uint64_t)NUMBER_OF(a, seed, 0) * 1000003u + (uint64_t)i);
+        if (!dim_eval(d->main->module->dims, type->dims[k], size_of, d, &dims[k]) || dims[k] < 0)
+            return report_text(path, "input %s: its size cannot be worked out from the symbols", p->name);
+    tn_tensor t = tn_tensor_of((tn_dtype)type->dtype, NULL, type->rank, dims);
     char text[200];
-    tn_tensor t = tn_tensor_of(d->inputs[i].dtype, NULL, type->rank, dims);
-    if (!quiet)
-        fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, tn_tensor_text(&t, text, sizeof text),
-                (long long)NUMBER_OF(a, seed, 0));
-    return 0;
+    tn_tensor_text(&t, text, sizeof text);
+    if (!make_tensor(&d->inputs[i], (tn_dtype)type->dtype, type->rank, dims, NULL))
+        return report_text(path, "input %s: no memory for %s", p->name, text);
+    fill_random(&d->inputs[i], (uint64_t)seed * 1000003u + (uint64_t)i);
+    if (!quiet) fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, text, seed);
+    return EXIT_DONE;
 }
 
-int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet)
-{
+int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet) {
     tn_graph *g = tn_module_main(m);
     *d = (run_data){.main = g, .n_inputs = (int)g->n_params, .n_outputs = (int)g->n_results};
     d->inputs = tn_calloc(g->n_params + 1, sizeof *d->inputs);
     d->outputs = tn_calloc(g->n_results + 1, sizeof *d->outputs);
-    if (!d->inputs || !d->outputs)
-        return fail(NULL, "%s", "out of memory");
+    d->symbols = tn_calloc(g->n_symbols + 1, sizeof *d->symbols);
+    if (!d->inputs || !d->outputs || !d->symbols) return report_text(a->operands[0], "out of memory");
     int status = read_given(d, a);
-    if (!status)
-        status = check_set(d, a);
+    if (!status) status = find_sizes(d, a);
     for (int i = 0; !status && i < d->n_inputs; i++)
         if (!d->inputs[i].data && !(g->params[i].binding == BINDING_LOAD && g->params[i].initial))
             status = make_random(d, i, a, quiet);
     return status;
 }
 
-void run_data_free_outputs(run_data *d)
-{
-    for (int i = 0; d->outputs && i < d->n_outputs; i++)
-        eval_tensor_free(&d->outputs[i]);
+void run_data_free_outputs(run_data *d) {
+    for (int i = 0; d->outputs && i < d->n_outputs; i++) eval_tensor_free(&d->outputs[i]);
 }
 
-void run_data_free(run_data *d)
-{
-    for (int i = 0; d->inputs && i < d->n_inputs; i++)
-        eval_tensor_free(&d->inputs[i]);
+void run_data_free(run_data *d) {
+    for (int i = 0; d->inputs && i < d->n_inputs; i++) eval_tensor_free(&d->inputs[i]);
     run_data_free_outputs(d);
     tn_free(d->inputs);
     tn_free(d->outputs);
+    tn_free(d->symbols);
     *d = (run_data){0};
 }
 
 /* ---- Running ---- */
 
-static tn_status take_outputs(run_data *d, const tn_exec *exec, tn_diag *diag)
-{
+static tn_status take_outputs(run_data *d, const tn_exec *exec, tn_diag *diag) {
     for (int i = 0; i < d->n_outputs; i++) {
         const tn_tensor *t = tn_exec_output(exec, i);
+        if (d->outputs[i].data) continue;
         if (!t || !make_tensor(&d->outputs[i], t->dtype, t->rank, t->shape, t->data)) {
             *diag = (tn_diag){.status = TN_ERR_MEMORY, .message = "out of memory"};
             return TN_ERR_MEMORY;
@@ -268,32 +177,48 @@ static tn_status take_outputs(run_data *d, const tn_exec *exec, tn_diag *diag)
     return TN_OK;
 }
 
-tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag)
-{
+tn_tensor *run_data_tensors(const run_data *d, int *n) {
     tn_tensor *inputs = tn_calloc((size_t)d->n_inputs + 1, sizeof *inputs);
+    *n = 0;
+    for (int i = 0; inputs && i < d->n_inputs; i++)
+        if (d->main->params[i].binding != BINDING_LOAD)
+            inputs[(*n)++] = tn_tensor_of(d->inputs[i].dtype, d->inputs[i].data, d->inputs[i].rank, d->inputs[i].dims);
+    return inputs;
+}
+
+/* State is written over its input: outputs paired with one get a buffer of their own. */
+static bool own_state_buffers(const run_data *d, tn_tensor *outputs) {
+    for (int i = 0; i < d->n_outputs; i++) {
+        int32_t p = d->main->results[i].state_param;
+        eval_tensor *t = &d->outputs[i];
+        if (p < 0) continue;
+        if (!make_tensor(t, d->inputs[p].dtype, d->inputs[p].rank, d->inputs[p].dims, NULL)) return false;
+        outputs[i] = tn_tensor_of(t->dtype, t->data, t->rank, t->dims);
+    }
+    return true;
+}
+
+tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag) {
+    int n;
+    tn_tensor *inputs = run_data_tensors(d, &n);
     tn_tensor *outputs = tn_calloc((size_t)d->n_outputs + 1, sizeof *outputs);
     tn_status status = TN_ERR_MEMORY;
-    int n = 0;
-    if (inputs && outputs) {
-        for (int i = 0; i < d->n_inputs; i++)
-            if (d->main->params[i].binding != BINDING_LOAD)
-                inputs[n++] = tn_tensor_of(d->inputs[i].dtype, d->inputs[i].data, d->inputs[i].rank, d->inputs[i].dims);
+    run_data_free_outputs(d);
+    if (inputs && outputs && own_state_buffers(d, outputs)) {
         status = tn_exec_run(exec, inputs, n, outputs, d->n_outputs);
-        if (status != TN_OK && tn_exec_error(exec))
-            *diag = *tn_exec_error(exec);
-        run_data_free_outputs(d);
+        if (status != TN_OK && tn_exec_error(exec)) *diag = *tn_exec_error(exec);
         if (status == TN_OK || status == TN_ERR_INDEX || status == TN_ERR_ASSERT) {
             tn_status taken = take_outputs(d, exec, diag);
             status = status == TN_OK ? taken : status;
         }
-    }
+    } else
+        *diag = (tn_diag){.status = TN_ERR_MEMORY, .message = "out of memory"};
     tn_free(inputs);
     tn_free(outputs);
     return status;
 }
 
-tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag)
-{
+tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag) {
     eval_options options = {.magnitudes = magnitudes};
     run_data_free_outputs(d);
     return eval_graph(d->main, d->inputs, d->outputs, &options, diag);
