@@ -151,6 +151,7 @@ enum { MAX_CARRIED = 16 };
 typedef struct sweep {
     int depth;
     access_loop loops[TN_MAX_RANK];
+    uint32_t lanes; /* where the order of sums depends on it; 0: as many as suit */
     uint32_t n;
     const node *nodes[MAX_CARRIED];
     lt_value carried[MAX_CARRIED];
@@ -166,6 +167,30 @@ static void open_sweep_loop(rows *s, sweep *w, lt_loop_kind kind, tn_dim extent,
     }
 }
 
+/* Lanes of a sum are part of its order, so they follow from its own dtype, not from what else was
+ * fused; 0: any number gives the same bits. */
+static uint32_t lanes_of_reduction(const rows *s, const node *n)
+{
+    reduce_kind kind = (reduce_kind)attr_int(&n->attrs, ATTR_kind, 0);
+    tn_dtype dtype = access_accumulator(s->g, n);
+    bool is_float = dtype == TN_F16 || dtype == TN_BF16 || dtype == TN_F32 || dtype == TN_F64;
+    bool rounds = is_float && (kind == REDUCE_SUM || kind == REDUCE_PROD);
+    return rounds ? (uint32_t)machine_lanes(s->a.b.machine, tn_dtype_bits(dtype)) : 0;
+}
+
+/* Where the extent is known lanes beyond it are left out: they would hold neutral elements, so the tree stays
+ * the same. */
+static uint32_t sweep_width(const rows *s, const sweep *w, tn_dim extent)
+{
+    uint32_t lanes = w->lanes;
+    int64_t known;
+    if (lanes == 0)
+        return lower_lanes_for(s->g, s->a.b.machine, extent);
+    while (lanes > 1 && dim_is_const(s->t, extent, &known) && (int64_t)lanes > known)
+        lanes /= 2;
+    return lanes;
+}
+
 static void open_sweep(rows *s, sweep *w)
 {
     bool along = s->reduced[s->domain.rank - 1];
@@ -179,7 +204,7 @@ static void open_sweep(rows *s, sweep *w)
     if (along) {
         int n = s->domain.rank - s->lanes_from;
         tn_dim extent = dim_product(s->t, s->domain.dims + s->lanes_from, n);
-        open_sweep_loop(s, w, LT_VECTOR, extent, lower_lanes_for(s->g, s->a.b.machine, extent));
+        open_sweep_loop(s, w, LT_VECTOR, extent, sweep_width(s, w, extent));
         access_unravel(&s->a, access_counter(&w->loops[w->depth - 1]), n, s->domain.dims + s->lanes_from, s->index + s->lanes_from);
     }
 }
@@ -218,13 +243,16 @@ static void reduce_sweep(rows *s, sweep *w)
     }
 }
 
-/* All reductions of the phase, at most MAX_CARRIED a sweep. */
-static void run_phase(rows *s, int phase)
+/* The reductions of the phase that have that many lanes, at most MAX_CARRIED a sweep. */
+static void run_sweeps(rows *s, int phase, uint32_t lanes, bool with_any)
 {
-    sweep w = {.n = 0};
+    sweep w = {.n = 0, .lanes = lanes};
     for (size_t i = 0; i < s->g->n_nodes; i++) {
         const node *n = &s->g->nodes[i];
         if (n->op != TN_OP_reduce || is_arg(n) || s->phase[i] != phase)
+            continue;
+        uint32_t own = lanes_of_reduction(s, n);
+        if (own != lanes && !(with_any && own == 0))
             continue;
         w.nodes[w.n++] = n;
         if (w.n == MAX_CARRIED) {
@@ -234,6 +262,27 @@ static void run_phase(rows *s, int phase)
     }
     if (w.n > 0)
         reduce_sweep(s, &w);
+}
+
+/* Sweeps for each number of lanes; those that suit any number go with the first. */
+static void run_phase(rows *s, int phase)
+{
+    static const unsigned bits[] = {64, 32, 16};
+    bool with_any = true;
+    for (size_t b = 0; b < sizeof bits / sizeof *bits; b++) {
+        uint32_t lanes = (uint32_t)machine_lanes(s->a.b.machine, bits[b]);
+        bool found = false;
+        for (size_t i = 0; i < s->g->n_nodes && !found; i++) {
+            const node *n = &s->g->nodes[i];
+            found = n->op == TN_OP_reduce && !is_arg(n) && s->phase[i] == phase && lanes_of_reduction(s, n) == lanes;
+        }
+        if (!found)
+            continue;
+        run_sweeps(s, phase, lanes, with_any);
+        with_any = false;
+    }
+    if (with_any)
+        run_sweeps(s, phase, 0, true);
 }
 
 static void store_results(rows *s, bool whole_ones)
