@@ -49,40 +49,17 @@ void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLV
     LLVMBuildStore(p->b, value, at);
 }
 
-/* ---- Constraints of the entry and of all it calls ---- */
+/* ---- Constraints ---- */
 
-static const attr_name callee_attrs[] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
-
-typedef struct dim_map {
-    tn_dim from[64], to[64];
-    int n;
-} dim_map;
-
-static bool collect_constraints(program_emitter *p, const tn_graph *g, const dim_map *outer)
+/* The entry's own are all: a call's rule records in the caller what its callee requires. */
+static bool list_constraints(program_emitter *p)
 {
     emitted_tables *t = p->tables;
-    for (size_t i = 0; i < g->n_constraints; i++) {
-        if (!array_reserve((void **)&t->constraints, &t->constraints_capacity, t->n_constraints + 1, sizeof *t->constraints))
-            return program_fail(p, TN_ERR_MEMORY, "out of memory");
-        constraint c = g->constraints[i];
-        c.a = dim_substitute(p->dims, c.a, outer->from, outer->to, outer->n);
-        c.b = dim_substitute(p->dims, c.b, outer->from, outer->to, outer->n);
-        t->constraints[t->n_constraints++] = c;
-    }
-    for (size_t i = 0; i < g->n_nodes; i++)
-        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
-            const attr *callee = attr_find(&g->nodes[i].attrs, callee_attrs[k]);
-            if (!callee || callee->func->is_kernel)
-                continue;
-            const tn_dim *symbols = node_callee_symbols(&g->nodes[i], callee->func);
-            dim_map inner = {.n = 0};
-            for (uint32_t s = 0; symbols && s < callee->func->n_symbols && s < 64; s++) {
-                inner.from[inner.n] = callee->func->symbols[s].dim;
-                inner.to[inner.n++] = dim_substitute(p->dims, symbols[s], outer->from, outer->to, outer->n);
-            }
-            if (!collect_constraints(p, callee->func, &inner))
-                return false;
-        }
+    size_t n = p->entry->n_constraints;
+    if (!array_reserve((void **)&t->constraints, &t->constraints_capacity, n, sizeof *t->constraints))
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        t->constraints[t->n_constraints++] = p->entry->constraints[i];
     return true;
 }
 
@@ -143,24 +120,31 @@ static bool emit_run(program_emitter *p)
 
 /* ---- All of it ---- */
 
-static bool reaches(const tn_graph *from, const tn_graph *g)
+/* Marks the functions of the plan that the entry reaches; callees stand before callers. */
+static bool find_needed(program_emitter *p)
 {
-    if (from == g)
-        return true;
-    for (size_t i = 0; i < from->n_nodes; i++)
-        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
-            const attr *callee = attr_find(&from->nodes[i].attrs, callee_attrs[k]);
-            if (callee && reaches(callee->func, g))
-                return true;
-        }
-    return false;
+    const program_plan *plan = p->plan;
+    p->needed = tn_calloc(plan->n_functions + 1, sizeof *p->needed);
+    if (!p->needed)
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    p->needed[plan_of(plan, p->entry) - plan->functions] = true;
+    for (size_t i = plan->n_functions; i-- > 0;) {
+        const tn_graph *g = plan->functions[i].graph;
+        for (size_t n = 0; p->needed[i] && !g->is_kernel && n < g->n_nodes; n++)
+            for (size_t k = 0; k < PLAN_CALLEES; k++) {
+                const attr *callee = attr_find(&g->nodes[n].attrs, plan_callees[k]);
+                if (callee)
+                    p->needed[plan_of(plan, callee->func) - plan->functions] = true;
+            }
+    }
+    return true;
 }
 
 static bool emit_kernels(program_emitter *p)
 {
     for (size_t i = 0; i < p->plan->n_functions; i++) {
         const function_plan *f = &p->plan->functions[i];
-        if (!f->graph->is_kernel || p->stages[f->kernel] || !reaches(p->entry, f->graph))
+        if (!f->graph->is_kernel || p->stages[f->kernel] || !p->needed[i])
             continue;
         const lt_kernel *k = p->plan->kernels[f->kernel].loops;
         char symbol[256];
@@ -180,7 +164,7 @@ static bool emit_functions(program_emitter *p)
         p->empty, (LLVMTypeRef[]){p->pointer, p->pointer, p->pointer, p->pointer, p->pointer, p->i64}, 6, false);
     for (size_t i = 0; i < p->plan->n_functions; i++) {
         const function_plan *f = &p->plan->functions[i];
-        if (f->graph->is_kernel || !reaches(p->entry, f->graph))
+        if (f->graph->is_kernel || !p->needed[i])
             continue;
         char name[200];
         snprintf(name, sizeof name, "fn.%s", f->graph->name);
@@ -200,7 +184,6 @@ bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry,
         .i8 = LLVMInt8TypeInContext(context), .i32 = LLVMInt32TypeInContext(context), .i64 = LLVMInt64TypeInContext(context),
         .pointer = LLVMPointerTypeInContext(context, 0), .empty = LLVMVoidTypeInContext(context),
     };
-    dim_map none = {.n = 0};
     p.stages = tn_calloc(plan->n_kernels + 1, sizeof *p.stages);
     p.functions = tn_calloc(plan->n_functions + 1, sizeof *p.functions);
     bool ok = p.stages && p.functions;
@@ -208,11 +191,12 @@ bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry,
         program_fail(&p, TN_ERR_MEMORY, "out of memory");
     else
         program_emit_helpers(&p);
-    ok = ok && collect_constraints(&p, entry, &none) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) && program_emit_bind(&p);
+    ok = ok && find_needed(&p) && list_constraints(&p) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) && program_emit_bind(&p);
     for (size_t i = 0; p.stages && i < plan->n_kernels; i++)
         tn_free(p.stages[i]);
     tn_free(p.stages);
     tn_free(p.functions);
+    tn_free(p.needed);
     LLVMDisposeBuilder(p.b);
     return ok && !p.failed;
 }

@@ -47,6 +47,20 @@ static LLVMValueRef stack_slots(function_emitter *f, int64_t n)
     return slots;
 }
 
+/* Slots for the arguments of a kernel call, which are read only while it runs: the same for all
+ * calls of the function. */
+static LLVMValueRef call_slots(function_emitter *f)
+{
+    uint32_t most = 1;
+    if (f->slots)
+        return f->slots;
+    for (size_t i = 0; i < f->p->plan->n_kernels; i++) {
+        uint32_t n = abi_slot_count(f->p->plan->kernels[i].loops);
+        most = n > most ? n : most;
+    }
+    return f->slots = stack_slots(f, most);
+}
+
 static LLVMBasicBlockRef new_block(function_emitter *f, const char *name)
 {
     return LLVMAppendBasicBlockInContext(f->p->context, f->function, name);
@@ -152,7 +166,7 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
 {
     program_emitter *p = f->p;
     const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
-    LLVMValueRef slots = stack_slots(f, abi_slot_count(k)), work = work_of(f, n);
+    LLVMValueRef slots = call_slots(f), work = work_of(f, n);
     int64_t site_base = (int64_t)p->tables->n_sites;
     for (uint32_t i = 0; i < k->n_sites; i++)
         add_site(p, k->sites[i].op, n->locations, NULL);

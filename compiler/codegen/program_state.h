@@ -17,6 +17,7 @@ typedef struct program_emitter {
     LLVMTypeRef i8, i32, i64, pointer, empty;
     LLVMValueRef **stages;     /* of each kernel of the plan */
     LLVMValueRef *functions;   /* of each function of the plan, NULL for kernels */
+    bool *needed;              /* of each function of the plan: the entry reaches it */
     LLVMValueRef launch, mark, report; /* program_launch.c */
     LLVMTypeRef launch_type, mark_type, report_type, function_type;
     bool failed;
@@ -31,6 +32,7 @@ typedef struct function_emitter {
     LLVMValueRef *symbols;    /* value of each symbol */
     tn_dim *symbol_dims;
     LLVMBasicBlockRef entry;  /* allocas go here */
+    LLVMValueRef slots;       /* arguments of one kernel call at a time, NULL until there is one */
 } function_emitter;
 
 bool program_fail(program_emitter *p, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));

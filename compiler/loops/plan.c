@@ -5,12 +5,44 @@
 
 /* ---- Looking things up ---- */
 
+static size_t function_slot(const uint32_t *index, size_t capacity, const function_plan *functions, const tn_graph *g)
+{
+    size_t at = (size_t)((uintptr_t)g / sizeof *g * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (capacity - 1);
+    while (index[at] && functions[index[at] - 1].graph != g)
+        at = (at + 1) & (capacity - 1);
+    return at;
+}
+
 const function_plan *plan_of(const program_plan *p, const tn_graph *g)
 {
-    for (size_t i = 0; i < p->n_functions; i++)
-        if (p->functions[i].graph == g)
-            return &p->functions[i];
-    return NULL;
+    if (p->function_index_capacity == 0)
+        return NULL;
+    uint32_t number = p->function_index[function_slot(p->function_index, p->function_index_capacity, p->functions, g)];
+    return number ? &p->functions[number - 1] : NULL;
+}
+
+static size_t kernel_slot(const uint32_t *index, size_t capacity, const planned_kernel *kernels, const lt_kernel *k)
+{
+    size_t at = (size_t)lt_hash(k) & (capacity - 1);
+    while (index[at] && kernels[index[at] - 1].loops != k && !lt_equal(kernels[index[at] - 1].loops, k))
+        at = (at + 1) & (capacity - 1);
+    return at;
+}
+
+/* Doubles a table that is half full; the caller enters all anew when *grown. */
+static bool grow_index(uint32_t **index, size_t *capacity, size_t n, bool *grown)
+{
+    *grown = 2 * (n + 1) > *capacity;
+    if (!*grown)
+        return true;
+    size_t wanted = *capacity ? 2 * *capacity : 64;
+    uint32_t *larger = tn_calloc(wanted, sizeof *larger);
+    if (!larger)
+        return false;
+    tn_free(*index);
+    *index = larger;
+    *capacity = wanted;
+    return true;
 }
 
 static bool is_alias(const node *n) { return n->op == TN_OP_reshape || n->op == TN_OP_barrier; }
@@ -21,6 +53,8 @@ value_id plan_root(const tn_graph *g, value_id v)
         v = n->operands[g->values[v].result];
     return v;
 }
+
+const attr_name plan_callees[PLAN_CALLEES] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
 
 tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d)
 {
@@ -71,6 +105,17 @@ static bool out_of_memory(program_plan *p)
     return module_error(p->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while planning");
 }
 
+static bool index_function(program_plan *p)
+{
+    bool grown;
+    if (!grow_index(&p->function_index, &p->function_index_capacity, p->n_functions, &grown))
+        return false;
+    for (size_t i = grown ? 0 : p->n_functions - 1; i < p->n_functions; i++)
+        p->function_index[function_slot(p->function_index, p->function_index_capacity, p->functions, p->functions[i].graph)] =
+            (uint32_t)i + 1;
+    return true;
+}
+
 static function_plan *add_function(program_plan *p, tn_graph *g)
 {
     if (!array_reserve((void **)&p->functions, &p->functions_capacity, p->n_functions + 1, sizeof *p->functions))
@@ -92,7 +137,26 @@ static function_plan *add_function(program_plan *p, tn_graph *g)
         memset(f->work_bytes, 0xff, (g->n_nodes + 1) * sizeof *f->work_bytes);
     }
     p->n_functions++;
-    return f;
+    return index_function(p) ? f : NULL;
+}
+
+/* Its number: that of an equal one when there is one. */
+static bool add_kernel(program_plan *p, lt_kernel *k, tn_graph *fused, uint32_t *number)
+{
+    bool grown;
+    if (!grow_index(&p->kernel_index, &p->kernel_index_capacity, p->n_kernels, &grown))
+        return false;
+    for (size_t i = 0; grown && i < p->n_kernels; i++)
+        p->kernel_index[kernel_slot(p->kernel_index, p->kernel_index_capacity, p->kernels, p->kernels[i].loops)] = (uint32_t)i + 1;
+    uint32_t *slot = &p->kernel_index[kernel_slot(p->kernel_index, p->kernel_index_capacity, p->kernels, k)];
+    if (*slot == 0) {
+        if (!array_reserve((void **)&p->kernels, &p->kernels_capacity, p->n_kernels + 1, sizeof *p->kernels))
+            return false;
+        p->kernels[p->n_kernels++] = (planned_kernel){.loops = k, .fused = fused};
+        *slot = (uint32_t)p->n_kernels;
+    }
+    *number = *slot - 1;
+    return true;
 }
 
 static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
@@ -100,33 +164,24 @@ static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
     lt_kernel *k = lt_lower(fused, m);
     if (!k)
         return false;
-    size_t number = 0;
-    while (number < p->n_kernels && !lt_equal(p->kernels[number].loops, k))
-        number++;
-    if (number == p->n_kernels) {
-        if (!array_reserve((void **)&p->kernels, &p->kernels_capacity, p->n_kernels + 1, sizeof *p->kernels))
-            return out_of_memory(p);
-        p->kernels[p->n_kernels++] = (planned_kernel){.loops = k, .fused = fused};
-    }
-    function_plan *f = add_function(p, fused);
+    uint32_t number;
+    function_plan *f = add_kernel(p, k, fused, &number) ? add_function(p, fused) : NULL;
     if (!f)
         return out_of_memory(p);
-    f->kernel = (uint32_t)number;
+    f->kernel = number;
     f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH);
     return true;
 }
 
 /* ---- Callees first ---- */
 
-static const attr_name callee_attrs[] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
-
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m);
 
-static bool plan_callees(program_plan *p, tn_graph *g, const machine *m)
+static bool plan_called(program_plan *p, tn_graph *g, const machine *m)
 {
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
-            const attr *a = attr_find(&g->nodes[i].attrs, callee_attrs[k]);
+        for (size_t k = 0; k < PLAN_CALLEES; k++) {
+            const attr *a = attr_find(&g->nodes[i].attrs, plan_callees[k]);
             if (a && !plan_of(p, a->func) &&
                 !(a->func->is_kernel ? plan_kernel(p, a->func, m) : plan_function(p, a->func, m)))
                 return false;
@@ -140,8 +195,8 @@ static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n,
 {
     dim_table *t = p->module->dims;
     tn_dim callee_bytes = dim_const(t, 0), carried = dim_const(t, 0);
-    for (size_t k = 0; k < sizeof callee_attrs / sizeof *callee_attrs; k++) {
-        const attr *a = attr_find(&n->attrs, callee_attrs[k]);
+    for (size_t k = 0; k < PLAN_CALLEES; k++) {
+        const attr *a = attr_find(&n->attrs, plan_callees[k]);
         if (!a)
             continue;
         const function_plan *f = plan_of(p, a->func);
@@ -322,7 +377,7 @@ static bool place_values(placing *s)
 
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m)
 {
-    if (!plan_callees(p, g, m))
+    if (!plan_called(p, g, m))
         return false;
     placing s = {.program = p, .graph = g, .plan = add_function(p, g)};
     s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
@@ -357,5 +412,7 @@ void plan_free(program_plan *p)
     }
     tn_free(p->functions);
     tn_free(p->kernels);
+    tn_free(p->function_index);
+    tn_free(p->kernel_index);
     *p = (program_plan){0};
 }

@@ -56,6 +56,8 @@ typedef struct program_plan {
     size_t n_kernels, kernels_capacity;
     function_plan *functions; /* callees before callers */
     size_t n_functions, functions_capacity;
+    uint32_t *function_index, *kernel_index; /* hash tables: number + 1, capacity a power of 2 */
+    size_t function_index_capacity, kernel_index_capacity;
 } program_plan;
 
 /* Lowers all kernels that `entry` reaches and plans it and all it calls; may be called for
@@ -69,6 +71,10 @@ const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fuse
 
 /* Value whose buffer v shares by being another name for it. */
 value_id plan_root(const tn_graph *g, value_id v);
+
+/* The attributes by which nodes name functions. */
+enum { PLAN_CALLEES = 5 };
+extern const attr_name plan_callees[PLAN_CALLEES];
 
 /* An expression over a callee's symbols as one over the caller's, by the call's `symbols`. */
 tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);

@@ -20,6 +20,13 @@ typedef struct fuser {
     tn_graph *from, *to;
     value_id *map;         /* value of `from` to value of `to`; VALUE_NONE: not made yet */
     size_t n_kernels;
+    uint32_t *members, *first_member; /* nodes by group, in order; where each group's begin */
+    uint8_t *started;      /* of each node: on the stack of make_all, or done */
+    value_id *inner;       /* of the present kernel: value of `from` to value of the kernel */
+    uint32_t *inner_of;    /* of each value: the kernel, from 1, that `inner` counts for */
+    value_id *values;      /* room for as many values as there are */
+    uint32_t *stack;
+    size_t n_stack, stack_capacity;
 } fuser;
 
 /* ---- One kernel ---- */
@@ -29,7 +36,7 @@ enum { MAX_SYMBOLS = 64 };
 typedef struct outliner {
     fuser *f;
     tn_graph *kernel;
-    value_id *inner;        /* value of `from` to value of the kernel */
+    uint32_t number;        /* from 1, within the function */
     value_id *operands;     /* of the call: values of `from` */
     uint32_t n_operands;
     tn_dim outer_symbols[MAX_SYMBOLS], inner_symbols[MAX_SYMBOLS];
@@ -105,126 +112,192 @@ static bool is_inside(const outliner *s, uint32_t group, uint32_t node_index)
     return s->f->groups.roles[node_index] == FUSION_INLINE || s->f->groups.group_of[node_index] == group;
 }
 
+static void set_inner(outliner *s, value_id v, value_id inner)
+{
+    s->f->inner[v] = inner;
+    s->f->inner_of[v] = s->number;
+}
+
+static bool bring_in(outliner *s, uint32_t group, value_id v);
+
+/* The node's copy in the kernel. */
+static bool bring_node(outliner *s, uint32_t group, const node *n)
+{
+    value_id few[8], *operands = n->n_operands <= 8 ? few : tn_malloc(n->n_operands * sizeof *operands);
+    attr attrs[OP_MAX_ATTRS];
+    bool ok = operands && inner_attrs(s, &n->attrs, attrs);
+    for (uint32_t k = 0; ok && k < n->n_operands; k++) {
+        ok = bring_in(s, group, n->operands[k]);
+        operands[k] = s->f->inner[n->operands[k]];
+    }
+    value_id first;
+    ok = ok && graph_apply(s->kernel, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, NULL);
+    for (uint32_t k = 0; ok && k < n->n_results; k++)
+        set_inner(s, n->first_result + k, first + k);
+    if (operands != few)
+        tn_free(operands);
+    return ok;
+}
+
 /* Makes v available in the kernel: a parameter when it comes from outside. */
 static bool bring_in(outliner *s, uint32_t group, value_id v)
 {
     const tn_graph *from = s->f->from;
     uint32_t i = from->values[v].node;
-    const node *n = &from->nodes[i];
-    if (s->inner[v] != VALUE_NONE)
+    if (s->f->inner_of[v] == s->number)
         return true;
-    if (!is_inside(s, group, i)) {
-        char name[16];
-        snprintf(name, sizeof name, "p%u", (unsigned)s->n_operands);
-        tn_type type = inner_type(s, graph_type(from, v));
-        s->operands[s->n_operands++] = v;
-        s->inner[v] = graph_add_param(s->kernel, name, &type, BINDING_RUN);
-        return s->inner[v] != VALUE_NONE;
-    }
-    value_id *operands = tn_malloc((n->n_operands + 1) * sizeof *operands);
-    attr attrs[OP_MAX_ATTRS];
-    bool ok = operands && inner_attrs(s, &n->attrs, attrs);
-    for (uint32_t k = 0; ok && k < n->n_operands; k++) {
-        ok = bring_in(s, group, n->operands[k]);
-        operands[k] = s->inner[n->operands[k]];
-    }
-    uint32_t n_results;
-    value_id results[8];
-    if (ok && n->n_results > 8)
-        ok = module_error(s->kernel->module, TN_ERR_LIMIT, n->locations, "%s: more than 8 results", op_name((tn_op)n->op));
-    ok = ok && graph_apply(s->kernel, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, results, 8, &n_results);
-    for (uint32_t k = 0; ok && k < n->n_results; k++)
-        s->inner[n->first_result + k] = results[k];
-    tn_free(operands);
-    return ok;
+    if (is_inside(s, group, i))
+        return bring_node(s, group, &from->nodes[i]);
+    char name[16];
+    snprintf(name, sizeof name, "p%u", (unsigned)s->n_operands);
+    tn_type type = inner_type(s, graph_type(from, v));
+    s->operands[s->n_operands++] = s->f->map[v];
+    set_inner(s, v, graph_add_param(s->kernel, name, &type, BINDING_RUN));
+    return s->f->inner[v] != VALUE_NONE;
 }
 
-/* ---- Units in order ---- */
+/* ---- A group becomes a call ---- */
 
-static bool make_value(fuser *f, value_id v);
-
-static bool call_kernel(fuser *f, outliner *s, uint32_t group, uint32_t last)
+/* Values of the group's that others read, into outer[]; they become the kernel's results. */
+static bool add_results(fuser *f, outliner *s, uint32_t group, value_id *outer, uint32_t *n_outer)
 {
-    value_id outer[64], results[64];
-    attr attrs[2] = {{.name = ATTR_callee, .func = s->kernel}, {.name = ATTR_symbols}};
-    uint32_t n = 0, n_results;
-    location_id locations = LOCATION_NONE;
-    for (uint32_t i = 0; i <= last; i++)
-        if (f->groups.group_of[i] == group) {
-            const node *member = &f->from->nodes[i];
-            locations = location_union(f->from->module, locations, member->locations);
-            for (uint32_t k = 0; k < member->n_results; k++)
-                if (f->groups.kept[member->first_result + k] && n < 64) {
-                    outer[n++] = member->first_result + k;
-                    if (!graph_add_result(s->kernel, NULL, s->inner[member->first_result + k], -1))
-                        return false;
-                }
+    for (uint32_t i = f->first_member[group]; i < f->first_member[group + 1]; i++) {
+        const node *member = &f->from->nodes[f->members[i]];
+        for (uint32_t k = 0; k < member->n_results; k++) {
+            value_id v = member->first_result + k;
+            if (!f->groups.kept[v])
+                continue;
+            outer[(*n_outer)++] = v;
+            if (!graph_add_result(s->kernel, NULL, f->inner[v], -1))
+                return false;
         }
-    value_id *operands = tn_malloc((s->n_operands + 1) * sizeof *operands);
-    if (!operands)
-        return false;
-    for (uint32_t k = 0; k < s->n_operands; k++)
-        operands[k] = f->map[s->operands[k]];
+    }
+    return true;
+}
+
+static bool call_kernel(fuser *f, outliner *s, uint32_t group, value_id *outer)
+{
+    attr attrs[2] = {{.name = ATTR_callee, .func = s->kernel}, {.name = ATTR_symbols}};
+    uint32_t n = 0;
+    value_id first;
+    location_id locations = LOCATION_NONE;
+    for (uint32_t i = f->first_member[group]; i < f->first_member[group + 1]; i++)
+        locations = location_union(f->from->module, locations, f->from->nodes[f->members[i]].locations);
     attrs[1].dims.items = s->outer_symbols;
     attrs[1].dims.n = (uint32_t)s->n_symbols;
-    bool ok = graph_apply(f->to, locations, TN_OP_call, operands, s->n_operands, attrs, 2, results, 64, &n_results);
-    tn_free(operands);
-    for (uint32_t k = 0; ok && k < n; k++) {
-        f->map[outer[k]] = results[k];
-        if (!f->to->values[results[k]].name)
-            f->to->values[results[k]].name = f->from->values[outer[k]].name;
+    if (!add_results(f, s, group, outer, &n) ||
+        !graph_apply(f->to, locations, TN_OP_call, s->operands, s->n_operands, attrs, 2, &first, 1, NULL))
+        return false;
+    for (uint32_t k = 0; k < n; k++) {
+        f->map[outer[k]] = first + k;
+        if (!f->to->values[first + k].name)
+            f->to->values[first + k].name = f->from->values[outer[k]].name;
     }
-    return ok;
+    return true;
 }
 
-/* Makes everything the group reads, then the kernel and its call. */
 static bool make_group(fuser *f, uint32_t group)
 {
     tn_graph *from = f->from;
-    outliner s = {.f = f};
+    outliner s = {.f = f, .number = group + 1, .operands = f->values};
     char name[48];
     snprintf(name, sizeof name, "k%zu", f->n_kernels++);
-    uint32_t last = 0;
-    size_t n_reads = 0;
-    for (uint32_t i = 0; i < from->n_nodes; i++)
-        if (f->groups.group_of[i] == group) {
-            last = i;
-            n_reads += from->nodes[i].n_operands;
-        }
     s.kernel = module_add_graph(from->module, name);
-    s.inner = tn_malloc((from->n_values + 1) * sizeof *s.inner);
-    s.operands = tn_malloc((from->n_values + n_reads + 1) * sizeof *s.operands);
-    bool ok = s.kernel && s.inner && s.operands;
-    if (ok) {
-        s.kernel->is_kernel = true;
-        memset(s.inner, 0xff, (from->n_values + 1) * sizeof *s.inner);
+    if (!s.kernel)
+        return false;
+    s.kernel->is_kernel = true;
+    for (uint32_t i = f->first_member[group]; i < f->first_member[group + 1]; i++)
+        if (!bring_in(&s, group, from->nodes[f->members[i]].first_result))
+            return false;
+    return call_kernel(f, &s, group, f->values + from->n_values);
+}
+
+/* ---- Units in order ----
+ *
+ * A unit is a group or a node that stays. It is made once all that it reads is made; a group
+ * stands for its members on the stack by its first one. */
+
+static bool push_unit(fuser *f, uint32_t i)
+{
+    uint32_t group = f->groups.group_of[i];
+    if (group != GROUP_NONE)
+        i = f->members[f->first_member[group]];
+    if (f->started[i] == 2)
+        return true;
+    if (!array_reserve((void **)&f->stack, &f->stack_capacity, f->n_stack + 1, sizeof *f->stack))
+        return false;
+    f->stack[f->n_stack++] = i;
+    return true;
+}
+
+/* What node n of the group (or GROUP_NONE) reads from other units, through views. */
+static bool push_operands(fuser *f, uint32_t group, const node *n)
+{
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        uint32_t o = f->from->values[n->operands[k]].node;
+        while (f->groups.roles[o] == FUSION_INLINE && f->from->nodes[o].n_operands > 0)
+            o = f->from->values[f->from->nodes[o].operands[0]].node;
+        bool is_leaf = f->groups.roles[o] == FUSION_INLINE;
+        if (!is_leaf && (group == GROUP_NONE || f->groups.group_of[o] != group) && !push_unit(f, o))
+            return false;
     }
-    for (uint32_t i = 0; ok && i <= last; i++)
-        if (f->groups.group_of[i] == group)
-            ok = bring_in(&s, group, from->nodes[i].first_result);
-    for (uint32_t k = 0; ok && k < s.n_operands; k++)
-        ok = make_value(f, s.operands[k]);
-    ok = ok && call_kernel(f, &s, group, last);
-    tn_free(s.inner);
-    tn_free(s.operands);
+    return true;
+}
+
+static bool push_reads(fuser *f, uint32_t i)
+{
+    uint32_t group = f->groups.group_of[i];
+    if (group == GROUP_NONE)
+        return push_operands(f, group, &f->from->nodes[i]);
+    for (uint32_t m = f->first_member[group]; m < f->first_member[group + 1]; m++)
+        if (!push_operands(f, group, &f->from->nodes[f->members[m]]))
+            return false;
+    return true;
+}
+
+static bool make_unit(fuser *f, uint32_t i)
+{
+    const node *n = &f->from->nodes[i];
+    if (f->groups.group_of[i] != GROUP_NONE)
+        return make_group(f, f->groups.group_of[i]);
+    return n->op == TN_OP_param || graph_copy_node(f->to, f->from, n, f->map);
+}
+
+/* Makes the unit of node i and before it all that it needs. */
+static bool make_all(fuser *f, uint32_t i)
+{
+    bool ok = push_unit(f, i);
+    while (ok && f->n_stack > 0) {
+        uint32_t top = f->stack[f->n_stack - 1];
+        if (f->started[top] == 0) {
+            f->started[top] = 1;
+            ok = push_reads(f, top);
+            continue;
+        }
+        f->n_stack--;
+        if (f->started[top] == 1) {
+            f->started[top] = 2;
+            ok = make_unit(f, top);
+        }
+    }
     return ok;
 }
 
-static bool make_node(fuser *f, const node *n)
-{
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        if (!make_value(f, n->operands[k]))
-            return false;
-    return graph_copy_node(f->to, f->from, n, f->map);
-}
+/* ---- A function ---- */
 
-static bool make_value(fuser *f, value_id v)
+/* Members by group: counted, then laid out. */
+static void list_members(fuser *f)
 {
-    if (f->map[v] != VALUE_NONE)
-        return true;
-    uint32_t i = f->from->values[v].node;
-    uint32_t group = f->groups.group_of[i];
-    return group == GROUP_NONE ? make_node(f, &f->from->nodes[i]) : make_group(f, group);
+    size_t n_groups = f->groups.n_groups;
+    const uint32_t *group_of = f->groups.group_of;
+    for (size_t i = 0; i < f->from->n_nodes; i++)
+        if (group_of[i] != GROUP_NONE)
+            f->first_member[group_of[i] + 2]++;
+    for (size_t k = 2; k < n_groups + 2; k++)
+        f->first_member[k] += f->first_member[k - 1];
+    for (uint32_t i = 0; i < f->from->n_nodes; i++)
+        if (group_of[i] != GROUP_NONE)
+            f->members[f->first_member[group_of[i] + 1]++] = i;
 }
 
 static bool copy_signature(fuser *f)
@@ -248,50 +321,86 @@ static bool copy_signature(fuser *f)
     return true;
 }
 
+static bool open_fuser(fuser *f, const pass_options *o)
+{
+    tn_graph *g = f->from;
+    if (!grouping_make(&f->groups, g, o))
+        return false;
+    f->to = module_add_graph(g->module, g->name);
+    f->map = tn_malloc((g->n_values + 1) * sizeof *f->map);
+    f->members = tn_malloc((g->n_nodes + 1) * sizeof *f->members);
+    f->first_member = tn_calloc(f->groups.n_groups + 3, sizeof *f->first_member);
+    f->started = tn_calloc(g->n_nodes + 1, 1);
+    f->inner = tn_malloc((g->n_values + 1) * sizeof *f->inner);
+    f->inner_of = tn_calloc(g->n_values + 1, sizeof *f->inner_of);
+    f->values = tn_malloc((2 * g->n_values + 1) * sizeof *f->values);
+    if (!f->to || !f->map || !f->members || !f->first_member || !f->started || !f->inner || !f->inner_of || !f->values)
+        return false;
+    memset(f->map, 0xff, (g->n_values + 1) * sizeof *f->map);
+    list_members(f);
+    return true;
+}
+
+static void close_fuser(fuser *f)
+{
+    grouping_free(&f->groups);
+    tn_free(f->map);
+    tn_free(f->members);
+    tn_free(f->first_member);
+    tn_free(f->started);
+    tn_free(f->inner);
+    tn_free(f->inner_of);
+    tn_free(f->values);
+    tn_free(f->stack);
+}
+
 static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels)
 {
     fuser f = {.from = g, .n_kernels = *n_kernels};
-    if (!grouping_make(&f.groups, g, o))
-        return false;
-    f.to = module_add_graph(g->module, g->name);
-    f.map = tn_malloc((g->n_values + 1) * sizeof *f.map);
-    bool ok = f.to && f.map;
-    if (ok)
-        memset(f.map, 0xff, (g->n_values + 1) * sizeof *f.map);
-    ok = ok && copy_signature(&f);
+    bool ok = open_fuser(&f, o) && copy_signature(&f);
     /* Effects and all that stays in the function keep their order; groups come when needed. */
-    for (size_t i = 0; ok && i < g->n_nodes; i++)
-        if (f.groups.roles[i] == FUSION_TOP && g->nodes[i].op != TN_OP_param)
-            ok = make_node(&f, &g->nodes[i]);
+    for (uint32_t i = 0; ok && i < g->n_nodes; i++)
+        if (f.groups.roles[i] == FUSION_TOP)
+            ok = make_all(&f, i);
     for (size_t r = 0; ok && r < g->n_results; r++)
-        ok = make_value(&f, g->results[r].value) &&
+        ok = make_all(&f, g->values[g->results[r].value].node) &&
              graph_add_result(f.to, g->results[r].name, f.map[g->results[r].value], g->results[r].state_param);
     if (ok)
         graph_take_content(g, f.to);
-    grouping_free(&f.groups);
-    tn_free(f.map);
+    close_fuser(&f);
     *n_kernels = f.n_kernels;
     return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
 }
 
-static int callees_first(const void *x, const void *y)
+/* Callees first, so that a call is checked against the callee as it will be. */
+static bool fuse_callees_first(tn_graph *g, const pass_options *o, size_t *n_kernels, tn_graph **waiting, size_t n)
 {
-    const tn_graph *a = *(tn_graph *const *)x, *b = *(tn_graph *const *)y;
-    return (a->depth > b->depth) - (a->depth < b->depth);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; k < g->nodes[i].attrs.n; k++) {
+            const attr *a = &g->nodes[i].attrs.items[k];
+            for (size_t w = 0; attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC && w < n; w++)
+                if (waiting[w] == a->func) {
+                    waiting[w] = NULL;
+                    if (!fuse_callees_first(a->func, o, n_kernels, waiting, n))
+                        return false;
+                }
+        }
+    return g->is_kernel || fuse_function(g, o, n_kernels);
 }
 
-/* Callees first, so that a caller is rebuilt over what they have become. */
 bool pass_fuse(tn_module *m, const pass_options *o)
 {
     size_t n_kernels = 0, n = m->n_graphs;
-    tn_graph **functions = tn_malloc((n + 1) * sizeof *functions);
-    if (!functions)
+    tn_graph **waiting = tn_malloc((n + 1) * sizeof *waiting);
+    if (!waiting)
         return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
-    memcpy(functions, m->graphs, n * sizeof *functions);
-    qsort(functions, n, sizeof *functions, callees_first);
+    memcpy(waiting, m->graphs, n * sizeof *waiting);
     bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = functions[i]->is_kernel || fuse_function(functions[i], o, &n_kernels);
-    tn_free(functions);
+    for (size_t i = 0; ok && i < n; i++) {
+        tn_graph *g = waiting[i];
+        waiting[i] = NULL;
+        ok = !g || fuse_callees_first(g, o, &n_kernels, waiting, n);
+    }
+    tn_free(waiting);
     return ok;
 }

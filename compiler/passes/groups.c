@@ -28,17 +28,26 @@ typedef struct group {
     tn_type domain;
     uint32_t reduced; /* axes of the domain, a bit each */
     uint32_t first, last, n; /* range of its members in the function, and how many */
+    uint32_t head, tail;     /* list of its members: grouper.next */
+    uint32_t seen;           /* the last walk that came by */
 } group;
 
-enum { MAX_MEMBERS = 96 };
+enum {
+    MAX_MEMBERS = 96,
+    MAX_INLINE = 16,  /* views of views: one further down becomes a kernel of its own */
+    MAX_WALK = 4096,  /* nodes looked at for a path out and back; beyond, no merge */
+};
 
 typedef struct grouper {
     grouping *out;
     tn_graph *g;
     dim_table *t;
     group *groups;
+    uint32_t *next; /* of each node: the next member of its group, or GROUP_NONE */
     uint32_t *seen; /* of each node: the last walk that came by */
     uint32_t walk;
+    uint32_t *stack; /* nodes that the walk still has to follow */
+    uint32_t n_stack, n_walked;
     tn_dim variables[TN_MAX_RANK];
 } grouper;
 
@@ -149,19 +158,8 @@ static bool member_is_legal(const grouper *s, uint32_t id, const node *n)
 
 /* ---- Paths out and back ---- */
 
-static bool leads_back(grouper *s, uint32_t id, uint32_t i);
-
-static bool operands_lead_back(grouper *s, uint32_t id, const node *n)
-{
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        if (leads_back(s, id, s->g->values[n->operands[k]].node))
-            return true;
-    return false;
-}
-
-/* Node i, outside the group, needs a member of it. A node of another group needs all that its
- * group needs. */
-static bool leads_back(grouper *s, uint32_t id, uint32_t i)
+/* Takes node i into the walk; true when it is a member of the group, or the walk is too long. */
+static bool walk_to(grouper *s, uint32_t id, uint32_t i)
 {
     uint32_t own = s->out->group_of[i];
     if (own == id)
@@ -169,29 +167,51 @@ static bool leads_back(grouper *s, uint32_t id, uint32_t i)
     if (s->seen[i] == s->walk || (own == GROUP_NONE ? i : s->groups[own].last) < s->groups[id].first)
         return false;
     s->seen[i] = s->walk;
+    s->stack[s->n_stack++] = i;
+    return ++s->n_walked > MAX_WALK;
+}
+
+static bool walk_to_operands(grouper *s, uint32_t id, const node *n)
+{
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (walk_to(s, id, s->g->values[n->operands[k]].node))
+            return true;
+    return false;
+}
+
+/* A node of another group needs all that its group needs. */
+static bool walk_from(grouper *s, uint32_t id, uint32_t i)
+{
+    uint32_t own = s->out->group_of[i];
     if (own == GROUP_NONE)
-        return operands_lead_back(s, id, &s->g->nodes[i]);
-    for (uint32_t m = s->groups[own].first; m <= s->groups[own].last; m++)
-        if (s->out->group_of[m] == own) {
-            s->seen[m] = s->walk;
-            for (uint32_t k = 0; k < s->g->nodes[m].n_operands; k++) {
-                uint32_t o = s->g->values[s->g->nodes[m].operands[k]].node;
-                if (s->out->group_of[o] != own && leads_back(s, id, o))
-                    return true;
-            }
-        }
+        return walk_to_operands(s, id, &s->g->nodes[i]);
+    if (s->groups[own].seen == s->walk)
+        return false;
+    s->groups[own].seen = s->walk;
+    for (uint32_t m = s->groups[own].head; m != GROUP_NONE; m = s->next[m])
+        if (walk_to_operands(s, id, &s->g->nodes[m]))
+            return true;
+    return false;
+}
+
+/* Node i, outside the group, needs a member of it. */
+static bool leads_back(grouper *s, uint32_t id, uint32_t i)
+{
+    s->n_stack = 0;
+    if (walk_to(s, id, i))
+        return true;
+    while (s->n_stack > 0)
+        if (walk_from(s, id, s->stack[--s->n_stack]))
+            return true;
     return false;
 }
 
 /* Operand chains of views are part of the reader, so they are followed before the question. */
 static bool outside_leads_back(grouper *s, uint32_t id, uint32_t i)
 {
-    if (s->out->group_of[i] == id)
-        return false;
-    const node *n = &s->g->nodes[i];
-    if (s->out->roles[i] == FUSION_INLINE)
-        return n->n_operands > 0 && outside_leads_back(s, id, s->g->values[n->operands[0]].node);
-    return leads_back(s, id, i);
+    while (s->out->roles[i] == FUSION_INLINE && s->g->nodes[i].n_operands > 0)
+        i = s->g->values[s->g->nodes[i].operands[0]].node;
+    return s->out->group_of[i] != id && leads_back(s, id, i);
 }
 
 /* ---- Merging ---- */
@@ -227,9 +247,8 @@ static void rename_group(grouper *s, uint32_t from, uint32_t to, const uint32_t 
 static uint32_t list_members(const grouper *s, uint32_t id, uint32_t *members)
 {
     uint32_t n = 0;
-    for (uint32_t i = s->groups[id].first; i <= s->groups[id].last && n < MAX_MEMBERS; i++)
-        if (s->out->group_of[i] == id)
-            members[n++] = i;
+    for (uint32_t i = s->groups[id].head; i != GROUP_NONE && n < MAX_MEMBERS; i = s->next[i])
+        members[n++] = i;
     return n;
 }
 
@@ -239,6 +258,7 @@ static bool merge_is_right(grouper *s, uint32_t id, const uint32_t *members, uin
         if (!member_is_legal(s, id, &s->g->nodes[members[i]]))
             return false;
     s->walk++;
+    s->n_walked = 0;
     for (uint32_t i = 0; i < n; i++) {
         const node *m = &s->g->nodes[members[i]];
         for (uint32_t k = 0; k < m->n_operands; k++)
@@ -258,8 +278,12 @@ static void try_merge(grouper *s, uint32_t id, uint32_t from)
     uint32_t n_from = list_members(s, from, members);
     uint32_t n = n_from + list_members(s, id, members + n_from);
     rename_group(s, from, id, members, n_from);
+    merged.head = former.head;
+    merged.tail = former.tail;
     s->groups[id] = merged;
     if (merge_is_right(s, id, members, n)) {
+        s->next[merged.tail] = s->groups[from].head;
+        s->groups[id].tail = s->groups[from].tail;
         s->groups[from].n = 0;
         return;
     }
@@ -285,7 +309,9 @@ static void start_group(grouper *s, uint32_t i)
 {
     const node *n = &s->g->nodes[i];
     group *g = &s->groups[s->out->n_groups];
-    *g = (group){.kind = kind_of(n), .domain = *graph_type(s->g, n->first_result), .first = i, .last = i, .n = 1};
+    *g = (group){.kind = kind_of(n), .domain = *graph_type(s->g, n->first_result), .first = i, .last = i, .n = 1,
+                 .head = i, .tail = i};
+    s->next[i] = GROUP_NONE;
     if (g->kind == GROUP_ROWS) {
         g->domain = *graph_type(s->g, n->operands[0]);
         const attr *axes = attr_find(&n->attrs, ATTR_axes);
@@ -330,8 +356,17 @@ static void keep_for_kernel(grouping *s, uint32_t reader, value_id v)
 static void find_roles(grouper *s)
 {
     tn_graph *g = s->g;
-    for (size_t i = 0; i < g->n_nodes; i++)
-        s->out->roles[i] = role_of(g, &g->nodes[i]);
+    uint32_t *views = s->stack; /* of each node: views that are read through it, itself included */
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        s->out->roles[i] = role_of(g, n);
+        if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0)
+            views[i] = 0;
+        else if ((views[i] = 1 + views[g->values[n->operands[0]].node]) > MAX_INLINE) {
+            s->out->roles[i] = FUSION_MEMBER;
+            views[i] = 0;
+        }
+    }
     for (size_t i = 0; i < g->n_nodes; i++)
         if (s->out->roles[i] == FUSION_TOP)
             for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
@@ -349,7 +384,9 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
     out->kept = tn_calloc(g->n_values + 1, sizeof *out->kept);
     s.groups = tn_calloc(g->n_nodes + 1, sizeof *s.groups);
     s.seen = tn_calloc(g->n_nodes + 1, sizeof *s.seen);
-    bool ok = out->roles && out->group_of && out->kept && s.groups && s.seen;
+    s.next = tn_malloc((g->n_nodes + 1) * sizeof *s.next);
+    s.stack = tn_malloc((g->n_nodes + 1) * sizeof *s.stack);
+    bool ok = out->roles && out->group_of && out->kept && s.groups && s.seen && s.next && s.stack;
     if (ok) {
         memset(out->group_of, 0xff, (g->n_nodes + 1) * sizeof *out->group_of);
         for (uint32_t i = 0; i < TN_MAX_RANK; i++)
@@ -368,6 +405,8 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
     }
     tn_free(s.groups);
     tn_free(s.seen);
+    tn_free(s.next);
+    tn_free(s.stack);
     return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
 }
 
