@@ -114,7 +114,9 @@ static bool with_effect(sampler *s, tn_graph *g, tn_op op) {
     tn_attr_arg attrs[] = {{.name = "message", .text = "sample"}, {0}};
     if (op == TN_OP_assert) operands[1] = tn_equal(tn_scalar(g, TN_F32, 1), tn_scalar(g, TN_F32, 1));
     if (op != TN_OP_token) tn_apply(TN_HERE, g, op, operands, 2, attrs);
-    tn_output(g, "y0", x);
+    char name[32];
+    snprintf(name, sizeof name, "y%zu", g->n_results);
+    tn_output(g, name, x);
     return !tn_graph_error(g);
 }
 

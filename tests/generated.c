@@ -205,6 +205,22 @@ typedef struct work {
     report *out;
 } work;
 
+/* A token goes to one effect only, so that samples of effects need modules of their own. */
+static bool stands_alone(tn_op op) { return op == TN_OP_token || op_table[op].loop_class == CLASS_EFFECT; }
+
+static void run_samples(const work *w, batch *b) {
+    if (!stands_alone(w->op)) {
+        run_batch(b, w->out);
+    } else
+        for (int i = 0; i < b->n; i++) {
+            batch one = {.op = b->op, .dtype = b->dtype, .symbolic = b->symbolic, .seeds = {b->seeds[i]}, .n = 1};
+            run_batch(&one, w->out);
+        }
+    pthread_mutex_lock(&w->out->lock);
+    w->out->n_checked += b->n;
+    pthread_mutex_unlock(&w->out->lock);
+}
+
 static void run_job(const work *w, int job) {
     tn_dtype dtype = (tn_dtype)(job / 2 % TN_DTYPE_COUNT);
     const char *only = getenv("TN_DTYPE"), *seed = getenv("TN_SEED");
@@ -218,10 +234,7 @@ static void run_job(const work *w, int job) {
         b.seeds[0] = strtoull(seed, NULL, 0);
         if (b.seeds[0] % 2 != b.symbolic) return;
     }
-    run_batch(&b, w->out);
-    pthread_mutex_lock(&w->out->lock);
-    w->out->n_checked += b.n;
-    pthread_mutex_unlock(&w->out->lock);
+    run_samples(w, &b);
 }
 
 static void *run_jobs(void *arg) {
