@@ -3,7 +3,7 @@
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
 CC=${CC:-gcc}
-stage=$BUILD/test-logs/install
+stage=$BUILD/install-test
 n=0
 check() { # name, command...
     n=$((n + 1))

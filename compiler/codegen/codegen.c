@@ -4,6 +4,7 @@
 #include "compiler/codegen/object.h"
 #include "compiler/codegen/program_emit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct codegen {
@@ -82,4 +83,13 @@ char *codegen_write(codegen *g, codegen_form form, size_t *bytes)
         target_fail(g->diag, TN_ERR_MEMORY, "out of memory");
     LLVMDisposeMemoryBuffer(buffer);
     return copy;
+}
+
+void codegen_version(char *text, size_t capacity)
+{
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    char *cpu = LLVMGetHostCPUName();
+    snprintf(text, capacity, "LLVM %u.%u.%u, %s", major, minor, patch, cpu);
+    LLVMDisposeMessage(cpu);
 }

@@ -27,4 +27,7 @@ bool codegen_finish(codegen *g, bool verify);
 /* The module in that form, NUL-terminated, in memory from tn_malloc; NULL: *diag. */
 char *codegen_write(codegen *g, codegen_form form, size_t *bytes);
 
+/* "LLVM a.b.c, <cpu>", cut to capacity. */
+void codegen_version(char *text, size_t capacity);
+
 #endif

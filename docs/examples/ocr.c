@@ -9,6 +9,7 @@
  * pixels, and the network gives the probability of each character at each of some dozen steps along it.
  */
 #include "tenon.h"
+#include "tenon_onnx.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb/stb_image.h>

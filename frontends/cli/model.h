@@ -5,6 +5,7 @@
 #include "frontends/cli/options.h"
 #include "ir/eval.h"
 #include "tenon.h"
+#include "tenon_onnx.h"
 
 /* Prints "file:place: error: message"; returns EXIT_INPUT. */
 int report(const char *file, const tn_diag *diag);
