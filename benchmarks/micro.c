@@ -32,7 +32,7 @@ typedef struct figure {
 
 static struct {
     settings options;
-    tn_pool *pool; /* NULL with one thread */
+    tn_pool *pool;          /* NULL with one thread */
     double peak, bandwidth; /* GFLOP/s, GB/s of all threads together */
     figure figures[128];
     int n;
@@ -57,7 +57,8 @@ static double best_of(void (*call)(void *), void *ctx) {
     return best;
 }
 
-static void record(const char *group, const char *name, const char *unit, double value, double seconds, double best, double peer) {
+static void record(const char *group, const char *name, const char *unit, double value, double seconds, double best,
+                   double peer) {
     if (bench.n == (int)(sizeof bench.figures / sizeof *bench.figures)) return;
     figure *f = &bench.figures[bench.n++];
     *f = (figure){.value = value, .milliseconds = seconds * 1e3, .share = best > 0 ? value / best : 0, .peer = peer};
@@ -212,8 +213,8 @@ static double time_graph(tn_graph *g, tn_val result) {
 
 /* ---- Dots ---- */
 
-typedef void sgemm_function(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
-                            int ldb, float beta, float *c, int ldc);
+typedef void sgemm_function(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                            const float *b, int ldb, float beta, float *c, int ldc);
 static sgemm_function *sgemm;
 
 static void load_blas(void) {
@@ -237,13 +238,14 @@ typedef struct dot_size {
 static void blas_call(void *ctx) {
     const dot_size *d = ctx;
     enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
-    sgemm(ROW_MAJOR, PLAIN, d->crossed ? TRANSPOSED : PLAIN, d->m, d->n, d->k, 1, d->a, d->k, d->b, d->crossed ? d->k : d->n, 0,
-          d->c, d->n);
+    sgemm(ROW_MAJOR, PLAIN, d->crossed ? TRANSPOSED : PLAIN, d->m, d->n, d->k, 1, d->a, d->k, d->b,
+          d->crossed ? d->k : d->n, 0, d->c, d->n);
 }
 
 static double time_blas(dot_size d) {
     if (!sgemm) return 0;
-    float *a = floats((size_t)d.m * (size_t)d.k), *b = floats((size_t)d.k * (size_t)d.n), *c = floats((size_t)d.m * (size_t)d.n);
+    float *a = floats((size_t)d.m * (size_t)d.k), *b = floats((size_t)d.k * (size_t)d.n),
+          *c = floats((size_t)d.m * (size_t)d.n);
     d.a = a, d.b = b, d.c = c;
     double t = best_of(blas_call, &d);
     free(a);
@@ -254,19 +256,29 @@ static double time_blas(dot_size d) {
 
 static void measure_dots(void) {
     static const dot_size sizes[] = {
-        {.m = 64, .k = 64, .n = 64},          {.m = 128, .k = 128, .n = 128},      {.m = 256, .k = 256, .n = 256},
-        {.m = 512, .k = 512, .n = 512},       {.m = 1024, .k = 1024, .n = 1024},   {.m = 2048, .k = 2048, .n = 2048},
-        {.m = 16, .k = 1024, .n = 1024},      {.m = 128, .k = 768, .n = 3072},     {.m = 128, .k = 3072, .n = 768},
-        {.m = 197, .k = 768, .n = 768},       {.m = 1, .k = 4096, .n = 4096},      {.m = 128, .k = 768, .n = 3072, .crossed = true},
-        {.m = 16, .k = 1024, .n = 1024, .crossed = true}, {.m = 1, .k = 4096, .n = 4096, .crossed = true},
+        {.m = 64, .k = 64, .n = 64},
+        {.m = 128, .k = 128, .n = 128},
+        {.m = 256, .k = 256, .n = 256},
+        {.m = 512, .k = 512, .n = 512},
+        {.m = 1024, .k = 1024, .n = 1024},
+        {.m = 2048, .k = 2048, .n = 2048},
+        {.m = 16, .k = 1024, .n = 1024},
+        {.m = 128, .k = 768, .n = 3072},
+        {.m = 128, .k = 3072, .n = 768},
+        {.m = 197, .k = 768, .n = 768},
+        {.m = 1, .k = 4096, .n = 4096},
+        {.m = 128, .k = 768, .n = 3072, .crossed = true},
+        {.m = 16, .k = 1024, .n = 1024, .crossed = true},
+        {.m = 1, .k = 4096, .n = 4096, .crossed = true},
         {.m = 4096, .k = 4096, .n = 1},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const dot_size *d = &sizes[i];
         tn_graph *g = tn_graph_new("dot");
         tn_val x = tn_input(g, "a", TN_F32, TN_SHAPE(TN_SIZE(d->m), TN_SIZE(d->k)));
-        tn_val y = d->crossed ? tn_transpose(tn_input(g, "b", TN_F32, TN_SHAPE(TN_SIZE(d->n), TN_SIZE(d->k))), TN_INTS(1, 0))
-                              : tn_input(g, "b", TN_F32, TN_SHAPE(TN_SIZE(d->k), TN_SIZE(d->n)));
+        tn_val y = d->crossed
+                       ? tn_transpose(tn_input(g, "b", TN_F32, TN_SHAPE(TN_SIZE(d->n), TN_SIZE(d->k))), TN_INTS(1, 0))
+                       : tn_input(g, "b", TN_F32, TN_SHAPE(TN_SIZE(d->k), TN_SIZE(d->n)));
         double flops = 2.0 * d->m * d->k * d->n, own = time_graph(g, tn_matmul(x, y)), blas = time_blas(*d);
         char name[48];
         snprintf(name, sizeof name, "%d x %d by %d x %d%s", d->m, d->k, d->k, d->n, d->crossed ? ", crossed" : "");
@@ -283,29 +295,36 @@ typedef struct conv_size {
 static double measure_conv(const char *group, const conv_size *c) {
     tn_graph *g = tn_graph_new("conv");
     int64_t stride[] = {c->stride, c->stride}, pad[] = {c->pad, c->pad};
-    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(1), TN_SIZE(c->channels), TN_SIZE(c->extent), TN_SIZE(c->extent)));
-    tn_val k = tn_input(g, "k", TN_F32,
-                        TN_SHAPE(TN_SIZE(c->features), TN_SIZE(c->channels / c->groups), TN_SIZE(c->taps), TN_SIZE(c->taps)));
+    tn_val x =
+        tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(1), TN_SIZE(c->channels), TN_SIZE(c->extent), TN_SIZE(c->extent)));
+    tn_val k =
+        tn_input(g, "k", TN_F32,
+                 TN_SHAPE(TN_SIZE(c->features), TN_SIZE(c->channels / c->groups), TN_SIZE(c->taps), TN_SIZE(c->taps)));
     tn_window_args args = {.stride = {2, stride}, .low = {2, pad}, .high = {2, pad}, .groups = c->groups};
     int out = (c->extent + 2 * c->pad - c->taps) / c->stride + 1;
     double flops = 2.0 * c->features * c->channels / c->groups * c->taps * c->taps * out * out;
     double seconds = time_graph(g, tn_relu(tn_conv_at(TN_HERE, x, k, args)));
     char name[48];
-    snprintf(name, sizeof name, "%d, %dx%d to %d, %dx%d / %d", c->channels, c->extent, c->extent, c->features, c->taps, c->taps, c->stride);
+    snprintf(name, sizeof name, "%d, %dx%d to %d, %dx%d / %d", c->channels, c->extent, c->extent, c->features, c->taps,
+             c->taps, c->stride);
     record(group, name, "GFLOP/s", flops / seconds * 1e-9, seconds, bench.peak, 0);
     return seconds;
 }
 
 static void measure_convs(void) {
     static const conv_size resnet50[] = {
-        {3, 224, 64, 7, 2, 3, 1, 1},    {64, 56, 64, 1, 1, 0, 1, 1},     {64, 56, 64, 3, 1, 1, 1, 3},     {64, 56, 256, 1, 1, 0, 1, 4},
-        {256, 56, 64, 1, 1, 0, 1, 2},   {256, 56, 128, 1, 1, 0, 1, 1},   {128, 56, 128, 3, 2, 1, 1, 1},   {128, 28, 512, 1, 1, 0, 1, 4},
-        {256, 56, 512, 1, 2, 0, 1, 1},  {512, 28, 128, 1, 1, 0, 1, 3},   {128, 28, 128, 3, 1, 1, 1, 3},   {512, 28, 256, 1, 1, 0, 1, 1},
-        {256, 28, 256, 3, 2, 1, 1, 1},  {256, 14, 1024, 1, 1, 0, 1, 6},  {512, 28, 1024, 1, 2, 0, 1, 1},  {1024, 14, 256, 1, 1, 0, 1, 5},
-        {256, 14, 256, 3, 1, 1, 1, 5},  {1024, 14, 512, 1, 1, 0, 1, 1},  {512, 14, 512, 3, 2, 1, 1, 1},   {512, 7, 2048, 1, 1, 0, 1, 3},
-        {1024, 14, 2048, 1, 2, 0, 1, 1}, {2048, 7, 512, 1, 1, 0, 1, 2},  {512, 7, 512, 3, 1, 1, 1, 2},
+        {3, 224, 64, 7, 2, 3, 1, 1},    {64, 56, 64, 1, 1, 0, 1, 1},    {64, 56, 64, 3, 1, 1, 1, 3},
+        {64, 56, 256, 1, 1, 0, 1, 4},   {256, 56, 64, 1, 1, 0, 1, 2},   {256, 56, 128, 1, 1, 0, 1, 1},
+        {128, 56, 128, 3, 2, 1, 1, 1},  {128, 28, 512, 1, 1, 0, 1, 4},  {256, 56, 512, 1, 2, 0, 1, 1},
+        {512, 28, 128, 1, 1, 0, 1, 3},  {128, 28, 128, 3, 1, 1, 1, 3},  {512, 28, 256, 1, 1, 0, 1, 1},
+        {256, 28, 256, 3, 2, 1, 1, 1},  {256, 14, 1024, 1, 1, 0, 1, 6}, {512, 28, 1024, 1, 2, 0, 1, 1},
+        {1024, 14, 256, 1, 1, 0, 1, 5}, {256, 14, 256, 3, 1, 1, 1, 5},  {1024, 14, 512, 1, 1, 0, 1, 1},
+        {512, 14, 512, 3, 2, 1, 1, 1},  {512, 7, 2048, 1, 1, 0, 1, 3},  {1024, 14, 2048, 1, 2, 0, 1, 1},
+        {2048, 7, 512, 1, 1, 0, 1, 2},  {512, 7, 512, 3, 1, 1, 1, 2},
     };
-    static const conv_size depthwise[] = {{32, 112, 32, 3, 1, 1, 32, 1}, {144, 56, 144, 3, 2, 1, 144, 1}, {192, 28, 192, 3, 1, 1, 192, 1},
+    static const conv_size depthwise[] = {{32, 112, 32, 3, 1, 1, 32, 1},
+                                          {144, 56, 144, 3, 2, 1, 144, 1},
+                                          {192, 28, 192, 3, 1, 1, 192, 1},
                                           {576, 14, 576, 3, 1, 1, 576, 1}};
     double seconds = 0, flops = 0;
     for (size_t i = 0; i < sizeof resnet50 / sizeof *resnet50; i++) {
@@ -330,7 +349,8 @@ static void measure_memory(void) {
     double n = (double)ROWS * COLUMNS;
     tn_shape shape = TN_SHAPE(TN_SIZE(ROWS), TN_SIZE(COLUMNS)), row = TN_SHAPE(TN_SIZE(COLUMNS));
     tn_graph *g = tn_graph_new("map");
-    record_bytes("map: x + y", n, 3, time_graph(g, tn_add(tn_input(g, "x", TN_F32, shape), tn_input(g, "y", TN_F32, shape))));
+    record_bytes("map: x + y", n, 3,
+                 time_graph(g, tn_add(tn_input(g, "x", TN_F32, shape), tn_input(g, "y", TN_F32, shape))));
     g = tn_graph_new("gelu");
     record_bytes("map: gelu", n, 2, time_graph(g, tn_gelu(tn_input(g, "x", TN_F32, shape))));
     g = tn_graph_new("rows");
@@ -340,17 +360,20 @@ static void measure_memory(void) {
     g = tn_graph_new("all");
     record_bytes("reduce: sum of all", n, 1, time_graph(g, tn_sum(tn_input(g, "x", TN_F32, shape), TN_INTS(0, 1))));
     g = tn_graph_new("transpose");
-    record_bytes("map: transpose", n, 2, time_graph(g, tn_add_scalar(tn_transpose(tn_input(g, "x", TN_F32, shape), TN_INTS(1, 0)), 1)));
+    record_bytes("map: transpose", n, 2,
+                 time_graph(g, tn_add_scalar(tn_transpose(tn_input(g, "x", TN_F32, shape), TN_INTS(1, 0)), 1)));
     g = tn_graph_new("softmax");
     record_bytes("reduce: softmax", n, 2, time_graph(g, tn_softmax(tn_input(g, "x", TN_F32, shape), -1)));
     g = tn_graph_new("layer_norm");
-    tn_val x = tn_input(g, "x", TN_F32, shape), scale = tn_input(g, "scale", TN_F32, row), bias = tn_input(g, "bias", TN_F32, row);
+    tn_val x = tn_input(g, "x", TN_F32, shape), scale = tn_input(g, "scale", TN_F32, row),
+           bias = tn_input(g, "bias", TN_F32, row);
     record_bytes("reduce: layer_norm", n, 2, time_graph(g, tn_layer_norm(x, scale, bias, 1, 1e-5)));
     g = tn_graph_new("max_pool");
     int64_t window[] = {3, 3}, stride[] = {2, 2}, pad[] = {1, 1};
     tn_window_args args = {.window = {2, window}, .stride = {2, stride}, .low = {2, pad}, .high = {2, pad}};
     x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(8), TN_SIZE(64), TN_SIZE(112), TN_SIZE(112)));
-    record_bytes("window: 3x3 / 2", 8.0 * 64 * 112 * 112, 1.25, time_graph(g, tn_pool_at(TN_HERE, TN_OP_max_pool, x, args)));
+    record_bytes("window: 3x3 / 2", 8.0 * 64 * 112 * 112, 1.25,
+                 time_graph(g, tn_pool_at(TN_HERE, TN_OP_max_pool, x, args)));
 }
 
 /* ---- Report ---- */
@@ -364,7 +387,9 @@ static int write_json(void) {
     fprintf(out, "{\"threads\": %d, \"figures\": [", bench.options.threads);
     for (int i = 0; i < bench.n; i++) {
         const figure *f = &bench.figures[i];
-        fprintf(out, "%s{\"group\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"value\": %.2f, \"ms\": %.4f, \"share\": %.3f, \"openblas\": %.2f}",
+        fprintf(out,
+                "%s{\"group\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"value\": %.2f, \"ms\": %.4f, \"share\": "
+                "%.3f, \"openblas\": %.2f}",
                 i ? ", " : "", f->group, f->name, f->unit, f->value, f->milliseconds, f->share, f->peer);
     }
     fprintf(out, "]}\n");

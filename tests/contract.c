@@ -26,8 +26,8 @@ static void product(int m, int k, int n, layout l, const char *symbolic, const c
              "  %%0 = dot %%x, %%y, contract=[%d]x[%d] : %s[%s, %s]\n"
              "  %%1 = broadcast %%b, dims=[1], shape=[%s, %s] : %s[%s, %s]\n"
              "  %%2 = add %%0, %%1 : %s[%s, %s]\n  return %%2\n}",
-             dtype, a ? ks : ms, a ? ms : ks, dtype, b ? ns : ks, b ? ks : ns, dtype, ns, dtype, ms, ns, !a, b, dtype, ms, ns, ms,
-             ns, dtype, ms, ns, dtype, ms, ns);
+             dtype, a ? ks : ms, a ? ms : ks, dtype, b ? ns : ks, b ? ks : ns, dtype, ns, dtype, ms, ns, !a, b, dtype,
+             ms, ns, ms, ns, dtype, ms, ns, dtype, ms, ns);
     snprintf(symbols, sizeof symbols, "m=%d k=%d n=%d", m, k, n);
     check_program(text, symbols, NULL, what);
 }
@@ -37,18 +37,20 @@ static const char *const symbolic[] = {"...", "m..", ".k.", "..n", "mkn"};
 /* Every layout and choice of symbols at sizes around the tile, the vector and the block. */
 static void test_sizes(void **state) {
     (void)state;
-    static const int sizes[][3] = {{1, 1, 1},   {1, 5, 3},    {3, 7, 1},    {14, 32, 32},  {15, 33, 33},  {29, 17, 65}, {40, 40, 40},
-                                   {13, 90, 50}, {100, 3, 99}, {7, 300, 90}, {2, 700, 40}, {64, 64, 1}, {37, 1, 20}, {0, 5, 6},
-                                   {5, 0, 6},    {5, 6, 0},    {60, 20, 300}};
+    static const int sizes[][3] = {{1, 1, 1},    {1, 5, 3},    {3, 7, 1},    {14, 32, 32}, {15, 33, 33}, {29, 17, 65},
+                                   {40, 40, 40}, {13, 90, 50}, {100, 3, 99}, {7, 300, 90}, {2, 700, 40}, {64, 64, 1},
+                                   {37, 1, 20},  {0, 5, 6},    {5, 0, 6},    {5, 6, 0},    {60, 20, 300}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int l = 0; l < 4; l++)
-            product(sizes[i][0], sizes[i][1], sizes[i][2], (layout)l, symbolic[(i + (size_t)l) % 5], "f32", EXACT_NUMBERS);
+            product(sizes[i][0], sizes[i][1], sizes[i][2], (layout)l, symbolic[(i + (size_t)l) % 5], "f32",
+                    EXACT_NUMBERS);
 }
 
 static void test_odd_sizes(void **state) {
     (void)state;
     for (int i = 1; i <= 40; i += 3)
-        product(i, (i * 7) % 41 + 1, (i * 11) % 43 + 1, (layout)(i % 4), symbolic[i % 5], i % 2 ? "f32" : "f64", EXACT_NUMBERS);
+        product(i, (i * 7) % 41 + 1, (i * 11) % 43 + 1, (layout)(i % 4), symbolic[i % 5], i % 2 ? "f32" : "f64",
+                EXACT_NUMBERS);
 }
 
 /* Depths that are cut in blocks: C goes through memory, the chain stays one. */
@@ -112,8 +114,8 @@ static void test_views_before(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_rounding), cmocka_unit_test(test_dtypes),  cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_dtypes),    cmocka_unit_test(test_axes),
         cmocka_unit_test(test_views_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,8 @@ enum { MOST_SPATIAL = 3 };
 
 typedef struct sizes {
     int spatial, images, channels, features, groups;
-    int extent[MOST_SPATIAL], tap[MOST_SPATIAL], stride[MOST_SPATIAL], pad[MOST_SPATIAL], dilation[MOST_SPATIAL], spread[MOST_SPATIAL];
+    int extent[MOST_SPATIAL], tap[MOST_SPATIAL], stride[MOST_SPATIAL], pad[MOST_SPATIAL], dilation[MOST_SPATIAL],
+        spread[MOST_SPATIAL];
 } sizes;
 
 /* A list of extents as text; `open` and `close` around, missing ones read as 1. */
@@ -40,7 +41,8 @@ static void conv(const sizes *s, const char *symbolic, const char *dtype, const 
     size_t k = (size_t)snprintf(kernel, sizeof kernel, "%d, %d", s->features, s->channels / s->groups);
     size_t v = (size_t)snprintf(symbols, sizeof symbols, "n=%d", s->images);
     for (int a = 0; a < s->spatial; a++) {
-        int step = s->stride[a] ? s->stride[a] : 1, apart = s->dilation[a] ? s->dilation[a] : 1, zeros = s->spread[a] ? s->spread[a] : 1;
+        int step = s->stride[a] ? s->stride[a] : 1, apart = s->dilation[a] ? s->dilation[a] : 1,
+            zeros = s->spread[a] ? s->spread[a] : 1;
         int more = 2 * s->pad[a] - (s->tap[a] - 1) * apart - zeros; /* beside zeros * extent */
         if (strstr(symbolic, names[a])) {
             i += (size_t)snprintf(in + i, sizeof in - i, ", %s", names[a]);
@@ -62,8 +64,8 @@ static void conv(const sizes *s, const char *symbolic, const char *dtype, const 
              "  %%0 = conv %%x, %%k, stride=%s, low=%s, high=%s, dilation=%s, input_dilation=%s, groups=%d : %s[%s]\n"
              "  %%1 = broadcast %%b, dims=[1], shape=[%s] : %s[%s]\n"
              "  %%2 = add %%0, %%1 : %s[%s]\n  %%3 = max %%2, %%1 : %s[%s]\n  return %%3\n}",
-             dtype, in, dtype, kernel, dtype, s->features, dtype, out, stride, pad, pad, dilation, spread, s->groups, dtype, out, out,
-             dtype, out, dtype, out, dtype, out);
+             dtype, in, dtype, kernel, dtype, s->features, dtype, out, stride, pad, pad, dilation, spread, s->groups,
+             dtype, out, out, dtype, out, dtype, out, dtype, out);
     check_program(text, symbols, class_name, what);
 }
 
@@ -103,7 +105,8 @@ static void test_planes(void **state) {
 
 static void test_rounding(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof planes / sizeof *planes; i += 4) conv(&planes[i], i % 8 ? "n" : "", "f32", "conv", ANY_NUMBERS);
+    for (size_t i = 0; i < sizeof planes / sizeof *planes; i += 4)
+        conv(&planes[i], i % 8 ? "n" : "", "f32", "conv", ANY_NUMBERS);
 }
 
 /* Depths that are cut in blocks. */
@@ -117,8 +120,10 @@ static void test_deep(void **state) {
 static void test_other_ranks(void **state) {
     (void)state;
     static const sizes others[] = {
-        {1, 2, 5, 7, 1, {50}, {3}, {1}, {1}, {0}, {0}},         {1, 1, 4, 8, 1, {900}, {5}, {2}, {2}, {0}, {0}},
-        {1, 1, 6, 6, 6, {40}, {7}, {1}, {3}, {0}, {0}},         {1, 1, 6, 8, 1, {40}, {1}, {1}, {0}, {0}, {0}},
+        {1, 2, 5, 7, 1, {50}, {3}, {1}, {1}, {0}, {0}},
+        {1, 1, 4, 8, 1, {900}, {5}, {2}, {2}, {0}, {0}},
+        {1, 1, 6, 6, 6, {40}, {7}, {1}, {3}, {0}, {0}},
+        {1, 1, 6, 8, 1, {40}, {1}, {1}, {0}, {0}, {0}},
         {3, 1, 3, 5, 1, {4, 5, 6}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0}, {0}},
         {3, 2, 4, 4, 4, {4, 5, 9}, {2, 3, 3}, {1, 2, 1}, {0, 1, 1}, {0}, {0}},
         {3, 1, 8, 6, 1, {3, 4, 5}, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {0}},
@@ -145,20 +150,23 @@ static void test_windows(void **state) {
     for (int i = 0; i < 4; i++) {
         snprintf(text, sizeof text,
                  "(%%x: %s[2, 3, h, w]) -> (%%y: %s[2, 3, floordiv(h - 1, 2) + 1, floordiv(w - 1, 2) + 1]) {\n"
-                 "  %%0 = window %%x, kind=%s, window=[1, 1, 3, 3], stride=[1, 1, 2, 2], low=[0, 0, 1, 1], high=[0, 0, 1, 1] : "
+                 "  %%0 = window %%x, kind=%s, window=[1, 1, 3, 3], stride=[1, 1, 2, 2], low=[0, 0, 1, 1], high=[0, 0, "
+                 "1, 1] : "
                  "%s[2, 3, floordiv(h - 1, 2) + 1, floordiv(w - 1, 2) + 1]\n  return %%0\n}",
                  dtypes[i], dtypes[i], kinds[i], dtypes[i]);
         check_program(text, "h=9 w=50", "window", EXACT_NUMBERS);
         check_program(text, "h=1 w=1", "window", EXACT_NUMBERS);
         snprintf(text, sizeof text,
                  "(%%x: %s[2, 13, 40]) -> (%%y: %s[2, 13, 39]) {\n"
-                 "  %%0 = window %%x, kind=%s, window=[2, 1, 4], low=[1, 0, 2], high=[0, 0, 0], dilation=[1, 1, 1] : %s[2, 13, 39]\n"
+                 "  %%0 = window %%x, kind=%s, window=[2, 1, 4], low=[1, 0, 2], high=[0, 0, 0], dilation=[1, 1, 1] : "
+                 "%s[2, 13, 39]\n"
                  "  %%1 = max %%0, %%0 : %s[2, 13, 39]\n  return %%1\n}",
                  dtypes[i], dtypes[i], kinds[i], dtypes[i], dtypes[i]);
         check_program(text, "", "window", EXACT_NUMBERS);
         snprintf(text, sizeof text,
                  "(%%x: %s[3, n, 20]) -> (%%y: %s[3, n - 4, 10]) {\n"
-                 "  %%0 = window %%x, kind=%s, window=[1, 3, 2], stride=[1, 1, 2], dilation=[1, 2, 1] : %s[3, n - 4, 10]\n  return %%0\n}",
+                 "  %%0 = window %%x, kind=%s, window=[1, 3, 2], stride=[1, 1, 2], dilation=[1, 2, 1] : %s[3, n - 4, "
+                 "10]\n  return %%0\n}",
                  dtypes[i], dtypes[i], kinds[i], dtypes[i]);
         check_program(text, "n=9", "window", EXACT_NUMBERS);
     }
@@ -166,8 +174,8 @@ static void test_windows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes), cmocka_unit_test(test_rounding), cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_dtypes), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_planes),      cmocka_unit_test(test_rounding), cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_dtypes),   cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ typedef struct contraction {
     product p;
     const node *dot;
     value_id value;
-    bool swaps;            /* the dot's first operand is B */
+    bool swaps;              /* the dot's first operand is B */
     const tn_type *types[2]; /* of the dot's operands; so too below */
     int n_batch, n_contract, n_free[2];
     int batch[2][TN_MAX_RANK], contract[2][TN_MAX_RANK], free[2][TN_MAX_RANK];
@@ -131,7 +131,8 @@ static bool should_swap(const contraction *c) {
     const matrix *a = &c->p.side[SIDE_A], *b = &c->p.side[SIDE_B];
     dim_table *t = c->p.t;
     product_shape s = product_known_shape(&c->p);
-    bool a_is_run = a->has_strides && dim_is_value(t, a->step, 1), b_crosses = b->has_strides && dim_is_value(t, b->depth_step, 1);
+    bool a_is_run = a->has_strides && dim_is_value(t, a->step, 1),
+         b_crosses = b->has_strides && dim_is_value(t, b->depth_step, 1);
     if (s.columns >= 0 && s.columns <= 1) return a_is_run && !dim_is_value(t, a->depth_step, 1);
     if (!b_crosses || dim_is_value(t, b->step, 1)) return false;
     return 48 / known_or_some(s.depth) + 32 / known_or_some(s.columns) < 32 / known_or_some(s.rows);

@@ -13,10 +13,10 @@
 #include "compiler/loops/conv.h"
 
 enum {
-    MOST_ROW_TAPS = 32,   /* unrolled when packing */
-    BAND_COLUMNS = 512,   /* most columns of a band */
-    TILE_FEATURES = 4,    /* output channels of a group that make a tile worth its packing */
-    DIRECT_TERMS = 64,    /* of an element that is computed directly */
+    MOST_ROW_TAPS = 32, /* unrolled when packing */
+    BAND_COLUMNS = 512, /* most columns of a band */
+    TILE_FEATURES = 4,  /* output channels of a group that make a tile worth its packing */
+    DIRECT_TERMS = 64,  /* of an element that is computed directly */
 };
 
 typedef struct blocked_conv {
@@ -88,7 +88,7 @@ typedef struct packed_row {
     int64_t tap;               /* of the row */
     tn_dim from, end;          /* part of the row */
     uint32_t buffer;
-    tn_dim to;                 /* offset of x = 0 in the buffer */
+    tn_dim to; /* offset of x = 0 in the buffer */
 } packed_row;
 
 static void put(packed_row *r, tn_dim x, lt_value value) {
@@ -185,13 +185,15 @@ static void pack_kernel_rows(packing *q) {
     for (int i = last; i-- > 0;) access_close_loop(c->a, &loops[i]);
 }
 
-static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base) {
+static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end,
+                       uint32_t buffer, tn_dim base) {
     blocked_conv *b = p->ctx;
     dim_table *t = p->t;
     tn_dim taps = dim_const(t, b->c.taps), first = access_simplify(p->a, dim_floordiv(t, k, taps));
     packing q = {.b = b, .column = column, .column_end = column_end, .buffer = buffer};
     unravel_outer(b, outer, q.number);
-    access_loop loop = access_open_loop(p->a, LT_SERIAL, first, access_simplify(p->a, dim_floordiv(t, k_end, taps)), 0, 0);
+    access_loop loop =
+        access_open_loop(p->a, LT_SERIAL, first, access_simplify(p->a, dim_floordiv(t, k_end, taps)), 0, 0);
     q.channel = access_counter(&loop);
     p->a->ranges[p->a->n_ranges - 1] = (dim_range){q.channel, dim_const(t, 0), dim_add_const(t, b->c.channels, -1)};
     q.base = dim_add(t, base, dim_mul_const(t, dim_sub(t, q.channel, first), b->c.taps * p->how.step_row));

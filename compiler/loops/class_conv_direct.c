@@ -9,7 +9,7 @@
 #include "compiler/loops/conv.h"
 
 enum {
-    MOST_TERMS = 64,        /* unrolled for an element */
+    MOST_TERMS = 64, /* unrolled for an element */
     CHUNK_MULTIPLY_ADDS = 1 << 17,
 };
 
@@ -40,7 +40,8 @@ static lt_value input(direct_conv *d, int64_t channel, const int64_t *tap) {
 }
 
 /* Calls visit for each channel and tap in order. */
-static void each_term(direct_conv *d, void (*visit)(direct_conv *d, int64_t channel, const int64_t *tap, void *ctx), void *ctx) {
+static void each_term(direct_conv *d, void (*visit)(direct_conv *d, int64_t channel, const int64_t *tap, void *ctx),
+                      void *ctx) {
     int64_t channels = 0, tap[CONV_SPATIAL];
     dim_is_const(d->c.t, d->c.channels, &channels);
     for (int64_t k = 0; k < channels * d->c.taps && !d->c.a->b.failed; k++) {

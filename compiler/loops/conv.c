@@ -66,7 +66,8 @@ tn_dim conv_position(convolution *c, int axis, tn_dim out, tn_dim tap, lt_value 
     *inside = both(a, *inside, access_within(a, at, dim_const(c->t, 0), c->input->dims[axis + 2]));
     if (zeros > 1) {
         tn_dim between = dim_sub(c->t, spread, dim_mul_const(c->t, at, zeros));
-        lt_value is_element = lt_compare(&a->b, COMPARE_EQ, lt_dim_value(&a->b, between), lt_const_int(&a->b, TN_I64, 0));
+        lt_value is_element =
+            lt_compare(&a->b, COMPARE_EQ, lt_dim_value(&a->b, between), lt_const_int(&a->b, TN_I64, 0));
         *inside = both(a, *inside, is_element);
     }
     return at;

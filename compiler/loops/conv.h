@@ -12,7 +12,7 @@ typedef struct convolution {
     const node *conv;
     value_id value;
     const tn_type *input, *kernel, *result;
-    int spatial;    /* axes; the last one is the row */
+    int spatial;          /* axes; the last one is the row */
     int64_t groups, taps; /* taps of one channel */
     int64_t tap[CONV_SPATIAL], stride[CONV_SPATIAL], dilation[CONV_SPATIAL], input_dilation[CONV_SPATIAL];
     tn_dim low[CONV_SPATIAL];

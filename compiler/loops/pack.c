@@ -64,9 +64,9 @@ void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *
     tn_dim offset = follow_views(p, v, index, &m->buffer), rest;
     p->a->n_ranges = mark;
     m->has_strides = offset != DIM_INVALID && dim_split_linear(p->t, offset, leaf[2], &m->depth_step, &rest) &&
-                  dim_split_linear(p->t, rest, leaf[1], &m->step, &m->base) &&
-                  !dim_contains(p->t, m->depth_step, leaf[1]) && !dim_contains(p->t, m->depth_step, leaf[0]) &&
-                  !dim_contains(p->t, m->step, leaf[0]);
+                     dim_split_linear(p->t, rest, leaf[1], &m->step, &m->base) &&
+                     !dim_contains(p->t, m->depth_step, leaf[1]) && !dim_contains(p->t, m->depth_step, leaf[0]) &&
+                     !dim_contains(p->t, m->step, leaf[0]);
     m->is_plain = m->has_strides && p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
 }
 
@@ -149,7 +149,8 @@ static void pack_rows(product *p) {
     access_loop rows;
     tn_dim row = access_open_rows(p->a, total, grain > 0 ? grain : 1, &rows);
     access_unravel(p->a, row, 2, extents, at);
-    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), p->depth, lower_lanes_for(p->a->fused, p->a->b.machine, p->depth), 0);
+    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), p->depth,
+                                       lower_lanes_for(p->a->fused, p->a->b.machine, p->depth), 0);
     tn_dim k = access_counter(&run);
     lt_value x = element_or_zero(p, SIDE_A, at[0], at[1], k);
     lt_store(&p->a->b, o.buffer, dim_add(t, dim_mul(t, row, o.advance), k), x, LT_NONE);
@@ -177,7 +178,8 @@ static void pack_element(product *p, const panel *q, tn_dim within, tn_dim k) {
 static void pack_panel_along(product *p, const panel *q) {
     dim_table *t = p->t;
     access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
-    access_loop lanes = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->size), lanes_up_to(p, q->size), 0);
+    access_loop lanes =
+        access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->size), lanes_up_to(p, q->size), 0);
     pack_element(p, q, access_counter(&lanes), access_counter(&steps));
     access_close_loop(p->a, &lanes);
     access_close_loop(p->a, &steps);
@@ -210,23 +212,28 @@ static void pack_panels(product *p, matrix_side side) {
     access_loop loop;
     tn_dim number = access_open_rows(p->a, dim_mul(t, p->outer, panels), grain > 0 ? grain : 1, &loop);
     access_unravel(p->a, number, 2, extents, at);
-    panel q = {side, size, at[0], dim_mul_const(t, at[1], size), o.buffer, dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    panel q = {side,     size,
+               at[0],    dim_mul_const(t, at[1], size),
+               o.buffer, dim_mul_const(t, dim_mul(t, number, p->depth), size)};
     pack_panel(p, &q);
     access_close_loop(p->a, &loop);
 }
 
-void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base) {
+void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end,
+                        uint32_t buffer, tn_dim base) {
     dim_table *t = p->t;
     access_loop steps = access_open_loop(p->a, LT_SERIAL, k, k_end, 0, 0);
     tn_dim step = access_counter(&steps), row = dim_const(t, p->how.step_row);
     p->a->ranges[p->a->n_ranges - 1] = (dim_range){step, dim_const(t, 0), dim_add_const(t, p->depth, -1)};
-    access_loop run = access_open_loop(p->a, LT_VECTOR, column, column_end, lower_lanes(p->a->fused, p->a->b.machine), 0);
+    access_loop run =
+        access_open_loop(p->a, LT_VECTOR, column, column_end, lower_lanes(p->a->fused, p->a->b.machine), 0);
     tn_dim at = access_counter(&run);
     p->a->ranges[p->a->n_ranges - 1] = (dim_range){at, dim_const(t, 0), dim_add_const(t, p->side[SIDE_B].extent, -1)};
     lt_value x = p->element(p, SIDE_B, outer, at, step);
     if (x != LT_NONE) {
         tn_dim to = dim_add(t, dim_mul(t, dim_sub(t, step, k), row), dim_sub(t, at, column));
-        lt_store(&p->a->b, buffer, access_simplify(p->a, dim_add(t, base, to)), lt_convert(&p->a->b, x, p->sum), LT_NONE);
+        lt_store(&p->a->b, buffer, access_simplify(p->a, dim_add(t, base, to)), lt_convert(&p->a->b, x, p->sum),
+                 LT_NONE);
     }
     access_close_loop(p->a, &run);
     access_close_loop(p->a, &steps);

@@ -37,13 +37,13 @@ typedef struct blocking {
 typedef struct product_shape {
     int64_t outer, rows, columns, depth;
     unsigned element_bytes;
-    bool is_plain[2];     /* could be read in place */
-    int64_t row_bytes;    /* stride of A's rows in place, -1: unknown */
-    int64_t column_bytes; /* stride of B's steps in place, -1: unknown */
+    bool is_plain[2];      /* could be read in place */
+    int64_t row_bytes;     /* stride of A's rows in place, -1: unknown */
+    int64_t column_bytes;  /* stride of B's steps in place, -1: unknown */
     bool columns_are_runs; /* neighbours along a step of B are neighbours in memory */
-    int64_t taps;         /* the class packs B by steps, in multiples of this; 0: it does not */
-    bool is_narrow;       /* columns may be few: tiles of one vector */
-    bool keeps_b;         /* B is not packed if it can be read in place at all */
+    int64_t taps;          /* the class packs B by steps, in multiples of this; 0: it does not */
+    bool is_narrow;        /* columns may be few: tiles of one vector */
+    bool keeps_b;          /* B is not packed if it can be read in place at all */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
@@ -58,11 +58,11 @@ typedef struct operand {
 } operand;
 
 typedef struct matrix {
-    tn_dim extent;   /* rows of A, columns of B */
+    tn_dim extent;    /* rows of A, columns of B */
     bool has_strides; /* an element is buffer[base + at * step + k * depth_step], converted */
     bool is_plain;    /* and of the sum's dtype */
     uint32_t buffer;
-    tn_dim base;     /* over product_outer_variable */
+    tn_dim base; /* over product_outer_variable */
     tn_dim step, depth_step;
 } matrix;
 
@@ -83,13 +83,14 @@ typedef struct product {
     bool lanes_along_rows; /* of `store` */
     /* Packs columns [column, column_end) of steps [k, k_end) of B: step k0, column j0 goes to
      * buffer[base + (k0 - k) * how.step_row + j0 - column]. Steps come in multiples of step_multiple. */
-    void (*pack_steps)(struct product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer,
-                       tn_dim base);
+    void (*pack_steps)(struct product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end,
+                       uint32_t buffer, tn_dim base);
     int64_t step_multiple;
 } product;
 
 /* pack_steps by `element`. */
-void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end, uint32_t buffer, tn_dim base);
+void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end,
+                        uint32_t buffer, tn_dim base);
 
 /* Finds out whether value v, at the index that the class gives for (outer, at, k), lies in a
  * buffer with constant strides; fills in all of the matrix but extent. */

@@ -7,19 +7,19 @@
 #include "compiler/loops/pack.h"
 
 enum {
-    UNKNOWN_EXTENT = 1680,     /* taken for symbolic ones: divisible by most tiles */
-    MOST_VECTORS = 4,          /* of B in a tile */
-    LATENCY = 8,               /* multiply-adds under way at least */
-    ALIAS_BYTES = 4096,        /* rows of A in place that far apart share sets of the L1 */
+    UNKNOWN_EXTENT = 1680, /* taken for symbolic ones: divisible by most tiles */
+    MOST_VECTORS = 4,      /* of B in a tile */
+    LATENCY = 8,           /* multiply-adds under way at least */
+    ALIAS_BYTES = 4096,    /* rows of A in place that far apart share sets of the L1 */
     ALIASED_ROWS = 8,
     CHUNK_ROW_TILES = 16,
     CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
-    STEP_COLUMNS = 512,        /* of B packed by steps, in a chunk */
-    STEP_ROW_TILES = 36,       /* in a chunk that packs its own part of B */
-    STEP_ROWS = 256,           /* of A (or symbolic): chunks pack B */
-    FEW_CHUNKS = 8,            /* with fewer B is packed once for all, and rows are split */
-    THIN_DEPTH = 64,           /* rows of B read at a time where it streams past few rows of A */
+    STEP_COLUMNS = 512,  /* of B packed by steps, in a chunk */
+    STEP_ROW_TILES = 36, /* in a chunk that packs its own part of B */
+    STEP_ROWS = 256,     /* of A (or symbolic): chunks pack B */
+    FEW_CHUNKS = 8,      /* with fewer B is packed once for all, and rows are split */
+    THIN_DEPTH = 64,     /* rows of B read at a time where it streams past few rows of A */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -31,9 +31,7 @@ static int64_t or_unknown(int64_t extent) { return extent < 0 ? UNKNOWN_EXTENT :
 
 /* Half cycles that a step of k takes in a tile of that size: two multiply-adds or two loads a cycle, and
  * no fewer than keep the units busy. */
-static int64_t step_cost(int64_t rows, int64_t vectors) {
-    return most(most(rows * vectors, rows + vectors), LATENCY);
-}
+static int64_t step_cost(int64_t rows, int64_t vectors) { return most(most(rows * vectors, rows + vectors), LATENCY); }
 
 /* Cost of all tiles for one step of k; tiles that read less for what they compute come a
  * little cheaper. */
@@ -97,7 +95,8 @@ double blocking_cost(const machine *m, const product_shape *s) {
 static void choose_steps(const machine *m, const product_shape *s, blocking *b) {
     int64_t lanes = machine_lanes(m, 8 * s->element_bytes), bytes = s->element_bytes, budget = (int64_t)m->l2_bytes / 2;
     int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
-    int64_t columns = s->taps > 0 ? STEP_COLUMNS : STEP_COLUMNS / 2, taps = most(1, s->taps), depth = or_unknown(s->depth);
+    int64_t columns = s->taps > 0 ? STEP_COLUMNS : STEP_COLUMNS / 2, taps = most(1, s->taps),
+            depth = or_unknown(s->depth);
     bool is_wide = s->columns < 0 || s->columns > columns;
     b->by_steps = true;
     b->panels = is_wide ? balanced(panels, columns / b->nr) : panels;
@@ -105,7 +104,9 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
     if (b->step_row * bytes % (ALIAS_BYTES / 4) == 0) b->step_row += lanes;
     int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b->panels);
     b->packs_in_chunk = s->taps == 0 || is_wide || chunks >= FEW_CHUNKS;
-    b->row_tiles = balanced(tiles, !b->packs_in_chunk ? ceil_div(tiles, FEW_CHUNKS) : s->taps > 0 ? tiles : STEP_ROW_TILES);
+    b->row_tiles = balanced(tiles, !b->packs_in_chunk ? ceil_div(tiles, FEW_CHUNKS)
+                                   : s->taps > 0      ? tiles
+                                                      : STEP_ROW_TILES);
     int64_t fitting = most(1, budget / (b->step_row * bytes * taps));
     if (depth > fitting * taps) b->depth_block = taps * balanced(ceil_div(depth, taps), fitting);
 }
@@ -113,7 +114,8 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
 /* ---- B in panels, or in place ---- */
 
 static void choose_depth_block(const machine *m, const product_shape *s, blocking *b) {
-    int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes, l2 = (int64_t)m->l2_bytes;
+    int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes,
+            l2 = (int64_t)m->l2_bytes;
     if (!b->packs[SIDE_B] && !s->keeps_b)
         b->depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
     else if (s->depth > 0 && panel_bytes > l2)

@@ -27,8 +27,8 @@ typedef struct chunk {
     lt_value has_rest[2];    /* the rest behind the last tile is this chunk's; LT_NONE: always */
     operand sides[2];
     uint32_t c;
-    tn_dim c_row;         /* stride */
-    tn_dim depth, k;      /* of the present block */
+    tn_dim c_row;    /* stride */
+    tn_dim depth, k; /* of the present block */
 } chunk;
 
 static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t, value); }
@@ -41,9 +41,11 @@ static tn_dim open_named(product *p, tn_dim d, tn_dim end, access_loop *loop) {
 }
 
 /* A loop over [begin, end) that is known to be within [0, whole). */
-static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width, access_loop *loop) {
+static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width,
+                        access_loop *loop) {
     *loop = access_open_loop(p->a, kind, begin, end, width, 0);
-    p->a->ranges[p->a->n_ranges - 1] = (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, whole, -1)};
+    p->a->ranges[p->a->n_ranges - 1] =
+        (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, whole, -1)};
     return access_counter(loop);
 }
 
@@ -124,7 +126,8 @@ static int64_t tile_columns(const product *p, int64_t n) {
 }
 
 /* Rows from `row`, columns from `column` on; C's element [0, 0] of the tile is at c_index. */
-static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
+static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index,
+                          bool accumulate) {
     const operand *a = &c->sides[SIDE_A], *b = &c->sides[SIDE_B];
     lt_stmt *s = lt_tile(&p->a->b);
     s->tile.a = a->buffer;
@@ -144,7 +147,8 @@ static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column,
 }
 
 /* Where rows are symbolic, few of them get a low tile: a batch of one is common. */
-static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index, bool accumulate) {
+static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index,
+                      bool accumulate) {
     lt_builder *b = &p->a->b;
     if (!c->cuts[SIDE_A].is_padded || mr <= 2 * LOW_TILE) {
         emit_one_tile(p, c, row, column, mr, nr, c_index, accumulate);
@@ -241,7 +245,8 @@ static void take_part(product *p, chunk *c, matrix_side side, const division *d,
     c->end[side] = access_simplify(p->a, dim_min(t, behind, d->cut.n));
     c->has_rest[side] = LT_NONE;
     if (d->cut.rest > 0 && !dim_is_value(t, d->chunks, 1))
-        c->has_rest[side] = lt_compare(&p->a->b, COMPARE_GE, lt_dim_value(&p->a->b, behind), lt_dim_value(&p->a->b, d->tiles));
+        c->has_rest[side] =
+            lt_compare(&p->a->b, COMPARE_GE, lt_dim_value(&p->a->b, behind), lt_dim_value(&p->a->b, d->tiles));
 }
 
 /* Rows or columns up to the end of the chunk. */
@@ -274,7 +279,8 @@ static void pack_here(product *p, chunk *c, const division *d, uint32_t buffer) 
     dim_table *t = p->t;
     tn_dim first = first_of(p, c, SIDE_B), row = constant(p, p->how.step_row), one = constant(p, 1);
     tn_dim base = dim_mul_const(t, dim_add(t, dim_mul(t, c->k, row), first), -1);
-    p->pack_steps(p, c->outer, c->k, dim_add(t, c->k, c->depth), first, end_of(p, c, SIDE_B, d), buffer, constant(p, 0));
+    p->pack_steps(p, c->outer, c->k, dim_add(t, c->k, c->depth), first, end_of(p, c, SIDE_B, d), buffer,
+                  constant(p, 0));
     c->sides[SIDE_B] = (operand){buffer, base, one, one, row};
 }
 
@@ -349,7 +355,8 @@ void product_lower(product *p) {
     static const char *const names[] = {"rows", "columns"};
     for (int side = 0; side < 2; side++) {
         if (!p->how.packs[side] || (side == SIDE_B && packs_here(p))) continue;
-        p->packed[side].buffer = lt_add_buffer(&p->a->b, LT_TEMP, p->sum, product_packed_elements(p, (matrix_side)side), names[side]);
+        p->packed[side].buffer =
+            lt_add_buffer(&p->a->b, LT_TEMP, p->sum, product_packed_elements(p, (matrix_side)side), names[side]);
         product_pack_stage(p, (matrix_side)side);
     }
     compute_stage(p);

@@ -64,7 +64,8 @@ static void make_inputs(check *c, numbers what) {
         const tn_type *type = &c->graph->params[i].type;
         int64_t dims[TN_MAX_RANK];
         for (int axis = 0; axis < type->rank; axis++)
-            if (!dim_eval(c->module->dims, type->dims[axis], look, c, &dims[axis])) fail_msg("a symbol has no value: %s", c->text);
+            if (!dim_eval(c->module->dims, type->dims[axis], look, c, &dims[axis]))
+                fail_msg("a symbol has no value: %s", c->text);
         c->in[i] = tensor_view((tn_dtype)type->dtype, type->rank, dims, NULL);
         c->in[i].data = calloc((size_t)c->in[i].n + 1, 8);
         assert_non_null(c->in[i].data);
@@ -108,7 +109,8 @@ void check_program(const char *text, const char *symbols, const char *class_name
     make_inputs(&c, what);
     eval_options options = {.magnitudes = what == ANY_NUMBERS};
     tn_diag diag;
-    if (eval_graph(c.graph, c.in, c.want, &options, &diag) != TN_OK) fail_msg("the interpreter: %s\n%s", diag.message, text);
+    if (eval_graph(c.graph, c.in, c.want, &options, &diag) != TN_OK)
+        fail_msg("the interpreter: %s\n%s", diag.message, text);
     tn_program *p = tn_compile_module(c.module, NULL);
     if (!p) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
     if (class_name) assert_string_equal(tn_program_kernel(p, 0)->class_name, class_name);
