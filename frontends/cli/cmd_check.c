@@ -70,7 +70,14 @@ static const char *type_text(const tn_graph *g, value_id v, char *text, size_t b
     return text;
 }
 
-static int print_text(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p) {
+static void print_sizes(const tn_graph *g, const tn_exec *exec) {
+    for (size_t i = 0; i < g->n_symbols; i++)
+        printf("%s%s = %lld", i ? ", " : " at ", dim_symbol_name(g->module->dims, g->symbols[i].dim),
+               (long long)tn_exec_symbol(exec, (int)i));
+}
+
+static int print_text(const session *s, const costs *c, bool is_bound) {
+    const tn_graph *g = s->data.main;
     char text[400];
     for (size_t i = 0; i < g->n_params; i++)
         if (g->params[i].binding != BINDING_LOAD)
@@ -78,9 +85,10 @@ static int print_text(const tn_graph *g, const costs *c, const tn_exec *exec, co
     for (size_t i = 0; i < g->n_results; i++)
         printf("output  %s: %s\n", g->results[i].name, type_text(g, g->results[i].value, text, sizeof text));
     for (size_t i = 0; i < g->n_symbols; i++) {
-        printf("symbol  %s", dim_symbol_name(g->module->dims, g->symbols[i].dim));
-        if (g->symbols[i].low > 0 || g->symbols[i].high < INT64_MAX)
-            printf(" in [%lld, %lld]", (long long)g->symbols[i].low, (long long)g->symbols[i].high);
+        const symbol *y = &g->symbols[i];
+        printf("symbol  %s", dim_symbol_name(g->module->dims, y->dim));
+        if (y->low > 0 || y->high < INT64_MAX) printf(" in [%lld, %lld]", (long long)y->low, (long long)y->high);
+        if (y->divisor > 1) printf(", %lld divides it", (long long)y->divisor);
         printf("\n");
     }
     printf("ops    ");
@@ -89,11 +97,14 @@ static int print_text(const tn_graph *g, const costs *c, const tn_exec *exec, co
     dim_print(g->module->dims, c->flops, text, sizeof text);
     printf("\nparameters  %lld (%lld bytes)\nflops       %s\n", (long long)c->parameters, (long long)c->parameter_bytes,
            text);
-    printf("kernels     %d\narena       %zu bytes", tn_program_n_kernels(p), tn_exec_arena_bytes(exec));
-    for (size_t i = 0; i < g->n_symbols; i++)
-        printf("%s%s = %lld", i ? ", " : " at ", dim_symbol_name(g->module->dims, g->symbols[i].dim),
-               (long long)tn_exec_symbol(exec, (int)i));
-    printf("\nsound: every op is supported\n");
+    printf("kernels     %d\n", tn_program_n_kernels(s->program));
+    if (is_bound) {
+        printf("arena       %zu bytes", tn_exec_arena_bytes(s->exec));
+        print_sizes(g, s->exec);
+        printf("\n");
+    } else
+        printf("arena       unknown for these sizes (see --set): %s\n", tn_exec_error(s->exec)->message);
+    printf("sound: every op is supported\n");
     return EXIT_DONE;
 }
 
@@ -110,7 +121,8 @@ static json_t *tensors_json(const tn_graph *g, bool inputs) {
     return list;
 }
 
-static int write_json(const tn_graph *g, const costs *c, const tn_exec *exec, const tn_program *p) {
+static int write_json(const session *s, const costs *c, bool is_bound) {
+    const tn_graph *g = s->data.main;
     json_t *ops = json_object(), *symbols = json_array();
     char flops[400];
     for (int op = 0; op < TN_OP_COUNT; op++)
@@ -118,35 +130,37 @@ static int write_json(const tn_graph *g, const costs *c, const tn_exec *exec, co
     for (size_t i = 0; i < g->n_symbols; i++)
         json_array_append_new(symbols, json_string(dim_symbol_name(g->module->dims, g->symbols[i].dim)));
     dim_print(g->module->dims, c->flops, flops, sizeof flops);
-    json_t *all =
-        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:i, s:I}", "inputs", tensors_json(g, true), "outputs",
-                  tensors_json(g, false), "symbols", symbols, "ops", ops, "parameters", (json_int_t)c->parameters,
-                  "parameter_bytes", (json_int_t)c->parameter_bytes, "flops", flops, "kernels", tn_program_n_kernels(p),
-                  "arena_bytes", (json_int_t)tn_exec_arena_bytes(exec));
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:i}", "inputs", tensors_json(g, true), "outputs",
+                            tensors_json(g, false), "symbols", symbols, "ops", ops, "parameters",
+                            (json_int_t)c->parameters, "parameter_bytes", (json_int_t)c->parameter_bytes, "flops",
+                            flops, "kernels", tn_program_n_kernels(s->program));
+    json_object_set_new(all, "arena_bytes",
+                        is_bound ? json_integer((json_int_t)tn_exec_arena_bytes(s->exec)) : json_null());
     return print_json(all);
 }
 
 /* ---- The command ---- */
 
-/* Binds sizes as a run would, for the arena's. */
-static int bind_sizes(session *s) {
+/* Binds sizes as a run would, for the arena's; *is_bound: the sizes are legal. */
+static int bind_sizes(session *s, bool *is_bound) {
     int n;
     tn_tensor *inputs = run_data_tensors(&s->data, &n);
     tn_status status = inputs ? tn_exec_bind(s->exec, inputs, n) : TN_ERR_MEMORY;
     tn_free(inputs);
-    if (status == TN_OK) return EXIT_DONE;
-    return tn_exec_error(s->exec) ? report(s->path, tn_exec_error(s->exec)) : report_text(s->path, "out of memory");
+    *is_bound = status == TN_OK;
+    return inputs && (*is_bound || tn_exec_error(s->exec)) ? EXIT_DONE : report_text(s->path, "out of memory");
 }
 
 int command_check(const arguments *a) {
     session s;
     costs c;
+    bool is_bound;
     int status = session_load(&s, a, true);
     if (!status) status = session_compile(&s);
-    if (!status) status = bind_sizes(&s);
+    if (!status) status = bind_sizes(&s, &is_bound);
     if (!status) {
         count(s.module, &c);
-        status = (GIVEN(a, json) ? write_json : print_text)(s.data.main, &c, s.exec, s.program);
+        status = (GIVEN(a, json) ? write_json : print_text)(&s, &c, is_bound);
     }
     session_close(&s);
     return status;
