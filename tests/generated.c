@@ -122,12 +122,23 @@ static int check_threads(batch *b, tn_program *p, const eval_tensor *got, char *
     return wrong;
 }
 
+/* Numbers that come from sizes are folded by the interpreter when the sizes are known; its
+ * functions are rounded better than those of compiled code. */
+static bool computes_with_sizes(const batch *b) {
+    char *text = tn_compile_text(b->g->module, NULL, "expand", NULL, NULL);
+    bool found = text && strstr(text, "= dim ");
+    tn_text_free(text);
+    return found;
+}
+
 static int check_fixed(batch *b, const eval_tensor *got, char *message) {
     if (b->s.n_symbols == 0) return -1;
     tn_module *m = trial_fixed(&b->t, message);
     tn_program *p = m ? compile(m, message) : NULL;
     eval_tensor *other = p ? trial_run(&b->t, p, NULL, message) : NULL;
-    int wrong = other ? check_same(b, got, other, "with numbers for symbols", message) : -2;
+    int wrong = !other                   ? -2
+                : computes_with_sizes(b) ? check_results(b, other, message)
+                                         : check_same(b, got, other, "with numbers for symbols", message);
     trial_free_results(&b->t, other);
     tn_program_free(p);
     if (m) tn_module_free(m);
