@@ -90,8 +90,10 @@ static void take_bf16(const onnx_value_info *info, onnx_tensor_file *f) {
 }
 
 static void take_dtypes(const onnx_model *model, data_set *d) {
-    for (int i = 0; i < d->n_in && (size_t)i < model->graph->inputs.count; i++) take_bf16(&model->graph->inputs.items[i], &d->in[i]);
-    for (int i = 0; i < d->n_out && (size_t)i < model->graph->outputs.count; i++) take_bf16(&model->graph->outputs.items[i], &d->out[i]);
+    for (int i = 0; i < d->n_in && (size_t)i < model->graph->inputs.count; i++)
+        take_bf16(&model->graph->inputs.items[i], &d->in[i]);
+    for (int i = 0; i < d->n_out && (size_t)i < model->graph->outputs.count; i++)
+        take_bf16(&model->graph->outputs.items[i], &d->out[i]);
 }
 
 static tn_tensor tensor_of(const onnx_tensor_file *f) {
@@ -125,10 +127,11 @@ static bool compare(const tn_tensor *got, const tn_tensor *want, int output, cha
     eval_tensor g = view(got), w = view(want);
     bool is_float = dtype_is_float(want->dtype);
     for (int64_t i = 0; i < w.n; i++) {
-        if (is_float ? is_close(eval_load_float(&g, i), eval_load_float(&w, i)) : eval_load_int(&g, i) == eval_load_int(&w, i))
+        if (is_float ? is_close(eval_load_float(&g, i), eval_load_float(&w, i))
+                     : eval_load_int(&g, i) == eval_load_int(&w, i))
             continue;
-        snprintf(message, bytes, "output %d: element %lld is %.9g, not %.9g", output, (long long)i, eval_load_float(&g, i),
-                 eval_load_float(&w, i));
+        snprintf(message, bytes, "output %d: element %lld is %.9g, not %.9g", output, (long long)i,
+                 eval_load_float(&g, i), eval_load_float(&w, i));
         return false;
     }
     return true;
@@ -137,7 +140,8 @@ static bool compare(const tn_tensor *got, const tn_tensor *want, int output, cha
 /* ---- One test -------------------------------------------------------------------------------- */
 
 /* Inputs that are not fixed, in the order of the module's parameters: they go by their names. */
-static int free_inputs(const tn_graph *g, onnx_model *model, const data_set *d, const bool *is_fixed, const onnx_tensor_file **in) {
+static int free_inputs(const tn_graph *g, onnx_model *model, const data_set *d, const bool *is_fixed,
+                       const onnx_tensor_file **in) {
     int n = 0;
     (void)g;
     for (size_t i = 0, k = 0; i < model->graph->inputs.count && k < (size_t)d->n_in; i++, k++)
@@ -145,7 +149,8 @@ static int free_inputs(const tn_graph *g, onnx_model *model, const data_set *d, 
     return n;
 }
 
-static outcome run_interpreter(const tn_graph *g, const onnx_tensor_file **in, int n, const data_set *d, char *message, size_t bytes) {
+static outcome run_interpreter(const tn_graph *g, const onnx_tensor_file **in, int n, const data_set *d, char *message,
+                               size_t bytes) {
     eval_tensor inputs[MOST_TENSORS] = {0}, outputs[MOST_TENSORS] = {0};
     tn_diag diag = {0};
     for (int i = 0; i < n; i++) {
@@ -170,7 +175,8 @@ static outcome run_interpreter(const tn_graph *g, const onnx_tensor_file **in, i
     return ok ? PASSES : WRONG;
 }
 
-static outcome run_compiled(tn_module *m, const onnx_tensor_file **in, int n, const data_set *d, char *message, size_t bytes) {
+static outcome run_compiled(tn_module *m, const onnx_tensor_file **in, int n, const data_set *d, char *message,
+                            size_t bytes) {
     tn_program *p = tn_compile_module(m, NULL);
     if (!p) {
         const tn_diag *e = tn_module_error(m);
@@ -182,7 +188,8 @@ static outcome run_compiled(tn_module *m, const onnx_tensor_file **in, int n, co
     for (int i = 0; i < n; i++) inputs[i] = tensor_of(in[i]);
     tn_status status = exec ? tn_exec_run(exec, inputs, n, outputs, tn_program_n_outputs(p)) : TN_ERR_MEMORY;
     bool ok = status == TN_OK || status == TN_ERR_INDEX;
-    if (!ok) snprintf(message, bytes, "run: %s", exec && tn_exec_error(exec) ? tn_exec_error(exec)->message : "no memory");
+    if (!ok)
+        snprintf(message, bytes, "run: %s", exec && tn_exec_error(exec) ? tn_exec_error(exec)->message : "no memory");
     for (int i = 0; i < d->n_out && ok; i++) {
         tn_tensor want = tensor_of(&d->out[i]);
         char text[256];
@@ -201,7 +208,8 @@ static bool is_fixed_in(int attempt, int i, const onnx_tensor_file *f) {
     return !dtype_is_float(f->info.dtype) ? true : attempt == 2 && (i > 0 || f->info.rank == 0);
 }
 
-static outcome try_model(const char *path, onnx_model *model, const data_set *d, int attempt, char *message, size_t bytes) {
+static outcome try_model(const char *path, onnx_model *model, const data_set *d, int attempt, char *message,
+                         size_t bytes) {
     struct tn_onnx_input fixed[MOST_TENSORS + 1] = {{0}};
     bool is_fixed[MOST_TENSORS] = {false};
     int n_fixed = 0;
@@ -309,13 +317,14 @@ static void test_nodes(void **state) {
         counts[result]++;
         bool was_passing = is_in_list(list, names[i]);
         if (result == PASSES && blessed) fprintf(blessed, "%s\n", names[i]);
-        if (result == WRONG || (was_passing && result != PASSES) || (only && result != PASSES) || getenv("TN_NODES_ALL"))
+        if (result == WRONG || (was_passing && result != PASSES) || (only && result != PASSES) ||
+            getenv("TN_NODES_ALL"))
             print_message("%s: %s: %s\n", names[i], outcome_names[result], message);
         lost += was_passing && result != PASSES;
     }
     if (blessed) fclose(blessed);
-    print_message("%zu pass, %zu lack an op, %zu unsupported, %zu broken, %zu wrong; %zu no longer pass\n", counts[PASSES], counts[LACKS_OP],
-                  counts[UNSUPPORTED], counts[BROKEN], counts[WRONG], lost);
+    print_message("%zu pass, %zu lack an op, %zu unsupported, %zu broken, %zu wrong; %zu no longer pass\n",
+                  counts[PASSES], counts[LACKS_OP], counts[UNSUPPORTED], counts[BROKEN], counts[WRONG], lost);
     for (size_t i = 0; i < n; i++) free(names[i]);
     free(names);
     free(list);

@@ -108,7 +108,8 @@ static bool use(walk *w, scope *own, const char *name) {
     if (!from) return true; /* where it is used it will be an error */
     const known *k = entry_known(around, from);
     const tensor_data *data = k ? NULL : entry_data(around, from);
-    bool is_constant = data && !(tn_is_valid(from->value) && graph_node_of(from->value.graph, from->value.id)->op == TN_OP_param);
+    bool is_constant =
+        data && !(tn_is_valid(from->value) && graph_node_of(from->value.graph, from->value.id)->op == TN_OP_param);
     tn_val v = {NULL, VALUE_NONE};
     if (is_constant && around->im->options.weights_replaceable && from->initializer) {
         entry_value(around, from);

@@ -73,8 +73,8 @@ const known *need_known(conversion *c, int i, const char *what) {
     }
     const known *k = input_folded(c, i);
     if (!k)
-        node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors, not on their sizes alone", what,
-                   input_name(c, i));
+        node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors, not on their sizes alone",
+                   what, input_name(c, i));
     return k;
 }
 
@@ -104,7 +104,8 @@ bool need_floats(conversion *c, int i, const char *what, double *items, int capa
     *n = 0;
     if (has_failed(c)) return false;
     if (!data)
-        return node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors", what, input_name(c, i));
+        return node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors", what,
+                          input_name(c, i));
     dim_is_const(node_dims(c), type_element_count(node_dims(c), &data->type), &count);
     if (count > capacity)
         return node_error(c, TN_ERR_LIMIT, "%s has %" PRId64 " entries, the most is %d", what, count, capacity);
@@ -120,7 +121,9 @@ bool has_output(const conversion *c, int i) {
     return i < (int)c->node->outputs.count && *c->node->outputs.items[i] != '\0';
 }
 
-static entry *add_output(conversion *c, int i) { return has_output(c, i) ? scope_add(c->s, c->node->outputs.items[i]) : NULL; }
+static entry *add_output(conversion *c, int i) {
+    return has_output(c, i) ? scope_add(c->s, c->node->outputs.items[i]) : NULL;
+}
 
 void output(conversion *c, int i, tn_val v) {
     if (has_failed(c)) return;
@@ -190,7 +193,8 @@ bool read_ints(conversion *c, const char *name, int64_t *items, int capacity, in
     *n = -1;
     if (!a) return !has_failed(c);
     if (a->ints.count > (size_t)capacity)
-        return node_error(c, TN_ERR_LIMIT, "attribute %s has %zu entries, the most is %d", name, a->ints.count, capacity);
+        return node_error(c, TN_ERR_LIMIT, "attribute %s has %zu entries, the most is %d", name, a->ints.count,
+                          capacity);
     *n = (int)a->ints.count;
     for (int i = 0; i < *n; i++) items[i] = a->ints.items[i];
     return true;
@@ -268,8 +272,10 @@ static bool check_counts(conversion *c) {
     int n = input_count(c), wanted = n < row->least ? row->least : row->most;
     if (n < row->least || n > row->most)
         return node_error(c, TN_ERR_PARSE, "takes %s%d input%s, not %d",
-                          row->least == row->most ? "" : n < row->least ? "at least " : "at most ", wanted,
-                          wanted == 1 ? "" : "s", n);
+                          row->least == row->most ? ""
+                          : n < row->least        ? "at least "
+                                                  : "at most ",
+                          wanted, wanted == 1 ? "" : "s", n);
     if (c->node->outputs.count > (size_t)row->outputs)
         return node_error(c, TN_ERR_PARSE, "has at most %d outputs, not %zu", row->outputs, c->node->outputs.count);
     for (int i = 0; i < n; i++)
@@ -282,7 +288,8 @@ static bool check_outputs(conversion *c) {
     if (has_failed(c)) return false;
     for (int i = 0; i < (int)c->node->outputs.count; i++)
         if (has_output(c, i) && !scope_find(c->s, c->node->outputs.items[i]))
-            return node_error(c, TN_ERR_UNSUPPORTED, "output %d ('%.200s') is not supported", i, c->node->outputs.items[i]);
+            return node_error(c, TN_ERR_UNSUPPORTED, "output %d ('%.200s') is not supported", i,
+                              c->node->outputs.items[i]);
     return true;
 }
 
@@ -290,7 +297,8 @@ static bool check_outputs(conversion *c) {
 static bool inline_function(conversion *c, const onnx_function *f) {
     frame inner = {c->s->frame, c->node, f, c->s->frame ? c->s->frame->depth + 1 : 1};
     if (inner.depth > c->im->options.max_depth)
-        return node_error(c, TN_ERR_LIMIT, "local functions call each other more than %d deep", c->im->options.max_depth);
+        return node_error(c, TN_ERR_LIMIT, "local functions call each other more than %d deep",
+                          c->im->options.max_depth);
     if (c->node->inputs.count > f->inputs.count || c->node->outputs.count > f->outputs.count)
         return node_error(c, TN_ERR_PARSE, "the local function %s takes %zu inputs and has %zu outputs", f->name,
                           f->inputs.count, f->outputs.count);

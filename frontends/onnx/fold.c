@@ -22,7 +22,8 @@ static bool is_small(const tn_graph *g, const node *n) {
     dim_table *t = g->module->dims;
     int64_t elements;
     for (uint32_t i = 0; i < n->n_results; i++)
-        if (!dim_is_const(t, type_element_count(t, graph_type(g, n->first_result + i)), &elements) || elements > KNOWN_MAX_ITEMS)
+        if (!dim_is_const(t, type_element_count(t, graph_type(g, n->first_result + i)), &elements) ||
+            elements > KNOWN_MAX_ITEMS)
             return false;
     return true;
 }
@@ -35,12 +36,13 @@ static value_id copy(folding *f, value_id v, int depth) {
     for (int i = 0; i < f->n_nodes; i++)
         if (f->copied[i].from == v) return f->copied[i].to;
     bool is_leaf = n->op == TN_OP_constant || n->op == TN_OP_iota;
-    if (depth > FOLD_NODES || (c == CLASS_LEAF && !is_leaf) || c == CLASS_CONTROL || c == CLASS_EFFECT || n->n_operands > 8 || !is_small(f->from, n))
+    if (depth > FOLD_NODES || (c == CLASS_LEAF && !is_leaf) || c == CLASS_CONTROL || c == CLASS_EFFECT ||
+        n->n_operands > 8 || !is_small(f->from, n))
         return VALUE_NONE;
     for (uint32_t i = 0; i < n->n_operands; i++)
         if ((operands[i] = copy(f, n->operands[i], depth + 1)) == VALUE_NONE) return VALUE_NONE;
-    if (f->n_nodes == FOLD_NODES ||
-        !graph_apply(&f->scratch, n->locations, (tn_op)n->op, operands, n->n_operands, n->attrs.items, n->attrs.n, &first, 1, NULL))
+    if (f->n_nodes == FOLD_NODES || !graph_apply(&f->scratch, n->locations, (tn_op)n->op, operands, n->n_operands,
+                                                 n->attrs.items, n->attrs.n, &first, 1, NULL))
         return VALUE_NONE;
     value_id to = first + f->from->values[v].result;
     f->copied[f->n_nodes].from = v;
@@ -51,7 +53,8 @@ static value_id copy(folding *f, value_id v, int depth) {
 static const tensor_data *evaluate(folding *f, value_id v, const tn_type *type) {
     eval_tensor result = {0};
     eval_options options = {0};
-    if (!graph_add_result(&f->scratch, "value", v, -1) || eval_graph(&f->scratch, NULL, &result, &options, NULL) != TN_OK) {
+    if (!graph_add_result(&f->scratch, "value", v, -1) ||
+        eval_graph(&f->scratch, NULL, &result, &options, NULL) != TN_OK) {
         eval_tensor_free(&result);
         return NULL;
     }

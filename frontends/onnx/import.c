@@ -69,8 +69,8 @@ static const char *legal_symbol(importer *im, const char *param) {
     static const char *const functions[] = {"floordiv", "ceildiv", "mod", "min", "max"};
     bool is_taken = false;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) is_taken |= strcmp(param, functions[i]) == 0;
-    char *name = arena_printf(&im->memory, "%s%.80s%s", is_symbol_char(param[0], true) ? "" : "d_", param,
-                              is_taken ? "_" : "");
+    char *name =
+        arena_printf(&im->memory, "%s%.80s%s", is_symbol_char(param[0], true) ? "" : "d_", param, is_taken ? "_" : "");
     if (!name) return NULL;
     for (char *c = name; *c; c++)
         if (!is_symbol_char(*c, c == name)) *c = '_';

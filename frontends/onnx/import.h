@@ -142,11 +142,11 @@ typedef void convert_fn(conversion *c);
 /* A row of table.def. */
 typedef struct op_row {
     const char *name;
-    int since, until;    /* opset versions, inclusive */
-    int least, most;     /* inputs */
-    int outputs;         /* the most */
+    int since, until; /* opset versions, inclusive */
+    int least, most;  /* inputs */
+    int outputs;      /* the most */
     convert_fn *convert;
-    int variant;         /* what the conversion needs to tell its ops apart */
+    int variant; /* what the conversion needs to tell its ops apart */
     const char *domain;
 } op_row;
 

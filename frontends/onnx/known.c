@@ -32,7 +32,8 @@ known *known_vector(importer *im, tn_dtype dtype, int64_t n, tn_dim **items) {
 
 /* A tensor of the interpreter over constant data, to read its elements. */
 static eval_tensor view_of(const tensor_data *data, int64_t n) {
-    return (eval_tensor){.dtype = (tn_dtype)data->type.dtype, .rank = 1, .dims = {n}, .n = n, .data = (void *)data->data};
+    return (eval_tensor){
+        .dtype = (tn_dtype)data->type.dtype, .rank = 1, .dims = {n}, .n = n, .data = (void *)data->data};
 }
 
 const known *known_from_data(importer *im, const tensor_data *data) {

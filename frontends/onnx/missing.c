@@ -25,10 +25,12 @@ typedef struct search {
 
 static bool note(search *s, const onnx_node *node, int64_t version) {
     size_t i = 0;
-    while (i < s->n && (strcmp(s->items[i].name, node->op_type) != 0 || strcmp(s->items[i].domain, domain_of(node)) != 0))
+    while (i < s->n &&
+           (strcmp(s->items[i].name, node->op_type) != 0 || strcmp(s->items[i].domain, domain_of(node)) != 0))
         i++;
     if (i == s->n) {
-        if (!array_reserve((void **)&s->items, &s->capacity, s->n + 1, sizeof *s->items)) return import_no_memory(s->im);
+        if (!array_reserve((void **)&s->items, &s->capacity, s->n + 1, sizeof *s->items))
+            return import_no_memory(s->im);
         s->items[s->n++] = (missing_op){.domain = domain_of(node), .name = node->op_type, .version = version};
     }
     missing_op *op = &s->items[i];
@@ -62,11 +64,12 @@ static bool search_nodes(search *s, const onnx_node_list *nodes, const onnx_opse
 static void report(const search *s) {
     char text[TN_DIAG_MESSAGE_BYTES];
     line t = {text, sizeof text, 0};
-    line_add(&t, "%zu op%s missing (%zu node%s):", s->n, s->n == 1 ? " is" : "s are", s->n_nodes, s->n_nodes == 1 ? "" : "s");
+    line_add(&t, "%zu op%s missing (%zu node%s):", s->n, s->n == 1 ? " is" : "s are", s->n_nodes,
+             s->n_nodes == 1 ? "" : "s");
     for (size_t i = 0; i < s->n; i++) {
         const missing_op *op = &s->items[i];
-        line_add(&t, "%s %s%s%.60s (opset %lld, %zu node%s:", i ? ";" : "", op->domain, *op->domain ? "." : "", op->name,
-                 (long long)op->version, op->n, op->n == 1 ? "" : "s");
+        line_add(&t, "%s %s%s%.60s (opset %lld, %zu node%s:", i ? ";" : "", op->domain, *op->domain ? "." : "",
+                 op->name, (long long)op->version, op->n, op->n == 1 ? "" : "s");
         for (size_t k = 0; k < op->n && k < SHOWN_NODES; k++) line_add(&t, " '%.60s'", op->nodes[k]);
         line_add(&t, op->n > SHOWN_NODES ? " ...)" : ")");
     }

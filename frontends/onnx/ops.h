@@ -12,8 +12,16 @@
 
 /* The first four change their operand; of the others a reduction over no axis is the operand. */
 typedef enum reduce_variant {
-    REDUCE_ROW_L1, REDUCE_ROW_L2, REDUCE_ROW_LOG_SUM, REDUCE_ROW_LOG_SUM_EXP, REDUCE_ROW_MEAN, REDUCE_ROW_MAX,
-    REDUCE_ROW_MIN, REDUCE_ROW_PROD, REDUCE_ROW_SUM, REDUCE_ROW_SUM_SQUARE,
+    REDUCE_ROW_L1,
+    REDUCE_ROW_L2,
+    REDUCE_ROW_LOG_SUM,
+    REDUCE_ROW_LOG_SUM_EXP,
+    REDUCE_ROW_MEAN,
+    REDUCE_ROW_MAX,
+    REDUCE_ROW_MIN,
+    REDUCE_ROW_PROD,
+    REDUCE_ROW_SUM,
+    REDUCE_ROW_SUM_SQUARE,
 } reduce_variant;
 
 typedef enum pool_variant { POOL_MAX, POOL_AVERAGE, POOL_LP } pool_variant;

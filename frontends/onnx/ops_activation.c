@@ -7,10 +7,14 @@
 static tn_val with_alpha(conversion *c, tn_op op, double alpha, double beta) {
     tn_val x = input(c, 0);
     return apply_op(c, op, &x, 1,
-                    (tn_attr_arg[]){{.name = "alpha", .f = alpha}, {.name = op == TN_OP_hard_sigmoid ? "beta" : NULL, .f = beta}, {0}});
+                    (tn_attr_arg[]){{.name = "alpha", .f = alpha},
+                                    {.name = op == TN_OP_hard_sigmoid ? "beta" : NULL, .f = beta},
+                                    {0}});
 }
 
-void convert_leaky_relu(conversion *c) { output(c, 0, with_alpha(c, TN_OP_leaky_relu, read_float(c, "alpha", 0.01), 0)); }
+void convert_leaky_relu(conversion *c) {
+    output(c, 0, with_alpha(c, TN_OP_leaky_relu, read_float(c, "alpha", 0.01), 0));
+}
 void convert_elu(conversion *c) { output(c, 0, with_alpha(c, TN_OP_elu, read_float(c, "alpha", 1), 0)); }
 
 void convert_hard_sigmoid(conversion *c) {
@@ -25,7 +29,8 @@ void convert_gelu(conversion *c) {
 
 /* gamma * (x > 0 ? x : alpha * (e^x - 1)) */
 void convert_selu(conversion *c) {
-    double alpha = read_float(c, "alpha", 1.67326319217681884765625), gamma = read_float(c, "gamma", 1.05070102214813232421875);
+    double alpha = read_float(c, "alpha", 1.67326319217681884765625),
+           gamma = read_float(c, "gamma", 1.05070102214813232421875);
     output(c, 0, tn_mul_scalar(with_alpha(c, TN_OP_elu, alpha, 0), gamma));
 }
 

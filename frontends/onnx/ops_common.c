@@ -3,15 +3,15 @@
 
 #include <stdio.h>
 
-bool is_static_dim(const conversion *c, tn_dim d, int64_t *value) { return dim_is_const(c->im->module->dims, d, value); }
+bool is_static_dim(const conversion *c, tn_dim d, int64_t *value) {
+    return dim_is_const(c->im->module->dims, d, value);
+}
 
 tn_val apply_op(conversion *c, tn_op op, const tn_val *operands, int n, const tn_attr_arg *attributes) {
     return tn_apply(TN_HERE, c->g, op, operands, n, attributes);
 }
 
-tn_val scalar_like(tn_val v, double number) {
-    return tn_is_valid(v) ? tn_scalar(v.graph, dtype_of(v), number) : v;
-}
+tn_val scalar_like(tn_val v, double number) { return tn_is_valid(v) ? tn_scalar(v.graph, dtype_of(v), number) : v; }
 
 tn_val iota_dims(conversion *c, tn_dtype dtype, int rank, const tn_dim *dims, int axis) {
     return apply_op(c, TN_OP_iota, NULL, 0,
@@ -23,8 +23,9 @@ tn_val iota_dims(conversion *c, tn_dtype dtype, int rank, const tn_dim *dims, in
 
 tn_val pad_dims(conversion *c, tn_val x, tn_val value, const tn_dim *low, const tn_dim *high) {
     int rank = tn_rank(x);
-    return apply_op(c, TN_OP_pad, (tn_val[]){x, value}, 2,
-                    (tn_attr_arg[]){{.name = "low", .dims = low, .n = rank}, {.name = "high", .dims = high, .n = rank}, {0}});
+    return apply_op(
+        c, TN_OP_pad, (tn_val[]){x, value}, 2,
+        (tn_attr_arg[]){{.name = "low", .dims = low, .n = rank}, {.name = "high", .dims = high, .n = rank}, {0}});
 }
 
 tn_val slice_axis(conversion *c, tn_val x, int axis, tn_dim start, tn_dim limit) {
@@ -84,7 +85,8 @@ bool assume_equal(conversion *c, tn_dim a, tn_dim b) {
     char left[128], right[128], message[320];
     dim_print(t, a, left, sizeof left);
     dim_print(t, b, right, sizeof right);
-    snprintf(message, sizeof message, "the sizes are other than the model's branches are for: %s must be %s", left, right);
+    snprintf(message, sizeof message, "the sizes are other than the model's branches are for: %s must be %s", left,
+             right);
     tn_val token = last_token(c), holds = tn_equal(tn_dim_value(c->g, a), tn_dim_value(c->g, b));
     apply_op(c, TN_OP_assert, (tn_val[]){token, holds}, 2, (tn_attr_arg[]){{.name = "message", .text = message}, {0}});
     return true;

@@ -60,7 +60,8 @@ void convert_range(conversion *c) {
     int count;
     const known *from = input_known(c, 0), *to = input_known(c, 1), *step = input_known(c, 2);
     int64_t by;
-    if (from && to && step && step->n == 1 && from->n == 1 && to->n == 1 && known_number(c->im, step, 0, &by) && by != 0) {
+    if (from && to && step && step->n == 1 && from->n == 1 && to->n == 1 && known_number(c->im, step, 0, &by) &&
+        by != 0) {
         dim_table *t = node_dims(c);
         tn_dim span = by > 0 ? dim_sub(t, to->items[0], from->items[0]) : dim_sub(t, from->items[0], to->items[0]);
         n = dim_max(t, dim_ceildiv(t, span, number_dim(c, by < 0 ? -by : by)), number_dim(c, 0));
@@ -109,7 +110,8 @@ void convert_eye_like(conversion *c) {
 void convert_trilu(conversion *c) {
     tn_val x = input(c, 0), row, column;
     if (!check_matrix(c, x)) return;
-    tn_val k = has_input(c, 1) ? tn_reshape_dims(tn_convert(input(c, 1), TN_I64), 0, NULL) : tn_scalar_int(c->g, TN_I64, 0);
+    tn_val k =
+        has_input(c, 1) ? tn_reshape_dims(tn_convert(input(c, 1), TN_I64), 0, NULL) : tn_scalar_int(c->g, TN_I64, 0);
     positions(c, x, &row, &column);
     tn_val edge = tn_add(row, k);
     tn_val kept = read_int(c, "upper", 1) != 0 ? tn_greater_equal(column, edge) : tn_less_equal(column, edge);

@@ -35,7 +35,8 @@ static bool build_branch(body *b, conversion *c, const char *name, const onnx_gr
 
 static bool same_ranks(const body *a, const body *b, size_t *differs) {
     for (*differs = 0; *differs < a->g->n_results; (*differs)++) {
-        const tn_type *x = graph_type(a->g, a->g->results[*differs].value), *y = graph_type(b->g, b->g->results[*differs].value);
+        const tn_type *x = graph_type(a->g, a->g->results[*differs].value),
+                      *y = graph_type(b->g, b->g->results[*differs].value);
         if (x->dtype != y->dtype || x->rank != y->rank) return false;
     }
     return true;
@@ -118,10 +119,10 @@ typedef struct scan_parts {
 static bool read_scan(conversion *c, const onnx_graph *graph, scan_parts *p) {
     int64_t n = read_int(c, "num_scan_inputs", 0);
     int n_inputs = input_count(c);
-    if (n < 1 || n > n_inputs || graph->inputs.count != (size_t)n_inputs || graph->outputs.count != c->node->outputs.count ||
-        (int)graph->outputs.count < n_inputs - (int)n)
-        return node_error(c, TN_ERR_PARSE, "num_scan_inputs is %lld; the body has %zu inputs and %zu outputs", (long long)n,
-                          graph->inputs.count, graph->outputs.count);
+    if (n < 1 || n > n_inputs || graph->inputs.count != (size_t)n_inputs ||
+        graph->outputs.count != c->node->outputs.count || (int)graph->outputs.count < n_inputs - (int)n)
+        return node_error(c, TN_ERR_PARSE, "num_scan_inputs is %lld; the body has %zu inputs and %zu outputs",
+                          (long long)n, graph->inputs.count, graph->outputs.count);
     p->n_sequences = (int)n;
     p->n_states = n_inputs - (int)n;
     p->n_outputs = (int)graph->outputs.count - p->n_states;

@@ -35,8 +35,10 @@ void convert_conv(conversion *c) { output(c, 0, add_bias(c, convolve(c, input(c,
 static tn_val without_zero_point(conversion *c, int i, int zero_point, int axis) {
     tn_val v = tn_convert(input(c, i), TN_I32), zero = input(c, zero_point);
     if (!tn_is_valid(zero) || !tn_is_valid(v)) return v;
-    if (tn_rank(zero) == 1 && !dim_is_value(node_dims(c), tn_type_of(zero).dims[0], 1)) zero = along_axis(c, zero, axis, tn_rank(v));
-    else zero = tn_reshape_dims(zero, 0, NULL);
+    if (tn_rank(zero) == 1 && !dim_is_value(node_dims(c), tn_type_of(zero).dims[0], 1))
+        zero = along_axis(c, zero, axis, tn_rank(v));
+    else
+        zero = tn_reshape_dims(zero, 0, NULL);
     return tn_sub(v, tn_convert(zero, TN_I32));
 }
 
@@ -50,7 +52,8 @@ void convert_qlinear_conv(conversion *c) {
     tn_val w_scale = input(c, 4), y_zero = input(c, 7);
     if (has_failed(c) || !tn_is_valid(v)) return;
     if (tn_rank(w_scale) == 1) w_scale = along_axis(c, w_scale, 1, tn_rank(v));
-    tn_val factor = tn_div(tn_mul(tn_reshape_dims(input(c, 1), 0, NULL), w_scale), tn_reshape_dims(input(c, 6), 0, NULL));
+    tn_val factor =
+        tn_div(tn_mul(tn_reshape_dims(input(c, 1), 0, NULL), w_scale), tn_reshape_dims(input(c, 6), 0, NULL));
     output(c, 0, quantize(c, tn_mul(tn_convert(v, TN_F32), factor), tn_reshape_dims(y_zero, 0, NULL)));
 }
 
@@ -90,7 +93,8 @@ static bool output_pads(conversion *c, tn_val x, const int64_t *extra, window_ar
     const char *how = read_text(c, "auto_pad", "NOTSET");
     bool is_same = strncmp(how, "SAME_", 5) == 0;
     if (!read_ints(c, "output_shape", wanted, TN_MAX_RANK, &n)) return false;
-    if (n >= 0 && n != a->n) return node_error(c, TN_ERR_SHAPE, "output_shape has %d entries for %d spatial axes", n, a->n);
+    if (n >= 0 && n != a->n)
+        return node_error(c, TN_ERR_SHAPE, "output_shape has %d entries for %d spatial axes", n, a->n);
     for (int i = 0; i < a->n && (n >= 0 || is_same); i++) {
         tn_dim extent = tn_type_of(x).dims[2 + i];
         int64_t reach = (a->kernel[i] - 1) * a->dilation[i] + 1;

@@ -53,7 +53,8 @@ static void take_diagonals(conversion *c, term *t) {
         for (int k = i + 1; k < t->rank; k++) {
             if (t->letters[i] != t->letters[k] || !tn_is_valid(t->v)) continue;
             tn_type type = tn_type_of(t->v);
-            tn_val on = tn_equal(iota_dims(c, TN_I64, type.rank, type.dims, i), iota_dims(c, TN_I64, type.rank, type.dims, k));
+            tn_val on =
+                tn_equal(iota_dims(c, TN_I64, type.rank, type.dims, i), iota_dims(c, TN_I64, type.rank, type.dims, k));
             t->v = tn_reduce("sum", tn_select(on, t->v, scalar_like(t->v, 0)), TN_INTS(k), false);
             memmove(t->letters + k, t->letters + k + 1, (size_t)(t->rank - k - 1));
             t->rank--;
@@ -111,8 +112,8 @@ static void multiply(conversion *c, term *a, term *b, const bool *wanted) {
         node_error(c, TN_ERR_LIMIT, "a product would have %d axes, the most is %d", result.rank, TN_MAX_RANK);
         return;
     }
-    result.v = tn_dot(a->v, b->v, ints_of(batch[0], n_batch), ints_of(batch[1], n_batch), ints_of(contract[0], n_contract),
-                      ints_of(contract[1], n_contract));
+    result.v = tn_dot(a->v, b->v, ints_of(batch[0], n_batch), ints_of(batch[1], n_batch),
+                      ints_of(contract[0], n_contract), ints_of(contract[1], n_contract));
     *a = result;
 }
 
@@ -131,16 +132,19 @@ static bool parse_result(conversion *c, const char *arrow, const int *seen, int 
     bool has_dots = strchr(text, '.') != NULL;
     if (!parse_term(c, text, end, n + (has_dots ? hidden : 0), result)) return false;
     for (int i = 0; i < result->rank; i++)
-        if (seen[result->letters[i]] == 0) return node_error(c, TN_ERR_PARSE, "a letter of the result is in no operand");
+        if (seen[result->letters[i]] == 0)
+            return node_error(c, TN_ERR_PARSE, "a letter of the result is in no operand");
     return true;
 }
 
 /* The letter sequence of all operands; counts letters, and the most axes under a "...". */
-static bool parse_operands(conversion *c, const char *equation, const char *end, term *terms, int n, int *seen, int *hidden) {
+static bool parse_operands(conversion *c, const char *equation, const char *end, term *terms, int n, int *seen,
+                           int *hidden) {
     const char *text = equation;
     for (int i = 0; i < n; i++) {
         const char *comma = memchr(text, ',', (size_t)(end - text)), *stop = comma ? comma : end;
-        if ((comma != NULL) != (i < n - 1)) return node_error(c, TN_ERR_SHAPE, "the equation is not for %d operands", n);
+        if ((comma != NULL) != (i < n - 1))
+            return node_error(c, TN_ERR_SHAPE, "the equation is not for %d operands", n);
         terms[i].v = input(c, i);
         if (!tn_is_valid(terms[i].v) || !parse_term(c, text, stop, tn_rank(terms[i].v), &terms[i])) return false;
         for (int k = 0; k < terms[i].rank; k++) {

@@ -58,15 +58,17 @@ void convert_gather_elements(conversion *c) {
     tn_val at = safe_indices(c, 1, tn_type_of(x).dims[axis]);
     if (!tn_is_valid(at)) return;
     if (tn_rank(at) != rank || rank == TN_MAX_RANK) {
-        node_error(c, TN_ERR_SHAPE, "the indices have rank %d, the data %d (at most %d)", tn_rank(at), rank, TN_MAX_RANK - 1);
+        node_error(c, TN_ERR_SHAPE, "the indices have rank %d, the data %d (at most %d)", tn_rank(at), rank,
+                   TN_MAX_RANK - 1);
         return;
     }
     tn_type wanted = tn_type_of(at);
     for (int i = 0; i < rank; i++)
         if (i != axis) x = slice_axis(c, x, i, number_dim(c, 0), wanted.dims[i]);
     for (int i = 0, n = 0; i < rank; i++) perm[i] = i == rank - 1 ? axis : (n += n == axis, n++);
-    tn_val v = tn_gather(tn_transpose(x, ints_of(perm, rank)), tn_expand_dims(tn_transpose(at, ints_of(perm, rank)), TN_INTS(-1)),
-                         TN_INTS(rank - 1), rank - 1);
+    tn_val v =
+        tn_gather(tn_transpose(x, ints_of(perm, rank)),
+                  tn_expand_dims(tn_transpose(at, ints_of(perm, rank)), TN_INTS(-1)), TN_INTS(rank - 1), rank - 1);
     int64_t back[TN_MAX_RANK];
     for (int i = 0; i < rank; i++) back[perm[i]] = i;
     output(c, 0, tn_transpose(v, ints_of(back, rank)));
@@ -89,7 +91,8 @@ static bool tuple_length(conversion *c, tn_val x, int first, int64_t *n) {
     if (rank == 0 || !is_static_dim(c, tn_type_of(indices).dims[rank - 1], n))
         return node_error(c, TN_ERR_SHAPE, "the last axis of the indices must have a fixed size");
     return (*n >= 1 && first + *n <= tn_rank(x)) ||
-           node_error(c, TN_ERR_SHAPE, "the indices name %lld axes from axis %d on, the data has %d", (long long)*n, first, tn_rank(x));
+           node_error(c, TN_ERR_SHAPE, "the indices name %lld axes from axis %d on, the data has %d", (long long)*n,
+                      first, tn_rank(x));
 }
 
 void convert_gather_nd(conversion *c) {
@@ -107,7 +110,8 @@ void convert_gather_nd(conversion *c) {
 /* ---- Scatter ------------------------------------------------------------------------------- */
 
 static const char *read_combine(conversion *c) {
-    static const char *const pairs[][2] = {{"none", "set"}, {"add", "add"}, {"mul", "mul"}, {"max", "max"}, {"min", "min"}};
+    static const char *const pairs[][2] = {
+        {"none", "set"}, {"add", "add"}, {"mul", "mul"}, {"max", "max"}, {"min", "min"}};
     const char *reduction = read_text(c, "reduction", "none");
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (strcmp(pairs[i][0], reduction) == 0) return pairs[i][1];
@@ -125,7 +129,8 @@ void convert_scatter_elements(conversion *c) {
     tn_val at = safe_indices(c, 1, tn_type_of(x).dims[axis]);
     if (!tn_is_valid(at)) return;
     if (tn_rank(at) != rank || rank == TN_MAX_RANK) {
-        node_error(c, TN_ERR_SHAPE, "the indices have rank %d, the data %d (at most %d)", tn_rank(at), rank, TN_MAX_RANK - 1);
+        node_error(c, TN_ERR_SHAPE, "the indices have rank %d, the data %d (at most %d)", tn_rank(at), rank,
+                   TN_MAX_RANK - 1);
         return;
     }
     tn_type type = tn_type_of(at);
@@ -153,7 +158,9 @@ void convert_scatter_nd(conversion *c) {
 void convert_reverse_sequence(conversion *c) {
     tn_val x = input(c, 0), lengths = input(c, 1);
     int64_t time = read_int(c, "time_axis", 0), batch = read_int(c, "batch_axis", 1);
-    if (!tn_is_valid(x) || !tn_is_valid(lengths) || !check_axis(c, &time, tn_rank(x)) || !check_axis(c, &batch, tn_rank(x))) return;
+    if (!tn_is_valid(x) || !tn_is_valid(lengths) || !check_axis(c, &time, tn_rank(x)) ||
+        !check_axis(c, &batch, tn_rank(x)))
+        return;
     if (time == batch || time > 1 || batch > 1) {
         node_error(c, TN_ERR_SHAPE, "time_axis and batch_axis must be 0 and 1");
         return;

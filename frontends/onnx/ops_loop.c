@@ -64,8 +64,9 @@ static bool read_loop(conversion *c, loop *l) {
     l->n_collected = n_outputs - l->n_carried;
     if (l->graph->inputs.count != (size_t)l->n_carried + 2 || l->n_collected < 0 ||
         l->graph->outputs.count != (size_t)n_outputs + 1)
-        return node_error(c, TN_ERR_PARSE, "carries %d values and has %d outputs; the body has %zu inputs and %zu outputs",
-                          l->n_carried, n_outputs, l->graph->inputs.count, l->graph->outputs.count);
+        return node_error(c, TN_ERR_PARSE,
+                          "carries %d values and has %d outputs; the body has %zu inputs and %zu outputs", l->n_carried,
+                          n_outputs, l->graph->inputs.count, l->graph->outputs.count);
     for (int i = 0; i < l->n_carried; i++)
         if (!tn_is_valid(input(c, 2 + i)))
             return has_failed(c) ? false : node_error(c, TN_ERR_PARSE, "input %d is left out", 2 + i);
@@ -95,7 +96,8 @@ typedef struct passed {
 
 static bool take(scope *s, const onnx_graph *graph, size_t i, passed *p) {
     entry *e = scope_find(s, graph->outputs.items[i].name);
-    if (!e) return import_error(s->im, TN_ERR_PARSE, "output %zu of the graph '%.100s' is no value of it", i, graph->name);
+    if (!e)
+        return import_error(s->im, TN_ERR_PARSE, "output %zu of the graph '%.100s' is no value of it", i, graph->name);
     p->known = entry_known(s, e);
     p->value = p->known ? e->value : entry_value(s, e);
     return !import_failed(s->im);
@@ -120,7 +122,8 @@ static bool unroll_once(loop *l, int64_t iteration, passed *carried, tn_val *col
     for (int i = 0; ok && i < l->n_carried; i++) ok = take(&s, g, (size_t)i + 1, &carried[i]);
     for (int i = 0; ok && i < l->n_collected; i++) {
         entry *e = scope_find(&s, g->outputs.items[1 + l->n_carried + i].name);
-        ok = e != NULL || node_error(l->c, TN_ERR_PARSE, "output %d of the body is no value of it", 1 + l->n_carried + i);
+        ok = e != NULL ||
+             node_error(l->c, TN_ERR_PARSE, "output %d of the body is no value of it", 1 + l->n_carried + i);
         if (ok) collected[i] = tn_expand_dims(entry_value(&s, e), TN_INTS(0));
     }
     scope_close(&s);
@@ -131,7 +134,8 @@ static void unroll(loop *l, int64_t trips) {
     conversion *c = l->c;
     size_t n = (size_t)l->n_collected;
     passed *carried = ARENA_ARRAY(&c->im->memory, passed, l->n_carried + 1);
-    tn_val *once = ARENA_ARRAY(&c->im->memory, tn_val, n + 1), *all = ARENA_ARRAY(&c->im->memory, tn_val, n * (size_t)trips + 1);
+    tn_val *once = ARENA_ARRAY(&c->im->memory, tn_val, n + 1),
+           *all = ARENA_ARRAY(&c->im->memory, tn_val, n * (size_t)trips + 1);
     if (!carried || !once || !all) {
         import_no_memory(c->im);
         return;
@@ -145,8 +149,10 @@ static void unroll(loop *l, int64_t trips) {
         for (size_t i = 0; i < n; i++) all[i * (size_t)trips + (size_t)k] = once[i];
     }
     for (int i = 0; i < l->n_carried; i++) {
-        if (carried[i].known) output_known(c, i, carried[i].known);
-        else output(c, i, carried[i].value);
+        if (carried[i].known)
+            output_known(c, i, carried[i].known);
+        else
+            output(c, i, carried[i].value);
     }
     for (size_t i = 0; i < n; i++) output(c, l->n_carried + (int)i, tn_concat(all + i * (size_t)trips, (int)trips, 0));
 }
@@ -198,20 +204,21 @@ static void as_scan(loop *l) {
     scope s = {0};
     tn_dim length = dim_max(node_dims(c), l->trips->items[0], number_dim(c, 0));
     tn_type number = type_scalar(TN_I64);
-    bool ok = body_open(&b, c, "loop") && add_carried_params(l, &b) && body_scope(&b, &l->graph, 1, &s) &&
-              bind_value(&s, l->graph->inputs.items[1].name, (tn_val){NULL, VALUE_NONE}, known_scalar(l, TN_BOOL, 1)) &&
-              bind_carried(l, &s, b.g, 0) &&
-              bind_value(&s, l->graph->inputs.items[0].name, body_param(&b, l->graph->inputs.items[0].name, &number), NULL) &&
-              import_graph_body(&s, l->graph) && body_results(&b, &s, l->graph, 1, (size_t)l->n_carried) &&
-              body_return_captured(&b) &&
-              body_results(&b, &s, l->graph, 1 + (size_t)l->n_carried, (size_t)l->n_collected);
+    bool ok =
+        body_open(&b, c, "loop") && add_carried_params(l, &b) && body_scope(&b, &l->graph, 1, &s) &&
+        bind_value(&s, l->graph->inputs.items[1].name, (tn_val){NULL, VALUE_NONE}, known_scalar(l, TN_BOOL, 1)) &&
+        bind_carried(l, &s, b.g, 0) &&
+        bind_value(&s, l->graph->inputs.items[0].name, body_param(&b, l->graph->inputs.items[0].name, &number), NULL) &&
+        import_graph_body(&s, l->graph) && body_results(&b, &s, l->graph, 1, (size_t)l->n_carried) &&
+        body_return_captured(&b) && body_results(&b, &s, l->graph, 1 + (size_t)l->n_carried, (size_t)l->n_collected);
     size_t n = 0;
     tn_val *carried = ok ? carried_values(l, &b, NULL, 0, &n) : NULL;
     if (carried) {
         tn_val numbers = iota_dims(c, TN_I64, 1, &length, 0);
         tn_val v = tn_scan(b.g, carried, (int)n, &numbers, 1, length, false);
         for (int i = 0; i < l->n_carried && !has_failed(c); i++) output(c, i, tn_result(v, i));
-        for (int i = 0; i < l->n_collected && !has_failed(c); i++) output(c, l->n_carried + i, tn_result(v, (int)n + i));
+        for (int i = 0; i < l->n_collected && !has_failed(c); i++)
+            output(c, l->n_carried + i, tn_result(v, (int)n + i));
     }
     scope_close(&s);
     body_close(&b);
@@ -260,7 +267,8 @@ static void as_while(loop *l) {
         node_error(c, TN_ERR_UNSUPPORTED, "collects results of iterations whose number is not known before it runs");
         return;
     }
-    tn_val trips = l->is_endless ? (tn_val){NULL, VALUE_NONE} : tn_reshape_dims(tn_convert(input(c, 0), TN_I64), 0, NULL);
+    tn_val trips =
+        l->is_endless ? (tn_val){NULL, VALUE_NONE} : tn_reshape_dims(tn_convert(input(c, 0), TN_I64), 0, NULL);
     tn_val first[] = {tn_scalar_int(c->g, TN_I64, 0),
                       has_input(c, 1) ? tn_reshape_dims(input(c, 1), 0, NULL) : tn_scalar_int(c->g, TN_BOOL, 1)};
     body condition = {0}, b = {0};

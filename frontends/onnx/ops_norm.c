@@ -30,7 +30,8 @@ static void batch_norm_training(conversion *c, tn_val x, double epsilon) {
     tn_dtype dtype = dtype_of(input(c, 3));
     output(c, 0, tn_batch_norm(x, input(c, 1), input(c, 2), mean, variance, epsilon));
     output(c, 1, tn_add(tn_mul_scalar(input(c, 3), momentum), tn_mul_scalar(tn_convert(mean, dtype), 1 - momentum)));
-    output(c, 2, tn_add(tn_mul_scalar(input(c, 4), momentum), tn_mul_scalar(tn_convert(variance, dtype), 1 - momentum)));
+    output(c, 2,
+           tn_add(tn_mul_scalar(input(c, 4), momentum), tn_mul_scalar(tn_convert(variance, dtype), 1 - momentum)));
 }
 
 void convert_batch_norm(conversion *c) {
@@ -136,7 +137,8 @@ void convert_group_norm(conversion *c) {
         output(c, 0, tn_reshape_dims(v, type.rank, type.dims));
     } else {
         v = tn_reshape_dims(v, type.rank, type.dims);
-        output(c, 0, tn_add(tn_mul(v, along_axis(c, input(c, 1), 1, type.rank)), along_axis(c, input(c, 2), 1, type.rank)));
+        output(c, 0,
+               tn_add(tn_mul(v, along_axis(c, input(c, 1), 1, type.rank)), along_axis(c, input(c, 2), 1, type.rank)));
     }
 }
 
@@ -161,7 +163,8 @@ void convert_lp_norm(conversion *c) {
     int64_t axis = read_int(c, "axis", -1), p = read_int(c, "p", 2);
     if (!tn_is_valid(x) || !check_axis(c, &axis, tn_rank(x))) return;
     tn_ints over = TN_INTS(axis);
-    tn_val norm = p == 1 ? tn_reduce("sum", tn_abs(x), over, true) : tn_sqrt(tn_reduce("sum", tn_mul(x, x), over, true));
+    tn_val norm =
+        p == 1 ? tn_reduce("sum", tn_abs(x), over, true) : tn_sqrt(tn_reduce("sum", tn_mul(x, x), over, true));
     output(c, 0, tn_div(x, norm));
 }
 

@@ -81,7 +81,8 @@ static tn_val max_positions(conversion *c, tn_val x, tn_val best, window_args *w
     int64_t taps = 1, n;
     for (int i = 0; i < w->n; i++) taps *= w->kernel[i];
     if (taps > 1024) {
-        node_error(c, TN_ERR_LIMIT, "the window has %lld elements, the most for the output Indices is 1024", (long long)taps);
+        node_error(c, TN_ERR_LIMIT, "the window has %lld elements, the most for the output Indices is 1024",
+                   (long long)taps);
         return best;
     }
     /* Positions of all elements, then padded as the data are. */

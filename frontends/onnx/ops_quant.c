@@ -33,7 +33,8 @@ static tn_val per_axis(conversion *c, tn_val v, int64_t axis, tn_val x) {
 void convert_quantize_linear(conversion *c) {
     tn_val x = input(c, 0);
     int64_t axis = read_int(c, "axis", 1);
-    tn_val scale = per_axis(c, input(c, 1), axis, x), zero = has_input(c, 2) ? per_axis(c, input(c, 2), axis, x) : tn_scalar_int(c->g, TN_U8, 0);
+    tn_val scale = per_axis(c, input(c, 1), axis, x),
+           zero = has_input(c, 2) ? per_axis(c, input(c, 2), axis, x) : tn_scalar_int(c->g, TN_U8, 0);
     output(c, 0, quantize(c, tn_div(tn_convert(x, dtype_of(scale)), scale), zero));
 }
 

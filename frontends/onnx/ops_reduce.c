@@ -54,9 +54,10 @@ void convert_reduce(conversion *c) {
     bool is_noop, keep = read_int(c, "keepdims", 1) != 0;
     if (!reduced_axes(c, x, axes, &n, &is_noop)) return;
     if (is_noop) n = 0;
-    output(c, 0, is_noop && c->variant >= REDUCE_ROW_MEAN && c->variant != REDUCE_ROW_SUM_SQUARE
-                     ? x
-                     : reduce(c, x, ints_of(axes, n), keep));
+    output(c, 0,
+           is_noop && c->variant >= REDUCE_ROW_MEAN && c->variant != REDUCE_ROW_SUM_SQUARE
+               ? x
+               : reduce(c, x, ints_of(axes, n), keep));
 }
 
 void convert_arg(conversion *c) {

@@ -11,11 +11,17 @@
 #include <string.h>
 
 typedef enum coordinates {
-    HALF_PIXEL, HALF_PIXEL_SYMMETRIC, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, TF_HALF_PIXEL, CROP,
+    HALF_PIXEL,
+    HALF_PIXEL_SYMMETRIC,
+    PYTORCH_HALF_PIXEL,
+    ALIGN_CORNERS,
+    ASYMMETRIC,
+    TF_HALF_PIXEL,
+    CROP,
 } coordinates;
 static const char *const coordinate_names[] = {
-    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn",
-    "tf_crop_and_resize",
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+    "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize",
 };
 typedef enum rounding { PREFER_FLOOR, PREFER_CEIL, DOWN, UP } rounding;
 static const char *const rounding_names[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
@@ -29,12 +35,13 @@ typedef struct resize {
     interpolation mode;
     double cubic_a, extrapolation;
     bool exclude_outside, has_scale;
-    double scale[TN_MAX_RANK];         /* with has_scale */
+    double scale[TN_MAX_RANK]; /* with has_scale */
     double crop[2][TN_MAX_RANK];
-    tn_dim extent[TN_MAX_RANK];        /* of the result */
+    tn_dim extent[TN_MAX_RANK]; /* of the result */
 } resize;
 
-static bool read_option(conversion *c, const char *name, const char *otherwise, const char *const *names, int n, int *option) {
+static bool read_option(conversion *c, const char *name, const char *otherwise, const char *const *names, int n,
+                        int *option) {
     const char *text = read_text(c, name, otherwise);
     for (*option = 0; *option < n; (*option)++)
         if (strcmp(names[*option], text) == 0) return true;
@@ -209,7 +216,8 @@ static tn_dim scaled_extent(conversion *c, tn_dim extent, double scale) {
     if (is_static_dim(c, extent, &n)) return number_dim(c, (int64_t)floor((double)n * scale));
     while (scale != floor(scale) && below < 1 << 20) scale *= 2, below *= 2;
     if (scale != floor(scale)) {
-        node_error(c, TN_ERR_UNSUPPORTED, "a size that is not fixed is scaled by %g, which is no simple fraction", scale / (double)below);
+        node_error(c, TN_ERR_UNSUPPORTED, "a size that is not fixed is scaled by %g, which is no simple fraction",
+                   scale / (double)below);
         return extent;
     }
     tn_dim above = dim_mul_const(node_dims(c), extent, (int64_t)scale);
@@ -236,7 +244,8 @@ static bool read_sizes(resize *r, tn_val x, int scales, int sizes) {
         if (!check_axis(c, &axes[i], rank)) return false;
     const known *wanted = sizes >= 0 && has_input(c, sizes) ? need_known(c, sizes, "the sizes") : NULL;
     if (wanted && wanted->n > 0) {
-        if (wanted->n != n_axes) return node_error(c, TN_ERR_SHAPE, "there are %d sizes for %d axes", (int)wanted->n, n_axes);
+        if (wanted->n != n_axes)
+            return node_error(c, TN_ERR_SHAPE, "there are %d sizes for %d axes", (int)wanted->n, n_axes);
         for (int i = 0; i < n_axes; i++) r->extent[axes[i]] = wanted->items[i];
     } else {
         if (scales < 0 ? has_attribute(c, "scales") : true) {
@@ -286,7 +295,8 @@ void convert_resize(conversion *c) {
     r.cubic_a = read_float(c, "cubic_coeff_a", -0.75);
     r.exclude_outside = read_int(c, "exclude_outside", 0) != 0;
     r.extrapolation = read_float(c, "extrapolation_value", 0);
-    if (read_int(c, "antialias", 0) != 0 || strcmp(read_text(c, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0) {
+    if (read_int(c, "antialias", 0) != 0 ||
+        strcmp(read_text(c, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0) {
         node_error(c, TN_ERR_UNSUPPORTED, "antialias and keep_aspect_ratio_policy are not supported");
         return;
     }

@@ -15,14 +15,28 @@ typedef struct activation {
     double alpha, beta;
 } activation;
 
-static tn_val apply_tanh(tn_val x, const activation *a) { (void)a; return tn_tanh(x); }
-static tn_val apply_sigmoid(tn_val x, const activation *a) { (void)a; return tn_logistic(x); }
-static tn_val apply_relu(tn_val x, const activation *a) { (void)a; return tn_max_scalar(x, 0); }
-static tn_val apply_softplus(tn_val x, const activation *a) { (void)a; return tn_softplus(x); }
+static tn_val apply_tanh(tn_val x, const activation *a) {
+    (void)a;
+    return tn_tanh(x);
+}
+static tn_val apply_sigmoid(tn_val x, const activation *a) {
+    (void)a;
+    return tn_logistic(x);
+}
+static tn_val apply_relu(tn_val x, const activation *a) {
+    (void)a;
+    return tn_max_scalar(x, 0);
+}
+static tn_val apply_softplus(tn_val x, const activation *a) {
+    (void)a;
+    return tn_softplus(x);
+}
 static tn_val apply_elu(tn_val x, const activation *a) { return tn_elu(x, a->alpha); }
 static tn_val apply_leaky_relu(tn_val x, const activation *a) { return tn_leaky_relu(x, a->alpha); }
 static tn_val apply_affine(tn_val x, const activation *a) { return tn_add_scalar(tn_mul_scalar(x, a->alpha), a->beta); }
-static tn_val apply_scaled_tanh(tn_val x, const activation *a) { return tn_mul_scalar(tn_tanh(tn_mul_scalar(x, a->beta)), a->alpha); }
+static tn_val apply_scaled_tanh(tn_val x, const activation *a) {
+    return tn_mul_scalar(tn_tanh(tn_mul_scalar(x, a->beta)), a->alpha);
+}
 
 static tn_val apply_softsign(tn_val x, const activation *a) {
     (void)a;
@@ -77,7 +91,7 @@ typedef struct rnn {
     bool is_batch_first, input_forget, reset_after;
     double clip;
     activation activations[2 * MAX_ACTIVATIONS];
-    tn_val x; /* [steps, batch, input] */
+    tn_val x;       /* [steps, batch, input] */
     tn_val lengths; /* i64[batch, 1], or invalid: all steps count */
 } rnn;
 
@@ -92,7 +106,9 @@ typedef struct cell_weights {
 static tn_val gate(const rnn *r, tn_val v, int which, int n) {
     dim_table *t = r->c->im->module->dims;
     int axis = tn_rank(v) - 1;
-    return tn_is_valid(v) ? slice_axis(r->c, v, axis, dim_mul_const(t, r->hidden, which), dim_mul_const(t, r->hidden, which + n)) : v;
+    return tn_is_valid(v)
+               ? slice_axis(r->c, v, axis, dim_mul_const(t, r->hidden, which), dim_mul_const(t, r->hidden, which + n))
+               : v;
 }
 
 static tn_val gate_rows(const rnn *r, tn_val v, int which, int n) {
@@ -191,7 +207,8 @@ typedef struct direction_results {
 } direction_results;
 
 /* Steps past the end of a sequence keep the state; their results are 0. */
-static void mask_step(const rnn *r, tn_val step, tn_val lengths, tn_val h_before, tn_val c_before, tn_val *h, tn_val *c, tn_val *y) {
+static void mask_step(const rnn *r, tn_val step, tn_val lengths, tn_val h_before, tn_val c_before, tn_val *h, tn_val *c,
+                      tn_val *y) {
     tn_val counts = tn_less(step, lengths);
     counts = broadcast_like(r->c, counts, *h);
     *y = tn_select(counts, *h, scalar_like(*h, 0));
@@ -199,7 +216,8 @@ static void mask_step(const rnn *r, tn_val step, tn_val lengths, tn_val h_before
     if (r->kind == RNN_LSTM) *c = tn_select(counts, *c, c_before);
 }
 
-static bool build_step(rnn *r, body *b, const activation *f, int direction, const tn_type *state, const tn_type *products) {
+static bool build_step(rnn *r, body *b, const activation *f, int direction, const tn_type *state,
+                       const tn_type *products) {
     bool is_lstm = r->kind == RNN_LSTM;
     tn_type one = type_make((tn_dtype)products->dtype, 2, products->dims + 1), number = type_scalar(TN_I64);
     if (!body_open(b, r->c, "step")) return false;
@@ -220,7 +238,8 @@ static void run_direction(rnn *r, int direction, bool is_reverse, direction_resu
     bool is_lstm = r->kind == RNN_LSTM;
     int n_activations = r->kind == RNN_PLAIN ? 1 : r->kind == RNN_GRU ? 2 : 3;
     const activation *f = r->activations + direction * n_activations;
-    tn_val products = input_products(r, direction), h = initial(r, 5, direction), cell_state = is_lstm ? initial(r, 6, direction) : h;
+    tn_val products = input_products(r, direction), h = initial(r, 5, direction),
+           cell_state = is_lstm ? initial(r, 6, direction) : h;
     if (has_failed(c) || !tn_is_valid(products)) return;
     if (dim_is_value(node_dims(c), r->steps, 1) && !tn_is_valid(r->lengths)) {
         cell_weights w = weights_for(r, NULL, direction);
@@ -266,7 +285,8 @@ static bool read_activations(rnn *r) {
     for (int i = 0; i < n; i++) {
         const char *name = defaults[r->kind][i % each];
         if (names) {
-            name = arena_strndup(&c->im->memory, (const char *)names->strings.items[i].data, names->strings.items[i].size);
+            name =
+                arena_strndup(&c->im->memory, (const char *)names->strings.items[i].data, names->strings.items[i].size);
             if (!name) return import_no_memory(c->im);
         }
         size_t row = 0;
@@ -274,8 +294,10 @@ static bool read_activations(rnn *r) {
         if (row == FUNCTIONS) return node_error(c, TN_ERR_UNSUPPORTED, "the activation %.40s is not supported", name);
         activation *a = &r->activations[i];
         *a = (activation){functions[row].name, functions[row].alpha, functions[row].beta};
-        if (functions[row].n_numbers >= 1 && alphas && n_alphas < alphas->floats.count) a->alpha = (double)alphas->floats.items[n_alphas++];
-        if (functions[row].n_numbers >= 2 && betas && n_betas < betas->floats.count) a->beta = (double)betas->floats.items[n_betas++];
+        if (functions[row].n_numbers >= 1 && alphas && n_alphas < alphas->floats.count)
+            a->alpha = (double)alphas->floats.items[n_alphas++];
+        if (functions[row].n_numbers >= 2 && betas && n_betas < betas->floats.count)
+            a->beta = (double)betas->floats.items[n_betas++];
     }
     return true;
 }
@@ -289,7 +311,8 @@ static bool read_lengths(rnn *r, bool is_forward) {
     bool are_whole = k != NULL;
     for (int64_t i = 0; k && i < k->n; i++) are_whole &= k->items[i] == r->steps;
     if (are_whole) return true;
-    if (!is_forward) return node_error(c, TN_ERR_UNSUPPORTED, "sequence_lens with a reverse direction is not supported");
+    if (!is_forward)
+        return node_error(c, TN_ERR_UNSUPPORTED, "sequence_lens with a reverse direction is not supported");
     r->lengths = tn_expand_dims(tn_convert(input(c, 4), TN_I64), TN_INTS(1));
     return !has_failed(c);
 }
@@ -301,9 +324,9 @@ static bool check_rank(conversion *c, int i, const char *what, int rank) {
 
 static bool read_rnn(rnn *r, const char *direction) {
     conversion *c = r->c;
-    if (!check_rank(c, 0, "X", 3) || !check_rank(c, 1, "W", 3) || !check_rank(c, 2, "R", 3) || !check_rank(c, 3, "B", 2) ||
-        !check_rank(c, 4, "sequence_lens", 1) || !check_rank(c, 5, "initial_h", 3) || !check_rank(c, 6, "initial_c", 3) ||
-        !check_rank(c, 7, "P", 2))
+    if (!check_rank(c, 0, "X", 3) || !check_rank(c, 1, "W", 3) || !check_rank(c, 2, "R", 3) ||
+        !check_rank(c, 3, "B", 2) || !check_rank(c, 4, "sequence_lens", 1) || !check_rank(c, 5, "initial_h", 3) ||
+        !check_rank(c, 6, "initial_c", 3) || !check_rank(c, 7, "P", 2))
         return false;
     r->is_batch_first = read_int(c, "layout", 0) != 0;
     r->input_forget = read_int(c, "input_forget", 0) != 0;

@@ -12,7 +12,8 @@ static tn_dim infer_extent(conversion *c, tn_dim total, tn_dim others) {
     dim_table *t = node_dims(c);
     tn_dim exact = dim_exact_div(t, total, others);
     if (exact != DIM_INVALID) return exact;
-    if (dim_is_value(t, others, 0) || !graph_require(c->g, RELATION_DIVIDES, others, total, TN_OP_reshape, c->g->origin)) {
+    if (dim_is_value(t, others, 0) ||
+        !graph_require(c->g, RELATION_DIVIDES, others, total, TN_OP_reshape, c->g->origin)) {
         char a[128], b[128];
         dim_print(t, total, a, sizeof a);
         dim_print(t, others, b, sizeof b);
@@ -37,7 +38,8 @@ static tn_val reshape_as(conversion *c, tn_val x, const known *wanted) {
         dims[i] = wanted->items[i];
         if (dim_is_value(t, dims[i], 0) && !allow_zero) {
             if (i >= type.rank) {
-                node_error(c, TN_ERR_SHAPE, "axis %d of the shape is 0 (to be kept), but the data has %d axes", i, type.rank);
+                node_error(c, TN_ERR_SHAPE, "axis %d of the shape is 0 (to be kept), but the data has %d axes", i,
+                           type.rank);
                 return (tn_val){NULL, VALUE_NONE};
             }
             dims[i] = type.dims[i];
@@ -81,9 +83,11 @@ void convert_squeeze(conversion *c) {
     if (!tn_is_valid(x) || !read_axes(c, 1, type.rank, axes, &n)) return;
     if (n < 0)
         for (int i = n = 0; i < type.rank; i++) {
-            if (dim_is_value(node_dims(c), type.dims[i], 1)) axes[n++] = i;
+            if (dim_is_value(node_dims(c), type.dims[i], 1))
+                axes[n++] = i;
             else if (!dim_is_const(node_dims(c), type.dims[i], NULL)) {
-                node_error(c, TN_ERR_UNSUPPORTED, "axes are not given, and axis %d may or may not have the extent 1", i);
+                node_error(c, TN_ERR_UNSUPPORTED, "axes are not given, and axis %d may or may not have the extent 1",
+                           i);
                 return;
             }
         }
@@ -97,14 +101,16 @@ void convert_unsqueeze(conversion *c) {
     int n;
     if (!tn_is_valid(x)) return;
     bool is_attribute = has_attribute(c, "axes");
-    if (!(is_attribute ? read_ints(c, "axes", axes, TN_MAX_RANK, &n) : need_ints(c, 1, "axes", axes, TN_MAX_RANK, &n))) return;
+    if (!(is_attribute ? read_ints(c, "axes", axes, TN_MAX_RANK, &n) : need_ints(c, 1, "axes", axes, TN_MAX_RANK, &n)))
+        return;
     output(c, 0, tn_expand_dims(x, ints_of(axes, n < 0 ? 0 : n)));
 }
 
 void convert_transpose(conversion *c) {
     int64_t perm[TN_MAX_RANK];
     int n;
-    if (read_ints(c, "perm", perm, TN_MAX_RANK, &n)) output(c, 0, tn_transpose(input(c, 0), ints_of(perm, n < 0 ? 0 : n)));
+    if (read_ints(c, "perm", perm, TN_MAX_RANK, &n))
+        output(c, 0, tn_transpose(input(c, 0), ints_of(perm, n < 0 ? 0 : n)));
 }
 
 /* ---- Repeating ----------------------------------------------------------------------------- */
@@ -128,7 +134,9 @@ void convert_expand(conversion *c) {
     }
     for (int i = 0; i < rank; i++) {
         int own = i - (rank - type.rank), other = i - (rank - (int)wanted->n);
-        dims[i] = own < 0 ? wanted->items[other] : other < 0 ? type.dims[own] : merge_extents(c, type.dims[own], wanted->items[other]);
+        dims[i] = own < 0     ? wanted->items[other]
+                  : other < 0 ? type.dims[own]
+                              : merge_extents(c, type.dims[own], wanted->items[other]);
     }
     output(c, 0, tn_broadcast_to(x, rank, dims));
 }
@@ -151,7 +159,8 @@ void convert_tile(conversion *c) {
             return;
         }
         tn_dim wide[TN_MAX_RANK];
-        for (int k = 0; k <= type.rank; k++) wide[k] = k < i ? type.dims[k] : k == i ? repeats->items[i] : type.dims[k - 1];
+        for (int k = 0; k <= type.rank; k++)
+            wide[k] = k < i ? type.dims[k] : k == i ? repeats->items[i] : type.dims[k - 1];
         x = tn_broadcast_to(tn_expand_dims(x, TN_INTS(i)), type.rank + 1, wide);
         type.dims[i] = dim_mul(node_dims(c), type.dims[i], repeats->items[i]);
         x = tn_reshape_dims(x, type.rank, type.dims);
@@ -194,14 +203,17 @@ void convert_depth_to_space(conversion *c) {
     tn_type type = tn_type_of(x);
     tn_dim b = number_dim(c, block), n = type.dims[0], h = type.dims[2], w = type.dims[3];
     if (!graph_require(c->g, RELATION_DIVIDES, dim_mul(t, b, b), type.dims[1], TN_OP_reshape, c->g->origin)) {
-        node_error(c, TN_ERR_SHAPE, "the channels are not a multiple of blocksize * blocksize (%" PRId64 ")", block * block);
+        node_error(c, TN_ERR_SHAPE, "the channels are not a multiple of blocksize * blocksize (%" PRId64 ")",
+                   block * block);
         return;
     }
     tn_dim depth = dim_floordiv(t, type.dims[1], dim_mul(t, b, b));
     tn_dim four[] = {n, depth, dim_mul(t, h, b), dim_mul(t, w, b)};
     bool is_crd = strcmp(read_text(c, "mode", "DCR"), "CRD") == 0;
     tn_dim crd[] = {n, depth, b, b, h, w}, dcr[] = {n, b, b, depth, h, w};
-    output(c, 0, is_crd ? regroup(x, crd, TN_INTS(0, 1, 4, 2, 5, 3), four) : regroup(x, dcr, TN_INTS(0, 3, 4, 1, 5, 2), four));
+    output(c, 0,
+           is_crd ? regroup(x, crd, TN_INTS(0, 1, 4, 2, 5, 3), four)
+                  : regroup(x, dcr, TN_INTS(0, 3, 4, 1, 5, 2), four));
 }
 
 void convert_space_to_depth(conversion *c) {

@@ -53,11 +53,14 @@ static bool backward_bounds(conversion *c, tn_dim extent, tn_dim *start, tn_dim 
         high = number_dim(c, p >= n ? n : p >= 0 ? p + 1 : p + n + 1 < 0 ? 0 : p + n + 1);
     else
         high = p >= FAR || p == -1 ? extent : p >= 0 ? number_dim(c, p + 1) : dim_add_const(t, extent, p + 1);
-    if (!dim_is_const(t, *end, &p)) return node_error(c, TN_ERR_UNSUPPORTED, "a backward slice ends at a symbolic position");
+    if (!dim_is_const(t, *end, &p))
+        return node_error(c, TN_ERR_UNSUPPORTED, "a backward slice ends at a symbolic position");
     if (is_closed)
         low = number_dim(c, p >= n ? n : p >= 0 ? p + 1 : p <= -FAR || p + n + 1 < 0 ? 0 : p + n + 1);
     else
-        low = p <= -FAR ? number_dim(c, 0) : p >= 0 ? number_dim(c, p + 1) : dim_add_const(t, extent, p + 1);
+        low = p <= -FAR ? number_dim(c, 0)
+              : p >= 0  ? number_dim(c, p + 1)
+                        : dim_max(t, dim_add_const(t, extent, p + 1), number_dim(c, 0));
     int64_t a, b;
     if (dim_is_const(t, low, &a) && dim_is_const(t, high, &b) && b < a) high = low;
     *start = low;
@@ -76,7 +79,8 @@ static bool read_positions(conversion *c, const char *name, int i, tn_dim *posit
     if (c->version < 10) {
         int64_t numbers[TN_MAX_RANK];
         if (!read_ints(c, name, numbers, TN_MAX_RANK, n)) return false;
-        for (int k = 0; k < *n; k++) positions[k] = number_dim(c, numbers[k] > FAR ? FAR : numbers[k] < -FAR ? -FAR : numbers[k]);
+        for (int k = 0; k < *n; k++)
+            positions[k] = number_dim(c, numbers[k] > FAR ? FAR : numbers[k] < -FAR ? -FAR : numbers[k]);
         return *n >= 0 || node_error(c, TN_ERR_PARSE, "attribute %s is missing", name);
     }
     const known *k = need_known(c, i, name);
@@ -89,7 +93,8 @@ static bool read_positions(conversion *c, const char *name, int i, tn_dim *posit
 
 static bool read_slice(conversion *c, int rank, slice_args *a) {
     int n_ends, n_axes = -1, n_steps = -1;
-    if (!read_positions(c, "starts", 1, a->starts, &a->n) || !read_positions(c, "ends", 2, a->ends, &n_ends)) return false;
+    if (!read_positions(c, "starts", 1, a->starts, &a->n) || !read_positions(c, "ends", 2, a->ends, &n_ends))
+        return false;
     if (c->version < 10 ? !read_ints(c, "axes", a->axes, TN_MAX_RANK, &n_axes)
                         : has_input(c, 3) && !need_ints(c, 3, "axes", a->axes, TN_MAX_RANK, &n_axes))
         return false;
@@ -186,7 +191,8 @@ void convert_split(conversion *c) {
         return;
     }
     tn_dim extent = tn_type_of(x).dims[axis];
-    for (int i = 0; i < n && (fixed || given); i++) sizes[i] = fixed ? number_dim(c, fixed->ints.items[i]) : given->items[i];
+    for (int i = 0; i < n && (fixed || given); i++)
+        sizes[i] = fixed ? number_dim(c, fixed->ints.items[i]) : given->items[i];
     if (!fixed && !given && !equal_parts(c, extent, n, sizes)) return;
     for (int i = 0; i < n; i++) {
         tn_dim end = dim_add(node_dims(c), at, sizes[i]);
@@ -258,13 +264,15 @@ static bool read_pads(conversion *c, int rank, tn_dim *low, tn_dim *high) {
     } else {
         const known *k = need_known(c, 1, "the pads");
         if (!k) return false;
-        if (k->n > 2 * TN_MAX_RANK) return node_error(c, TN_ERR_LIMIT, "there are pads for more than %d axes", TN_MAX_RANK);
+        if (k->n > 2 * TN_MAX_RANK)
+            return node_error(c, TN_ERR_LIMIT, "there are pads for more than %d axes", TN_MAX_RANK);
         n = (int)k->n;
         for (int i = 0; i < n; i++) given[i] = k->items[i];
         if (has_input(c, 3) && !need_ints(c, 3, "axes", axes, TN_MAX_RANK, &n_axes)) return false;
     }
     int padded = n_axes < 0 ? rank : n_axes;
-    if (n != 2 * padded) return node_error(c, TN_ERR_SHAPE, "there are %d pads, not %d (two for each axis)", n, 2 * padded);
+    if (n != 2 * padded)
+        return node_error(c, TN_ERR_SHAPE, "there are %d pads, not %d (two for each axis)", n, 2 * padded);
     for (int i = 0; i < padded; i++) {
         int64_t axis = n_axes < 0 ? i : axes[i];
         if (!check_axis(c, &axis, rank)) return false;

@@ -9,7 +9,8 @@
 static bool read_list(conversion *c, const char *name, int n, int64_t otherwise, int64_t *items) {
     int given;
     if (!read_ints(c, name, items, TN_MAX_RANK, &given)) return false;
-    if (given >= 0 && given != n) return node_error(c, TN_ERR_SHAPE, "%s has %d entries for %d spatial axes", name, given, n);
+    if (given >= 0 && given != n)
+        return node_error(c, TN_ERR_SHAPE, "%s has %d entries for %d spatial axes", name, given, n);
     for (int i = 0; i < n; i++) {
         if (given < 0) items[i] = otherwise;
         if (items[i] < 1 || items[i] > INT32_MAX) return node_error(c, TN_ERR_SHAPE, "%s has %" PRId64, name, items[i]);
@@ -71,8 +72,8 @@ bool read_window(conversion *c, tn_val x, const int64_t *kernel, window_args *w)
         return false;
     for (int i = 0; kernel && i < w->n; i++) {
         if (has_attribute(c, "kernel_shape") && w->kernel[i] != kernel[i])
-            return node_error(c, TN_ERR_SHAPE, "kernel_shape has %" PRId64 " for spatial axis %d, W has %" PRId64, w->kernel[i], i,
-                              kernel[i]);
+            return node_error(c, TN_ERR_SHAPE, "kernel_shape has %" PRId64 " for spatial axis %d, W has %" PRId64,
+                              w->kernel[i], i, kernel[i]);
         w->kernel[i] = kernel[i];
     }
     const char *how = read_text(c, "auto_pad", "NOTSET");

@@ -89,8 +89,7 @@ const known *entry_known(scope *s, entry *e) {
 
 static tn_val add_weight(scope *s, const entry *e) {
     tn_shape shape = {.rank = e->data->type.rank};
-    for (int i = 0; i < shape.rank; i++)
-        dim_is_const(import_dims(s->im), e->data->type.dims[i], &shape.dims[i].value);
+    for (int i = 0; i < shape.rank; i++) dim_is_const(import_dims(s->im), e->data->type.dims[i], &shape.dims[i].value);
     return tn_weight(s->g, e->name, (tn_dtype)e->data->type.dtype, shape, e->data->data);
 }
 

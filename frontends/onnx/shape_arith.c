@@ -146,11 +146,11 @@ static const struct {
     bool is_test; /* the result is bool */
     bool wants_bool;
 } binaries[] = {
-    {"Add", item_add, false, false},     {"Sub", item_sub, false, false}, {"Mul", item_mul, false, false},
-    {"Div", item_div, false, false},     {"Mod", item_mod, false, false}, {"Min", item_min, false, false},
-    {"Max", item_max, false, false},     {"Equal", item_eq, true, false}, {"Less", item_lt, true, false},
+    {"Add", item_add, false, false},       {"Sub", item_sub, false, false},   {"Mul", item_mul, false, false},
+    {"Div", item_div, false, false},       {"Mod", item_mod, false, false},   {"Min", item_min, false, false},
+    {"Max", item_max, false, false},       {"Equal", item_eq, true, false},   {"Less", item_lt, true, false},
     {"LessOrEqual", item_le, true, false}, {"Greater", item_gt, true, false}, {"GreaterOrEqual", item_ge, true, false},
-    {"And", item_min, true, true},       {"Or", item_max, true, true},
+    {"And", item_min, true, true},         {"Or", item_max, true, true},
 };
 
 /* The shape that two operands broadcast to; false: they don't, or a rank is too large. */
@@ -190,7 +190,8 @@ static const known *known_binary(conversion *c) {
     if (binaries[row].wants_bool && a->dtype != TN_BOOL) return NULL;
     known *k = known_new(c->im, binaries[row].is_test ? TN_BOOL : a->dtype, rank, shape, &items);
     for (int64_t i = 0; k && i < k->n; i++)
-        items[i] = binaries[row].item(c, a->dtype, broadcast_item(a, rank, shape, i), broadcast_item(b, rank, shape, i));
+        items[i] =
+            binaries[row].item(c, a->dtype, broadcast_item(a, rank, shape, i), broadcast_item(b, rank, shape, i));
     if (k && k->n == 1 && binaries[row].item == item_eq) {
         k->is_equality = true;
         k->left = a->items[0];
@@ -200,7 +201,8 @@ static const known *known_binary(conversion *c) {
 }
 
 static const known *known_where(conversion *c) {
-    const known *condition = input_known(c, 0), *a = condition ? input_known(c, 1) : NULL, *b = a ? input_known(c, 2) : NULL;
+    const known *condition = input_known(c, 0), *a = condition ? input_known(c, 1) : NULL,
+                *b = a ? input_known(c, 2) : NULL;
     int rank, all;
     int64_t shape[KNOWN_MAX_RANK], whole[KNOWN_MAX_RANK], is_true;
     tn_dim *items;
@@ -210,9 +212,11 @@ static const known *known_where(conversion *c) {
     if (!merge_shapes(&merged, condition, &all, whole)) return NULL;
     known *k = known_new(c->im, a->dtype, all, whole, &items);
     for (int64_t i = 0; k && i < k->n; i++) {
-        tn_dim which = broadcast_item(condition, all, whole, i), x = broadcast_item(a, all, whole, i), y = broadcast_item(b, all, whole, i);
-        items[i] = is_number(c, which, &is_true) ? (is_true ? x : y)
-                                                 : dim_add(node_dims(c), y, dim_mul(node_dims(c), which, dim_sub(node_dims(c), x, y)));
+        tn_dim which = broadcast_item(condition, all, whole, i), x = broadcast_item(a, all, whole, i),
+               y = broadcast_item(b, all, whole, i);
+        items[i] = is_number(c, which, &is_true)
+                       ? (is_true ? x : y)
+                       : dim_add(node_dims(c), y, dim_mul(node_dims(c), which, dim_sub(node_dims(c), x, y)));
     }
     return finish(c, k, items);
 }
@@ -346,8 +350,10 @@ static bool resolve_shape(conversion *c, const known *x, const known *wanted, in
             if (i >= x->rank) return false;
             shape[i] = x->shape[i];
         }
-        if (shape[i] == -1 && inferred < 0) inferred = i;
-        else if (shape[i] < 0 || __builtin_mul_overflow(others, shape[i], &others)) return false;
+        if (shape[i] == -1 && inferred < 0)
+            inferred = i;
+        else if (shape[i] < 0 || __builtin_mul_overflow(others, shape[i], &others))
+            return false;
     }
     if (inferred >= 0) {
         if (others == 0 || x->n % others != 0) return false;
@@ -549,7 +555,10 @@ static const known *known_reduce(conversion *c) {
     if (!x || x->rank != 1 || x->n == 0 || dtype_is_float(x->dtype) || read_int(c, "noop_with_empty_axes", 0) != 0 ||
         !read_axes(c, 1, 1, axes, &n))
         return NULL;
-    item_fn *item = strcmp(how, "Sum") == 0 ? item_add : strcmp(how, "Prod") == 0 ? item_mul : strcmp(how, "Max") == 0 ? item_max : item_min;
+    item_fn *item = strcmp(how, "Sum") == 0    ? item_add
+                    : strcmp(how, "Prod") == 0 ? item_mul
+                    : strcmp(how, "Max") == 0  ? item_max
+                                               : item_min;
     known *k = known_new(c->im, x->dtype, read_int(c, "keepdims", 1) != 0, (int64_t[]){1}, &items);
     if (!k) return NULL;
     items[0] = x->items[0];

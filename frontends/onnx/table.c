@@ -20,7 +20,8 @@ const size_t op_row_count = sizeof op_rows / sizeof op_rows[0];
 const op_row *op_row_find(const char *domain, const char *name, int64_t version) {
     for (size_t i = 0; i < op_row_count; i++) {
         const op_row *row = &op_rows[i];
-        if (strcmp(row->name, name) == 0 && strcmp(row->domain, domain) == 0 && version >= row->since && version <= row->until)
+        if (strcmp(row->name, name) == 0 && strcmp(row->domain, domain) == 0 && version >= row->since &&
+            version <= row->until)
             return row;
     }
     return NULL;
