@@ -6,6 +6,8 @@
  */
 #include "compiler/stages.h"
 
+#include "compiler/loops/section.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -37,34 +39,17 @@ static bool take_module_error(compilation *c)
 
 /* ---- Texts of stages ---- */
 
-static char *copy_text(const char *from, size_t length)
+/* The fused module, and behind it the loop trees of its kernels. */
+static char *lowered_text(const compilation *c, const char *data_path)
 {
-    char *text = tn_malloc(length + 1);
-    if (text) {
-        memcpy(text, from, length);
-        text[length] = '\0';
-    }
-    return text;
-}
-
-static char *loops_text(const compilation *c)
-{
-    size_t length = 0;
-    char *all = copy_text("", 0);
-    for (size_t i = 0; all && i < c->plan.n_kernels; i++) {
-        char *one = lt_print(c->plan.kernels[i].loops);
-        size_t more = one ? strlen(one) : 0;
-        char *longer = one ? tn_realloc(all, length + more + 2) : NULL;
-        if (!longer)
-            tn_free(all);
-        all = longer;
-        if (all) {
-            memcpy(all + length, one, more);
-            memcpy(all + length + more, "\n", 2);
-            length += more + 1;
-        }
-        tn_free(one);
-    }
+    char *graph = tn_module_print(c->module, data_path), *loops = loops_section_print(&c->plan);
+    size_t length = graph ? strlen(graph) : 0, more = loops ? strlen(loops) : 0;
+    char *all = graph && loops ? tn_realloc(graph, length + more + 1) : NULL;
+    if (all)
+        memcpy(all + length, loops, more + 1);
+    else
+        tn_text_free(graph);
+    tn_free(loops);
     return all;
 }
 
@@ -72,7 +57,7 @@ static char *stage_text(compilation *c, const char *stage, const char *data_path
 {
     size_t bytes;
     if (strcmp(stage, "loops") == 0)
-        return loops_text(c);
+        return lowered_text(c, data_path);
     if (strcmp(stage, "llvm") == 0)
         return codegen_write(c->codegen, CODEGEN_LLVM, &bytes);
     if (strcmp(stage, "asm") == 0)
@@ -118,6 +103,20 @@ static const bool verify_always = false;
 static const bool verify_always = true;
 #endif
 
+/* Loop trees in the text, for `lower`; the module goes on without them. */
+static bool take_given_loops(compilation *c)
+{
+    given_loops *given = ARENA_NEW(&c->module->memory, given_loops);
+    if (!given)
+        return fail(c, TN_ERR_MEMORY, "out of memory");
+    *given = (given_loops){.are_trusted = c->options->trust_loops};
+    c->plan.given = given;
+    if (!given_loops_read(c->module, given))
+        return take_module_error(c);
+    c->module->loops = (loops_text){0};
+    return true;
+}
+
 static bool run_passes(compilation *c, watching *w, bool *stopped)
 {
     pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes, .hoist_growth = c->options->hoist_growth,
@@ -133,6 +132,15 @@ static bool run_passes(compilation *c, watching *w, bool *stopped)
     return true;
 }
 
+/* lt_verify names the kernel. */
+static bool verify_loops(compilation *c)
+{
+    for (size_t i = 0; i < c->plan.n_kernels; i++)
+        if (!lt_verify(c->plan.kernels[i].loops, &c->diag))
+            return false;
+    return true;
+}
+
 static bool lower(compilation *c)
 {
     c->main = module_main(c->module);
@@ -140,7 +148,7 @@ static bool lower(compilation *c)
     if (!plan_entry(&c->plan, c->main, codegen_machine(c->codegen)) ||
         (c->prepare && !plan_entry(&c->plan, c->prepare, codegen_machine(c->codegen))))
         return take_module_error(c);
-    return true;
+    return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
 
 static bool emit(compilation *c, const char *prefix)
@@ -155,7 +163,7 @@ static bool emit(compilation *c, const char *prefix)
 static bool run_stages(compilation *c, const char *prefix, watching *w)
 {
     bool stopped = false;
-    if (!verify(c))
+    if (!verify(c) || !take_given_loops(c))
         return false;
     if (stage_done(c, w, "import"))
         return true;

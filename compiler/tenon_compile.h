@@ -16,17 +16,31 @@ typedef struct tn_stage_report {
     const char *text;        /* the stage's text, when it was asked for; else NULL */
 } tn_stage_report;
 
+/* A user's own op: what the nodes `custom` of that name run. Operands and results are contiguous,
+ * row-major; `dims` has the sizes of all operands' axes, then of all results', each tensor's in
+ * order. It is called on the thread that runs the program, by several at a time when the program is run so,
+ * and returns 0, or anything else to make the run return TN_ERR_CUSTOM. */
+typedef struct tn_custom_op {
+    const char *name;
+    int32_t (*call)(void *ctx, void *const *operands, void *const *results, const int64_t *dims);
+    void *ctx; /* must live as long as the program */
+} tn_custom_op;
+
 /* All zero: the defaults. */
 typedef struct tn_compile_options {
     const char *target;      /* NULL: this machine; or x86-64-v2, x86-64-v3, x86-64-v4, aarch64 */
     int level;               /* of code generation, 1 to 3; 0: chosen by Tenon (2) */
     bool no_fusion;          /* every node its own kernel */
+    bool trust_loops;        /* loop trees in a module's text may be others than its graph is lowered to; they
+                              * are then run as they stand, with no check of what memory they access */
     bool verify_each;        /* run the verifier after every pass (always in debug builds) */
     bool perf_map;           /* write /tmp/perf-PID.map for `perf` */
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
     const char *gemm;        /* NULL or "own"; "blas": OpenBLAS, where Tenon was built with it */
     tn_pool *pool;           /* that the program's runs use; NULL: the calling thread alone */
+    const tn_custom_op *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
+    int n_customs;
     const char *stop_after;  /* for tn_compile_text: last stage to run */
     /* Called after each stage; text is given for the stage `watch_text`, or for all when that is "all". */
     void (*watch)(void *ctx, const tn_stage_report *report);

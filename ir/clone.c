@@ -164,5 +164,6 @@ tn_module *module_clone(tn_module *m)
         return NULL;
     }
     c.to->source = module_retain(m);
+    c.to->loops = m->loops;
     return c.to;
 }

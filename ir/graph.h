@@ -178,12 +178,21 @@ typedef struct attachment {
     void *data;
 } attachment;
 
+/* What follows the functions of a text after the word `loops`: loop trees, which compiler/loops reads. */
+typedef struct loops_text {
+    const char *text; /* NULL: none; in the module's memory */
+    size_t length;
+    const char *file; /* where it is from */
+    int line;
+} loops_text;
+
 struct tn_module {
     arena memory;
     dim_table *dims;
     const char *name;
     tn_graph **graphs; /* callees before callers is not required; main is the first unless named */
     size_t n_graphs, graphs_capacity;
+    loops_text loops;
     tn_diag error; /* the first; status TN_OK while there is none */
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
     atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */

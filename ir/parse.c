@@ -1,6 +1,6 @@
 /* Modules from text.
  *
- *   module    module "name" { [ kernel ] fn @name head { body } }
+ *   module    module "name" { [ kernel ] fn @name head { body } } [ loops anything ]
  *   head      ( params ) -> ( results ) [ symbols [ ... ] ] [ where facts ] { require constraint }
  *   param     %x : type [ weight | state ] [ constant ]
  *   result    %y : type [ updates %x ]
@@ -391,19 +391,20 @@ tn_graph *parser_function(parser *p, const token *name) {
 
 /* ---- Modules ---------------------------------------------------------------------------------------------------- */
 
+static bool at_function(const lexer *lex) { return lexer_is(lex, "fn") || lexer_is(lex, "kernel"); }
+
 /* Moves past a function's head and body, by its braces. */
 static bool skip_function(lexer *lex) {
     size_t open = lex->next.at, depth = 0;
     while (lex->next.kind != TOKEN_END) {
         bool starts = lexer_is(lex, "{"), ends = lexer_is(lex, "}");
         /* Braces stand around constants too, also in the head; a body ends with a } after `return`. */
-        if (depth == 0 && (lexer_is(lex, "fn") || lexer_is(lex, "kernel")))
-            return lexer_unexpected(lex, "the function's body");
+        if (depth == 0 && at_function(lex)) return lexer_unexpected(lex, "the function's body");
         depth += starts;
         depth -= ends && depth > 0;
         bool is_last = ends && depth == 0;
         lexer_take(lex);
-        if (is_last && (lex->next.kind == TOKEN_END || lexer_is(lex, "fn") || lexer_is(lex, "kernel"))) return true;
+        if (is_last && (lex->next.kind == TOKEN_END || at_function(lex) || lexer_is(lex, "loops"))) return true;
     }
     return lexer_error(lex, open, TN_ERR_PARSE, "the function has no end");
 }
@@ -436,6 +437,18 @@ static bool find_function(parser *p) {
     return ok;
 }
 
+/* Keeps what follows the word `loops` as it is. */
+static bool keep_loops(parser *p) {
+    lexer *lex = &p->lex;
+    size_t at = lex->next.at + strlen("loops"), length = lex->length - at;
+    char *text = arena_alloc(&p->module->memory, length + 1, 1);
+    if (!text) return lexer_no_memory(lex);
+    memcpy(text, lex->source + at, length);
+    text[length] = '\0';
+    p->module->loops = (loops_text){text, length, module_intern(p->module, lex->name), parser_line(p, at)};
+    return true;
+}
+
 static bool parse_module(parser *p) {
     lexer *lex = &p->lex;
     if (lexer_failed(lex) || !lexer_expect(lex, "module")) return false;
@@ -444,8 +457,9 @@ static bool parse_module(parser *p) {
     lexer_take(lex);
     p->module->name = module_intern_n(p->module, name.text, name.length);
     if (!p->module->name) return lexer_no_memory(lex);
-    while (lex->next.kind != TOKEN_END)
+    while (lex->next.kind != TOKEN_END && !lexer_is(lex, "loops"))
         if (!find_function(p)) return false;
+    if (lex->next.kind != TOKEN_END && !keep_loops(p)) return false;
     for (size_t i = 0; i < p->n_functions && !lexer_failed(lex); i++)
         if (p->functions[i].state == BUILD_WAITING && !build_function(p, &p->functions[i])) return false;
     return !lexer_failed(lex);

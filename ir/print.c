@@ -335,6 +335,10 @@ char *tn_module_print(const tn_module *m, const char *data_path) {
         text_add(&p.out, "\n");
         put_graph(&p, m->graphs[i]);
     }
+    if (m->loops.text) {
+        text_add(&p.out, "\nloops");
+        text_add_n(&p.out, m->loops.text, m->loops.length);
+    }
     text_add_n(&p.out, "", 1);
     if (!data_file_close(p.data)) p.out.failed = true;
     literal_end(&locale);

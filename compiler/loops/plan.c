@@ -1,6 +1,8 @@
 /* Kernels of a program and places of its values (see plan.h). */
 #include "compiler/loops/plan.h"
 
+#include "compiler/loops/section.h"
+
 #include <string.h>
 
 /* ---- Looking things up ---- */
@@ -162,6 +164,8 @@ static bool add_kernel(program_plan *p, lt_kernel *k, tn_graph *fused, uint32_t 
 static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
 {
     lt_kernel *k = lt_lower(fused, m);
+    if (k)
+        k = given_loops_take(p->given, fused, k);
     if (!k)
         return false;
     uint32_t number;

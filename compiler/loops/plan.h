@@ -50,8 +50,11 @@ typedef struct planned_kernel {
     uint32_t site_base; /* number of its first site in the program's table; of its own for each call */
 } planned_kernel;
 
+struct given_loops;
+
 typedef struct program_plan {
     tn_module *module;
+    const struct given_loops *given; /* loop trees that take the place of lowered ones (section.h); NULL: none */
     planned_kernel *kernels;
     size_t n_kernels, kernels_capacity;
     function_plan *functions; /* callees before callers */

@@ -24,7 +24,7 @@ static int write_text(const char *path, const char *text) {
 static const char *extension(const char *stage) {
     static const struct {
         const char *stage, *extension;
-    } others[] = {{"loops", "lt"}, {"llvm", "ll"}, {"asm", "s"}};
+    } others[] = {{"llvm", "ll"}, {"asm", "s"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(others[i].stage, stage) == 0) return others[i].extension;
     return "tn";

@@ -94,6 +94,7 @@ static void show_time(void *ctx, const tn_stage_report *stage) {
 void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
                                     .no_fusion = GIVEN(a, no_fusion),
+                                    .trust_loops = GIVEN(a, trust_loops),
                                     .verify_each = GIVEN(a, verify_each),
                                     .gemm = TEXT_OF(a, gemm)};
     if (GIVEN(a, time)) options->watch = show_time;
