@@ -64,6 +64,7 @@ static bool make_program(compilation *c, code *linked, tn_program *p)
         if (!p->prepare || !describe_prepare(p->prepare, c) || !find_entries(c, linked, "prepare_", p->prepare))
             return no_memory(c);
     }
+    tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
     return program_seal(p, &c->diag) == TN_OK;
 }
 
@@ -83,7 +84,6 @@ static tn_program *to_program(compilation *c)
         tn_program_free(p);
         return NULL;
     }
-    tn_program_set_pool(p, c->options->pool);
     return p;
 }
 

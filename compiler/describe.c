@@ -108,20 +108,50 @@ static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted
     return p->constraints != NULL;
 }
 
+static site_kind kind_of_site(tn_op op)
+{
+    return op == TN_OP_assert ? SITE_ASSERT : op == TN_OP_custom ? SITE_CUSTOM : SITE_INDEX;
+}
+
 static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_tables *t)
 {
     p->n_sites = (uint32_t)t->n_sites;
     p->sites = ARENA_ARRAY(&p->memory, program_site, t->n_sites + 1);
     for (size_t i = 0; p->sites && i < t->n_sites; i++) {
         const emitted_site *s = &t->sites[i];
-        p->sites[i] = (program_site){.kind = s->op == TN_OP_assert ? SITE_ASSERT : SITE_INDEX, .op = op_name(s->op),
-                                     .location = describe_locations(p, g->module, s->locations)};
+        program_site *site = &p->sites[i];
+        *site = (program_site){.kind = kind_of_site(s->op), .op = op_name(s->op),
+                               .location = describe_locations(p, g->module, s->locations)};
         if (s->message)
-            p->sites[i].message = arena_strdup(&p->memory, s->message);
-        if (!p->sites[i].location || (s->message && !p->sites[i].message))
+            site->message = arena_strdup(&p->memory, s->message);
+        if (!site->location || (s->message && !site->message))
             return false;
+        if (site->kind == SITE_CUSTOM) {
+            site->op = site->message;
+            site->message = NULL;
+        }
     }
     return p->sites != NULL;
+}
+
+static bool describe_customs(tn_program *p, const compilation *c)
+{
+    const emitted_tables *t = &c->tables;
+    p->n_customs = (uint32_t)t->n_customs;
+    p->customs = ARENA_ARRAY(&p->memory, program_custom, t->n_customs + 1);
+    for (size_t i = 0; p->customs && i < t->n_customs; i++) {
+        p->customs[i] = (program_custom){.name = arena_strdup(&p->memory, t->customs[i])};
+        if (!p->customs[i].name)
+            return false;
+        for (int k = 0; k < c->options->n_customs; k++) {
+            const tn_custom_op *given = &c->options->customs[k];
+            if (given->name && strcmp(given->name, t->customs[i]) == 0) {
+                p->customs[i].call = given->call;
+                p->customs[i].ctx = given->ctx;
+            }
+        }
+    }
+    return p->customs != NULL;
 }
 
 static bool describe_kernels(tn_program *p, const compilation *c, const emitted_tables *t)
@@ -216,7 +246,7 @@ static bool describe_constants(tn_program *p, const emitted_tables *t)
 bool describe_program(tn_program *p, const compilation *c)
 {
     return describe_signature(p, c->main) && describe_symbols(p, c->main) && describe_constraints(p, c->main, &c->tables) &&
-           describe_sites(p, c->main, &c->tables) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);
+           describe_sites(p, c->main, &c->tables) && describe_customs(p, c) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);
 }
 
 bool describe_prepare(tn_program *p, const compilation *c)

@@ -55,6 +55,11 @@ static int32_t hook_custom(void *ctx, int32_t op, void *const *operands, void *c
     return p->customs[op].call(p->customs[op].ctx, operands, results, dims);
 }
 
+static void hook_print(void *ctx, const char *message, const tn_tensor *value) {
+    tn_exec *e = ctx;
+    e->user.print(e->user.ctx, message, value);
+}
+
 void exec_set_hooks(tn_exec *e) {
     bool times = e->profile != NULL;
     e->hooks = (tn_hooks){.ctx = e};
@@ -62,6 +67,7 @@ void exec_set_hooks(tn_exec *e) {
     if (times || e->user.kernel_begin != NULL) e->hooks.kernel_begin = hook_kernel_begin;
     if (times || e->user.kernel_end != NULL) e->hooks.kernel_end = hook_kernel_end;
     if (e->program->n_customs > 0) e->hooks.custom = hook_custom;
+    if (e->user.print != NULL) e->hooks.print = hook_print;
     e->needs_hooks = e->hooks.parallel_for != NULL || e->hooks.kernel_begin != NULL || e->hooks.kernel_end != NULL ||
-                     e->hooks.custom != NULL;
+                     e->hooks.custom != NULL || e->hooks.print != NULL;
 }

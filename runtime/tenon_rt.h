@@ -97,6 +97,8 @@ TN_API tn_dtype tn_dtype_from_name(const char *name);
 /* Body of a parallel loop: does chunk number `chunk` as worker number `worker`. */
 typedef void (*tn_chunk_fn)(void *arg, int64_t chunk, int32_t worker);
 
+struct tn_tensor;
+
 /* What compiled code may call back. All pointers may be NULL: then loops run in place. */
 typedef struct tn_hooks {
     void *ctx;
@@ -107,9 +109,12 @@ typedef struct tn_hooks {
     /* Called before and after each kernel with its number in the program's kernel table. */
     void (*kernel_begin)(void *ctx, int32_t kernel);
     void (*kernel_end)(void *ctx, int32_t kernel);
-    /* Runs a user's own op (`custom`): `op` is its number in the program's custom table.
-     * Returns 0 on success. */
+    /* Runs a user's own op (`custom`): `op` is its number in the program's custom table. Operands and
+     * results are contiguous, row-major; `dims` has the sizes of all operands' axes, then of all
+     * results', each tensor's in order. Returns 0 on success. */
     int32_t (*custom)(void *ctx, int32_t op, void *const *operands, void *const *results, const int64_t *dims);
+    /* Is handed the value of a `print` op while the program runs; the tensor is valid during the call. */
+    void (*print)(void *ctx, const char *message, const struct tn_tensor *value);
 } tn_hooks;
 
 /* "No run-time error" in a status word. Otherwise a status word is

@@ -12,7 +12,7 @@
 
 /* ---- Small things ---- */
 
-static LLVMValueRef dim_value(function_emitter *f, tn_dim d)
+LLVMValueRef program_dim(function_emitter *f, tn_dim d)
 {
     LLVMValueRef v = emit_dim_expression(f->p->b, f->p->dims, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
     if (v)
@@ -37,7 +37,7 @@ static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, 
 }
 
 /* An array of 8-byte slots on the function's stack, made once. */
-static LLVMValueRef stack_slots(function_emitter *f, int64_t n)
+LLVMValueRef program_stack_slots(function_emitter *f, int64_t n)
 {
     program_emitter *p = f->p;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
@@ -58,10 +58,10 @@ static LLVMValueRef call_slots(function_emitter *f)
         uint32_t n = abi_slot_count(f->p->plan->kernels[i].loops);
         most = n > most ? n : most;
     }
-    return f->slots = stack_slots(f, most);
+    return f->slots = program_stack_slots(f, most);
 }
 
-static LLVMBasicBlockRef new_block(function_emitter *f, const char *name)
+LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name)
 {
     return LLVMAppendBasicBlockInContext(f->p->context, f->function, name);
 }
@@ -106,14 +106,14 @@ static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *da
     return program_load_at(p, weights, count_weights(p->entry) + (int64_t)i, p->pointer);
 }
 
-static LLVMValueRef place_of(function_emitter *f, value_id v)
+LLVMValueRef program_place(function_emitter *f, value_id v)
 {
     program_emitter *p = f->p;
     const place *at = &f->plan->values[plan_root(f->graph, v)];
     switch (at->kind) {
     case PLACE_PARAM: return program_load_at(p, f->params, at->index, p->pointer);
     case PLACE_RESULT: return program_load_at(p, f->results, at->index, p->pointer);
-    case PLACE_ARENA: return byte_offset(p, f->arena, dim_value(f, at->offset));
+    case PLACE_ARENA: return byte_offset(p, f->arena, program_dim(f, at->offset));
     case PLACE_CONSTANT: {
         const tensor_data *data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
         return data->bytes <= PROGRAM_INLINE_BYTES ? constant_in_object(p, data) : constant_in_frame(f, data);
@@ -125,12 +125,12 @@ static LLVMValueRef place_of(function_emitter *f, value_id v)
 static LLVMValueRef work_of(function_emitter *f, const node *n)
 {
     tn_dim offset = f->plan->work_offset[n - f->graph->nodes];
-    return offset == DIM_INVALID ? f->arena : byte_offset(f->p, f->arena, dim_value(f, offset));
+    return offset == DIM_INVALID ? f->arena : byte_offset(f->p, f->arena, program_dim(f, offset));
 }
 
 /* ---- Sites ---- */
 
-static int64_t add_site(program_emitter *p, tn_op op, location_id locations, const char *message)
+int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message)
 {
     emitted_tables *t = p->tables;
     if (!array_reserve((void **)&t->sites, &t->sites_capacity, t->n_sites + 1, sizeof *t->sites)) {
@@ -169,13 +169,13 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
     LLVMValueRef slots = call_slots(f), work = work_of(f, n);
     int64_t site_base = (int64_t)p->tables->n_sites;
     for (uint32_t i = 0; i < k->n_sites; i++)
-        add_site(p, k->sites[i].op, n->locations, NULL);
+        program_add_site(p, k->sites[i].op, n->locations, NULL);
     program_store_at(p, slots, ABI_FRAME, f->frame);
     program_store_at(p, slots, ABI_SITE_BASE, program_i64(p, site_base));
     program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
     program_store_at(p, slots, ABI_SCRATCH_STRIDE, f->scratch_stride);
     for (uint32_t i = 0; i < k->n_extents; i++) {
-        extents[i] = dim_value(f, symbols->dims.items[i]);
+        extents[i] = program_dim(f, symbols->dims.items[i]);
         program_store_at(p, slots, abi_extent_slot(k, i), extents[i]);
     }
     uint32_t input = 0, output = 0;
@@ -185,9 +185,9 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
             continue;
         LLVMValueRef at = work;
         if (buffer->role == LT_INPUT)
-            at = place_of(f, n->operands[input++]);
+            at = program_place(f, n->operands[input++]);
         else if (buffer->role == LT_OUTPUT)
-            at = place_of(f, n->first_result + output++);
+            at = program_place(f, n->first_result + output++);
         else {
             tn_dim bytes = dim_mul_const(p->dims, buffer->elements, tn_dtype_bits(buffer->dtype) / 8);
             bytes = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
@@ -234,9 +234,9 @@ static void call_function(function_emitter *f, const node *n, const tn_graph *ca
 {
     program_emitter *p = f->p;
     const tn_dim *values = node_callee_symbols(n, callee);
-    LLVMValueRef symbols = stack_slots(f, (int64_t)callee->n_symbols);
+    LLVMValueRef symbols = program_stack_slots(f, (int64_t)callee->n_symbols);
     for (size_t i = 0; i < callee->n_symbols; i++)
-        program_store_at(p, symbols, (int64_t)i, dim_value(f, values[i]));
+        program_store_at(p, symbols, (int64_t)i, program_dim(f, values[i]));
     LLVMValueRef arguments[] = {f->frame, params, results, arena, symbols, f->scratch_stride};
     const function_plan *plan = plan_of(p->plan, callee);
     LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
@@ -244,17 +244,17 @@ static void call_function(function_emitter *f, const node *n, const tn_graph *ca
 
 static LLVMValueRef operand_slots(function_emitter *f, const node *n, uint32_t first, uint32_t n_operands)
 {
-    LLVMValueRef slots = stack_slots(f, n_operands);
+    LLVMValueRef slots = program_stack_slots(f, n_operands);
     for (uint32_t i = 0; i < n_operands; i++)
-        program_store_at(f->p, slots, i, place_of(f, n->operands[first + i]));
+        program_store_at(f->p, slots, i, program_place(f, n->operands[first + i]));
     return slots;
 }
 
 static LLVMValueRef result_slots(function_emitter *f, const node *n)
 {
-    LLVMValueRef slots = stack_slots(f, n->n_results);
+    LLVMValueRef slots = program_stack_slots(f, n->n_results);
     for (uint32_t i = 0; i < n->n_results; i++)
-        program_store_at(f->p, slots, i, place_of(f, n->first_result + i));
+        program_store_at(f->p, slots, i, program_place(f, n->first_result + i));
     return slots;
 }
 
@@ -267,7 +267,7 @@ static void emit_call(function_emitter *f, const node *n)
         call_function(f, n, callee, operand_slots(f, n, 0, n->n_operands), result_slots(f, n), work_of(f, n));
 }
 
-static LLVMValueRef load_bool(function_emitter *f, LLVMValueRef at)
+LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at)
 {
     return LLVMBuildIsNotNull(f->p->b, LLVMBuildLoad2(f->p->b, f->p->i8, at, ""), "");
 }
@@ -275,8 +275,8 @@ static LLVMValueRef load_bool(function_emitter *f, LLVMValueRef at)
 static void emit_if(function_emitter *f, const node *n)
 {
     program_emitter *p = f->p;
-    LLVMBasicBlockRef then = new_block(f, "then"), otherwise = new_block(f, "else"), after = new_block(f, "after");
-    LLVMValueRef condition = load_bool(f, place_of(f, n->operands[0]));
+    LLVMBasicBlockRef then = program_new_block(f, "then"), otherwise = program_new_block(f, "else"), after = program_new_block(f, "after");
+    LLVMValueRef condition = program_load_bool(f, program_place(f, n->operands[0]));
     LLVMValueRef params = operand_slots(f, n, 1, n->n_operands - 1), results = result_slots(f, n), work = work_of(f, n);
     LLVMBuildCondBr(p->b, condition, then, otherwise);
     LLVMPositionBuilderAtEnd(p->b, then);
@@ -301,16 +301,16 @@ typedef struct carried {
 static carried start_carried(function_emitter *f, const node *n, uint32_t count, int64_t current_slots, int64_t other_slots)
 {
     program_emitter *p = f->p;
-    carried c = {.n = count, .current = stack_slots(f, current_slots), .other = stack_slots(f, other_slots)};
+    carried c = {.n = count, .current = program_stack_slots(f, current_slots), .other = program_stack_slots(f, other_slots)};
     c.bodies_arena = work_of(f, n);
     for (uint32_t i = 0; i < count; i++) {
         tn_dim bytes = type_bytes(p, graph_type(f->graph, n->operands[i]));
-        LLVMValueRef home = place_of(f, n->first_result + i);
-        copy_bytes(f, home, place_of(f, n->operands[i]), dim_value(f, bytes));
+        LLVMValueRef home = program_place(f, n->first_result + i);
+        copy_bytes(f, home, program_place(f, n->operands[i]), program_dim(f, bytes));
         program_store_at(p, c.current, i, home);
         program_store_at(p, c.other, i, c.bodies_arena);
         tn_dim padded = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
-        c.bodies_arena = byte_offset(p, c.bodies_arena, dim_value(f, padded));
+        c.bodies_arena = byte_offset(p, c.bodies_arena, program_dim(f, padded));
     }
     return c;
 }
@@ -328,11 +328,11 @@ static void bring_home(function_emitter *f, const node *n, const carried *c)
 {
     program_emitter *p = f->p;
     for (uint32_t i = 0; i < c->n; i++) {
-        LLVMBasicBlockRef move = new_block(f, "move"), home = new_block(f, "home");
-        LLVMValueRef at = program_load_at(p, c->current, i, p->pointer), to = place_of(f, n->first_result + i);
+        LLVMBasicBlockRef move = program_new_block(f, "move"), home = program_new_block(f, "home");
+        LLVMValueRef at = program_load_at(p, c->current, i, p->pointer), to = program_place(f, n->first_result + i);
         LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, at, to, ""), home, move);
         LLVMPositionBuilderAtEnd(p->b, move);
-        copy_bytes(f, to, at, dim_value(f, type_bytes(p, graph_type(f->graph, n->operands[i]))));
+        copy_bytes(f, to, at, program_dim(f, type_bytes(p, graph_type(f->graph, n->operands[i]))));
         LLVMBuildBr(p->b, home);
         LLVMPositionBuilderAtEnd(p->b, home);
     }
@@ -342,13 +342,13 @@ static void emit_while(function_emitter *f, const node *n)
 {
     program_emitter *p = f->p;
     carried c = start_carried(f, n, n->n_operands, n->n_operands, n->n_operands);
-    LLVMValueRef flag = stack_slots(f, 1), flag_slot = stack_slots(f, 1);
+    LLVMValueRef flag = program_stack_slots(f, 1), flag_slot = program_stack_slots(f, 1);
     program_store_at(p, flag_slot, 0, flag);
-    LLVMBasicBlockRef head = new_block(f, "while"), body = new_block(f, "body"), done = new_block(f, "done");
+    LLVMBasicBlockRef head = program_new_block(f, "while"), body = program_new_block(f, "body"), done = program_new_block(f, "done");
     LLVMBuildBr(p->b, head);
     LLVMPositionBuilderAtEnd(p->b, head);
     call_function(f, n, attr_find(&n->attrs, ATTR_cond)->func, c.current, flag_slot, c.bodies_arena);
-    LLVMBuildCondBr(p->b, load_bool(f, flag), body, done);
+    LLVMBuildCondBr(p->b, program_load_bool(f, flag), body, done);
     LLVMPositionBuilderAtEnd(p->b, body);
     call_function(f, n, attr_find(&n->attrs, ATTR_body)->func, c.current, c.other, c.bodies_arena);
     swap_carried(f, &c);
@@ -365,8 +365,8 @@ static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first
     for (uint32_t i = 0; i < n_values; i++) {
         tn_type element = *graph_type(f->graph, values[i]);
         element.dims[0] = dim_const(p->dims, 1);
-        LLVMValueRef bytes = LLVMBuildMul(p->b, step, dim_value(f, type_bytes(p, &element)), "");
-        program_store_at(p, slots, first_slot + i, byte_offset(p, place_of(f, values[i]), bytes));
+        LLVMValueRef bytes = LLVMBuildMul(p->b, step, program_dim(f, type_bytes(p, &element)), "");
+        program_store_at(p, slots, first_slot + i, byte_offset(p, program_place(f, values[i]), bytes));
     }
 }
 
@@ -377,7 +377,7 @@ static void emit_scan(function_emitter *f, const node *n)
     uint32_t n_in = n->n_operands - n_carried, n_out = n->n_results - n_carried;
     bool reverse = attr_int(&n->attrs, ATTR_reverse, 0) != 0;
     carried c = start_carried(f, n, n_carried, n_carried + n_in, n_carried + n_out);
-    LLVMValueRef length = dim_value(f, attr_find(&n->attrs, ATTR_length)->dim), counter = stack_slots(f, 1);
+    LLVMValueRef length = program_dim(f, attr_find(&n->attrs, ATTR_length)->dim), counter = program_stack_slots(f, 1);
     value_id *outs = tn_calloc(n_out + 1, sizeof *outs);
     if (!outs) {
         program_fail(p, TN_ERR_MEMORY, "out of memory");
@@ -386,7 +386,7 @@ static void emit_scan(function_emitter *f, const node *n)
     for (uint32_t i = 0; i < n_out; i++)
         outs[i] = n->first_result + n_carried + i;
     LLVMBuildStore(p->b, program_i64(p, 0), counter);
-    LLVMBasicBlockRef head = new_block(f, "scan"), body = new_block(f, "step"), done = new_block(f, "done");
+    LLVMBasicBlockRef head = program_new_block(f, "scan"), body = program_new_block(f, "step"), done = program_new_block(f, "done");
     LLVMBuildBr(p->b, head);
     LLVMPositionBuilderAtEnd(p->b, head);
     LLVMValueRef i = LLVMBuildLoad2(p->b, p->i64, counter, "");
@@ -405,24 +405,7 @@ static void emit_scan(function_emitter *f, const node *n)
     tn_free(outs);
 }
 
-/* ---- Effects, custom ---- */
-
-static void report_unless(function_emitter *f, LLVMValueRef condition, int64_t site)
-{
-    program_emitter *p = f->p;
-    LLVMBasicBlockRef bad = new_block(f, "bad"), good = new_block(f, "good");
-    LLVMBuildCondBr(p->b, condition, good, bad);
-    LLVMPositionBuilderAtEnd(p->b, bad);
-    LLVMBuildCall2(p->b, p->report_type, p->report, (LLVMValueRef[]){f->frame, program_i64(p, site)}, 2, "");
-    LLVMBuildBr(p->b, good);
-    LLVMPositionBuilderAtEnd(p->b, good);
-}
-
-static void emit_assert(function_emitter *f, const node *n)
-{
-    const attr *message = attr_find(&n->attrs, ATTR_message);
-    report_unless(f, load_bool(f, place_of(f, n->operands[1])), add_site(f->p, TN_OP_assert, n->locations, message->text));
-}
+/* ---- Functions ---- */
 
 static void emit_unsupported(function_emitter *f, const node *n)
 {
@@ -435,10 +418,8 @@ static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
     [TN_OP_param] = emit_nothing,   [TN_OP_constant] = emit_nothing, [TN_OP_reshape] = emit_nothing,
     [TN_OP_barrier] = emit_nothing, [TN_OP_token] = emit_nothing,    [TN_OP_call] = emit_call,
     [TN_OP_if] = emit_if,           [TN_OP_while] = emit_while,      [TN_OP_scan] = emit_scan,
-    [TN_OP_assert] = emit_assert,
+    [TN_OP_assert] = program_emit_assert, [TN_OP_print] = program_emit_print, [TN_OP_custom] = program_emit_custom,
 };
-
-/* ---- Functions ---- */
 
 /* Results that live elsewhere (parameters, constants, a value that is two results) are copied. */
 static void copy_results(function_emitter *f)
@@ -450,7 +431,7 @@ static void copy_results(function_emitter *f)
         if (at->kind == PLACE_NONE || (at->kind == PLACE_RESULT && at->index == r))
             continue;
         LLVMValueRef to = program_load_at(p, f->results, r, p->pointer);
-        copy_bytes(f, to, place_of(f, v), dim_value(f, type_bytes(p, graph_type(f->graph, v))));
+        copy_bytes(f, to, program_place(f, v), program_dim(f, type_bytes(p, graph_type(f->graph, v))));
     }
 }
 

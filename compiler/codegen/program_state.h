@@ -49,6 +49,17 @@ void program_emit_helpers(program_emitter *p);
 
 /* program_node.c: what one function does. */
 bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
+LLVMValueRef program_dim(function_emitter *f, tn_dim d);           /* its value, over the function's symbols */
+LLVMValueRef program_stack_slots(function_emitter *f, int64_t n);  /* 8-byte slots, made once in the function's entry */
+LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
+LLVMValueRef program_place(function_emitter *f, value_id v);       /* the pointer to a value */
+LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at);
+int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message);
+
+/* program_effects.c: nodes that tell or ask the caller something. */
+void program_emit_assert(function_emitter *f, const node *n);
+void program_emit_print(function_emitter *f, const node *n);
+void program_emit_custom(function_emitter *f, const node *n);
 
 /* program_bind.c */
 bool program_emit_bind(program_emitter *p);
