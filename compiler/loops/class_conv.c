@@ -139,11 +139,14 @@ static tn_dim step_offset(const packing *q, tn_dim tap) {
     return dim_add(q->b->c.t, q->base, dim_mul_const(q->b->c.t, tap, q->b->p.how.step_row));
 }
 
-/* Tiles read whole vectors: zeros behind the last column. */
+/* Tiles read whole vectors, and where the extent is symbolic whole panels: zeros behind the last column. */
 static void pack_margin(packing *q, tn_dim tap) {
     convolution *c = &q->b->c;
+    const blocking *how = &q->b->p.how;
     packed_row r = {.b = q->b, .buffer = q->buffer, .to = step_offset(q, tap)};
-    lower_run(c->a, dim_sub(c->t, q->column_end, q->column), dim_const(c->t, q->b->p.how.step_row), clear_element, &r);
+    tn_dim columns = dim_sub(c->t, q->column_end, q->column);
+    tn_dim panels = dim_mul_const(c->t, dim_ceildiv(c->t, columns, dim_const(c->t, how->nr)), how->nr);
+    lower_run(c->a, columns, dim_min(c->t, panels, dim_const(c->t, how->step_row)), clear_element, &r);
 }
 
 /* One result row of the band under the taps of one kernel row; `tap` counts the others. */
