@@ -130,6 +130,9 @@ bool eval_scatter(eval_args *c) {
             if (y->magnitude) y->magnitude[at] = m;
         } else {
             eval_fold_in(&fold, &all[at], y->magnitude ? &y->magnitude[at] : NULL, update, m);
+            /* Each step gives an element, rounded as such: a product may overflow on its way to 0. */
+            eval_write(y, at, 1, &all[at]);
+            eval_read(y, at, 1, &all[at]);
         }
     }
     eval_write(y, 0, y->n, all);
