@@ -267,6 +267,13 @@ static tn_module *new_module(const char *path) {
     return module_new(*name ? name : "model");
 }
 
+/* A dim that could not be made for want of memory shows as an invalid size at first. */
+static void blame_memory(importer *im) {
+    if (dim_table_status(import_dims(im)) != TN_ERR_MEMORY) return;
+    im->module->error.status = TN_OK;
+    import_no_memory(im);
+}
+
 static tn_module *import(const char *path, const void *data, size_t bytes, const tn_onnx_options *options) {
     importer im = {.path = path ? path : "model.onnx", .options = options ? *options : (tn_onnx_options){0}};
     if (im.options.max_depth <= 0) im.options.max_depth = DEFAULT_DEPTH;
@@ -284,6 +291,7 @@ static tn_module *import(const char *path, const void *data, size_t bytes, const
         onnx_model_close(im.model);
     else if (import_check_ops(&im))
         import_main(&im);
+    blame_memory(&im);
     tn_free(im.symbols);
     arena_free(&im.memory);
     return im.module;

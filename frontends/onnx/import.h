@@ -5,7 +5,7 @@
  * conversion.c   one node: its row of table.def, inputs, attributes, errors
  * body.c         functions for branches and loops
  * known.c        known contents: from constants, to values
- * shape_arith.c  known contents through shape arithmetic
+ * shape_arith.c  known contents through shape arithmetic (shape_math.c: item by item)
  * fold.c         contents that follow from constants in other ways
  * missing.c      all ops without a row, before anything is built
  * ops_*.c        the conversions that table.def names
@@ -23,7 +23,7 @@
 
 /* The content of an integer (or bool, or whole-numbered float) tensor as dims, in row-major
  * order: what shapes are computed from while importing. */
-enum { KNOWN_MAX_RANK = 3, KNOWN_MAX_ITEMS = 4096 };
+enum { KNOWN_MAX_RANK = 3, KNOWN_MAX_ITEMS = 1024 };
 
 typedef struct known {
     tn_dtype dtype;
