@@ -6,12 +6,13 @@
  *      root becomes one stage for each operand, so that nothing is chosen element by element
  *
  * Merging more axes makes longer vectors, but an operand that is broadcast or transposed
- * along them is then read lane by lane: all ways are tried, the one with the fewest such
- * reads is kept, of equal ones the longest.
+ * along them is then read lane by lane: all ways are tried, the one in which such reads cost
+ * least is kept, of equal ones the longest.
  */
 #include "compiler/loops/classes.h"
 
-enum { CHUNK_ELEMENTS = 16384 };
+/* BLOCK_ROWS elements of a line of cache are used before BLOCK_COLUMNS lines are left. */
+enum { CHUNK_ELEMENTS = 16384, BLOCK_ROWS = 32, BLOCK_COLUMNS = 256 };
 
 bool map_takes(const tn_graph *fused)
 {
@@ -61,29 +62,49 @@ static int64_t row_grain(dim_table *t, tn_dim inner)
     return elements >= CHUNK_ELEMENTS ? 1 : CHUNK_ELEMENTS / elements;
 }
 
-static void lower_piece(access *a, const piece *p, int merged)
+/* One stage over all elements, as one vector loop. */
+static void lower_flat(access *a, const piece *p)
 {
     dim_table *t = a->fused->module->dims;
-    int rank = p->type.rank, outer = rank - merged;
+    tn_dim total = dim_product(t, p->type.dims, p->type.rank), index[TN_MAX_RANK];
+    tn_dim chunk = access_open_stage(a, dim_ceildiv(t, total, dim_const(t, CHUNK_ELEMENTS)));
+    tn_dim begin = dim_mul_const(t, chunk, CHUNK_ELEMENTS), end = dim_min(t, dim_add_const(t, begin, CHUNK_ELEMENTS), total);
+    access_loop lanes = access_open_loop(a, LT_VECTOR, begin, end, lower_lanes_for(a->fused, a->b.machine, total), 0);
+    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&lanes), dim_const(t, 0), dim_add_const(t, total, -1)};
+    access_unravel(a, access_counter(&lanes), p->type.rank, p->type.dims, index);
+    store_piece(a, p, index);
+    access_close_loop(a, &lanes);
+}
+
+/* Rows of the leading axes, each a vector loop over the merged trailing ones. With `blocked`
+ * the rows of a chunk are gone through a block of columns at a time, so that the lines that
+ * strided reads touch are used by the next rows before they leave the cache. */
+static void lower_rows(access *a, const piece *p, int merged, bool blocked)
+{
+    dim_table *t = a->fused->module->dims;
+    int outer = p->type.rank - merged;
     const tn_dim *dims = p->type.dims;
-    tn_dim inner = dim_product(t, dims + outer, merged), index[TN_MAX_RANK];
-    uint32_t width = lower_lanes_for(a->fused, a->b.machine, inner);
-    access_loop rows = {0}, lanes;
-    if (outer == 0) {
-        tn_dim chunk = access_open_stage(a, dim_ceildiv(t, inner, dim_const(t, CHUNK_ELEMENTS)));
-        tn_dim begin = dim_mul_const(t, chunk, CHUNK_ELEMENTS);
-        lanes = access_open_loop(a, LT_VECTOR, begin, dim_min(t, dim_add_const(t, begin, CHUNK_ELEMENTS), inner), width, 0);
-        a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&lanes), dim_const(t, 0), dim_add_const(t, inner, -1)};
-    } else {
-        tn_dim row = access_open_rows(a, dim_product(t, dims, outer), row_grain(t, inner), &rows);
-        access_unravel(a, row, outer, dims, index);
-        lanes = access_open_loop(a, LT_VECTOR, dim_const(t, 0), inner, width, 0);
+    tn_dim inner = dim_product(t, dims + outer, merged), total = dim_product(t, dims, outer), index[TN_MAX_RANK];
+    int64_t grain = blocked ? BLOCK_ROWS : row_grain(t, inner);
+    tn_dim chunk = access_open_stage(a, dim_ceildiv(t, total, dim_const(t, grain)));
+    tn_dim top = dim_mul_const(t, chunk, grain), first = dim_const(t, 0), last = inner;
+    access_loop blocks = {0};
+    if (blocked) {
+        blocks = access_open_loop(a, LT_SERIAL, first, dim_ceildiv(t, inner, dim_const(t, BLOCK_COLUMNS)), 0, 0);
+        first = dim_mul_const(t, access_counter(&blocks), BLOCK_COLUMNS);
+        last = dim_min(t, dim_add_const(t, first, BLOCK_COLUMNS), inner);
     }
+    access_loop rows = access_open_loop(a, LT_SERIAL, top, dim_min(t, dim_add_const(t, top, grain), total), 0, 0);
+    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&rows), dim_const(t, 0), dim_add_const(t, total, -1)};
+    access_unravel(a, access_counter(&rows), outer, dims, index);
+    access_loop lanes = access_open_loop(a, LT_VECTOR, first, last, lower_lanes_for(a->fused, a->b.machine, inner), 0);
+    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&lanes), dim_const(t, 0), dim_add_const(t, inner, -1)};
     access_unravel(a, access_counter(&lanes), merged, dims + outer, index + outer);
     store_piece(a, p, index);
     access_close_loop(a, &lanes);
-    if (outer > 0)
-        access_close_loop(a, &rows);
+    access_close_loop(a, &rows);
+    if (blocked)
+        access_close_loop(a, &blocks);
 }
 
 static void lower_scalar(access *a, const piece *p)
@@ -92,7 +113,7 @@ static void lower_scalar(access *a, const piece *p)
     store_piece(a, p, ACCESS_NO_INDEX);
 }
 
-static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged)
+static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bool blocked)
 {
     access a;
     if (!access_open(&a, fused, "map", m))
@@ -111,8 +132,10 @@ static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged)
         }
         if (merged == 0)
             lower_scalar(&a, &p);
+        else if (merged == p.type.rank)
+            lower_flat(&a, &p);
         else
-            lower_piece(&a, &p, merged);
+            lower_rows(&a, &p, merged, blocked);
         if (in_parts)
             p.offset = dim_add(fused->module->dims, p.offset, p.type.dims[p.axis]);
     }
@@ -121,18 +144,19 @@ static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged)
 
 lt_kernel *map_lower(tn_graph *fused, const machine *m)
 {
-    int rank = graph_type(fused, fused->results[0].value)->rank;
-    lt_kernel *best = lower_merged(fused, m, rank);
-    uint32_t fewest = best ? lower_scattered(best) : 0;
-    for (int merged = rank - 1; merged > 0 && best && fewest > 0; merged--) {
-        lt_kernel *k = lower_merged(fused, m, merged);
+    int rank = graph_type(fused, fused->results[0].value)->rank, best_merged = rank;
+    lt_kernel *best = lower_merged(fused, m, rank, false);
+    uint32_t least = best ? lower_scattered(best) : 0;
+    for (int merged = rank - 1; merged > 0 && best && least > 0; merged--) {
+        lt_kernel *k = lower_merged(fused, m, merged, false);
         if (!k)
             return NULL;
-        uint32_t scattered = lower_scattered(k);
-        if (scattered < fewest) {
+        uint32_t cost = lower_scattered(k);
+        if (cost < least) {
             best = k;
-            fewest = scattered;
+            best_merged = merged;
+            least = cost;
         }
     }
-    return best;
+    return least > 0 && best_merged < rank ? lower_merged(fused, m, best_merged, true) : best;
 }

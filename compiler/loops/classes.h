@@ -36,7 +36,8 @@ uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent)
 typedef void lower_body(void *ctx, tn_dim at);
 void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx);
 
-/* How many loads and stores of the kernel's vector loops are neither contiguous nor uniform. */
+/* What the loads and stores of the kernel's vector loops cost that are neither contiguous nor
+ * uniform: 1 for each with a stride, 2 for each other. */
 uint32_t lower_scattered(const lt_kernel *k);
 
 #endif

@@ -133,18 +133,19 @@ void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx)
 
 static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter);
 
-static bool is_scattered(const lt_kernel *k, tn_dim index, tn_dim counter)
+/* A stride costs reads lane by lane; an index with divisions costs those and the divisions. */
+static uint32_t scatter_cost(const lt_kernel *k, tn_dim index, tn_dim counter)
 {
     tn_dim coefficient, rest;
     if (!dim_split_linear(k->module->dims, index, counter, &coefficient, &rest))
-        return true;
+        return 2;
     return !dim_is_value(k->module->dims, coefficient, 0) && !dim_is_value(k->module->dims, coefficient, 1);
 }
 
 static uint32_t scattered_of(const lt_kernel *k, const lt_stmt *s, tn_dim counter)
 {
     switch (s->kind) {
-    case LT_LOAD: case LT_STORE: return counter != DIM_INVALID && is_scattered(k, s->access.index, counter);
+    case LT_LOAD: case LT_STORE: return counter == DIM_INVALID ? 0 : scatter_cost(k, s->access.index, counter);
     case LT_LOOP: return scattered_in(k, &s->loop.body, s->loop.kind == LT_VECTOR ? s->loop.variable : counter);
     case LT_IF: return scattered_in(k, &s->branch.then, counter) + scattered_in(k, &s->branch.otherwise, counter);
     default: return 0;
