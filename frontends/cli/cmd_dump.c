@@ -53,13 +53,17 @@ static int dump_all(tn_module *m, const arguments *a, const char *folder) {
     return status;
 }
 
+static bool is_stage(const char *name) {
+    for (const char *const *stage = tn_stage_names(); *stage; stage++)
+        if (strcmp(*stage, name) == 0) return strcmp(name, "object") != 0;
+    return strcmp(name, "all") == 0;
+}
+
 int command_dump(const arguments *a) {
     const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : "import", *out = TEXT_OF(a, output);
     bool all = strcmp(stage, "all") == 0;
-    if (all && !out) {
-        fprintf(stderr, "tenon dump: --after all needs a folder: -o DIR\n");
-        return EXIT_USAGE;
-    }
+    if (!is_stage(stage)) return options_complain(a->command, "--after: there is no stage %s", stage);
+    if (all && !out) return options_complain(a->command, "--after all needs a folder: -o DIR");
     tn_module *m = model_load(a->operands[0]);
     int status = EXIT_INPUT;
     char data[1024];

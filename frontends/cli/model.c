@@ -117,8 +117,11 @@ tn_program *model_compile(tn_module *m, const char *path, const tn_compile_optio
 /* ---- Sessions ---- */
 
 int session_load(session *s, const arguments *a, bool quiet) {
+    enum { MOST_THREADS = 1024 };
     double start = clock_ms();
     *s = (session){.a = a, .path = a->operands[0]};
+    if (NUMBER_OF(a, threads, 0) > MOST_THREADS)
+        return options_complain(a->command, "--threads: at most %d", MOST_THREADS);
     s->module = model_load(s->path);
     s->load_ms = clock_ms() - start;
     return s->module ? run_data_load(&s->data, s->module, a, quiet) : EXIT_INPUT;
@@ -163,15 +166,11 @@ static int set_weights(session *s) {
 }
 
 int session_compile(session *s) {
-    enum { MOST_THREADS = 1024 };
     tn_compile_options options;
-    int64_t threads = NUMBER_OF(s->a, threads, 0);
-    if (threads > MOST_THREADS)
-        return options_complain(s->a->command, "--threads: %lld is more than %d", (long long)threads, MOST_THREADS);
     model_compile_options(s->a, &options);
     s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
     if (!s->program) return EXIT_INPUT;
-    s->pool = tn_pool_new((int)threads);
+    s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
     s->profile = GIVEN(s->a, profile) ? tn_profile_new(s->program) : NULL;
     s->exec = s->pool ? tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile}) : NULL;
     if (!s->exec || (GIVEN(s->a, profile) && !s->profile) || !set_symbols(s))

@@ -1,0 +1,321 @@
+#!/bin/sh
+# The program `tenon` as scripts use it: commands, options, exit statuses, messages, files.
+#
+# in:  $TENON; models are written here, files of inputs are the program's own outputs
+# out: one TAP line a check; what it saw when it was not what was wanted
+TENON=$(realpath "${TENON:-build/tenon}")
+cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+CC=${CC:-gcc}
+work=$(realpath -m "${BUILD:-build}/test-logs/cli-work")
+rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
+n=0
+
+# Runs the program; its status, out and err are then looked at.
+tenon() {
+    "$TENON" "$@" >out 2>err
+    status=$?
+}
+seen() { printf 'exit status %s\n' "$status"; head -n 8 out err; }
+ok() { # name, condition as a command...
+    n=$((n + 1))
+    name=$1
+    shift
+    if "$@"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        seen | sed 's/^/# /'
+    fi
+}
+is() { [ "$status" = "$1" ]; }
+says() { is "$1" && grep -qF -- "$2" "$3"; } # status, text, file
+same() { is 0 && for npy in "$1"/*.npy; do cmp -s "$npy" "$2/$(basename "$npy")" || return 1; done; }
+
+# ---- Models --------------------------------------------------------------------------------------
+
+cat >mlp.tn <<'END'
+module "mlp"
+fn @main(%x: f32[n, 4], %"odd/name b": f32[3]) -> (%probs: f32[n, 3], %"h/1": f32[n, 3]) {
+  %w = constant value=f32[4, 3] {1, 2, 3, 0.5, -1, 0.25, 3, 1, -2, 0, 1, 2}
+  %0 = dot %x, %w, contract=[1]x[0]
+  %1 = broadcast %"odd/name b", dims=[1], shape=[n, 3]
+  %2 = add %0, %1
+  %3 = softmax %2, axis=1
+  return %3, %2
+}
+END
+cat >step.tn <<'END'
+module "step"
+fn @main(%x: f32[n] state, %by: f32[]) -> (%next: f32[n] updates %x, %sum: f32[]) where n in [4, 64], n % 3 == 0 {
+  %0 = broadcast %by, dims=[], shape=[n]
+  %1 = add %x, %0
+  %2 = reduce %1, axes=[0], kind=sum
+  return %1, %2
+}
+END
+cat >weights.tn <<'END'
+module "weights"
+fn @main(%x: f32[n, 4], %w: f32[4, 2] weight) -> (%y: f32[n, 2]) {
+  %0 = dot %x, %w, contract=[1]x[0]
+  return %0
+}
+END
+cat >bias.tn <<'END'
+module "bias"
+fn @main(%row: f32[1, 2]) -> (%b: f32[3]) {
+  %0 = reduce %row, axes=[0, 1], kind=max
+  %1 = broadcast %0, dims=[], shape=[3]
+  return %1
+}
+END
+cat >same.tn <<'END'
+module "same"
+fn @main(%x: f32[n, c, h, w]) -> (%y: f32[n, c, h, w]) {
+  %0 = neg %x
+  %1 = neg %0
+  return %1
+}
+END
+cat >clash.tn <<'END'
+module "clash"
+fn @main(%x: f32[]) -> (%"a/b": f32[], %"a b": f32[]) {
+  %0 = neg %x
+  return %0, %x
+}
+END
+cat >wrong.tn <<'END'
+module "wrong"
+fn @main(%x: f32[n, 784], %w: f32[512, 10]) -> (%r: f32[n, 10]) {
+  %0 = dot %x, %w, contract=[1]x[0]
+  return %0
+}
+END
+cat >even.tn <<'END'
+module "even"
+fn @main(%x: f32[n], %y: f32[m]) -> (%r: f32[n]) {
+  %0 = add %x, %y
+  return %0
+}
+END
+# One node of an op that there is not: ModelProto { ir_version: 8 graph { node { x -> y, "Frob" "f0" } ... } opset 13 }
+printf '\010\010\072\057\012\020\012\001x\022\001y\032\002f0\042\004Frob\022\001g\132\013\012\001x\022\006\012\004\010\001\022\000\142\013\012\001y\022\006\012\004\010\001\022\000\102\002\020\015' >frob.onnx
+
+# ---- Help and usage --------------------------------------------------------------------------------
+
+tenon --version
+ok "--version" grep -qE '^Tenon [0-9]+\.[0-9]+\.[0-9]+, LLVM [0-9]+\.[0-9]+\.[0-9]+, .+$' out
+tenon --help
+ok "--help lists the commands" says 0 "  bench " out
+for command in run dump check bench doc; do
+    tenon $command --help
+    ok "$command --help has examples" says 0 "Examples:" out
+done
+
+usage() { # message, arguments...
+    want=$1
+    shift
+    tenon "$@"
+    ok "usage: tenon $*" eval '[ "$status" = 2 ] && [ ! -s out ] && [ "$(cat err)" = "$want" ]'
+}
+usage "tenon: no command given (see tenon --help)"
+usage "tenon: there is no command frob (see tenon --help)" frob
+usage "tenon run: MODEL is missing (see tenon run --help)" run
+usage "tenon run: b.tn is one operand too many (see tenon run --help)" run a.tn b.tn
+usage "tenon run: --frob is no option of this command (see tenon run --help)" run --frob a.tn
+usage "tenon check: --input is no option of this command (see tenon check --help)" check a.tn --input
+usage "tenon run: --input needs a value (see tenon run --help)" run a.tn --input
+usage "tenon run: --input: x is not NAME=FILE (see tenon run --help)" run mlp.tn --input x
+usage "tenon run: --set: n is not SYMBOL=INT (see tenon run --help)" run mlp.tn --set n
+usage "tenon run: --set: n=two is not SYMBOL=INT (see tenon run --help)" run mlp.tn --set n=two
+usage "tenon run: --threads: -1 is not a number from 0 on (see tenon run --help)" run mlp.tn --threads -1
+usage "tenon run: --threads: at most 1024 (see tenon run --help)" run mlp.tn --threads 5000
+usage "tenon run: --seed: 1.5 is not a number from 0 on (see tenon run --help)" run mlp.tn --seed 1.5
+usage "tenon bench: --seconds: 0 is not a number above 0 (see tenon bench --help)" bench mlp.tn --seconds 0
+usage "tenon run: --gemm: mkl is none of own|blas (see tenon run --help)" run mlp.tn --gemm mkl
+usage "tenon run: --image-layout: hwc is none of nchw|nhwc (see tenon run --help)" run mlp.tn --image-layout hwc
+usage "tenon run: --image-size: 3 is not WxH (see tenon run --help)" run same.tn --input x=a.png --image-size 3
+usage "tenon run: --eval and --check exclude each other (see tenon run --help)" run mlp.tn --eval --check
+usage "tenon dump: --after: there is no stage frob (see tenon dump --help)" dump mlp.tn --after frob
+usage "tenon dump: --after all needs a folder: -o DIR (see tenon dump --help)" dump mlp.tn --after all
+usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
+
+# ---- Wrong input ---------------------------------------------------------------------------------------
+
+wrong() { # the line on stderr, arguments...
+    want=$1
+    shift
+    tenon "$@"
+    ok "wrong: tenon $*" eval '[ "$status" = 1 ] && [ ! -s out ] && [ "$(grep -v "is random" err | head -n 1)" = "$want" ]'
+}
+printf 'module "cut"\nfn @main(%%x: f32[n' >cut.tn
+printf 'not a model' >bad.onnx
+printf 'not numbers' >bad.npy
+tenon run mlp.tn --set n=2 --output-dir two
+wrong "none.tn: error: No such file or directory" run none.tn
+wrong "none.onnx: error: No such file or directory" check none.onnx
+wrong "two: error: a model is a .onnx or a .tn file" run two
+wrong "cut.tn:2:9: error: the function has no end" run cut.tn
+wrong "wrong.tn:3:8: error: dot: inner dims differ: x is f32[n, 784], w is f32[512, 10] (784 is not 512)" check wrong.tn
+wrong "mlp.tn: error: --set: the model has no symbol named as in k=3" run mlp.tn --set k=3
+wrong "mlp.tn: error: --input: the model has no input named as in q=a.npy" run mlp.tn --input q=a.npy
+wrong "none.npy: error: No such file or directory" run mlp.tn --input x=none.npy
+wrong "none.pb: error: No such file or directory" run mlp.tn --input x=none.pb
+wrong "bad.npy: error: $("$TENON" run mlp.tn --input x=bad.npy 2>&1 | sed -n 's/^bad.npy: error: //p')" run mlp.tn --input x=bad.npy
+wrong "mlp.tn: error: not a picture: expected PNG, JPEG, PPM or PGM" run same.tn --input x=mlp.tn
+wrong "mlp.tn: error: mlp: input 'x': expected f32[n, 4], got f32[2, 3] (axis 1: 4 is not 3)" run mlp.tn --input x=two/probs.npy
+wrong "even.tn: error: even: even.tn:3: add: n = m (n = 2, m = 3)" run even.tn --set n=2 --set m=3
+wrong "step.tn: error: step: n is 7 by axis 0 of input 'x', which 3 does not divide" run step.tn --set n=7
+wrong "clash/a_b.npy: error: both output a/b and output a b would be written here" run clash.tn --output-dir clash
+wrong "none/out: error: the folder cannot be made: No such file or directory" run mlp.tn --output-dir none/out
+wrong "none/x.tn: error: cannot be written: No such file or directory" dump mlp.tn -o none/x.tn
+wrong "mlp.tn: error: code for another machine cannot run in this process" run mlp.tn --target "$(
+    [ "$(uname -m)" = aarch64 ] && echo x86-64-v3 || echo aarch64)"
+tenon check frob.onnx
+ok "check names the ops that are missing, and their nodes" eval '[ $status = 1 ] && grep "^frob.onnx: error: .*Frob" err | grep -q f0'
+tenon check bad.onnx
+ok "check refuses what is no ONNX" says 1 "bad.onnx: error: " err
+"$TENON" doc ops >/dev/full 2>err
+status=$?
+ok "a full disk is told" eval '[ $status = 1 ] && grep -q "error: " err'
+
+# ---- run ---------------------------------------------------------------------------------------------------
+
+tenon run mlp.tn --set n=2
+ok "run says what is random" says 0 "tenon: input 'x' is random: f32[2, 4], seed 0" err
+ok "run summarises each output" grep -qE '^probs: f32\[2, 3\] min [-0-9.e]+ mean [-0-9.e]+ max [-0-9.e]+ first( [-0-9.e]+){6}$' out
+tenon run mlp.tn
+ok "symbols are 1 by default" says 0 "input 'x' is random: f32[1, 4]" err
+tenon run step.tn
+ok "or the least that is stated" says 0 "input 'x' is random: f32[6]" err
+
+tenon run mlp.tn --set n=2 --output-dir again
+ok "the same seed gives the same bits" same two again
+tenon run mlp.tn --set n=2 --seed 1 --output-dir other
+ok "another seed gives others" eval 'is 0 && ! cmp -s two/probs.npy other/probs.npy'
+ok "names of files are safe" test -s two/h_1.npy
+tenon run mlp.tn --set n=2 --threads 1 --output-dir again
+ok "threads don't change bits" same two again
+tenon run mlp.tn --set n=2 --no-fusion --check
+ok "--no-fusion" is 0
+
+tenon run mlp.tn --set n=5 --check
+ok "--check tells the largest difference" eval 'is 0 && grep -qE "^h/1: largest difference [-0-9.e]+, [-0-9.e]+ of the sum of absolute terms$" out'
+tenon run mlp.tn --set n=2 --eval --output-dir eval
+ok "--eval" is 0
+tenon run weights.tn --check
+ok "a weight without values gets random ones" says 0 "input 'w' is random: f32[4, 2]" err
+tenon run step.tn --set n=12 --check
+ok "--check of a state" is 0
+tenon run step.tn --set n=12 --output-dir state
+tenon run step.tn --input x=state/next.npy --output-dir state2
+ok "sizes are from given inputs" eval 'is 0 && [ -s state2/next.npy ] && ! grep -q "input .x. is random" err'
+tenon run weights.tn --output-dir row # two numbers
+tenon run bias.tn --input row=row/y.npy --output-dir row
+tenon run mlp.tn --input "odd/name b=row/b.npy" --set n=1
+ok "an input with an odd name" eval 'is 0 && ! grep -q "odd/name" err'
+
+keys() { for key; do grep -q "\"$key\": " out || return 1; done; }
+tenon run mlp.tn --json
+ok "run --json" eval 'is 0 && keys outputs name dtype shape compile_ms run_ms arena_bytes kernels && [ "$(head -c 1 out)" = "{" ]'
+tenon run mlp.tn --json --check
+ok "run --json --check" eval 'is 0 && keys check largest_difference scaled_difference within_tolerance && ! grep -q "largest difference" out'
+if command -v python3 >/dev/null; then
+    ok "is JSON" python3 -c 'import json; d = json.load(open("out")); assert d["outputs"][1]["shape"] == [1, 3] and d["check"][0]["within_tolerance"]'
+fi
+
+tenon run same.tn --input "x=$root/docs/examples/page.png" --image-size 20x10 --image-mean 127.5 --image-scale 0.0078125
+ok "a picture" eval 'is 0 && grep -q "^y: f32\[1, 3, 10, 20\] min -0\.[0-9]* mean 0\." out'
+tenon run same.tn --input "x=$root/docs/examples/page.png" --image-size 20x10 --image-layout nhwc
+ok "a picture with channels last" says 0 "y: f32[1, 10, 20, 3]" out
+node=/usr/share/libonnx-testdata/data/node/test_add
+if [ -e "$node/model.onnx" ]; then
+    tenon run "$node/model.onnx" --input "x=$node/test_data_set_0/input_0.pb" --input "y=$node/test_data_set_0/input_1.pb" --check
+    ok "ONNX with inputs from .pb" says 0 "sum: f32[3, 4, 5]" out
+else
+    ok "ONNX with inputs from .pb # SKIP libonnx-testdata is not there" true
+fi
+
+# ---- dump --------------------------------------------------------------------------------------------------
+
+tenon dump mlp.tn
+ok "dump writes to stdout" says 0 'module "mlp"' out
+tenon dump mlp.tn --after all -o stages
+ok "dump --after all" is 0
+first=$(ls stages | head -n 1)
+ok "files are numbered by stage" eval '[ "$first" = 00-import.tn ] && ls stages | grep -q "^[0-9][0-9]-llvm.ll$" && ls stages | grep -q "^[0-9][0-9]-asm.s$"'
+for file in stages/*.tn; do
+    tenon run "$file" --set n=2 --output-dir again
+    ok "$file is taken for the model" same two again
+    tenon run "$file" --set n=2 --eval --output-dir again
+    ok "$file is interpreted" same eval again
+done
+for command in check bench dump; do
+    tenon $command stages/*-loops.tn
+    ok "$command takes a dump" is 0
+done
+# 100 numbers stand in a file beside the dump.
+{
+    printf 'module "data"\nfn @main(%%x: f32[100]) -> (%%y: f32[100]) {\n  %%c = constant value=f32[100] {0'
+    for i in $(seq 99); do printf ', %s' "$i"; done
+    printf '}\n  %%0 = mul %%x, %%c\n  return %%0\n}\n'
+} >data.tn
+tenon run data.tn --output-dir data1
+mkdir -p dumped && tenon dump data.tn --after fuse -o dumped/data.tn
+ok "large constants go beside the dump" test -s dumped/data.tn.bin
+tenon run dumped/data.tn --output-dir data2
+ok "and are read from there" same data1 data2
+
+tenon dump even.tn --after loops -o loops.tn
+sed '/^loops/,$s/= add /= sub /' loops.tn >edited.tn
+tenon run edited.tn
+ok "an edited loop tree is refused" says 1 "not what the function is lowered to" err
+tenon run edited.tn --trust-loops --eval
+ok "the interpreter runs the graph" is 0
+tenon run edited.tn --trust-loops --check
+ok "--check: exit status 1 past tolerance" eval '[ $status = 1 ] && grep -q "^r: .*TOO LARGE$" out && grep -q "^edited.tn: error: output r " err'
+sed '/^loops/,$s/= load /= laod /' loops.tn >bad-loops.tn
+line=$(grep -n -m1 laod bad-loops.tn | cut -d: -f1)
+tenon run bad-loops.tn
+ok "mistakes in loop trees have a place" says 1 "bad-loops.tn:$line:" err
+
+# ---- check, bench, doc --------------------------------------------------------------------------------------
+
+tenon check mlp.tn --set n=7
+ok "check lists what a model has" eval 'is 0 && [ "$(sed "s/ .*//" out | sort -u | tr "\n" " ")" = "arena flops input kernels ops output parameters sound: symbol " ]'
+ok "with sizes" grep -q "bytes at n = 7$" out
+ok "and costs" grep -q "^flops  *24\*n$" out
+tenon check even.tn --set n=2
+ok "sizes that are not legal leave the arena unknown" says 0 "arena       unknown for these sizes (see --set): even: even.tn:3: add: n = m (n = 2, m = 1)" out
+tenon check mlp.tn --json
+ok "check --json" eval 'is 0 && keys inputs outputs symbols ops parameters parameter_bytes flops kernels arena_bytes'
+tenon bench mlp.tn --seconds 0.1 --threads 1
+ok "bench" eval 'is 0 && grep -qE "^min [0-9.]+ ms, median [0-9.]+ ms over [0-9]+ runs; compiled in [0-9.]+ ms; peak [0-9]+ KiB, arena [0-9]+ bytes$" out'
+tenon bench step.tn --seconds 0.1 --json
+ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms peak_bytes arena_bytes'
+tenon run mlp.tn --profile
+ok "--profile" eval 'is 0 && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
+tenon run mlp.tn --time
+ok "--time" eval 'is 0 && grep -qE "^ +[0-9.]+ ms  fuse$" err'
+tenon doc passes
+ok "doc passes" says 0 "fuse" out
+
+# ---- Start-up: at most 20 ms above a program that only loads libLLVM -----------------------------------------------
+
+library=$(ldd "$TENON" | awk '/libLLVM/ { print $3 }')
+if [ -n "$library" ] && [ "${MODE:-default}" = default ] && echo 'int main(void) { return 0; }' >load.c &&
+    "$CC" -o load load.c -Wl,--no-as-needed "$library" 2>err; then
+    least() { # of 10 starts, in microseconds
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            began=$(date +%s%N)
+            "$@" >/dev/null
+            echo $((($(date +%s%N) - began) / 1000))
+        done | sort -n | head -n 1
+    }
+    ours=$(least "$TENON" --help) theirs=$(least ./load)
+    echo "# start-up: $ours us; a program that loads libLLVM: $theirs us"
+    ok "start-up" test $((ours - theirs)) -le 20000
+else
+    ok "start-up # SKIP only measured in the default build with a shared LLVM" true
+fi
+echo "1..$n"
