@@ -83,6 +83,11 @@ static const sizes planes[] = {
     {2, 1, 4, 8, 1, {32, 32}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
     {2, 1, 4, 9, 1, {12, 13}, {3, 3}, {1, 3}, {2, 2}, {2, 2}, {0}},
     {2, 1, 4, 6, 1, {5, 6}, {3, 4}, {1, 1}, {2, 3}, {0}, {2, 2}},
+    {2, 2, 8, 8, 1, {7, 9}, {2, 2}, {1, 1}, {1, 1}, {0}, {2, 2}},
+    {2, 1, 8, 6, 2, {7, 18}, {4, 4}, {1, 1}, {2, 2}, {0}, {2, 2}},
+    {2, 1, 4, 5, 1, {6, 6}, {5, 3}, {1, 1}, {3, 1}, {0}, {3, 1}},
+    {2, 1, 4, 8, 1, {6, 7}, {2, 3}, {1, 1}, {2, 3}, {0}, {3, 2}},
+    {2, 1, 6, 4, 1, {5, 6}, {3, 3}, {1, 1}, {2, 2}, {2, 3}, {2, 2}},
     {2, 1, 60, 3, 1, {10, 10}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
     {2, 0, 4, 6, 1, {5, 6}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
     /* few output channels a group */
@@ -92,6 +97,8 @@ static const sizes planes[] = {
     {2, 1, 3, 6, 3, {5, 40}, {3, 3}, {1, 1}, {0, 0}, {2, 2}, {0}},
     {2, 1, 2, 1, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
     {2, 1, 3, 3, 3, {4, 5}, {3, 3}, {1, 1}, {2, 2}, {0}, {1, 2}},
+    {2, 1, 4, 4, 4, {6, 20}, {4, 4}, {1, 1}, {2, 2}, {0}, {2, 2}},
+    {2, 1, 1, 1, 1, {6, 20}, {2, 2}, {1, 1}, {1, 1}, {0}, {2, 2}},
 };
 
 static void test_planes(void **state) {
@@ -134,6 +141,32 @@ static void test_other_ranks(void **state) {
     }
 }
 
+/* What is fused after a convolution may differ along any axis. */
+static void test_epilogues(void **state) {
+    (void)state;
+    static const struct {
+        int tap, pad, spread, extent;
+    } kinds[] = {{1, 0, 1, 9}, {3, 1, 1, 9}, {2, 1, 2, 18}, {3, 0, 1, 7}};
+    char text[2048];
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int groups = 1; groups <= 8; groups += 7) {
+            int n = kinds[i].extent;
+            snprintf(text, sizeof text,
+                     "(%%x: f32[n, 8, 9, 9], %%k: f32[8, %d, %d, %d], %%c: f32[%d], %%r: f32[n, %d, 8, %d])\n"
+                     "  -> (%%y: f32[n, 8, %d, %d], %%z: f32[n, 8, %d, %d]) {\n"
+                     "  %%0 = conv %%x, %%k, low=[%d, %d], high=[%d, %d], input_dilation=[%d, %d], groups=%d : f32[n, "
+                     "8, %d, %d]\n"
+                     "  %%1 = broadcast %%c, dims=[3], shape=[n, 8, %d, %d] : f32[n, 8, %d, %d]\n"
+                     "  %%2 = mul %%0, %%1 : f32[n, 8, %d, %d]\n"
+                     "  %%3 = transpose %%r, perm=[0, 2, 1, 3] : f32[n, 8, %d, %d]\n"
+                     "  %%4 = add %%2, %%3 : f32[n, 8, %d, %d]\n  return %%0, %%4\n}",
+                     8 / groups, kinds[i].tap, kinds[i].tap, n, n, n, n, n, n, n, kinds[i].pad, kinds[i].pad,
+                     kinds[i].pad, kinds[i].pad, kinds[i].spread, kinds[i].spread, groups, n, n, n, n, n, n, n, n, n, n,
+                     n, n);
+            check_program(text, "n=2", "conv", EXACT_NUMBERS);
+        }
+}
+
 static void test_dtypes(void **state) {
     (void)state;
     static const char *const dtypes[] = {"f16", "bf16", "f64", "i32", "i8"};
@@ -174,8 +207,9 @@ static void test_windows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes),      cmocka_unit_test(test_rounding), cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_dtypes),   cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_planes),      cmocka_unit_test(test_rounding),  cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_epilogues), cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ typedef struct blocked_conv {
     convolution c;
     int64_t band;      /* result rows in a band */
     tn_dim bands, row; /* bands; extent of a row */
+    bool is_pointwise; /* B in place: columns are positions of the whole result */
 } blocked_conv;
 
 /* ---- Indices ---- */
@@ -40,8 +41,12 @@ static void kernel_index(product *p, matrix_side side, tn_dim outer, tn_dim at, 
     tn_dim number[3];
     (void)side;
     unravel_outer(b, outer, number);
+    tn_dim extents[TN_MAX_RANK] = {c->channels}, step[TN_MAX_RANK];
+    for (int i = 0; i < c->spatial; i++) extents[i + 1] = dim_const(c->t, c->tap[i]);
+    access_unravel(c->a, k, c->spatial + 1, extents, step);
     index[0] = dim_add(c->t, dim_mul(c->t, number[1], c->features), at);
-    access_unravel(c->a, k, c->kernel->rank - 1, c->kernel->dims + 1, index + 1);
+    index[1] = step[0];
+    conv_kernel_taps(c, step + 1, index + 2);
 }
 
 /* One tap, stride 1, no padding: the band is all of the result, column p is position p. */
@@ -65,16 +70,19 @@ static lt_value element(product *p, matrix_side side, tn_dim outer, tn_dim at, t
 static void store(product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value sum) {
     blocked_conv *b = p->ctx;
     convolution *c = &b->c;
-    tn_dim number[3], index[TN_MAX_RANK], within = dim_const(c->t, 0), x = column;
+    tn_dim number[3], index[TN_MAX_RANK];
     unravel_outer(b, outer, number);
-    if (b->band > 1) {
-        within = access_simplify(c->a, dim_floordiv(c->t, column, b->row));
-        x = dim_sub(c->t, column, dim_mul(c->t, within, b->row));
-    }
     index[0] = number[0];
     index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->features), row);
-    conv_unravel_row(c, dim_add(c->t, dim_mul_const(c->t, number[2], b->band), within), index + 2);
-    index[c->spatial + 1] = x;
+    if (b->is_pointwise)
+        access_unravel(c->a, column, c->spatial, c->result.dims + 2, index + 2);
+    else {
+        tn_dim in_band[2], extents[2] = {dim_const(c->t, b->band), b->row};
+        access_unravel(c->a, column, 2, extents, in_band);
+        conv_unravel_row(c, dim_add(c->t, dim_mul_const(c->t, number[2], b->band), in_band[0]), index + 2);
+        index[c->spatial + 1] = in_band[1];
+    }
+    conv_result_positions(c, index + 2);
     lower_store_anchor(c->a, c->value, index, sum);
 }
 
@@ -209,7 +217,7 @@ static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim 
 static bool is_pointwise(const convolution *c) {
     for (int i = 0; i < c->spatial; i++)
         if (c->tap[i] != 1 || c->stride[i] != 1 || c->input_dilation[i] != 1 || !dim_is_value(c->t, c->low[i], 0) ||
-            c->input->dims[i + 2] != c->result->dims[i + 2])
+            c->input->dims[i + 2] != c->result.dims[i + 2])
             return false;
     return true;
 }
@@ -246,9 +254,10 @@ static void set_up(blocked_conv *b, const machine *m) {
     *p = (product){.a = c->a, .t = c->t, .ctx = b, .sum = c->sum, .element = element, .store = store};
     p->depth = dim_mul_const(c->t, c->channels, c->taps);
     p->side[SIDE_A].extent = c->features;
-    b->row = c->result->dims[c->spatial + 1];
-    tn_dim rows = dim_product(c->t, c->result->dims + 2, c->spatial - 1);
-    if (is_pointwise(c)) {
+    b->row = c->result.dims[c->spatial + 1];
+    tn_dim rows = dim_product(c->t, c->result.dims + 2, c->spatial - 1);
+    b->is_pointwise = is_pointwise(c);
+    if (b->is_pointwise) {
         b->row = dim_mul(c->t, rows, b->row);
         set_band(b, 1, dim_const(c->t, 1));
         product_find_plain(p, SIDE_B, c->conv->operands[0], input_index);
@@ -257,7 +266,8 @@ static void set_up(blocked_conv *b, const machine *m) {
         s.keeps_b = true;
         p->how = blocking_choose(m, &s);
         if (!p->how.packs[SIDE_B]) return;
-        b->row = c->result->dims[c->spatial + 1];
+        b->row = c->result.dims[c->spatial + 1];
+        b->is_pointwise = false;
     }
     p->side[SIDE_B] = (matrix){0};
     p->pack_steps = pack_steps;
@@ -298,8 +308,12 @@ lt_kernel *conv_lower(tn_graph *fused, const machine *m) {
             access_close(&a);
             return conv_lower_direct(fused, m);
         }
-        set_up(&b, m);
-        product_lower(&b.p);
+        convolution whole = b.c;
+        for (int64_t i = 0; i < conv_phase_count(&whole); i++) {
+            b.c = conv_phase(&whole, i);
+            set_up(&b, m);
+            product_lower(&b.p);
+        }
     }
     return access_close(&a);
 }

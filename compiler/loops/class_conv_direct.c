@@ -8,6 +8,8 @@
  */
 #include "compiler/loops/conv.h"
 
+#include <string.h>
+
 enum {
     MOST_TERMS = 64, /* unrolled for an element */
     CHUNK_MULTIPLY_ADDS = 1 << 17,
@@ -23,7 +25,9 @@ typedef struct direct_conv {
 static lt_value weight(direct_conv *d, int64_t channel, const int64_t *tap) {
     convolution *c = &d->c;
     tn_dim index[TN_MAX_RANK] = {d->index[1], dim_const(c->t, channel)};
-    for (int i = 0; i < c->spatial; i++) index[i + 2] = dim_const(c->t, tap[i]);
+    tn_dim number[CONV_SPATIAL];
+    for (int i = 0; i < c->spatial; i++) number[i] = dim_const(c->t, tap[i]);
+    conv_kernel_taps(c, number, index + 2);
     lt_value w = access_value(c->a, c->conv->operands[1], index);
     return w == LT_NONE ? w : lt_convert(&c->a->b, w, c->sum);
 }
@@ -66,13 +70,16 @@ static void element(void *ctx, tn_dim x) {
     lt_value sum = lt_const_int(&d->c.a->b, d->c.sum, 0);
     d->index[d->c.spatial + 1] = x;
     each_term(d, add_term, &sum);
-    lower_store_anchor(d->c.a, d->c.value, d->index, sum);
+    tn_dim at[TN_MAX_RANK];
+    memcpy(at, d->index, sizeof at);
+    conv_result_positions(&d->c, at + 2);
+    lower_store_anchor(d->c.a, d->c.value, at, sum);
 }
 
 static void whole_row(direct_conv *d, bool guards_rows) {
     convolution *c = &d->c;
     int last = c->spatial - 1;
-    tn_dim zero = dim_const(c->t, 0), extent = c->result->dims[last + 2], first, end, ignored;
+    tn_dim zero = dim_const(c->t, 0), extent = c->result.dims[last + 2], first, end, ignored;
     d->guards_rows = guards_rows;
     if (c->input_dilation[last] > 1) {
         d->guards_ends = true;
@@ -119,7 +126,7 @@ static void row(direct_conv *d) {
 
 static int64_t row_grain(const convolution *c) {
     int64_t width, channels = 1;
-    if (!dim_is_const(c->t, c->result->dims[c->spatial + 1], &width) || width < 1) width = 64;
+    if (!dim_is_const(c->t, c->result.dims[c->spatial + 1], &width) || width < 1) width = 64;
     dim_is_const(c->t, c->channels, &channels);
     int64_t work = width * c->taps * (channels > 0 ? channels : 1);
     return work >= CHUNK_MULTIPLY_ADDS ? 1 : CHUNK_MULTIPLY_ADDS / work;
@@ -128,9 +135,20 @@ static int64_t row_grain(const convolution *c) {
 static bool takes(const convolution *c) {
     int64_t channels;
     if (!dim_is_const(c->t, c->channels, &channels) || channels * c->taps > MOST_TERMS) return false;
-    for (int i = 0; i + 1 < c->spatial; i++)
+    for (int i = 0; i + 1 < c->spatial && conv_phase_count(c) == 1; i++)
         if (c->input_dilation[i] > 1) return false; /* the middle taps may fall between elements */
     return true;
+}
+
+static void rows_stage(direct_conv *d) {
+    convolution *c = &d->c;
+    access_loop rows;
+    int n = c->spatial + 1;
+    tn_dim number = access_open_rows(c->a, dim_product(c->t, c->result.dims, n), row_grain(c), &rows);
+    access_unravel(c->a, number, n, c->result.dims, d->index);
+    d->group = access_simplify(c->a, dim_floordiv(c->t, d->index[1], c->features));
+    row(d);
+    access_close_loop(c->a, &rows);
 }
 
 lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m) {
@@ -141,13 +159,10 @@ lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m) {
         access_close(&a);
         return map_lower(fused, m);
     }
-    convolution *c = &d.c;
-    access_loop rows;
-    int n = c->spatial + 1;
-    tn_dim number = access_open_rows(&a, dim_product(c->t, c->result->dims, n), row_grain(c), &rows);
-    access_unravel(&a, number, n, c->result->dims, d.index);
-    d.group = access_simplify(&a, dim_floordiv(c->t, d.index[1], c->features));
-    row(&d);
-    access_close_loop(&a, &rows);
+    convolution whole = d.c;
+    for (int64_t i = 0; i < conv_phase_count(&whole); i++) {
+        d.c = conv_phase(&whole, i);
+        rows_stage(&d);
+    }
     return access_close(&a);
 }

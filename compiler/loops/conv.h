@@ -11,18 +11,32 @@ typedef struct convolution {
     dim_table *t;
     const node *conv;
     value_id value;
-    const tn_type *input, *kernel, *result;
+    const tn_type *input, *kernel;
+    tn_type result;       /* of the phase */
     int spatial;          /* axes; the last one is the row */
     int64_t groups, taps; /* taps of one channel */
     int64_t tap[CONV_SPATIAL], stride[CONV_SPATIAL], dilation[CONV_SPATIAL], input_dilation[CONV_SPATIAL];
     tn_dim low[CONV_SPATIAL];
-    tn_dim channels, features; /* of one group: in, out */
+    int64_t tap_first[CONV_SPATIAL], tap_step[CONV_SPATIAL]; /* taps of the phase within the kernel */
+    int64_t out_first[CONV_SPATIAL], out_step[CONV_SPATIAL]; /* positions of the phase within the result */
+    tn_dim channels, features;                               /* of one group: in, out */
     tn_dtype sum;
     bool input_is_plain; /* elements that a guard leaves out are 0 */
 } convolution;
 
 /* False: the kernel's sizes are symbolic, or there is no spatial axis. */
 bool conv_read(convolution *c, access *a, tn_graph *fused);
+
+/* A convolution whose input is spread by zeros (input_dilation, stride 1) is several ones that are not: result
+ * positions that are the same modulo the spread meet elements under the same taps. */
+int64_t conv_phase_count(const convolution *c);
+/* The convolution of that phase: all members speak of it. */
+convolution conv_phase(const convolution *c, int64_t number);
+
+/* Index in the kernel of tap number tap[i] of the phase along each axis. */
+void conv_kernel_taps(const convolution *c, const tn_dim *tap, tn_dim *index);
+/* Positions in the whole result of those of the phase. */
+void conv_result_positions(const convolution *c, tn_dim *at);
 
 /* Input position along a spatial axis of result position `out`, tap `tap`; *inside is ANDed with the
  * condition that there is an element (LT_NONE: always). */
