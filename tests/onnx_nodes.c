@@ -277,7 +277,11 @@ static char **list_tests(size_t *n) {
     *n = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (strncmp(entry->d_name, "test_", 5) != 0) continue;
-        if (*n == capacity) names = realloc(names, (capacity = capacity ? 2 * capacity : 64) * sizeof *names);
+        if (*n == capacity) {
+            char **grown = realloc(names, (capacity = capacity ? 2 * capacity : 64) * sizeof *names);
+            if (!grown) abort();
+            names = grown;
+        }
         names[(*n)++] = strdup(entry->d_name);
     }
     if (dir) closedir(dir);

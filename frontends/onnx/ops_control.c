@@ -82,7 +82,7 @@ void convert_if(conversion *c) {
     if (has_failed(c)) return;
     if (k && k->n == 1 && known_number(c->im, k, 0, &is_true))
         import_branch(c, graphs[is_true == 0]);
-    else if (c->node->outputs.count > 0 && !build_if(c, graphs, k) && assume_equal(c, k->left, k->right))
+    else if (c->node->outputs.count > 0 && !build_if(c, graphs, k) && k && assume_equal(c, k->left, k->right))
         import_branch(c, graphs[0]);
 }
 

@@ -114,7 +114,7 @@ static bool output_pads(conversion *c, tn_val x, const int64_t *extra, window_ar
 /* A forward convolution over the input spread by the stride. */
 void convert_conv_transpose(conversion *c) {
     tn_val x = input(c, 0), w = input(c, 1);
-    int64_t kernel[TN_MAX_RANK], extra[TN_MAX_RANK], groups = read_int(c, "group", 1);
+    int64_t kernel[TN_MAX_RANK] = {0}, extra[TN_MAX_RANK], groups = read_int(c, "group", 1);
     int n;
     window_args a;
     if (!check_kernel(c, x, w, kernel) || !read_window(c, x, kernel, &a) ||

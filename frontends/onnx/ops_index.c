@@ -97,7 +97,7 @@ static bool tuple_length(conversion *c, tn_val x, int first, int64_t *n) {
 
 void convert_gather_nd(conversion *c) {
     tn_val x = input(c, 0);
-    int64_t batch = read_int(c, "batch_dims", 0), n, axes[TN_MAX_RANK];
+    int64_t batch = read_int(c, "batch_dims", 0), n = 0, axes[TN_MAX_RANK];
     if (batch < 0 || batch > TN_MAX_RANK || !tuple_length(c, x, (int)batch, &n)) {
         node_error(c, TN_ERR_SHAPE, "batch_dims is %lld", (long long)batch);
         return;
@@ -144,7 +144,7 @@ void convert_scatter_elements(conversion *c) {
 
 void convert_scatter_nd(conversion *c) {
     tn_val x = input(c, 0), updates = input(c, 2);
-    int64_t n, axes[TN_MAX_RANK];
+    int64_t n = 0, axes[TN_MAX_RANK];
     const char *combine = read_combine(c);
     if (!tuple_length(c, x, 0, &n)) return;
     tn_type type = tn_type_of(x);

@@ -147,7 +147,7 @@ void convert_group_norm(conversion *c) {
 void convert_mean_variance_norm(conversion *c) {
     tn_val x = input(c, 0);
     int64_t axes[TN_MAX_RANK] = {0, 2, 3};
-    int n;
+    int n = 0;
     if (!tn_is_valid(x)) return;
     if (has_attribute(c, "axes") ? !read_axes(c, -1, tn_rank(x), axes, &n) : tn_rank(x) != 4) {
         node_error(c, TN_ERR_SHAPE, "the data has rank %d", tn_rank(x));

@@ -72,7 +72,7 @@ static const struct {
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
 static tn_val activate(tn_val x, const activation *a) {
-    for (size_t i = 0; i < FUNCTIONS; i++)
+    for (size_t i = 0; a->name && i < FUNCTIONS; i++)
         if (strcmp(functions[i].name, a->name) == 0) return functions[i].apply(x, a);
     return x;
 }
@@ -80,7 +80,7 @@ static tn_val activate(tn_val x, const activation *a) {
 /* ---- The op ---------------------------------------------------------------------------------- */
 
 enum { MAX_ACTIVATIONS = 3 };
-static const int gates_of[] = {[RNN_PLAIN] = 1, [RNN_GRU] = 3, [RNN_LSTM] = 4};
+static int gates_of(rnn_variant kind) { return kind == RNN_LSTM ? 4 : kind == RNN_GRU ? 3 : 1; }
 
 /* One direction. Values of the weights are outside a body; `in` brings them where the cell is built. */
 typedef struct rnn {
@@ -169,7 +169,7 @@ static tn_val bring(body *b, tn_val v) { return b && tn_is_valid(v) ? body_captu
 
 /* Biases: half for the input product, half for the recurrent one. */
 static tn_val bias_half(const rnn *r, tn_val bias, int half) {
-    int n = gates_of[r->kind];
+    int n = gates_of(r->kind);
     return tn_is_valid(bias) ? gate(r, bias, half * n, n) : bias;
 }
 

@@ -92,7 +92,7 @@ static bool read_positions(conversion *c, const char *name, int i, tn_dim *posit
 }
 
 static bool read_slice(conversion *c, int rank, slice_args *a) {
-    int n_ends, n_axes = -1, n_steps = -1;
+    int n_ends = 0, n_axes = -1, n_steps = -1;
     if (!read_positions(c, "starts", 1, a->starts, &a->n) || !read_positions(c, "ends", 2, a->ends, &n_ends))
         return false;
     if (c->version < 10 ? !read_ints(c, "axes", a->axes, TN_MAX_RANK, &n_axes)
@@ -116,10 +116,10 @@ static bool read_slice(conversion *c, int rank, slice_args *a) {
 
 void convert_slice(conversion *c) {
     tn_val x = input(c, 0);
-    slice_args a;
+    slice_args a = {0};
     if (!tn_is_valid(x) || !read_slice(c, tn_rank(x), &a)) return;
     tn_type type = tn_type_of(x);
-    tn_dim start[TN_MAX_RANK], end[TN_MAX_RANK];
+    tn_dim start[TN_MAX_RANK] = {0}, end[TN_MAX_RANK] = {0};
     int64_t stride[TN_MAX_RANK], reversed[TN_MAX_RANK];
     int n_reversed = 0;
     bool is_whole = true;
@@ -254,8 +254,8 @@ static tn_val add_borders(conversion *c, tn_val x, border_fn *border, const tn_d
 
 /* Amounts: attribute `pads` up to opset 10, then an input with (from 18 on) the axes it is for. */
 static bool read_pads(conversion *c, int rank, tn_dim *low, tn_dim *high) {
-    int64_t numbers[2 * TN_MAX_RANK], axes[TN_MAX_RANK];
-    tn_dim given[2 * TN_MAX_RANK];
+    int64_t numbers[2 * TN_MAX_RANK], axes[TN_MAX_RANK] = {0};
+    tn_dim given[2 * TN_MAX_RANK] = {0};
     int n = 0, n_axes = -1;
     for (int i = 0; i < rank; i++) low[i] = high[i] = number_dim(c, 0);
     if (c->version < 11) {
@@ -288,7 +288,7 @@ void convert_pad(conversion *c) {
         border_fn *border;
     } modes[] = {{"reflect", reflect_border}, {"edge", edge_border}, {"wrap", wrap_border}};
     tn_val x = input(c, 0);
-    tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
+    tn_dim low[TN_MAX_RANK] = {0}, high[TN_MAX_RANK] = {0};
     const char *mode = read_text(c, "mode", "constant");
     if (!tn_is_valid(x) || !read_pads(c, tn_rank(x), low, high)) return;
     if (strcmp(mode, "constant") == 0) {

@@ -14,6 +14,8 @@ static bool is_number(const conversion *c, tn_dim d, int64_t *number) {
     return dim_is_const(c->im->module->dims, d, number);
 }
 
+static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+
 static const known *known_identity(conversion *c) { return input_known(c, 0); }
 
 /* Whole numbers stay. */
@@ -27,10 +29,11 @@ static const known *known_shape(conversion *c) {
     int64_t start = read_int(c, "start", 0), end = read_int(c, "end", INT64_MAX);
     tn_dim *items;
     if (rank < 0 || has_failed(c)) return NULL;
-    start = start < -rank ? 0 : start < 0 ? start + rank : start > rank ? rank : start;
-    end = end < -rank ? 0 : end < 0 ? end + rank : end > rank ? rank : end;
+    start = clamp(start < 0 ? start + rank : start, 0, rank);
+    end = clamp(end < 0 ? end + rank : end, 0, rank);
     known *k = known_vector(c->im, TN_I64, end > start ? end - start : 0, &items);
-    for (int64_t i = 0; k && i < k->n; i++) items[i] = tn_type_of(x).dims[start + i];
+    tn_type type = tn_type_of(x);
+    for (int64_t i = 0; k && i < k->n; i++) items[i] = type.dims[start + i];
     return k;
 }
 
@@ -178,8 +181,6 @@ static bool slice_number(conversion *c, const char *attribute, int i, int64_t ot
     const known *k = input_known(c, i);
     return k && k->n == 1 && known_number(c->im, k, 0, number);
 }
-
-static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
 
 static const known *known_slice(conversion *c) {
     const known *x = input_known(c, 0);

@@ -150,7 +150,7 @@ static const struct {
 
 bool known_merge_shapes(const known *a, const known *b, int *rank, int64_t *shape) {
     *rank = a->rank > b->rank ? a->rank : b->rank;
-    for (int i = 0; i < *rank; i++) {
+    for (int i = 0; i < *rank && i < KNOWN_MAX_RANK; i++) {
         int ia = i - (*rank - a->rank), ib = i - (*rank - b->rank);
         int64_t x = ia >= 0 ? a->shape[ia] : 1, y = ib >= 0 ? b->shape[ib] : 1;
         if (x != y && x != 1 && y != 1) return false;

@@ -21,8 +21,9 @@ typedef struct buffer {
 static void put(buffer *b, const void *data, size_t n) {
     if (b->n + n + 1 > b->capacity) {
         b->capacity = 2 * (b->n + n) + 64;
-        b->data = realloc(b->data, b->capacity);
-        assert_non_null(b->data);
+        char *grown = realloc(b->data, b->capacity);
+        if (!grown) abort();
+        b->data = grown;
     }
     if (n > 0) memcpy(b->data + b->n, data, n);
     b->n += n;
@@ -243,7 +244,7 @@ static void sub_graph(writer *w) {
     snprintf(name, sizeof name, "%s", w->words[1]);
     put_text(&g, 2, name);
     while (next_line(w) && strcmp(w->words[0], "end") != 0) assert_true(graph_line(w, &g));
-    assert_true(w->n_graphs < GRAPHS);
+    if (w->n_graphs >= GRAPHS) abort();
     snprintf(w->graphs[w->n_graphs].name, WORD_BYTES, "%s", name);
     w->graphs[w->n_graphs++].bytes = g;
 }
