@@ -235,7 +235,7 @@ static void choose_band(blocked_conv *b, const machine *m, tn_dim rows) {
     int64_t n = product_constant(&b->p, rows), row = product_constant(&b->p, b->row), best = 1;
     double least = -1;
     set_band(b, 1, rows);
-    if (n < 1 || row < 1) return;
+    if (n < 1 || row < 1 || row > BAND_COLUMNS) return;
     for (int64_t band = 1; band <= n && (band == 1 || band * row <= BAND_COLUMNS); band++) {
         if (n % band) continue;
         set_band(b, band, rows);

@@ -127,6 +127,7 @@ static void row(direct_conv *d) {
 static int64_t row_grain(const convolution *c) {
     int64_t width, channels = 1;
     if (!dim_is_const(c->t, c->result.dims[c->spatial + 1], &width) || width < 1) width = 64;
+    if (width > CHUNK_MULTIPLY_ADDS) width = CHUNK_MULTIPLY_ADDS;
     dim_is_const(c->t, c->channels, &channels);
     int64_t work = width * c->taps * (channels > 0 ? channels : 1);
     return work >= CHUNK_MULTIPLY_ADDS ? 1 : CHUNK_MULTIPLY_ADDS / work;

@@ -92,7 +92,7 @@ static tn_dim row_length(const product *p) {
     tn_dim units = dim_ceildiv(p->t, p->depth, dim_const(p->t, ROW_ALIGNMENT));
     tn_dim length = dim_mul_const(p->t, units, ROW_ALIGNMENT);
     int64_t known = product_constant(p, length), bytes = tn_dtype_bits(p->sum) / 8;
-    return known >= 0 && known * bytes % ALIAS_BYTES == 0 ? dim_add_const(p->t, length, ROW_ALIGNMENT) : length;
+    return known >= 0 && known % (ALIAS_BYTES / bytes) == 0 ? dim_add_const(p->t, length, ROW_ALIGNMENT) : length;
 }
 
 static bool is_by_steps(const product *p, matrix_side side) { return side == SIDE_B && p->how.by_steps; }

@@ -80,8 +80,10 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     int64_t fitting = (int64_t)m->l2_bytes / 2 / (bytes * depth * b->mr);
     b->row_tiles = balanced(tiles, least(most(fitting, 4), CHUNK_ROW_TILES));
     int64_t work = b->row_tiles * b->mr * b->nr * depth;
-    int64_t total = most(1, or_unknown(s->outer)) * ceil_div(tiles, b->row_tiles) * panels * work;
-    int64_t wanted = least(CHUNK_MULTIPLY_ADDS, most(LEAST_MULTIPLY_ADDS, total / 16));
+    double total =
+        (double)most(1, or_unknown(s->outer)) * (double)ceil_div(tiles, b->row_tiles) * (double)panels * (double)work;
+    int64_t wanted =
+        total / 16 < CHUNK_MULTIPLY_ADDS ? most(LEAST_MULTIPLY_ADDS, (int64_t)total / 16) : CHUNK_MULTIPLY_ADDS;
     b->panels = balanced(panels, least(wanted / most(1, work), 32));
 }
 

@@ -9,7 +9,7 @@
  */
 #include "compiler/loops/pack.h"
 
-enum { LOW_TILE = 4 };
+enum { LOW_TILE = 4, LARGE_EXTENT = 1 << 24 };
 
 /* Whole tiles along one side, and what is left of a static extent. */
 typedef struct cut {
@@ -333,21 +333,27 @@ static void compute_stage(product *p) {
     for (int i = 3; i-- > 0;) access_close_loop(p->a, &loops[i]);
 }
 
+/* For planning: cut, so that products of a few fit. */
+static int64_t known(const product *p, tn_dim d) {
+    int64_t value = product_constant(p, d);
+    return value > LARGE_EXTENT ? LARGE_EXTENT : value;
+}
+
 product_shape product_known_shape(const product *p) {
     const matrix *a = &p->side[SIDE_A], *b = &p->side[SIDE_B];
-    product_shape s = {.outer = product_constant(p, p->outer),
-                       .rows = product_constant(p, a->extent),
-                       .columns = product_constant(p, b->extent),
-                       .depth = product_constant(p, p->depth),
+    product_shape s = {.outer = known(p, p->outer),
+                       .rows = known(p, a->extent),
+                       .columns = known(p, b->extent),
+                       .depth = known(p, p->depth),
                        .element_bytes = tn_dtype_bits(p->sum) / 8,
-                       .row_bytes = -1};
+                       .row_bytes = a->is_plain ? known(p, a->step) : -1,
+                       .column_bytes = b->is_plain ? known(p, b->depth_step) : -1,
+                       .taps = p->step_multiple};
     s.is_plain[SIDE_A] = a->is_plain && s.rows >= 0;
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
     s.columns_are_runs = b->has_strides && dim_is_value(p->t, b->step, 1);
-    if (a->is_plain && product_constant(p, a->step) >= 0) s.row_bytes = product_constant(p, a->step) * s.element_bytes;
-    s.column_bytes = b->is_plain ? product_constant(p, b->depth_step) : -1;
-    if (s.column_bytes >= 0) s.column_bytes *= s.element_bytes;
-    s.taps = p->step_multiple;
+    if (s.row_bytes > 0) s.row_bytes *= s.element_bytes;
+    if (s.column_bytes > 0) s.column_bytes *= s.element_bytes;
     return s;
 }
 
