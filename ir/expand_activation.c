@@ -86,3 +86,10 @@ bool expand_softplus(tn_graph *g, const tn_val *x, uint32_t n, const attr_list *
     tn_val y = tn_add(tn_max_scalar(wide, 0), tn_log1p(tn_exp(tn_neg(tn_abs(wide)))));
     return expand_done(expand_narrow(y, (tn_dtype)tn_type_of(x[0]).dtype), results);
 }
+
+bool expand_mish(tn_graph *g, const tn_val *x, uint32_t n, const attr_list *attrs, tn_val *results) {
+    UNUSED(g, n, attrs);
+    tn_val wide = expand_widen(x[0]);
+    tn_val y = tn_mul(wide, tn_tanh(tn_softplus(wide)));
+    return expand_done(expand_narrow(y, (tn_dtype)tn_type_of(x[0]).dtype), results);
+}
