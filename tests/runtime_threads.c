@@ -329,7 +329,7 @@ static void test_own_hooks_and_times(void **state) {
     static float x[5 * 784], y[5], z[10];
     tn_program *p = handmade_mlp();
     own_hooks own = {.worker = 2};
-    tn_hooks hooks = {&own, own_parallel_for, own_begin, own_end, NULL};
+    tn_hooks hooks = {.ctx = &own, .parallel_for = own_parallel_for, .kernel_begin = own_begin, .kernel_end = own_end};
     tn_profile *profile = tn_profile_new(p);
     tn_exec *e = tn_exec_new(p, &(tn_exec_options){.hooks = &hooks, .workers = 3, .profile = profile});
     tn_tensor inputs[] = {TN_TENSOR(TN_F32, x, 5, 784), TN_TENSOR(TN_F32, y, 5), TN_TENSOR(TN_F32, z, 10)};
