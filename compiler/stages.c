@@ -151,11 +151,22 @@ static bool lower(compilation *c)
     return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
 
+/* Tokens order what a program does; its callers have none. */
+static bool check_signature(compilation *c)
+{
+    bool has_token = false;
+    for (size_t i = 0; i < c->main->n_params; i++)
+        has_token |= c->main->params[i].type.dtype == TN_TOKEN;
+    for (size_t i = 0; i < c->main->n_results; i++)
+        has_token |= graph_type(c->main, c->main->results[i].value)->dtype == TN_TOKEN;
+    return !has_token || fail(c, TN_ERR_UNSUPPORTED, "main: a token as a parameter or result of a program; start from the op token");
+}
+
 static bool emit(compilation *c, const char *prefix)
 {
     char prepare_prefix[200];
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
-    return codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
+    return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
            codegen_finish(c->codegen, verify_always);
 }

@@ -421,17 +421,38 @@ static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
     [TN_OP_assert] = program_emit_assert, [TN_OP_print] = program_emit_print, [TN_OP_custom] = program_emit_custom,
 };
 
-/* Results that live elsewhere (parameters, constants, a value that is two results) are copied. */
+/* Result r's value to `to`, unless it is made there or stays in its own state. */
+static void copy_result(function_emitter *f, uint32_t r, LLVMValueRef to)
+{
+    const result *of = &f->graph->results[r];
+    const place *at = &f->plan->values[plan_root(f->graph, of->value)];
+    bool stays = at->kind == PLACE_PARAM && of->state_param == (int32_t)at->index;
+    if (at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r))
+        return;
+    copy_bytes(f, to, program_place(f, of->value), program_dim(f, type_bytes(f->p, graph_type(f->graph, of->value))));
+}
+
+/* Results that live elsewhere (parameters, constants, a value that is two results) are copied;
+ * states last, since other results may be their old values. */
 static void copy_results(function_emitter *f)
 {
     program_emitter *p = f->p;
-    for (uint32_t r = 0; r < f->graph->n_results; r++) {
-        value_id v = f->graph->results[r].value;
-        const place *at = &f->plan->values[plan_root(f->graph, v)];
-        if (at->kind == PLACE_NONE || (at->kind == PLACE_RESULT && at->index == r))
+    const tn_graph *g = f->graph;
+    for (uint32_t r = 0; r < g->n_results; r++)
+        if (g->results[r].state_param < 0)
+            copy_result(f, r, program_load_at(p, f->results, r, p->pointer));
+    for (uint32_t r = 0; r < g->n_results; r++)
+        if (f->plan->staged[r] != DIM_INVALID)
+            copy_result(f, r, byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])));
+    for (uint32_t r = 0; r < g->n_results; r++) {
+        if (g->results[r].state_param < 0)
             continue;
         LLVMValueRef to = program_load_at(p, f->results, r, p->pointer);
-        copy_bytes(f, to, program_place(f, v), program_dim(f, type_bytes(p, graph_type(f->graph, v))));
+        if (f->plan->staged[r] == DIM_INVALID)
+            copy_result(f, r, to);
+        else
+            copy_bytes(f, to, byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])),
+                       program_dim(f, type_bytes(p, graph_type(g, g->results[r].value))));
     }
 }
 

@@ -129,12 +129,15 @@ static function_plan *add_function(program_plan *p, tn_graph *g)
         f->values = tn_calloc(g->n_values + 1, sizeof *f->values);
         f->work_offset = tn_malloc((g->n_nodes + 1) * sizeof *f->work_offset);
         f->work_bytes = tn_malloc((g->n_nodes + 1) * sizeof *f->work_bytes);
-        if (!f->values || !f->work_offset || !f->work_bytes) {
+        f->staged = tn_malloc((g->n_results + 1) * sizeof *f->staged);
+        if (!f->values || !f->work_offset || !f->work_bytes || !f->staged) {
             tn_free(f->values);
             tn_free(f->work_offset);
             tn_free(f->work_bytes);
+            tn_free(f->staged);
             return NULL;
         }
+        memset(f->staged, 0xff, (g->n_results + 1) * sizeof *f->staged);
         memset(f->work_offset, 0xff, (g->n_nodes + 1) * sizeof *f->work_offset);
         memset(f->work_bytes, 0xff, (g->n_nodes + 1) * sizeof *f->work_bytes);
     }
@@ -355,6 +358,29 @@ static void place_node(placing *s, size_t i)
     }
 }
 
+static bool is_state(const tn_graph *g, uint32_t index)
+{
+    for (size_t r = 0; r < g->n_results; r++)
+        if (g->results[r].state_param == (int32_t)index)
+            return true;
+    return false;
+}
+
+/* States that take each other's old values go through a place of their own. */
+static void stage_states(placing *s)
+{
+    tn_graph *g = s->graph;
+    for (size_t r = 0; r < g->n_results; r++) {
+        const place *from = &s->plan->values[plan_root(g, g->results[r].value)];
+        int32_t own = g->results[r].state_param;
+        if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index))
+            continue;
+        tn_dim bytes = type_bytes(g->module->dims, graph_type(g, g->results[r].value));
+        s->plan->staged[r] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
+        s->storages[s->n_storages++] = (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}, .first = VALUE_NONE};
+    }
+}
+
 static bool place_values(placing *s)
 {
     tn_graph *g = s->graph;
@@ -363,6 +389,7 @@ static bool place_values(placing *s)
     place_results(s);
     for (size_t i = 0; i < g->n_nodes; i++)
         place_node(s, i);
+    stage_states(s);
     lifetime *blocks = tn_calloc(s->n_storages + 1, sizeof *blocks);
     if (!blocks)
         return false;
@@ -375,6 +402,9 @@ static bool place_values(placing *s)
     for (size_t i = 0; i < g->n_nodes; i++)
         if (s->plan->work_offset[i] != DIM_INVALID)
             s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
+    for (size_t r = 0; r < g->n_results; r++)
+        if (s->plan->staged[r] != DIM_INVALID)
+            s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
     return s->plan->arena_bytes != DIM_INVALID;
 }
@@ -386,7 +416,7 @@ static bool plan_function(program_plan *p, tn_graph *g, const machine *m)
     placing s = {.program = p, .graph = g, .plan = add_function(p, g)};
     s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
     s.storage_of = tn_malloc((g->n_values + 1) * sizeof *s.storage_of);
-    s.storages = tn_calloc(g->n_values + g->n_nodes + 1, sizeof *s.storages);
+    s.storages = tn_calloc(g->n_values + g->n_nodes + g->n_results + 1, sizeof *s.storages);
     bool ok = s.plan && s.last_use && s.storage_of && s.storages;
     if (ok) {
         memset(s.last_use, 0xff, (g->n_values + 1) * sizeof *s.last_use);
@@ -413,6 +443,7 @@ void plan_free(program_plan *p)
         tn_free(p->functions[i].values);
         tn_free(p->functions[i].work_offset);
         tn_free(p->functions[i].work_bytes);
+        tn_free(p->functions[i].staged);
     }
     tn_free(p->functions);
     tn_free(p->kernels);

@@ -40,6 +40,8 @@ typedef struct function_plan {
     tn_dim *work_offset; /* for each node: its call's own part of the arena, or the second copy
                           * of what a loop carries; DIM_INVALID: none */
     tn_dim *work_bytes;
+    tn_dim *staged; /* for each result that updates a state with another state's old value: where it
+                     * is kept while the states are written; DIM_INVALID: none */
     tn_dim arena_bytes, scratch_bytes;
 } function_plan;
 
