@@ -223,6 +223,7 @@ typedef struct overwrite_check {
     const lt_kernel *kernel;
     uint32_t in, out;
     tn_dim index; /* of every access so far */
+    bool is_written;
     bool safe;
 } overwrite_check;
 
@@ -239,6 +240,8 @@ static void check_stmt(overwrite_check *c, const lt_stmt *s)
         c->safe &= s->tile.a != c->in && s->tile.b != c->in && s->tile.c != c->out;
     else if ((s->kind == LT_LOAD && s->access.buffer == c->in) || (s->kind == LT_STORE && s->access.buffer == c->out)) {
         c->safe &= c->index == DIM_INVALID || c->index == s->access.index;
+        c->safe &= s->kind == LT_STORE || !c->is_written;
+        c->is_written |= s->kind == LT_STORE;
         c->index = s->access.index;
     }
 }
@@ -249,10 +252,10 @@ static void check_block(overwrite_check *c, const lt_block *block)
         check_stmt(c, block->items[i]);
 }
 
-/* Every element is read at the one index it is written at, within one step of one loop. */
+/* Every element is read at the one index it is written at, within one step of one loop and before. */
 static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out)
 {
-    overwrite_check c = {k, in, out, DIM_INVALID, k->n_stages == 1};
+    overwrite_check c = {k, in, out, DIM_INVALID, false, k->n_stages == 1};
     if (c.safe)
         check_block(&c, &k->stages[0].body);
     return c.safe;
