@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_DEPTH = 64, DEFAULT_NODES = 1000000 };
+enum { DEFAULT_DEPTH = 64, DEFAULT_NODES = 500000 };
 
 /* ---- Errors ------------------------------------------------------------------------------ */
 

@@ -53,10 +53,13 @@ void convert_mish(conversion *c) {
 }
 
 /* x * sigmoid(alpha * x) */
-void convert_swish(conversion *c) {
+static void output_swish(conversion *c, double alpha) {
     tn_val x = input(c, 0);
-    output(c, 0, tn_mul(x, tn_logistic(tn_mul_scalar(x, read_float(c, "alpha", 1)))));
+    output(c, 0, tn_mul(x, tn_logistic(tn_mul_scalar(x, read_float(c, "alpha", alpha)))));
 }
+
+void convert_swish(conversion *c) { output_swish(c, 1); }
+void convert_quick_gelu(conversion *c) { output_swish(c, 1.702); }
 
 void convert_softsign(conversion *c) {
     tn_val x = input(c, 0);

@@ -120,7 +120,7 @@ void convert_slice(conversion *c) {
     if (!tn_is_valid(x) || !read_slice(c, tn_rank(x), &a)) return;
     tn_type type = tn_type_of(x);
     tn_dim start[TN_MAX_RANK] = {0}, end[TN_MAX_RANK] = {0};
-    int64_t stride[TN_MAX_RANK], reversed[TN_MAX_RANK];
+    int64_t stride[TN_MAX_RANK] = {0}, reversed[TN_MAX_RANK];
     int n_reversed = 0;
     bool is_whole = true;
     for (int i = 0; i < type.rank; i++) {

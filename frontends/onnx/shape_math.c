@@ -161,6 +161,7 @@ bool known_merge_shapes(const known *a, const known *b, int *rank, int64_t *shap
 
 tn_dim known_broadcast_item(const known *k, int rank, const int64_t *shape, int64_t at) {
     int64_t index = 0, step = 1;
+    if (rank < 0 || rank > KNOWN_MAX_RANK) return DIM_INVALID;
     for (int i = rank - 1; i >= 0; i--) {
         int64_t coordinate = at % shape[i];
         at /= shape[i];

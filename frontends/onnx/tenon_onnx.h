@@ -11,7 +11,7 @@ extern "C" {
 /* All zero: the defaults. */
 typedef struct tn_onnx_options {
     int max_depth;            /* of nested graphs; 0: 64 */
-    size_t max_nodes;         /* 0: 1,000,000 */
+    size_t max_nodes;         /* 0: 500,000; those of a local function count at each call */
     bool weights_replaceable; /* initializers become weights (tn_weight) rather than constants */
     /* Fixes named symbols of the inputs ("batch" = 1): pairs, ended by a NULL name. May be NULL. */
     const struct tn_onnx_size {
