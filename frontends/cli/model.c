@@ -95,6 +95,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
                                     .no_fusion = GIVEN(a, no_fusion),
                                     .trust_loops = GIVEN(a, trust_loops),
+                                    .perf_map = GIVEN(a, perf_map),
                                     .verify_each = GIVEN(a, verify_each),
                                     .gemm = TEXT_OF(a, gemm)};
     if (GIVEN(a, time)) options->watch = show_time;
