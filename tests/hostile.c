@@ -1,0 +1,228 @@
+/* Every allocation of Tenon's own failing in turn: reading, compiling, running.
+ *
+ * law: the call that met the failure says TN_ERR_MEMORY (or NULL, where that is its way to), nothing
+ *      crashes, nothing leaks (the sanitizer tells), and the same call made again succeeds.
+ *
+ * Needs the build in which allocations can be made to fail (make MALLOC=hostile). Compiling is slow, so
+ * all of the first allocations fail and then one in a few; TN_LONG=1: all of them.
+ */
+#include "runtime/alloc.h"
+#include "tenon_compile.h"
+#include "tenon_onnx.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#ifdef TN_HOSTILE_MALLOC
+
+static const char text[] =
+    "module \"hostile\"\n"
+    "fn @main(%x: f32[n, 4], %w: f32[4, 3] weight, %c: bool[]) -> (%p: f32[n, 3], %s: f32[n, 4], %v: f32[1, 2, 3, 3]) {\n"
+    "  %0 = dot %x, %w, contract=[1]x[0] : f32[n, 3]\n"
+    "  %1 = softmax %0, axis=1 : f32[n, 3]\n"
+    "  %2 = if %c, %1, then=@turn, otherwise=@same, symbols=[n, n] : f32[n, 3]\n"
+    "  %3 = sort %x, axis=1 : f32[n, 4]\n"
+    "  %4 = constant value=f32[1, 1, 4, 4] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} : f32[1, 1, 4, 4]\n"
+    "  %5 = reshape %w, shape=[2, 1, 2, 3] : f32[2, 1, 2, 3]\n"
+    "  %6 = conv %4, %5, low=[0, 1], high=[0, 0] : f32[1, 2, 3, 3]\n"
+    "  return %2, %3, %6\n"
+    "}\n"
+    "fn @turn(%v: f32[k, 3]) -> (%w: f32[k, 3]) { %0 = neg %v : f32[k, 3] return %0 }\n"
+    "fn @same(%v: f32[k, 3]) -> (%w: f32[k, 3]) { return %v }\n";
+
+static const float weight[12] = {1, -2, 3, -4, 5, -6, 7, -8, 9, -10, 11, -12};
+
+/* What a test goes through: a call, from the fixture that `prepare` makes before allocations fail. */
+typedef struct act {
+    void *(*prepare)(const char *name);
+    tn_status (*call)(void *fixture, const char *name, char *message, size_t capacity);
+    void (*release)(void *fixture);
+    const char *name;
+    uint64_t all_of_first, one_in; /* of the later ones */
+} act;
+
+/* The status of the call with allocation `nth` failing, and how many it made. */
+static tn_status act_once(const act *a, uint64_t nth, bool sticky, uint64_t *made, char *message, size_t capacity) {
+    void *fixture = a->prepare ? a->prepare(a->name) : NULL;
+    tn_malloc_fail_at(nth, sticky);
+    tn_status status = a->call(fixture, a->name, message, capacity);
+    *made = tn_malloc_fail_at(UINT64_MAX, false);
+    if (a->release) a->release(fixture);
+    return status;
+}
+
+static void fail_in_turn(const act *a) {
+    char message[256] = "";
+    uint64_t total, made, n_wrong = 0, n_tried = 0;
+    bool all = getenv("TN_LONG") != NULL;
+    tn_status status = act_once(a, UINT64_MAX, false, &total, message, sizeof message);
+    if (status != TN_OK) fail_msg("%s: %s: %s", a->name, tn_status_name(status), message);
+    assert_true(total > 0);
+    for (uint64_t nth = 0; nth < total; nth += all || nth < a->all_of_first ? 1 : a->one_in)
+        for (int sticky = 0; sticky < 2; sticky++, n_tried++) {
+            message[0] = '\0';
+            status = act_once(a, nth, sticky, &made, message, sizeof message);
+            if (status == TN_ERR_MEMORY || made <= nth) continue; /* or it was not reached this time */
+            print_error("%s: allocation %d of %d%s: %s: %s\n", a->name, (int)nth, (int)total, sticky ? " and on" : "",
+                        tn_status_name(status), message);
+            n_wrong++;
+        }
+    status = act_once(a, UINT64_MAX, false, &made, message, sizeof message);
+    if (status != TN_OK) fail_msg("%s: made again: %s: %s", a->name, tn_status_name(status), message);
+    print_message("# %s: %d allocations, %d failures\n", a->name, (int)total, (int)n_tried);
+    assert_int_equal(n_wrong, 0);
+}
+
+static tn_status module_status(const tn_module *m, char *message, size_t capacity) {
+    if (!m) return TN_ERR_MEMORY;
+    const tn_diag *error = tn_module_error(m);
+    if (error) snprintf(message, capacity, "%s", error->message);
+    return error ? error->status : TN_OK;
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------------- */
+
+static tn_status load(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture;
+    tn_module *m = tn_onnx_load(name, NULL);
+    tn_status status = module_status(m, message, capacity);
+    tn_module_free(m);
+    return status;
+}
+
+static void test_import(void **state) {
+    (void)state;
+    static const char *const paths[] = {
+        "build/models/mtcnn_rnet.onnx",
+        "/usr/share/libonnx-testdata/data/node/test_softmax_axis_1/model.onnx",
+        "/usr/share/libonnx-testdata/data/node/test_basic_conv_with_padding/model.onnx",
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (access(paths[i], R_OK) == 0)
+            fail_in_turn(&(act){.call = load, .name = paths[i], .all_of_first = 300, .one_in = 7});
+}
+
+static tn_status parse(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture;
+    tn_module *m = tn_module_parse(text, sizeof text - 1, name);
+    tn_status status = module_status(m, message, capacity);
+    tn_module_free(m);
+    return status;
+}
+
+static void test_parse(void **state) {
+    (void)state;
+    fail_in_turn(&(act){.call = parse, .name = "parse", .all_of_first = UINT64_MAX});
+}
+
+/* ---- Compiling -------------------------------------------------------------------------------------- */
+
+static void *read_text(const char *name) { return tn_module_parse(text, sizeof text - 1, name); }
+static void *read_model(const char *name) { return tn_onnx_load(name, NULL); }
+static void release_module(void *fixture) { tn_module_free(fixture); }
+
+static tn_status compile(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    tn_program *p = tn_compile_module(fixture, NULL);
+    tn_status status = module_status(fixture, message, capacity);
+    if (!p && status == TN_OK) fail_msg("%s: no program and no error", name);
+    tn_program_free(p);
+    return status;
+}
+
+static void test_compile(void **state) {
+    (void)state;
+    static const char path[] = "/usr/share/libonnx-testdata/data/node/test_softmax_axis_1/model.onnx";
+    fail_in_turn(&(act){read_text, compile, release_module, "compile", 300, 47});
+    if (access(path, R_OK) == 0) fail_in_turn(&(act){read_model, compile, release_module, path, 100, 31});
+}
+
+/* The stages' texts: graph, loop trees, LLVM. */
+static tn_status print_stage(void *fixture, const char *name, char *message, size_t capacity) {
+    tn_diag diag = {.status = TN_OK};
+    char *stage = tn_compile_text(fixture, NULL, name, NULL, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    if (!stage && diag.status == TN_OK) fail_msg("%s: no text and no error", name);
+    tn_text_free(stage);
+    return diag.status;
+}
+
+static void test_stages(void **state) {
+    (void)state;
+    fail_in_turn(&(act){read_text, print_stage, release_module, "loops", 100, 13});
+}
+
+/* ---- Running ---------------------------------------------------------------------------------------- */
+
+static void *make_program(const char *name) {
+    tn_module *m = read_text(name);
+    tn_program *p = tn_compile_module(m, NULL);
+    if (!p) fail_msg("%s", tn_module_error(m)->message);
+    tn_module_free(m);
+    return p;
+}
+
+static void *same_program;
+static void *take_program(const char *name) {
+    (void)name;
+    return same_program;
+}
+
+static tn_status run(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    static float x[2][4] = {{3, 1, 2, 0}, {5, 4, 7, 6}};
+    static bool c = true;
+    tn_tensor inputs[2] = {tn_tensor_strided(TN_F32, x, 2, (int64_t[]){2, 4}, (int64_t[]){4, 1}),
+                           tn_tensor_strided(TN_BOOL, &c, 0, NULL, NULL)};
+    tn_tensor outputs[3] = {{0}}, w = tn_tensor_strided(TN_F32, (void *)weight, 2, (int64_t[]){4, 3}, (int64_t[]){3, 1});
+    const char *weight_name = "w";
+    tn_diag diag = {.status = TN_OK};
+    tn_status status = tn_program_set_weights(fixture, &weight_name, &w, 1, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    if (status != TN_OK) return status;
+    tn_exec *e = tn_exec_new(fixture, NULL);
+    if (!e) return TN_ERR_MEMORY;
+    status = tn_exec_run(e, inputs, 2, outputs, 3);
+    if (status != TN_OK) snprintf(message, capacity, "%s", tn_exec_error(e)->message);
+    if (status == TN_OK) {
+        static const float sorted[2][4] = {{0, 1, 2, 3}, {4, 5, 6, 7}};
+        assert_memory_equal(outputs[1].data, sorted, sizeof sorted);
+    }
+    tn_exec_free(e);
+    return status;
+}
+
+static void test_run(void **state) {
+    (void)state;
+    same_program = make_program("run");
+    fail_in_turn(&(act){take_program, run, NULL, "run", UINT64_MAX, 1});
+    tn_program_free(same_program);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_import), cmocka_unit_test(test_parse), cmocka_unit_test(test_compile),
+        cmocka_unit_test(test_stages), cmocka_unit_test(test_run),
+    };
+    return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
+}
+
+#else
+
+static void test_hostile(void **state) {
+    (void)state;
+    print_message("# SKIP hostile allocator build\n");
+    skip();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile)};
+    return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
+}
+
+#endif
