@@ -108,7 +108,7 @@ static void test_scatter(void **state) {
     check_op("scatter axes=[0] combine=add", "f32[2] 1 2", "f32[2] 1 2", "i64[0,1]", "f32[0]");
     check_fault("scatter axes=[0] combine=set", TN_ERR_INDEX, "scatter: index 2", "f32[2] 1 9", "f32[2] 1 2",
                 "i64[2,1] 2 1", "f32[2] 8 9");
-    /* Sums of many small updates are rounded once. */
+    /* Every update is rounded: 2048 + 1 is 2048 in f16. */
     check_op("scatter axes=[0] combine=add", "f16[1] 2048", "f16[1] 2048", "i64[2,1] 0 0", "f16[2] 1 1");
     check_magnitude("scatter axes=[0] combine=add", "f64[2] 10 2", "f32[2] 1 2", "i64[2,1] 0 0", "f32[2] 4 -5");
 }
