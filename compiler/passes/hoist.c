@@ -2,8 +2,8 @@
  *
  * in:  a module whose function main has weights (parameters bound at load time) or constants
  *      too large to fold
- * out: main with the results of that work as its weights; a function `prepare` from the raw
- *      weights to them, run once for each set of weights
+ * out: main with the results of that work as its weights, and of the raw ones those that it still
+ *      reads; a function `prepare` from the raw weights to them, run once for each set of weights
  * law: main computes what it did; a packed weight has at most `hoist_growth` times the bytes
  *      of what it is made from, else its last node stays in main (a dequantisation belongs in
  *      the kernel that reads it)
@@ -23,6 +23,7 @@ typedef struct hoister {
     bool *moves;       /* its results become weights of main */
     double growth;
     value_id *inner;   /* value of main to value of prepare */
+    size_t n_weights;  /* parameters of main before hoisting */
 } hoister;
 
 /* ---- What is known, what moves ---- */
@@ -135,6 +136,19 @@ static bool start_prepare(hoister *h)
     return true;
 }
 
+/* A name for v as a weight: none of main's own. */
+static char *packed_name(hoister *h, value_id v)
+{
+    arena *memory = &h->main->module->memory;
+    char *name = arena_printf(memory, "packed.%u", (unsigned)v);
+    for (size_t i = 0; name && i < h->n_weights; i++)
+        if (strcmp(name, h->main->params[i].name) == 0) {
+            name = arena_printf(memory, "%s_", name);
+            i = SIZE_MAX; /* from the first again */
+        }
+    return name;
+}
+
 static bool make_prepare(hoister *h)
 {
     const tn_graph *g = h->main;
@@ -143,7 +157,7 @@ static bool make_prepare(hoister *h)
     for (size_t i = 0; i < g->n_nodes; i++)
         for (uint32_t k = 0; h->moves[i] && k < g->nodes[i].n_results; k++) {
             value_id v = g->nodes[i].first_result + k;
-            char *name = arena_printf(&g->module->memory, "packed.%u", (unsigned)v);
+            char *name = packed_name(h, v);
             if (!name || !bring_in(h, v) || !graph_add_result(h->prepare, name, h->inner[v], -1))
                 return false;
         }
@@ -159,7 +173,7 @@ static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node
     if (!h->moves[i])
         return graph_copy_node(to, from, n, map);
     for (uint32_t k = 0; k < n->n_results; k++) {
-        char *name = arena_printf(&to->module->memory, "packed.%u", (unsigned)(n->first_result + k));
+        char *name = packed_name(h, n->first_result + k);
         if (!name)
             return false;
         map[n->first_result + k] = graph_add_param(to, name, graph_type(from, n->first_result + k), BINDING_LOAD);
@@ -167,6 +181,57 @@ static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node
             return false;
     }
     return true;
+}
+
+/* ---- Raw weights that main does not read any more ---- */
+
+static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *uses, value_id *map, int32_t *param_of)
+{
+    for (size_t i = 0; i < from->n_symbols; i++) {
+        const symbol *s = &from->symbols[i];
+        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor))
+            return false;
+    }
+    for (size_t i = 0; i < from->n_params; i++) {
+        const param *p = &from->params[i];
+        if (p->binding == BINDING_LOAD && uses[p->value] == 0)
+            continue;
+        param_of[i] = (int32_t)to->n_params;
+        map[p->value] = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
+        if (map[p->value] == VALUE_NONE)
+            return false;
+        to->params[param_of[i]].initial = p->initial;
+        to->values[map[p->value]].name = from->values[p->value].name;
+    }
+    for (size_t i = 0; i < from->n_constraints; i++) {
+        const constraint *c = &from->constraints[i];
+        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations))
+            return false;
+    }
+    for (size_t i = 0; i < from->n_nodes; i++)
+        if (from->nodes[i].op != TN_OP_param && !graph_copy_node(to, from, &from->nodes[i], map))
+            return false;
+    for (size_t r = 0; r < from->n_results; r++) {
+        int32_t state = from->results[r].state_param;
+        if (!graph_add_result(to, from->results[r].name, map[from->results[r].value], state < 0 ? -1 : param_of[state]))
+            return false;
+    }
+    return true;
+}
+
+static bool drop_unread_weights(tn_graph *g)
+{
+    uint32_t *uses = graph_count_uses(g);
+    value_id *map = tn_malloc((g->n_values + 1) * sizeof *map);
+    int32_t *param_of = tn_malloc((g->n_params + 1) * sizeof *param_of);
+    tn_graph *to = module_add_graph(g->module, g->name);
+    bool ok = uses && map && param_of && to && copy_without(to, g, uses, map, param_of);
+    if (ok)
+        graph_take_content(g, to);
+    tn_free(uses);
+    tn_free(map);
+    tn_free(param_of);
+    return ok;
 }
 
 static bool any(const bool *flags, size_t n)
@@ -182,7 +247,7 @@ bool pass_hoist(tn_module *m, const pass_options *o)
     tn_graph *g = module_main(m);
     if (!g || module_find(m, "prepare"))
         return true;
-    hoister h = {.main = g, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    hoister h = {.main = g, .n_weights = g->n_params, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
     h.known = tn_calloc(g->n_nodes + 1, sizeof *h.known);
     h.moves = tn_calloc(g->n_nodes + 1, sizeof *h.moves);
     h.inner = tn_malloc((g->n_values + 1) * sizeof *h.inner);
@@ -192,7 +257,7 @@ bool pass_hoist(tn_module *m, const pass_options *o)
         find_known(&h);
         find_moves(&h);
         if (any(h.moves, g->n_nodes))
-            ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h);
+            ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h) && drop_unread_weights(g);
     }
     tn_free(h.known);
     tn_free(h.moves);
