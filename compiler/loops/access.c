@@ -7,6 +7,12 @@
 
 /* ---- Setting up ---- */
 
+static void out_of_memory(access *a)
+{
+    module_no_memory(a->fused->module);
+    a->b.failed = true;
+}
+
 static bool add_buffers(access *a)
 {
     tn_graph *g = a->fused;
@@ -36,7 +42,7 @@ static bool add_extents(access *a)
         k->extents[k->n_extents++] = g->symbols[i].dim;
         access_add_range(a, g->symbols[i].dim, dim_const(g->module->dims, g->symbols[i].low), DIM_INVALID);
     }
-    return true;
+    return !a->b.failed;
 }
 
 bool access_open(access *a, tn_graph *fused, const char *class_name, const machine *m)
@@ -64,8 +70,9 @@ lt_kernel *access_close(access *a)
     tn_free(a->memo);
     tn_free(a->ranges);
     if (failed) {
-        module_error(a->fused->module, TN_ERR_LIMIT, LOCATION_NONE, "kernel %s: index arithmetic overflows or memory is out",
-                     a->fused->name);
+        if (dim_table_status(a->fused->module->dims) == TN_ERR_MEMORY)
+            module_no_memory(a->fused->module);
+        module_error(a->fused->module, TN_ERR_LIMIT, LOCATION_NONE, "kernel %s: index arithmetic overflows", a->fused->name);
         return NULL;
     }
     return a->b.kernel;
@@ -124,10 +131,17 @@ void access_unravel(access *a, tn_dim linear, int rank, const tn_dim *extents, t
 void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high)
 {
     if (!array_reserve((void **)&a->ranges, &a->ranges_capacity, a->n_ranges + 1, sizeof *a->ranges)) {
-        a->b.failed = true;
+        out_of_memory(a);
         return;
     }
     a->ranges[a->n_ranges++] = (dim_range){leaf, low, high};
+}
+
+void access_know_range(access *a, tn_dim leaf, tn_dim end)
+{
+    dim_table *t = a->fused->module->dims;
+    if (!a->b.failed) /* else there may be none */
+        a->ranges[a->n_ranges - 1] = (dim_range){leaf, dim_const(t, 0), dim_add_const(t, end, -1)};
 }
 
 /* ---- Guards ---- */
@@ -176,7 +190,7 @@ static const access_memo *find_memo(const access *a, value_id v, int rank, const
 static void add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result)
 {
     if (!array_reserve((void **)&a->memo, &a->memo_capacity, a->n_memo + 1, sizeof *a->memo)) {
-        a->b.failed = true;
+        out_of_memory(a);
         return;
     }
     access_memo *m = &a->memo[a->n_memo++];
@@ -218,7 +232,7 @@ tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loo
     tn_dim begin = dim_mul_const(t, chunk, grain);
     *loop = access_open_loop(a, LT_SERIAL, begin, dim_min(t, dim_add_const(t, begin, grain), total), 0, 0);
     tn_dim row = access_counter(loop);
-    a->ranges[a->n_ranges - 1] = (dim_range){row, dim_const(t, 0), dim_add_const(t, total, -1)};
+    access_know_range(a, row, total);
     return row;
 }
 

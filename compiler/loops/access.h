@@ -85,6 +85,8 @@ tn_dim access_open_stage(access *a, tn_dim chunks);
 tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loop);
 
 void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high);
+/* The variable opened last, whatever its loop's bounds say, is known to be in [0, end). */
+void access_know_range(access *a, tn_dim leaf, tn_dim end);
 tn_dim access_simplify(access *a, tn_dim d);
 
 /* For emitters of single ops (access_*.c): */

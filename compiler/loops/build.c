@@ -43,7 +43,9 @@ static bool grow(lt_builder *b, void **items, uint32_t n, uint32_t *capacity, si
 }
 
 static bool check_dim(lt_builder *b, tn_dim d) {
-    return d != DIM_INVALID || fail(b, TN_ERR_LIMIT, "index arithmetic does not fit in 63 bits");
+    if (d != DIM_INVALID) return true;
+    if (dim_table_status(b->kernel->module->dims) == TN_ERR_MEMORY) return no_memory(b);
+    return fail(b, TN_ERR_LIMIT, "index arithmetic does not fit in 63 bits");
 }
 
 /* ---- Kernels, buffers, stages ---- */

@@ -206,7 +206,7 @@ static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim 
     access_loop loop =
         access_open_loop(p->a, LT_SERIAL, first, access_simplify(p->a, dim_floordiv(t, k_end, taps)), 0, 0);
     q.channel = access_counter(&loop);
-    p->a->ranges[p->a->n_ranges - 1] = (dim_range){q.channel, dim_const(t, 0), dim_add_const(t, b->c.channels, -1)};
+    access_know_range(p->a, q.channel, b->c.channels);
     q.base = dim_add(t, base, dim_mul_const(t, dim_sub(t, q.channel, first), b->c.taps * p->how.step_row));
     pack_kernel_rows(&q);
     access_close_loop(p->a, &loop);

@@ -70,7 +70,7 @@ static void lower_flat(access *a, const piece *p)
     tn_dim chunk = access_open_stage(a, dim_ceildiv(t, total, dim_const(t, CHUNK_ELEMENTS)));
     tn_dim begin = dim_mul_const(t, chunk, CHUNK_ELEMENTS), end = dim_min(t, dim_add_const(t, begin, CHUNK_ELEMENTS), total);
     access_loop lanes = access_open_loop(a, LT_VECTOR, begin, end, lower_lanes_for(a->fused, a->b.machine, total), 0);
-    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&lanes), dim_const(t, 0), dim_add_const(t, total, -1)};
+    access_know_range(a, access_counter(&lanes), total);
     access_unravel(a, access_counter(&lanes), p->type.rank, p->type.dims, index);
     store_piece(a, p, index);
     access_close_loop(a, &lanes);
@@ -95,10 +95,10 @@ static void lower_rows(access *a, const piece *p, int merged, bool blocked)
         last = dim_min(t, dim_add_const(t, first, BLOCK_COLUMNS), inner);
     }
     access_loop rows = access_open_loop(a, LT_SERIAL, top, dim_min(t, dim_add_const(t, top, grain), total), 0, 0);
-    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&rows), dim_const(t, 0), dim_add_const(t, total, -1)};
+    access_know_range(a, access_counter(&rows), total);
     access_unravel(a, access_counter(&rows), outer, dims, index);
     access_loop lanes = access_open_loop(a, LT_VECTOR, first, last, lower_lanes_for(a->fused, a->b.machine, inner), 0);
-    a->ranges[a->n_ranges - 1] = (dim_range){access_counter(&lanes), dim_const(t, 0), dim_add_const(t, inner, -1)};
+    access_know_range(a, access_counter(&lanes), inner);
     access_unravel(a, access_counter(&lanes), merged, dims + outer, index + outer);
     store_piece(a, p, index);
     access_close_loop(a, &lanes);

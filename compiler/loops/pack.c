@@ -224,11 +224,11 @@ void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim
     dim_table *t = p->t;
     access_loop steps = access_open_loop(p->a, LT_SERIAL, k, k_end, 0, 0);
     tn_dim step = access_counter(&steps), row = dim_const(t, p->how.step_row);
-    p->a->ranges[p->a->n_ranges - 1] = (dim_range){step, dim_const(t, 0), dim_add_const(t, p->depth, -1)};
+    access_know_range(p->a, step, p->depth);
     access_loop run =
         access_open_loop(p->a, LT_VECTOR, column, column_end, lower_lanes(p->a->fused, p->a->b.machine), 0);
     tn_dim at = access_counter(&run);
-    p->a->ranges[p->a->n_ranges - 1] = (dim_range){at, dim_const(t, 0), dim_add_const(t, p->side[SIDE_B].extent, -1)};
+    access_know_range(p->a, at, p->side[SIDE_B].extent);
     lt_value x = p->element(p, SIDE_B, outer, at, step);
     if (x != LT_NONE) {
         tn_dim to = dim_add(t, dim_mul(t, dim_sub(t, step, k), row), dim_sub(t, at, column));

@@ -36,7 +36,7 @@ static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t,
 /* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
 static tn_dim open_named(product *p, tn_dim d, tn_dim end, access_loop *loop) {
     *loop = access_open_loop(p->a, LT_SERIAL, d, dim_add_const(p->t, d, 1), 0, 0);
-    p->a->ranges[p->a->n_ranges - 1] = (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, end, -1)};
+    access_know_range(p->a, access_counter(loop), end);
     return access_counter(loop);
 }
 
@@ -44,8 +44,7 @@ static tn_dim open_named(product *p, tn_dim d, tn_dim end, access_loop *loop) {
 static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width,
                         access_loop *loop) {
     *loop = access_open_loop(p->a, kind, begin, end, width, 0);
-    p->a->ranges[p->a->n_ranges - 1] =
-        (dim_range){access_counter(loop), constant(p, 0), dim_add_const(p->t, whole, -1)};
+    access_know_range(p->a, access_counter(loop), whole);
     return access_counter(loop);
 }
 
