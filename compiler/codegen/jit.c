@@ -70,7 +70,7 @@ static void keep_reason(void *ctx, LLVMErrorRef error) {
 
 /* Calls `visit` for each named symbol until it returns false; section is NULL for undefined
  * ones. */
-typedef bool (*symbol_visit)(void *user, const char *name, const char *section, uint64_t size);
+typedef bool (*symbol_visit)(void *user, const char *name, const char *section, uint64_t address, uint64_t size);
 
 static void each_symbol(LLVMBinaryRef binary, symbol_visit visit, void *user) {
     LLVMSymbolIteratorRef s = LLVMObjectFileCopySymbolIterator(binary);
@@ -81,7 +81,8 @@ static void each_symbol(LLVMBinaryRef binary, symbol_visit visit, void *user) {
         if (!name || !name[0]) continue;
         LLVMMoveToContainingSection(section, s);
         bool is_defined = !LLVMObjectFileIsSectionIteratorAtEnd(binary, section);
-        go_on = visit(user, name, is_defined ? LLVMGetSectionName(section) : NULL, LLVMGetSymbolSize(s));
+        go_on = visit(user, name, is_defined ? LLVMGetSectionName(section) : NULL, LLVMGetSymbolAddress(s),
+                      LLVMGetSymbolSize(s));
     }
     LLVMDisposeSectionIterator(section);
     LLVMDisposeSymbolIterator(s);
@@ -147,26 +148,34 @@ void *jit_lookup(jit_unit *u, const char *symbol, tn_diag *diag) {
 
 /* ---- For `perf` ------------------------------------------------------------------------- */
 
+/* The linker keeps a section's code together: local functions are as far from a global one as in the object. */
 typedef struct perf_map {
     jit_unit *unit;
     FILE *file;
+    uint64_t base; /* of .text, from a global function; 0: none found yet */
 } perf_map;
 
-static bool write_perf_line(void *user, const char *name, const char *section, uint64_t size) {
+static bool find_perf_base(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
     perf_map *map = user;
-    if (!section || strncmp(section, ".text", 5) != 0 || size == 0) return true;
-    void *address = jit_lookup(map->unit, name, NULL); /* local functions have no address here */
-    if (address)
-        fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(uintptr_t)address, (unsigned long long)size, name);
+    void *place = section && size && strcmp(section, ".text") == 0 ? jit_lookup(map->unit, name, NULL) : NULL;
+    if (place) map->base = (uint64_t)(uintptr_t)place - address;
+    return !place;
+}
+
+static bool write_perf_line(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
+    perf_map *map = user;
+    if (section && size && strcmp(section, ".text") == 0)
+        fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(map->base + address), (unsigned long long)size, name);
     return true;
 }
 
 static void write_perf_map(jit_unit *u, LLVMBinaryRef binary) {
     char path[64];
     snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
-    perf_map map = {u, fopen(path, "a")};
+    perf_map map = {u, fopen(path, "a"), 0};
     if (!map.file) return; /* profiling is a convenience: the program runs without */
-    each_symbol(binary, write_perf_line, &map);
+    each_symbol(binary, find_perf_base, &map);
+    if (map.base) each_symbol(binary, write_perf_line, &map);
     fclose(map.file);
 }
 
@@ -216,8 +225,9 @@ typedef struct link_try {
     tn_diag diag;
 } link_try;
 
-static bool try_to_link(void *user, const char *name, const char *section, uint64_t size) {
+static bool try_to_link(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
     link_try *try = user;
+    (void)address;
     if (!section || size == 0 || strncmp(section, ".text", 5) != 0) return true;
     try->any = true;
     try->linked = jit_lookup(try->unit, name, &try->diag) != NULL;
