@@ -82,7 +82,9 @@ static void find_taps(const grid *s, tn_val at, int axis, axis_taps *t) {
 
 /* The pixels at a pair of taps, [n, c, h', w']. */
 static tn_val read_pixels(const grid *s, tn_val row, tn_val column) {
-    tn_val at[2] = {row, column}, is_inside = {NULL, VALUE_NONE};
+    tn_val at[2], is_inside = {NULL, VALUE_NONE};
+    at[0] = row;
+    at[1] = column;
     for (int i = 0; i < 2; i++) {
         tn_val last = tn_sub_scalar(size_of(s, 2 + i), 1), within = follow_padding(s, at[i], 2 + i);
         tn_val inside = tn_and(tn_greater_equal(at[i], scalar_like(at[i], 0)), tn_less_equal(at[i], last));
@@ -97,7 +99,7 @@ static tn_val read_pixels(const grid *s, tn_val row, tn_val column) {
 }
 
 static tn_val sample(const grid *s, tn_val at) {
-    axis_taps rows, columns;
+    axis_taps rows = {0}, columns = {0};
     tn_val sum = {NULL, VALUE_NONE};
     find_taps(s, pick(s->c, at, 3, 1), 2, &rows);
     find_taps(s, pick(s->c, at, 3, 0), 3, &columns);
