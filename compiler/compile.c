@@ -13,8 +13,7 @@ typedef struct code {
     tn_module *module; /* its constants are read in place */
 } code;
 
-static void code_free(void *ctx)
-{
+static void code_free(void *ctx) {
     code *c = ctx;
     jit_unit_free(c->unit);
     jit_free(c->jit);
@@ -22,8 +21,7 @@ static void code_free(void *ctx)
     tn_free(c);
 }
 
-static bool link_object(compilation *c, code *linked)
-{
+static bool link_object(compilation *c, code *linked) {
     jit_options options = {.perf_map = c->options->perf_map};
     linked->jit = jit_new(&options, &c->diag);
     linked->unit = linked->jit ? jit_add_object(linked->jit, c->object, c->object_bytes, &c->diag) : NULL;
@@ -31,23 +29,20 @@ static bool link_object(compilation *c, code *linked)
 }
 
 /* Fills in the entries called <prefix>bind and <prefix>run. */
-static bool find_entries(compilation *c, const code *linked, const char *prefix, tn_program *p)
-{
+static bool find_entries(compilation *c, const code *linked, const char *prefix, tn_program *p) {
     char name[64];
     snprintf(name, sizeof name, "%sbind", prefix);
     void *bind = jit_lookup(linked->unit, name, &c->diag);
     snprintf(name, sizeof name, "%srun", prefix);
     void *run = jit_lookup(linked->unit, name, &c->diag);
-    if (!bind || !run)
-        return false;
+    if (!bind || !run) return false;
     /* POSIX: an object pointer from a symbol look-up holds a function's address. */
     memcpy(&p->bind, &bind, sizeof bind);
     memcpy(&p->run, &run, sizeof run);
     return true;
 }
 
-static bool no_memory(compilation *c)
-{
+static bool no_memory(compilation *c) {
     if (c->diag.status == TN_OK) {
         c->diag.status = TN_ERR_MEMORY;
         snprintf(c->diag.message, sizeof c->diag.message, "out of memory");
@@ -55,10 +50,8 @@ static bool no_memory(compilation *c)
     return false;
 }
 
-static bool make_program(compilation *c, code *linked, tn_program *p)
-{
-    if (!describe_program(p, c) || !find_entries(c, linked, "", p))
-        return no_memory(c);
+static bool make_program(compilation *c, code *linked, tn_program *p) {
+    if (!describe_program(p, c) || !find_entries(c, linked, "", p)) return no_memory(c);
     if (c->prepare) {
         p->prepare = program_new("prepare");
         if (!p->prepare || !describe_prepare(p->prepare, c) || !find_entries(c, linked, "prepare_", p->prepare))
@@ -68,8 +61,7 @@ static bool make_program(compilation *c, code *linked, tn_program *p)
     return program_seal(p, &c->diag) == TN_OK;
 }
 
-static tn_program *to_program(compilation *c)
-{
+static tn_program *to_program(compilation *c) {
     code *linked = tn_calloc(1, sizeof *linked);
     tn_program *p = linked ? program_new(c->module->name) : NULL;
     if (!p) {
@@ -87,30 +79,25 @@ static tn_program *to_program(compilation *c)
     return p;
 }
 
-tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options)
-{
-    if (!m)
-        return NULL;
+tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
+    if (!m) return NULL;
     compilation c;
     tn_program *p = NULL;
     if (compilation_run(&c, m, options, "", NULL, NULL, NULL) && codegen_is_host(c.codegen))
         p = to_program(&c);
     else if (c.diag.status == TN_OK)
         c.diag = (tn_diag){.status = TN_ERR_ARGUMENT, .message = "code for another machine cannot run in this process"};
-    if (!p)
-        module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
+    if (!p) module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
     compilation_end(&c);
     return p;
 }
 
-tn_program *tn_compile(tn_graph *g, const tn_compile_options *options)
-{
+tn_program *tn_compile(tn_graph *g, const tn_compile_options *options) {
     return g ? tn_compile_module(tn_graph_module(g), options) : NULL;
 }
 
-tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object, size_t *bytes,
-                            tn_diag *diag)
-{
+tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object,
+                            size_t *bytes, tn_diag *diag) {
     compilation c;
     *object = NULL;
     *bytes = 0;
@@ -120,14 +107,13 @@ tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, con
         c.object = NULL;
     }
     tn_status status = c.diag.status;
-    if (diag)
-        diag_copy(diag, &c.diag);
+    if (diag) diag_copy(diag, &c.diag);
     compilation_end(&c);
     return status;
 }
 
-char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path, tn_diag *diag)
-{
+char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path,
+                      tn_diag *diag) {
     compilation c;
     char *text = NULL;
     bool is_stage = false;
@@ -140,10 +126,8 @@ char *tn_compile_text(tn_module *m, const tn_compile_options *options, const cha
         }
         return NULL;
     }
-    if (compilation_run(&c, m, options, "", stage, data_path, &text) && !text)
-        no_memory(&c);
-    if (diag)
-        diag_copy(diag, &c.diag);
+    if (compilation_run(&c, m, options, "", stage, data_path, &text) && !text) no_memory(&c);
+    if (diag) diag_copy(diag, &c.diag);
     compilation_end(&c);
     return text;
 }

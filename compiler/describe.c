@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void diag_copy(tn_diag *to, const tn_diag *from)
-{
+void diag_copy(tn_diag *to, const tn_diag *from) {
     *to = *from;
     to->file = NULL;
     to->line = to->column = 0;
@@ -17,14 +16,12 @@ void diag_copy(tn_diag *to, const tn_diag *from)
 
 /* ---- Tensors ---- */
 
-static tn_dim_info describe_dim(tn_program *p, const tn_graph *g, tn_dim d)
-{
+static tn_dim_info describe_dim(tn_program *p, const tn_graph *g, tn_dim d) {
     dim_table *t = g->module->dims;
     char text[256];
     dim_print(t, d, text, sizeof text);
     tn_dim_info info = {.kind = TN_DIM_EXPRESSION, .text = arena_strdup(&p->memory, text)};
-    if (dim_is_const(t, d, &info.value))
-        info.kind = TN_DIM_CONSTANT;
+    if (dim_is_const(t, d, &info.value)) info.kind = TN_DIM_CONSTANT;
     for (size_t i = 0; i < g->n_symbols; i++)
         if (g->symbols[i].dim == d) {
             info.kind = TN_DIM_SYMBOL;
@@ -33,23 +30,22 @@ static tn_dim_info describe_dim(tn_program *p, const tn_graph *g, tn_dim d)
     return info;
 }
 
-static bool describe_tensor(tn_program *p, const tn_graph *g, value_id v, const char *name, tn_tensor_info *info)
-{
+static bool describe_tensor(tn_program *p, const tn_graph *g, value_id v, const char *name, tn_tensor_info *info) {
     const tn_type *type = graph_type(g, v);
-    *info = (tn_tensor_info){.name = arena_strdup(&p->memory, name ? name : "value"), .dtype = (tn_dtype)type->dtype,
-                             .rank = type->rank, .state_input = -1};
+    *info = (tn_tensor_info){.name = arena_strdup(&p->memory, name ? name : "value"),
+                             .dtype = (tn_dtype)type->dtype,
+                             .rank = type->rank,
+                             .state_input = -1};
     for (int i = 0; i < type->rank; i++) {
         info->dims[i] = describe_dim(p, g, type->dims[i]);
-        if (!info->dims[i].text)
-            return false;
+        if (!info->dims[i].text) return false;
     }
     return info->name != NULL;
 }
 
 /* ---- Where things come from ---- */
 
-static const char *describe_locations(tn_program *p, const tn_module *m, location_id set)
-{
+static const char *describe_locations(tn_program *p, const tn_module *m, location_id set) {
     tn_location items[LOCATION_MAX];
     size_t n = location_items(m, set, LOCATION_MAX, items), length = 0;
     char text[1024] = "";
@@ -64,8 +60,7 @@ static const char *describe_locations(tn_program *p, const tn_module *m, locatio
 }
 
 /* Where a kernel's work comes from; its constants say nothing of that. */
-static location_id all_locations(const tn_graph *g)
-{
+static location_id all_locations(const tn_graph *g) {
     location_id all = LOCATION_NONE;
     for (size_t i = 0; i < g->n_nodes; i++)
         if (op_table[g->nodes[i].op].loop_class != CLASS_LEAF)
@@ -73,23 +68,21 @@ static location_id all_locations(const tn_graph *g)
     return all;
 }
 
-static bool describe_symbols(tn_program *p, const tn_graph *g)
-{
+static bool describe_symbols(tn_program *p, const tn_graph *g) {
     p->n_symbols = (uint32_t)g->n_symbols;
     p->symbols = ARENA_ARRAY(&p->memory, tn_symbol_info, g->n_symbols + 1);
     for (size_t i = 0; p->symbols && i < g->n_symbols; i++) {
         const symbol *s = &g->symbols[i];
-        p->symbols[i] = (tn_symbol_info){arena_strdup(&p->memory, dim_symbol_name(g->module->dims, s->dim)), s->low, s->high,
-                                         s->divisor};
-        if (!p->symbols[i].name)
-            return false;
+        p->symbols[i] = (tn_symbol_info){arena_strdup(&p->memory, dim_symbol_name(g->module->dims, s->dim)), s->low,
+                                         s->high, s->divisor};
+        if (!p->symbols[i].name) return false;
     }
     return p->symbols != NULL;
 }
 
-static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted_tables *t)
-{
-    static const char *const forms[] = {[RELATION_EQ] = "%s%s%s: %s = %s", [RELATION_LE] = "%s%s%s: %s <= %s",
+static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted_tables *t) {
+    static const char *const forms[] = {[RELATION_EQ] = "%s%s%s: %s = %s",
+                                        [RELATION_LE] = "%s%s%s: %s <= %s",
                                         [RELATION_DIVIDES] = "%s%s%s: %s must divide %s"};
     p->n_constraints = (uint32_t)t->n_constraints;
     p->constraints = ARENA_ARRAY(&p->memory, program_constraint, t->n_constraints + 1);
@@ -99,33 +92,29 @@ static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted
         dim_print(g->module->dims, c->a, a, sizeof a);
         dim_print(g->module->dims, c->b, b, sizeof b);
         const char *where = describe_locations(p, g->module, c->locations);
-        if (!where)
-            return false;
-        p->constraints[i].message = arena_printf(&p->memory, forms[c->relation], where, *where ? ": " : "", op_name((tn_op)c->op), a, b);
-        if (!p->constraints[i].message)
-            return false;
+        if (!where) return false;
+        p->constraints[i].message =
+            arena_printf(&p->memory, forms[c->relation], where, *where ? ": " : "", op_name((tn_op)c->op), a, b);
+        if (!p->constraints[i].message) return false;
     }
     return p->constraints != NULL;
 }
 
-static site_kind kind_of_site(tn_op op)
-{
+static site_kind kind_of_site(tn_op op) {
     return op == TN_OP_assert ? SITE_ASSERT : op == TN_OP_custom ? SITE_CUSTOM : SITE_INDEX;
 }
 
-static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_tables *t)
-{
+static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_tables *t) {
     p->n_sites = (uint32_t)t->n_sites;
     p->sites = ARENA_ARRAY(&p->memory, program_site, t->n_sites + 1);
     for (size_t i = 0; p->sites && i < t->n_sites; i++) {
         const emitted_site *s = &t->sites[i];
         program_site *site = &p->sites[i];
-        *site = (program_site){.kind = kind_of_site(s->op), .op = op_name(s->op),
+        *site = (program_site){.kind = kind_of_site(s->op),
+                               .op = op_name(s->op),
                                .location = describe_locations(p, g->module, s->locations)};
-        if (s->message)
-            site->message = arena_strdup(&p->memory, s->message);
-        if (!site->location || (s->message && !site->message))
-            return false;
+        if (s->message) site->message = arena_strdup(&p->memory, s->message);
+        if (!site->location || (s->message && !site->message)) return false;
         if (site->kind == SITE_CUSTOM) {
             site->op = site->message;
             site->message = NULL;
@@ -134,15 +123,13 @@ static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_table
     return p->sites != NULL;
 }
 
-static bool describe_customs(tn_program *p, const compilation *c)
-{
+static bool describe_customs(tn_program *p, const compilation *c) {
     const emitted_tables *t = &c->tables;
     p->n_customs = (uint32_t)t->n_customs;
     p->customs = ARENA_ARRAY(&p->memory, program_custom, t->n_customs + 1);
     for (size_t i = 0; p->customs && i < t->n_customs; i++) {
         p->customs[i] = (program_custom){.name = arena_strdup(&p->memory, t->customs[i])};
-        if (!p->customs[i].name)
-            return false;
+        if (!p->customs[i].name) return false;
         for (int k = 0; k < c->options->n_customs; k++) {
             const tn_custom_op *given = &c->options->customs[k];
             if (given->name && strcmp(given->name, t->customs[i]) == 0) {
@@ -154,77 +141,62 @@ static bool describe_customs(tn_program *p, const compilation *c)
     return p->customs != NULL;
 }
 
-static bool describe_kernels(tn_program *p, const compilation *c, const emitted_tables *t)
-{
+static bool describe_kernels(tn_program *p, const compilation *c, const emitted_tables *t) {
     p->n_kernels = (uint32_t)t->n_calls;
     p->kernels = ARENA_ARRAY(&p->memory, tn_kernel_info, t->n_calls + 1);
     for (size_t i = 0; p->kernels && i < t->n_calls; i++) {
         const lt_kernel *k = plan_kernel_of(&c->plan, t->calls[i])->loops;
         p->kernels[i] = (tn_kernel_info){arena_strdup(&p->memory, k->name), arena_strdup(&p->memory, k->class_name),
                                          describe_locations(p, c->module, all_locations(t->calls[i]))};
-        if (!p->kernels[i].name || !p->kernels[i].class_name || !p->kernels[i].locations)
-            return false;
+        if (!p->kernels[i].name || !p->kernels[i].class_name || !p->kernels[i].locations) return false;
     }
     return p->kernels != NULL;
 }
 
 /* ---- Signatures ---- */
 
-static bool describe_signature(tn_program *p, const tn_graph *g)
-{
+static bool describe_signature(tn_program *p, const tn_graph *g) {
     p->inputs = ARENA_ARRAY(&p->memory, tn_tensor_info, g->n_params + 1);
     p->outputs = ARENA_ARRAY(&p->memory, tn_tensor_info, g->n_results + 1);
-    if (!p->inputs || !p->outputs)
-        return false;
+    if (!p->inputs || !p->outputs) return false;
     for (size_t r = 0; r < g->n_results; r++)
-        if (!describe_tensor(p, g, g->results[r].value, g->results[r].name, &p->outputs[p->n_outputs++]))
-            return false;
+        if (!describe_tensor(p, g, g->results[r].value, g->results[r].name, &p->outputs[p->n_outputs++])) return false;
     for (size_t i = 0; i < g->n_params; i++) {
-        if (g->params[i].binding == BINDING_LOAD)
-            continue;
+        if (g->params[i].binding == BINDING_LOAD) continue;
         for (size_t r = 0; r < g->n_results; r++)
-            if (g->results[r].state_param == (int32_t)i)
-                p->outputs[r].state_input = (int32_t)p->n_inputs;
-        if (!describe_tensor(p, g, g->params[i].value, g->params[i].name, &p->inputs[p->n_inputs++]))
-            return false;
+            if (g->results[r].state_param == (int32_t)i) p->outputs[r].state_input = (int32_t)p->n_inputs;
+        if (!describe_tensor(p, g, g->params[i].value, g->params[i].name, &p->inputs[p->n_inputs++])) return false;
     }
     return true;
 }
 
 /* Where weight `name` of main comes from: a result of prepare, or the raw weight of that name. */
-static program_packed find_packed(const tn_graph *raw, bool is_prepare, const char *name)
-{
+static program_packed find_packed(const tn_graph *raw, bool is_prepare, const char *name) {
     for (size_t r = 0; is_prepare && r < raw->n_results; r++)
         if (strcmp(raw->results[r].name, name) == 0)
             return (program_packed){.kind = PACKED_PREPARED, .index = (uint32_t)r};
     uint32_t n = 0;
     for (size_t i = 0; i < raw->n_params; i++) {
-        if (!is_prepare && raw->params[i].binding != BINDING_LOAD)
-            continue;
-        if (strcmp(raw->params[i].name, name) == 0)
-            break;
+        if (!is_prepare && raw->params[i].binding != BINDING_LOAD) continue;
+        if (strcmp(raw->params[i].name, name) == 0) break;
         n++;
     }
     return (program_packed){.kind = PACKED_RAW, .index = n};
 }
 
 /* Raw weights: those of prepare when there is one, else main's own, used as they are. */
-static bool describe_weights(tn_program *p, const compilation *c)
-{
+static bool describe_weights(tn_program *p, const compilation *c) {
     const tn_graph *raw = c->prepare ? c->prepare : c->main;
     const emitted_tables *t = &c->tables;
     p->weights = ARENA_ARRAY(&p->memory, program_weight, raw->n_params + 1);
     p->packed = ARENA_ARRAY(&p->memory, program_packed, c->main->n_params + t->n_constants + 1);
-    if (!p->weights || !p->packed)
-        return false;
+    if (!p->weights || !p->packed) return false;
     for (size_t i = 0; i < raw->n_params; i++) {
         const param *w = &raw->params[i];
-        if (!c->prepare && w->binding != BINDING_LOAD)
-            continue;
+        if (!c->prepare && w->binding != BINDING_LOAD) continue;
         program_weight *weight = &p->weights[p->n_weights++];
         weight->data = w->initial ? w->initial->data : NULL;
-        if (!describe_tensor(p, raw, w->value, w->name, &weight->info))
-            return false;
+        if (!describe_tensor(p, raw, w->value, w->name, &weight->info)) return false;
     }
     for (size_t i = 0; i < c->main->n_params; i++)
         if (c->main->params[i].binding == BINDING_LOAD)
@@ -235,23 +207,22 @@ static bool describe_weights(tn_program *p, const compilation *c)
 }
 
 /* Large constants that prepare itself reads: it has no weights that they could follow. */
-static bool describe_constants(tn_program *p, const emitted_tables *t)
-{
+static bool describe_constants(tn_program *p, const emitted_tables *t) {
     p->packed = ARENA_ARRAY(&p->memory, program_packed, t->n_constants + 1);
     for (size_t i = 0; p->packed && i < t->n_constants; i++)
         p->packed[p->n_packed++] = (program_packed){.kind = PACKED_CONSTANT, .data = t->constants[i]->data};
     return p->packed != NULL;
 }
 
-bool describe_program(tn_program *p, const compilation *c)
-{
-    return describe_signature(p, c->main) && describe_symbols(p, c->main) && describe_constraints(p, c->main, &c->tables) &&
-           describe_sites(p, c->main, &c->tables) && describe_customs(p, c) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);
+bool describe_program(tn_program *p, const compilation *c) {
+    return describe_signature(p, c->main) && describe_symbols(p, c->main) &&
+           describe_constraints(p, c->main, &c->tables) && describe_sites(p, c->main, &c->tables) &&
+           describe_customs(p, c) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);
 }
 
-bool describe_prepare(tn_program *p, const compilation *c)
-{
+bool describe_prepare(tn_program *p, const compilation *c) {
     return describe_signature(p, c->prepare) && describe_symbols(p, c->prepare) &&
-           describe_constraints(p, c->prepare, &c->prepare_tables) && describe_sites(p, c->prepare, &c->prepare_tables) &&
-           describe_kernels(p, c, &c->prepare_tables) && describe_constants(p, &c->prepare_tables);
+           describe_constraints(p, c->prepare, &c->prepare_tables) &&
+           describe_sites(p, c->prepare, &c->prepare_tables) && describe_kernels(p, c, &c->prepare_tables) &&
+           describe_constants(p, &c->prepare_tables);
 }

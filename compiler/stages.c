@@ -14,15 +14,13 @@
 
 static const tn_compile_options no_options;
 
-static double now_ms(void)
-{
+static double now_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static bool fail(compilation *c, tn_status status, const char *message)
-{
+static bool fail(compilation *c, tn_status status, const char *message) {
     if (c->diag.status == TN_OK) {
         c->diag.status = status;
         snprintf(c->diag.message, sizeof c->diag.message, "%s", message);
@@ -30,18 +28,15 @@ static bool fail(compilation *c, tn_status status, const char *message)
     return false;
 }
 
-static bool take_module_error(compilation *c)
-{
-    if (c->diag.status == TN_OK)
-        c->diag = c->module->error;
+static bool take_module_error(compilation *c) {
+    if (c->diag.status == TN_OK) c->diag = c->module->error;
     return c->diag.status == TN_OK ? fail(c, TN_ERR_INTERNAL, "a stage failed without a message") : false;
 }
 
 /* ---- Texts of stages ---- */
 
 /* The fused module, and behind it the loop trees of its kernels. */
-static char *lowered_text(const compilation *c, const char *data_path)
-{
+static char *lowered_text(const compilation *c, const char *data_path) {
     char *graph = tn_module_print(c->module, data_path), *loops = loops_section_print(&c->plan);
     size_t length = graph ? strlen(graph) : 0, more = loops ? strlen(loops) : 0;
     char *all = graph && loops ? tn_realloc(graph, length + more + 1) : NULL;
@@ -53,15 +48,11 @@ static char *lowered_text(const compilation *c, const char *data_path)
     return all;
 }
 
-static char *stage_text(compilation *c, const char *stage, const char *data_path)
-{
+static char *stage_text(compilation *c, const char *stage, const char *data_path) {
     size_t bytes;
-    if (strcmp(stage, "loops") == 0)
-        return lowered_text(c, data_path);
-    if (strcmp(stage, "llvm") == 0)
-        return codegen_write(c->codegen, CODEGEN_LLVM, &bytes);
-    if (strcmp(stage, "asm") == 0)
-        return codegen_write(c->codegen, CODEGEN_ASSEMBLY, &bytes);
+    if (strcmp(stage, "loops") == 0) return lowered_text(c, data_path);
+    if (strcmp(stage, "llvm") == 0) return codegen_write(c->codegen, CODEGEN_LLVM, &bytes);
+    if (strcmp(stage, "asm") == 0) return codegen_write(c->codegen, CODEGEN_ASSEMBLY, &bytes);
     return tn_module_print(c->module, data_path);
 }
 
@@ -74,28 +65,23 @@ typedef struct watching {
 } watching;
 
 /* Tells the watcher; true when this was the last stage to run (its text is taken). */
-static bool stage_done(compilation *c, watching *w, const char *name)
-{
+static bool stage_done(compilation *c, watching *w, const char *name) {
     const tn_compile_options *o = c->options;
     double now = now_ms();
     bool is_last = w->last && strcmp(w->last, name) == 0;
-    bool is_wanted = o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
+    bool is_wanted =
+        o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
     char *text = is_wanted && strcmp(name, "object") != 0 ? stage_text(c, name, NULL) : NULL;
-    if (o->watch)
-        o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
+    if (o->watch) o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
     tn_free(text);
-    if (is_last && w->text)
-        *w->text = stage_text(c, name, w->data_path);
+    if (is_last && w->text) *w->text = stage_text(c, name, w->data_path);
     w->start = now_ms();
     return is_last;
 }
 
 /* ---- Stages ---- */
 
-static bool verify(compilation *c)
-{
-    return tn_module_verify(c->module, &c->diag) == TN_OK;
-}
+static bool verify(compilation *c) { return tn_module_verify(c->module, &c->diag) == TN_OK; }
 
 #ifdef NDEBUG
 static const bool verify_always = false;
@@ -104,45 +90,36 @@ static const bool verify_always = true;
 #endif
 
 /* Loop trees in the text, for `lower`; the module goes on without them. */
-static bool take_given_loops(compilation *c)
-{
+static bool take_given_loops(compilation *c) {
     given_loops *given = ARENA_NEW(&c->module->memory, given_loops);
-    if (!given)
-        return fail(c, TN_ERR_MEMORY, "out of memory");
+    if (!given) return fail(c, TN_ERR_MEMORY, "out of memory");
     *given = (given_loops){.are_trusted = c->options->trust_loops};
     c->plan.given = given;
-    if (!given_loops_read(c->module, given))
-        return take_module_error(c);
+    if (!given_loops_read(c->module, given)) return take_module_error(c);
     c->module->loops = (loops_text){0};
     return true;
 }
 
-static bool run_passes(compilation *c, watching *w, bool *stopped)
-{
-    pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes, .hoist_growth = c->options->hoist_growth,
+static bool run_passes(compilation *c, watching *w, bool *stopped) {
+    pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes,
+                      .hoist_growth = c->options->hoist_growth,
                       .no_fusion = c->options->no_fusion};
     for (size_t i = 0; i < n_passes; i++) {
-        if (!pass_table[i].run(c->module, &o))
-            return take_module_error(c);
-        if ((verify_always || c->options->verify_each) && !verify(c))
-            return false;
-        if ((*stopped = stage_done(c, w, pass_table[i].name)))
-            return true;
+        if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
+        if ((verify_always || c->options->verify_each) && !verify(c)) return false;
+        if ((*stopped = stage_done(c, w, pass_table[i].name))) return true;
     }
     return true;
 }
 
 /* lt_verify names the kernel. */
-static bool verify_loops(compilation *c)
-{
+static bool verify_loops(compilation *c) {
     for (size_t i = 0; i < c->plan.n_kernels; i++)
-        if (!lt_verify(c->plan.kernels[i].loops, &c->diag))
-            return false;
+        if (!lt_verify(c->plan.kernels[i].loops, &c->diag)) return false;
     return true;
 }
 
-static bool lower(compilation *c)
-{
+static bool lower(compilation *c) {
     c->main = module_main(c->module);
     c->prepare = module_find(c->module, "prepare");
     if (!plan_entry(&c->plan, c->main, codegen_machine(c->codegen)) ||
@@ -152,18 +129,16 @@ static bool lower(compilation *c)
 }
 
 /* Tokens order what a program does; its callers have none. */
-static bool check_signature(compilation *c)
-{
+static bool check_signature(compilation *c) {
     bool has_token = false;
-    for (size_t i = 0; i < c->main->n_params; i++)
-        has_token |= c->main->params[i].type.dtype == TN_TOKEN;
+    for (size_t i = 0; i < c->main->n_params; i++) has_token |= c->main->params[i].type.dtype == TN_TOKEN;
     for (size_t i = 0; i < c->main->n_results; i++)
         has_token |= graph_type(c->main, c->main->results[i].value)->dtype == TN_TOKEN;
-    return !has_token || fail(c, TN_ERR_UNSUPPORTED, "main: a token as a parameter or result of a program; start from the op token");
+    return !has_token ||
+           fail(c, TN_ERR_UNSUPPORTED, "main: a token as a parameter or result of a program; start from the op token");
 }
 
-static bool emit(compilation *c, const char *prefix)
-{
+static bool emit(compilation *c, const char *prefix) {
     char prepare_prefix[200];
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
     return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
@@ -171,50 +146,37 @@ static bool emit(compilation *c, const char *prefix)
            codegen_finish(c->codegen, verify_always);
 }
 
-static bool run_stages(compilation *c, const char *prefix, watching *w)
-{
+static bool run_stages(compilation *c, const char *prefix, watching *w) {
     bool stopped = false;
-    if (!verify(c) || !take_given_loops(c))
-        return false;
-    if (stage_done(c, w, "import"))
-        return true;
-    if (!run_passes(c, w, &stopped) || stopped)
-        return stopped;
+    if (!verify(c) || !take_given_loops(c)) return false;
+    if (stage_done(c, w, "import")) return true;
+    if (!run_passes(c, w, &stopped) || stopped) return stopped;
     c->codegen = codegen_new(c->options->target, c->options->level ? c->options->level : 2, &c->diag);
-    if (!c->codegen || !lower(c))
-        return false;
-    if (stage_done(c, w, "loops"))
-        return true;
-    if (!emit(c, prefix))
-        return false;
-    if (stage_done(c, w, "llvm") || (w->last && stage_done(c, w, "asm")))
-        return true;
+    if (!c->codegen || !lower(c)) return false;
+    if (stage_done(c, w, "loops")) return true;
+    if (!emit(c, prefix)) return false;
+    if (stage_done(c, w, "llvm") || (w->last && stage_done(c, w, "asm"))) return true;
     c->object = codegen_write(c->codegen, CODEGEN_OBJECT, &c->object_bytes);
-    if (c->object)
-        stage_done(c, w, "object");
+    if (c->object) stage_done(c, w, "object");
     return c->object != NULL;
 }
 
-bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix, const char *last,
-                     const char *data_path, char **text)
-{
+bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix,
+                     const char *last, const char *data_path, char **text) {
     *c = (compilation){.options = options ? options : &no_options};
     watching w = {.last = last, .data_path = data_path, .text = text, .start = now_ms()};
     if (m->error.status != TN_OK) {
         c->diag = m->error;
         return false;
     }
-    if (!(c->module = module_clone(m)))
-        return fail(c, TN_ERR_MEMORY, "out of memory");
-    if (c->module->error.status != TN_OK)
-        return take_module_error(c);
+    if (!(c->module = module_clone(m))) return fail(c, TN_ERR_MEMORY, "out of memory");
+    if (c->module->error.status != TN_OK) return take_module_error(c);
     if (c->options->gemm && strcmp(c->options->gemm, "own") != 0)
         return fail(c, TN_ERR_UNSUPPORTED, "--gemm: only \"own\" is there");
     return run_stages(c, prefix, &w);
 }
 
-void compilation_end(compilation *c)
-{
+void compilation_end(compilation *c) {
     tn_free(c->object);
     codegen_free(c->codegen);
     emitted_tables_free(&c->tables);
@@ -228,7 +190,7 @@ static const char *const stage_names[] = {
 #define PASS(name, needs, gives, doc) #name,
 #include "compiler/passes/passes.def"
 #undef PASS
-    "loops", "llvm", "asm", "object", NULL,
+    "loops",  "llvm", "asm", "object", NULL,
 };
 
 const char *const *tn_stage_names(void) { return stage_names; }

@@ -10,7 +10,7 @@
 /* What the stages make of one module, as far as they got. */
 typedef struct compilation {
     const tn_compile_options *options;
-    tn_module *module;   /* a copy of the user's: passes work on it */
+    tn_module *module; /* a copy of the user's: passes work on it */
     program_plan plan;
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;
@@ -22,8 +22,8 @@ typedef struct compilation {
 
 /* Runs the stages up to `last` (NULL: up to the object). *text gets the text of the last stage
  * when it is asked for. False: c->diag. The caller calls compilation_end either way. */
-bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix, const char *last,
-                     const char *data_path, char **text);
+bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix,
+                     const char *last, const char *data_path, char **text);
 void compilation_end(compilation *c);
 
 #endif

@@ -11,9 +11,9 @@ extern "C" {
 
 /* What happens to a watcher: after each stage, and (with `time`) how long it took. */
 typedef struct tn_stage_report {
-    const char *name;        /* "import", a pass by name, "loops", "llvm", "asm", "object", "link" */
-    double milliseconds;     /* of this stage */
-    const char *text;        /* the stage's text, when it was asked for; else NULL */
+    const char *name;    /* "import", a pass by name, "loops", "llvm", "asm", "object", "link" */
+    double milliseconds; /* of this stage */
+    const char *text;    /* the stage's text, when it was asked for; else NULL */
 } tn_stage_report;
 
 /* A user's own op: what the nodes `custom` of that name run. Operands and results are contiguous,
@@ -39,9 +39,10 @@ typedef struct tn_compile_options {
     double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
     const char *gemm;        /* NULL or "own"; "blas": OpenBLAS, where Tenon was built with it */
     tn_pool *pool;           /* that the program's runs use; NULL: the calling thread alone */
-    const tn_custom_op *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
+    const tn_custom_op
+        *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
     int n_customs;
-    const char *stop_after;  /* for tn_compile_text: last stage to run */
+    const char *stop_after; /* for tn_compile_text: last stage to run */
     /* Called after each stage; text is given for the stage `watch_text`, or for all when that is "all". */
     void (*watch)(void *ctx, const tn_stage_report *report);
     void *watch_ctx;

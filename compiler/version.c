@@ -8,8 +8,7 @@
 #define TN_VERSION "unknown"
 #endif
 
-void tn_version_text(char *text, size_t capacity)
-{
+void tn_version_text(char *text, size_t capacity) {
     char backend[200];
     codegen_version(backend, sizeof backend);
     snprintf(text, capacity, "Tenon %s, %s", TN_VERSION, backend);

@@ -91,8 +91,7 @@ bool attr_equal(const attr *a, const attr *b) {
     return false;
 }
 
-const tn_dim *node_callee_symbols(const node *n, const tn_graph *callee)
-{
+const tn_dim *node_callee_symbols(const node *n, const tn_graph *callee) {
     static const tn_dim none[1] = {DIM_INVALID};
     const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
     size_t given = symbols ? symbols->dims.n : 0, skip = 0;

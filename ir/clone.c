@@ -18,15 +18,13 @@ typedef struct cloner {
 
 static tn_dim copy_dim(cloner *c, tn_dim d) { return dim_import(c->to->dims, c->from->dims, d); }
 
-static tn_type copy_type(cloner *c, const tn_type *type)
-{
+static tn_type copy_type(cloner *c, const tn_type *type) {
     tn_type copy = *type;
     for (int i = 0; i < type->rank; i++) copy.dims[i] = copy_dim(c, type->dims[i]);
     return copy;
 }
 
-static location_id copy_locations(cloner *c, location_id set)
-{
+static location_id copy_locations(cloner *c, location_id set) {
     tn_location items[LOCATION_MAX];
     size_t n = location_items(c->from, set, LOCATION_MAX, items);
     location_id copy = LOCATION_NONE;
@@ -35,22 +33,19 @@ static location_id copy_locations(cloner *c, location_id set)
     return copy;
 }
 
-static const tensor_data *copy_data(cloner *c, const tensor_data *data)
-{
+static const tensor_data *copy_data(cloner *c, const tensor_data *data) {
     if (!data) return NULL;
     tn_type type = copy_type(c, &data->type);
     return module_constant(c->to, &type, data->data, false);
 }
 
-static tn_graph *copy_of(const cloner *c, const tn_graph *g)
-{
+static tn_graph *copy_of(const cloner *c, const tn_graph *g) {
     for (size_t i = 0; i < c->from->n_graphs; i++)
         if (c->from->graphs[i] == g) return c->graphs[i];
     return NULL;
 }
 
-static bool copy_attr(cloner *c, const attr *from, attr *to)
-{
+static bool copy_attr(cloner *c, const attr *from, attr *to) {
     *to = *from;
     switch (attr_kind_of((attr_name)from->name)) {
     case ATTR_KIND_DIM: to->dim = copy_dim(c, from->dim); break;
@@ -69,8 +64,7 @@ static bool copy_attr(cloner *c, const attr *from, attr *to)
     return true;
 }
 
-static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to)
-{
+static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to) {
     to->is_kernel = from->is_kernel;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
@@ -94,8 +88,7 @@ static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to)
 }
 
 /* Parameters are made by the signature; all other nodes keep their order. */
-static bool copy_node(cloner *c, const tn_graph *from, tn_graph *to, const node *n, value_id *map, value_id *operands)
-{
+static bool copy_node(cloner *c, const tn_graph *from, tn_graph *to, const node *n, value_id *map, value_id *operands) {
     attr attrs[OP_MAX_ATTRS];
     if (n->op == TN_OP_param) {
         map[n->first_result] = to->params[attr_int(&n->attrs, ATTR_index, 0)].value;
@@ -117,8 +110,7 @@ static bool copy_node(cloner *c, const tn_graph *from, tn_graph *to, const node 
     return true;
 }
 
-static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to)
-{
+static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
     uint32_t most = 0;
     for (size_t i = 0; i < from->n_nodes; i++)
         if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
@@ -133,8 +125,7 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to)
 }
 
 /* Callees must be complete before a call of them is checked. */
-static bool copy_after_callees(cloner *c, size_t i, uint8_t *done)
-{
+static bool copy_after_callees(cloner *c, size_t i, uint8_t *done) {
     const tn_graph *g = c->from->graphs[i];
     if (done[i]) return true;
     done[i] = 1;
@@ -148,14 +139,14 @@ static bool copy_after_callees(cloner *c, size_t i, uint8_t *done)
     return copy_graph(c, g, c->graphs[i]);
 }
 
-tn_module *module_clone(tn_module *m)
-{
+tn_module *module_clone(tn_module *m) {
     cloner c = {.from = m, .to = module_new(m->name)};
     if (!c.to) return NULL;
     c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
     uint8_t *done = tn_calloc(m->n_graphs + 1, 1);
     bool ok = c.graphs && done;
-    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
+    for (size_t i = 0; ok && i < m->n_graphs; i++)
+        ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
     for (size_t i = 0; ok && i < m->n_graphs; i++) ok = copy_after_callees(&c, i, done);
     tn_free(c.graphs);
     tn_free(done);

@@ -4,13 +4,13 @@
 
 #include "ir/op.h"
 
-#define OP(name, operands, attributes, rule, eval, grad, loop_class, samples, doc) \
-    op_rule rule;                                                                 \
-    op_eval eval;                                                                 \
+#define OP(name, operands, attributes, rule, eval, grad, loop_class, samples, doc)                                     \
+    op_rule rule;                                                                                                      \
+    op_eval eval;                                                                                                      \
     op_sample samples;
-#define COMPOSITE(name, operands, attributes, rule, expand, grad, samples, doc) \
-    op_rule rule;                                                              \
-    op_expand expand;                                                          \
+#define COMPOSITE(name, operands, attributes, rule, expand, grad, samples, doc)                                        \
+    op_rule rule;                                                                                                      \
+    op_expand expand;                                                                                                  \
     op_sample samples;
 #include "ir/ops.def"
 #undef OP

@@ -31,8 +31,17 @@ typedef uint32_t location_id; /* an interned set of source locations */
 /* ---- Attributes ------------------------------------------------------------------------ */
 
 typedef enum attr_kind {
-    ATTR_KIND_INT, ATTR_KIND_INTS, ATTR_KIND_DIM, ATTR_KIND_DIMS, ATTR_KIND_PAIR, ATTR_KIND_FLOAT,
-    ATTR_KIND_ENUM, ATTR_KIND_DTYPE, ATTR_KIND_TEXT, ATTR_KIND_FUNC, ATTR_KIND_DATA,
+    ATTR_KIND_INT,
+    ATTR_KIND_INTS,
+    ATTR_KIND_DIM,
+    ATTR_KIND_DIMS,
+    ATTR_KIND_PAIR,
+    ATTR_KIND_FLOAT,
+    ATTR_KIND_ENUM,
+    ATTR_KIND_DTYPE,
+    ATTR_KIND_TEXT,
+    ATTR_KIND_FUNC,
+    ATTR_KIND_DATA,
 } attr_kind;
 
 typedef enum attr_name {
@@ -43,7 +52,16 @@ typedef enum attr_name {
 } attr_name;
 
 /* Values of ENUM attributes, in the order of their options in attrs.def. */
-typedef enum reduce_kind { REDUCE_SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_AND, REDUCE_OR, REDUCE_ARGMAX, REDUCE_ARGMIN } reduce_kind;
+typedef enum reduce_kind {
+    REDUCE_SUM,
+    REDUCE_PROD,
+    REDUCE_MAX,
+    REDUCE_MIN,
+    REDUCE_AND,
+    REDUCE_OR,
+    REDUCE_ARGMAX,
+    REDUCE_ARGMIN
+} reduce_kind;
 typedef enum combine_kind { COMBINE_SET, COMBINE_ADD, COMBINE_MUL, COMBINE_MAX, COMBINE_MIN } combine_kind;
 typedef enum compare_kind { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE } compare_kind;
 
@@ -58,11 +76,11 @@ typedef struct tensor_data {
 typedef struct attr {
     uint8_t name; /* attr_name; fixes which member below counts */
     union {
-        int64_t i;         /* INT, ENUM, DTYPE */
-        double f;          /* FLOAT */
-        tn_dim dim;        /* DIM */
-        const char *text;  /* TEXT, interned */
-        tn_graph *func;    /* FUNC */
+        int64_t i;               /* INT, ENUM, DTYPE */
+        double f;                /* FLOAT */
+        tn_dim dim;              /* DIM */
+        const char *text;        /* TEXT, interned */
+        tn_graph *func;          /* FUNC */
         const tensor_data *data; /* DATA */
         struct {
             const int64_t *items;
@@ -89,7 +107,7 @@ double attr_float(const attr_list *list, attr_name name, double otherwise);
 attr_kind attr_kind_of(attr_name name);
 const char *attr_name_text(attr_name name);
 attr_name attr_from_name(const char *text, size_t length); /* ATTR_COUNT: none such */
-const char *attr_option(attr_name name, int64_t value); /* spelling of an ENUM value; NULL: none such */
+const char *attr_option(attr_name name, int64_t value);    /* spelling of an ENUM value; NULL: none such */
 int64_t attr_option_value(attr_name name, const char *text, size_t length); /* -1: none such */
 bool attr_equal(const attr *a, const attr *b);
 
@@ -107,8 +125,8 @@ typedef struct node {
 
 typedef struct value {
     tn_type type;
-    uint32_t node;   /* index of the node that makes it */
-    uint32_t result; /* which of that node's results */
+    uint32_t node;    /* index of the node that makes it */
+    uint32_t result;  /* which of that node's results */
     const char *name; /* for printing and messages; NULL: %id. Not part of identity. */
 } value;
 
@@ -193,7 +211,7 @@ struct tn_module {
     tn_graph **graphs; /* callees before callers is not required; main is the first unless named */
     size_t n_graphs, graphs_capacity;
     loops_text loops;
-    tn_diag error; /* the first; status TN_OK while there is none */
+    tn_diag error;             /* the first; status TN_OK while there is none */
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
     atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */
     tn_module *source;         /* the module this is a copy of; its data are read in place */
@@ -213,7 +231,7 @@ bool module_attach(tn_module *m, void (*release)(void *data), void *data);
 void *module_attached(const tn_module *m, void (*release)(void *data));
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
-tn_graph *module_main(const tn_module *m); /* the function "main", else the first */
+tn_graph *module_main(const tn_module *m);                  /* the function "main", else the first */
 /* Takes a function that nothing calls out of its module and releases it. */
 void module_remove_graph(tn_module *m, tn_graph *g);
 /* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */

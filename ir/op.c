@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+/* Pieces of initialisers, not blocks. */
+/* clang-format off */
 #define NONE 0, 0
 #define UNARY 1, 1
 #define BINARY 2, 2
@@ -21,12 +23,13 @@
 #define OPT(attribute) {ATTR_##attribute, false}
 #define ATTRS(...) sizeof((attr_spec[]){__VA_ARGS__}) / sizeof(attr_spec), {__VA_ARGS__}
 #define NO_ATTRS 0, {{0, false}}
+/* clang-format on */
 
 /* Two levels, so that a column's macro becomes its several initialisers. */
 #define ROW(...) {__VA_ARGS__},
-#define OP(name, operands, attributes, rule, eval, grad, class, sample, doc) \
+#define OP(name, operands, attributes, rule, eval, grad, class, sample, doc)                                           \
     ROW(#name, operands, attributes, rule, eval, NULL, grad, CLASS_##class, sample, doc)
-#define COMPOSITE(name, operands, attributes, rule, expand, grad, sample, doc) \
+#define COMPOSITE(name, operands, attributes, rule, expand, grad, sample, doc)                                         \
     ROW(#name, operands, attributes, rule, NULL, expand, grad, CLASS_COMPOSITE, sample, doc)
 
 const op_info op_table[TN_OP_COUNT] = {
@@ -35,10 +38,8 @@ const op_info op_table[TN_OP_COUNT] = {
 
 const char *op_name(tn_op op) { return (unsigned)op < TN_OP_COUNT ? op_table[op].name : "invalid"; }
 
-tn_op op_from_name(const char *name, size_t length)
-{
+tn_op op_from_name(const char *name, size_t length) {
     for (int op = 0; op < TN_OP_COUNT; op++)
-        if (strlen(op_table[op].name) == length && memcmp(op_table[op].name, name, length) == 0)
-            return (tn_op)op;
+        if (strlen(op_table[op].name) == length && memcmp(op_table[op].name, name, length) == 0) return (tn_op)op;
     return TN_OP_COUNT;
 }

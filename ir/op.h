@@ -8,15 +8,15 @@ enum { OP_MAX_ATTRS = 8, OP_ANY = INT32_MAX };
 
 /* The loop class a primitive is lowered by (compiler/loops), or why it has none. */
 typedef enum loop_class {
-    CLASS_LEAF,      /* param constant iota dim: no work of its own */
-    CLASS_MAP,       /* elementwise */
-    CLASS_VIEW,      /* an index map: folds into its readers */
+    CLASS_LEAF, /* param constant iota dim: no work of its own */
+    CLASS_MAP,  /* elementwise */
+    CLASS_VIEW, /* an index map: folds into its readers */
     CLASS_REDUCE,
     CLASS_CUMULATE,
     CLASS_CONTRACT,
     CLASS_CONV,
     CLASS_WINDOW,
-    CLASS_INDEX,     /* gather, scatter and kin: indices are data */
+    CLASS_INDEX, /* gather, scatter and kin: indices are data */
     CLASS_SORT,
     CLASS_CONTROL,   /* stands above kernels */
     CLASS_EFFECT,    /* impure: takes and returns a token; never interned */

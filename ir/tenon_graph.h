@@ -106,8 +106,7 @@ typedef struct tn_shape {
 } tn_shape;
 #define TN_DIM(name) ((tn_dim_arg){0, (name)})
 #define TN_SIZE(n) ((tn_dim_arg){(n), NULL})
-#define TN_SHAPE(...)                                                                              \
-    ((tn_shape){(int)(sizeof((tn_dim_arg[]){__VA_ARGS__}) / sizeof(tn_dim_arg)), {__VA_ARGS__}})
+#define TN_SHAPE(...) ((tn_shape){(int)(sizeof((tn_dim_arg[]){__VA_ARGS__}) / sizeof(tn_dim_arg)), {__VA_ARGS__}})
 #define TN_SCALAR ((tn_shape){0, {{0, NULL}}})
 
 /* States low <= symbol <= high and that `divisor` divides it; checked at every run. The symbol is a
@@ -121,14 +120,14 @@ TN_API void tn_bound_at(tn_location at, tn_graph *g, const char *symbol, int64_t
  * attribute's kind (ir/attrs.def, docs/OPS.md). */
 typedef struct tn_attr_arg {
     const char *name;
-    int64_t i;              /* INT, ENUM (or `text`), DTYPE */
-    double f;               /* FLOAT */
-    const char *text;       /* TEXT, or the spelling of an ENUM */
-    const int64_t *ints;    /* INTS, PAIR, DIMS of numbers */
-    const tn_dim *dims;     /* DIMS, DIM */
-    int n;                  /* how many ints or dims */
-    int split;              /* PAIR: how many of them are in the first list */
-    tn_graph *graph;        /* FUNC */
+    int64_t i;           /* INT, ENUM (or `text`), DTYPE */
+    double f;            /* FLOAT */
+    const char *text;    /* TEXT, or the spelling of an ENUM */
+    const int64_t *ints; /* INTS, PAIR, DIMS of numbers */
+    const tn_dim *dims;  /* DIMS, DIM */
+    int n;               /* how many ints or dims */
+    int split;           /* PAIR: how many of them are in the first list */
+    tn_graph *graph;     /* FUNC */
 } tn_attr_arg;
 
 /* Appends `op` to the operands' graph and returns its first result; others have the following
@@ -140,8 +139,8 @@ TN_API tn_val tn_apply(tn_location at, tn_graph *g, tn_op op, const tn_val *oper
 TN_API tn_val tn_result(tn_val v, int i);
 
 TN_API bool tn_is_valid(tn_val v);
-TN_API tn_type tn_type_of(tn_val v);      /* dtype TN_DTYPE_INVALID when v is invalid */
-TN_API int tn_rank(tn_val v);             /* -1 when v is invalid */
+TN_API tn_type tn_type_of(tn_val v);         /* dtype TN_DTYPE_INVALID when v is invalid */
+TN_API int tn_rank(tn_val v);                /* -1 when v is invalid */
 TN_API tn_dim tn_dim_of(tn_val v, int axis); /* negative axes count from the end */
 
 /* Names v in dumps and messages. Returns v. */
@@ -153,7 +152,8 @@ TN_API tn_val tn_name(tn_val v, const char *name);
 TN_API tn_val tn_input_at(tn_location at, tn_graph *g, const char *name, tn_dtype dtype, tn_shape shape);
 /* A weight: given once when the program is loaded, replaceable. `data` (may be NULL) are the
  * initial values, row-major; they are not copied and must outlive the module and its programs. */
-TN_API tn_val tn_weight_at(tn_location at, tn_graph *g, const char *name, tn_dtype dtype, tn_shape shape, const void *data);
+TN_API tn_val tn_weight_at(tn_location at, tn_graph *g, const char *name, tn_dtype dtype, tn_shape shape,
+                           const void *data);
 /* A constant; the data are copied. The shape must be static. */
 TN_API tn_val tn_constant_at(tn_location at, tn_graph *g, tn_dtype dtype, tn_shape shape, const void *data);
 /* A scalar of that dtype; the value is converted as `convert` does. */
@@ -261,7 +261,7 @@ typedef struct tn_ints {
     int n;
     const int64_t *items;
 } tn_ints;
-#define TN_INTS(...)                                                                              \
+#define TN_INTS(...)                                                                                                   \
     ((tn_ints){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}})
 #define TN_NO_INTS ((tn_ints){0, NULL})
 
@@ -273,7 +273,8 @@ TN_API tn_val tn_broadcast_to_at(tn_location at, tn_val x, int rank, const tn_di
 /* start and limit count from the end when negative; limit INT64_MAX is the end. Neither is cut to fit:
  * what lies outside is an error, or a constraint when the extent is a symbol. */
 TN_API tn_val tn_slice_at(tn_location at, tn_val x, int axis, int64_t start, int64_t limit, int64_t stride);
-TN_API tn_val tn_slice_dims_at(tn_location at, tn_val x, const tn_dim *start, const tn_dim *limit, const int64_t *stride); /* all axes; stride may be NULL */
+TN_API tn_val tn_slice_dims_at(tn_location at, tn_val x, const tn_dim *start, const tn_dim *limit,
+                               const int64_t *stride); /* all axes; stride may be NULL */
 TN_API tn_val tn_pad_at(tn_location at, tn_val x, double value, tn_ints low, tn_ints high); /* one entry each axis */
 TN_API tn_val tn_concat_at(tn_location at, const tn_val *values, int n, int axis);
 TN_API tn_val tn_reverse_at(tn_location at, tn_val x, tn_ints axes);
@@ -303,10 +304,12 @@ TN_API tn_val tn_reduce_at(tn_location at, const char *kind, tn_val x, tn_ints a
 TN_API tn_val tn_cumulate_at(tn_location at, const char *kind, tn_val x, int axis, bool exclusive, bool reverse);
 TN_API tn_val tn_axes_at(tn_location at, tn_op op, tn_val x, tn_ints axes, bool keep_dims); /* mean, variance */
 TN_API tn_val tn_axis_at(tn_location at, tn_op op, tn_val x, int axis);                     /* softmax, log_softmax */
-TN_API tn_val tn_sort_at(tn_location at, const tn_val *values, int n, int axis, bool descending); /* others: tn_result */
-TN_API tn_val tn_top_k_at(tn_location at, tn_val x, int axis, tn_dim k, bool descending);         /* indices: tn_result(v, 1) */
+TN_API tn_val tn_sort_at(tn_location at, const tn_val *values, int n, int axis,
+                         bool descending);                                                /* others: tn_result */
+TN_API tn_val tn_top_k_at(tn_location at, tn_val x, int axis, tn_dim k, bool descending); /* indices: tn_result(v, 1) */
 TN_API tn_val tn_matmul_at(tn_location at, tn_val a, tn_val b);
-TN_API tn_val tn_dot_at(tn_location at, tn_val a, tn_val b, tn_ints batch_a, tn_ints batch_b, tn_ints contract_a, tn_ints contract_b);
+TN_API tn_val tn_dot_at(tn_location at, tn_val a, tn_val b, tn_ints batch_a, tn_ints batch_b, tn_ints contract_a,
+                        tn_ints contract_b);
 
 /* Sizes of a convolution or pooling, one entry for each spatial axis; empty lists take the
  * defaults (stride 1, no padding, dilation 1). */
@@ -320,11 +323,13 @@ typedef struct tn_window_args {
 TN_API tn_val tn_conv_at(tn_location at, tn_val x, tn_val kernel, tn_window_args args);
 TN_API tn_val tn_pool_at(tn_location at, tn_op op, tn_val x, tn_window_args args);
 TN_API tn_val tn_gather_at(tn_location at, tn_val data, tn_val indices, tn_ints axes, int batch_dims); /* as the op */
-TN_API tn_val tn_take_at(tn_location at, tn_val data, tn_val indices, int axis); /* NumPy take */
-TN_API tn_val tn_scatter_at(tn_location at, const char *combine, tn_val data, tn_val indices, tn_val updates, tn_ints axes, int batch_dims);
+TN_API tn_val tn_take_at(tn_location at, tn_val data, tn_val indices, int axis);                       /* NumPy take */
+TN_API tn_val tn_scatter_at(tn_location at, const char *combine, tn_val data, tn_val indices, tn_val updates,
+                            tn_ints axes, int batch_dims);
 #define tn_sum(x, axes) tn_reduce_at(TN_HERE, "sum", (x), (axes), false)
 #define tn_reduce(kind, x, axes, keep_dims) tn_reduce_at(TN_HERE, (kind), (x), (axes), (keep_dims))
-#define tn_cumulate(kind, x, axis, exclusive, reverse) tn_cumulate_at(TN_HERE, (kind), (x), (axis), (exclusive), (reverse))
+#define tn_cumulate(kind, x, axis, exclusive, reverse)                                                                 \
+    tn_cumulate_at(TN_HERE, (kind), (x), (axis), (exclusive), (reverse))
 #define tn_mean(x, axes, keep_dims) tn_axes_at(TN_HERE, TN_OP_mean, (x), (axes), (keep_dims))
 #define tn_variance(x, axes, keep_dims) tn_axes_at(TN_HERE, TN_OP_variance, (x), (axes), (keep_dims))
 #define tn_softmax(x, axis) tn_axis_at(TN_HERE, TN_OP_softmax, (x), (axis))
@@ -332,14 +337,16 @@ TN_API tn_val tn_scatter_at(tn_location at, const char *combine, tn_val data, tn
 #define tn_sort(values, n, axis, descending) tn_sort_at(TN_HERE, (values), (n), (axis), (descending))
 #define tn_top_k(x, axis, k, descending) tn_top_k_at(TN_HERE, (x), (axis), (k), (descending))
 #define tn_matmul(a, b) tn_matmul_at(TN_HERE, (a), (b))
-#define tn_dot(a, b, batch_a, batch_b, contract_a, contract_b) tn_dot_at(TN_HERE, (a), (b), (batch_a), (batch_b), (contract_a), (contract_b))
+#define tn_dot(a, b, batch_a, batch_b, contract_a, contract_b)                                                         \
+    tn_dot_at(TN_HERE, (a), (b), (batch_a), (batch_b), (contract_a), (contract_b))
 #define tn_conv(x, kernel, ...) tn_conv_at(TN_HERE, (x), (kernel), (tn_window_args){__VA_ARGS__})
 #define tn_max_pool(x, ...) tn_pool_at(TN_HERE, TN_OP_max_pool, (x), (tn_window_args){__VA_ARGS__})
 #define tn_avg_pool(x, ...) tn_pool_at(TN_HERE, TN_OP_avg_pool, (x), (tn_window_args){__VA_ARGS__})
 #define tn_global_avg_pool(x) tn_unary_at(TN_HERE, TN_OP_global_avg_pool, (x))
 #define tn_gather(data, indices, axes, batch_dims) tn_gather_at(TN_HERE, (data), (indices), (axes), (batch_dims))
 #define tn_take(data, indices, axis) tn_take_at(TN_HERE, (data), (indices), (axis))
-#define tn_scatter(combine, data, indices, updates, axes, batch_dims) tn_scatter_at(TN_HERE, (combine), (data), (indices), (updates), (axes), (batch_dims))
+#define tn_scatter(combine, data, indices, updates, axes, batch_dims)                                                  \
+    tn_scatter_at(TN_HERE, (combine), (data), (indices), (updates), (axes), (batch_dims))
 
 /* ---- Networks ------------------------------------------------------------------------------------- */
 
@@ -347,14 +354,16 @@ TN_API tn_val tn_leaky_relu_at(tn_location at, tn_val x, double alpha);
 TN_API tn_val tn_elu_at(tn_location at, tn_val x, double alpha);
 TN_API tn_val tn_layer_norm_at(tn_location at, tn_val x, tn_val scale, tn_val bias, int axis, double epsilon);
 TN_API tn_val tn_rms_norm_at(tn_location at, tn_val x, tn_val scale, int axis, double epsilon);
-TN_API tn_val tn_batch_norm_at(tn_location at, tn_val x, tn_val scale, tn_val bias, tn_val mean, tn_val variance, double epsilon);
+TN_API tn_val tn_batch_norm_at(tn_location at, tn_val x, tn_val scale, tn_val bias, tn_val mean, tn_val variance,
+                               double epsilon);
 /* mask may be an invalid value (tn_val){0}: none. scale 0: 1 / sqrt(d). */
 TN_API tn_val tn_attention_at(tn_location at, tn_val q, tn_val k, tn_val v, tn_val mask, double scale, bool causal);
 #define tn_leaky_relu(x, alpha) tn_leaky_relu_at(TN_HERE, (x), (alpha))
 #define tn_elu(x, alpha) tn_elu_at(TN_HERE, (x), (alpha))
 #define tn_layer_norm(x, scale, bias, axis, epsilon) tn_layer_norm_at(TN_HERE, (x), (scale), (bias), (axis), (epsilon))
 #define tn_rms_norm(x, scale, axis, epsilon) tn_rms_norm_at(TN_HERE, (x), (scale), (axis), (epsilon))
-#define tn_batch_norm(x, scale, bias, mean, variance, epsilon) tn_batch_norm_at(TN_HERE, (x), (scale), (bias), (mean), (variance), (epsilon))
+#define tn_batch_norm(x, scale, bias, mean, variance, epsilon)                                                         \
+    tn_batch_norm_at(TN_HERE, (x), (scale), (bias), (mean), (variance), (epsilon))
 #define tn_attention(q, k, v, mask, scale, causal) tn_attention_at(TN_HERE, (q), (k), (v), (mask), (scale), (causal))
 
 /* ---- Control flow ------------------------------------------------------------------------------------ */
@@ -363,13 +372,16 @@ TN_API tn_val tn_attention_at(tn_location at, tn_val q, tn_val k, tn_val v, tn_v
  * order. Symbols in the bodies' parameter shapes are matched with the operands' dims. The
  * first result is returned, others by tn_result. length TN_DIM_INVALID: that of the first sequence. */
 TN_API tn_val tn_call_at(tn_location at, tn_graph *caller, tn_graph *callee, const tn_val *operands, int n);
-TN_API tn_val tn_if_at(tn_location at, tn_val condition, tn_graph *then, tn_graph *otherwise, const tn_val *operands, int n);
+TN_API tn_val tn_if_at(tn_location at, tn_val condition, tn_graph *then, tn_graph *otherwise, const tn_val *operands,
+                       int n);
 TN_API tn_val tn_while_at(tn_location at, tn_graph *condition, tn_graph *body, const tn_val *carried, int n);
-TN_API tn_val tn_scan_at(tn_location at, tn_graph *body, const tn_val *carried, int n_carried, const tn_val *sequences, int n_sequences, tn_dim length, bool reverse);
+TN_API tn_val tn_scan_at(tn_location at, tn_graph *body, const tn_val *carried, int n_carried, const tn_val *sequences,
+                         int n_sequences, tn_dim length, bool reverse);
 #define tn_call(caller, callee, operands, n) tn_call_at(TN_HERE, (caller), (callee), (operands), (n))
-#define tn_if(condition, then, otherwise, operands, n) tn_if_at(TN_HERE, (condition), (then), (otherwise), (operands), (n))
+#define tn_if(condition, then, otherwise, operands, n)                                                                 \
+    tn_if_at(TN_HERE, (condition), (then), (otherwise), (operands), (n))
 #define tn_while(condition, body, carried, n) tn_while_at(TN_HERE, (condition), (body), (carried), (n))
-#define tn_scan(body, carried, n_carried, sequences, n_sequences, length, reverse) \
+#define tn_scan(body, carried, n_carried, sequences, n_sequences, length, reverse)                                     \
     tn_scan_at(TN_HERE, (body), (carried), (n_carried), (sequences), (n_sequences), (length), (reverse))
 
 #ifdef __cplusplus

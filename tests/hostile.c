@@ -22,7 +22,8 @@
 
 static const char text[] =
     "module \"hostile\"\n"
-    "fn @main(%x: f32[n, 4], %w: f32[4, 3] weight, %c: bool[]) -> (%p: f32[n, 3], %s: f32[n, 4], %v: f32[1, 2, 3, 3]) {\n"
+    "fn @main(%x: f32[n, 4], %w: f32[4, 3] weight, %c: bool[]) -> (%p: f32[n, 3], %s: f32[n, 4], %v: f32[1, 2, 3, 3]) "
+    "{\n"
     "  %0 = dot %x, %w, contract=[1]x[0] : f32[n, 3]\n"
     "  %1 = softmax %0, axis=1 : f32[n, 3]\n"
     "  %2 = if %c, %1, then=@turn, otherwise=@same, symbols=[n, n] : f32[n, 3]\n"
@@ -179,7 +180,8 @@ static tn_status run(void *fixture, const char *name, char *message, size_t capa
     static bool c = true;
     tn_tensor inputs[2] = {tn_tensor_strided(TN_F32, x, 2, (int64_t[]){2, 4}, (int64_t[]){4, 1}),
                            tn_tensor_strided(TN_BOOL, &c, 0, NULL, NULL)};
-    tn_tensor outputs[3] = {{0}}, w = tn_tensor_strided(TN_F32, (void *)weight, 2, (int64_t[]){4, 3}, (int64_t[]){3, 1});
+    tn_tensor outputs[3] = {{0}},
+              w = tn_tensor_strided(TN_F32, (void *)weight, 2, (int64_t[]){4, 3}, (int64_t[]){3, 1});
     const char *weight_name = "w";
     tn_diag diag = {.status = TN_OK};
     tn_status status = tn_program_set_weights(fixture, &weight_name, &w, 1, &diag);

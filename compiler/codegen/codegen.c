@@ -15,20 +15,16 @@ struct codegen {
     tn_diag *diag;
 };
 
-codegen *codegen_new(const char *target_name, int level, tn_diag *diag)
-{
+codegen *codegen_new(const char *target_name, int level, tn_diag *diag) {
     codegen *g = tn_calloc(1, sizeof *g);
     if (!g) {
         target_fail(diag, TN_ERR_MEMORY, "out of memory");
         return NULL;
     }
     g->diag = diag;
-    if (target_init(&g->target, target_name, diag) == TN_OK)
-        g->machine = target_machine_new(&g->target, level, diag);
-    if (g->machine)
-        g->context = object_context_new(diag);
-    if (g->context)
-        g->module = LLVMModuleCreateWithNameInContext("tenon", g->context);
+    if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
+    if (g->machine) g->context = object_context_new(diag);
+    if (g->context) g->module = LLVMModuleCreateWithNameInContext("tenon", g->context);
     if (g->module) {
         target_mark_module(g->module, g->machine);
         return g;
@@ -37,16 +33,11 @@ codegen *codegen_new(const char *target_name, int level, tn_diag *diag)
     return NULL;
 }
 
-void codegen_free(codegen *g)
-{
-    if (!g)
-        return;
-    if (g->module)
-        LLVMDisposeModule(g->module);
-    if (g->context)
-        LLVMContextDispose(g->context);
-    if (g->machine)
-        LLVMDisposeTargetMachine(g->machine);
+void codegen_free(codegen *g) {
+    if (!g) return;
+    if (g->module) LLVMDisposeModule(g->module);
+    if (g->context) LLVMContextDispose(g->context);
+    if (g->machine) LLVMDisposeTargetMachine(g->machine);
     target_free(&g->target);
     tn_free(g);
 }
@@ -54,26 +45,21 @@ void codegen_free(codegen *g)
 const machine *codegen_machine(const codegen *g) { return &g->target.machine; }
 bool codegen_is_host(const codegen *g) { return g->target.is_host; }
 
-bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables)
-{
+bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables) {
     emitter out = {.module = g->module, .target = &g->target, .diag = g->diag};
     return program_emit(&out, plan, entry, prefix, tables);
 }
 
-bool codegen_finish(codegen *g, bool verify)
-{
-    if (verify && object_verify(g->module, g->diag) != TN_OK)
-        return false;
+bool codegen_finish(codegen *g, bool verify) {
+    if (verify && object_verify(g->module, g->diag) != TN_OK) return false;
     return object_optimise(g->module, g->machine, 1, g->diag) == TN_OK;
 }
 
-char *codegen_write(codegen *g, codegen_form form, size_t *bytes)
-{
+char *codegen_write(codegen *g, codegen_form form, size_t *bytes) {
     static const object_form forms[] = {
         [CODEGEN_LLVM] = OBJECT_LLVM, [CODEGEN_ASSEMBLY] = OBJECT_ASSEMBLY, [CODEGEN_OBJECT] = OBJECT_OBJECT};
     LLVMMemoryBufferRef buffer;
-    if (object_emit(g->module, g->machine, forms[form], &buffer, g->diag) != TN_OK)
-        return NULL;
+    if (object_emit(g->module, g->machine, forms[form], &buffer, g->diag) != TN_OK) return NULL;
     *bytes = LLVMGetBufferSize(buffer);
     char *copy = tn_malloc(*bytes + 1);
     if (copy) {
@@ -85,8 +71,7 @@ char *codegen_write(codegen *g, codegen_form form, size_t *bytes)
     return copy;
 }
 
-void codegen_version(char *text, size_t capacity)
-{
+void codegen_version(char *text, size_t capacity) {
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     char *cpu = LLVMGetHostCPUName();

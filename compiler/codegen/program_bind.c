@@ -13,8 +13,7 @@ typedef struct binder {
     LLVMBasicBlockRef overflow;
 } binder;
 
-static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LLVMValueRef y)
-{
+static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LLVMValueRef y) {
     program_emitter *p = s->p;
     unsigned id = LLVMLookupIntrinsicID(operation, strlen(operation));
     LLVMTypeRef types[] = {p->i64};
@@ -27,15 +26,15 @@ static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LL
     return LLVMBuildExtractValue(p->b, pair, 0, "");
 }
 
-static LLVMValueRef divide(binder *s, dim_kind kind, LLVMValueRef x, LLVMValueRef y)
-{
+static LLVMValueRef divide(binder *s, dim_kind kind, LLVMValueRef x, LLVMValueRef y) {
     program_emitter *p = s->p;
     LLVMBasicBlockRef positive = LLVMAppendBasicBlockInContext(p->context, s->function, "positive");
     LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntSGT, y, program_i64(p, 0), ""), positive, s->overflow);
     LLVMPositionBuilderAtEnd(p->b, positive);
     LLVMValueRef quotient = LLVMBuildSDiv(p->b, x, y, ""), rest = LLVMBuildSRem(p->b, x, y, "");
     LLVMValueRef zero = program_i64(p, 0);
-    LLVMValueRef is_below = LLVMBuildICmp(p->b, LLVMIntSLT, rest, zero, ""), is_above = LLVMBuildICmp(p->b, LLVMIntSGT, rest, zero, "");
+    LLVMValueRef is_below = LLVMBuildICmp(p->b, LLVMIntSLT, rest, zero, ""),
+                 is_above = LLVMBuildICmp(p->b, LLVMIntSGT, rest, zero, "");
     switch (kind) {
     case DIM_MOD: return LLVMBuildSelect(p->b, is_below, LLVMBuildAdd(p->b, rest, y, ""), rest, "");
     case DIM_CEILDIV: return LLVMBuildAdd(p->b, quotient, LLVMBuildZExt(p->b, is_above, p->i64, ""), "");
@@ -45,15 +44,13 @@ static LLVMValueRef divide(binder *s, dim_kind kind, LLVMValueRef x, LLVMValueRe
 
 static LLVMValueRef value_of(binder *s, tn_dim d);
 
-static LLVMValueRef atom_value(binder *s, tn_dim d)
-{
+static LLVMValueRef atom_value(binder *s, tn_dim d) {
     program_emitter *p = s->p;
     tn_graph *g = p->entry;
     dim_kind kind = dim_kind_of(p->dims, d);
     if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) {
         for (size_t i = 0; i < g->n_symbols; i++)
-            if (g->symbols[i].dim == d)
-                return s->symbols[i];
+            if (g->symbols[i].dim == d) return s->symbols[i];
         program_fail(p, TN_ERR_INTERNAL, "%s: a size depends on %s, which no input binds", g->name,
                      kind == DIM_SYMBOL ? dim_symbol_name(p->dims, d) : "a loop");
         return program_i64(p, 0);
@@ -68,14 +65,11 @@ static LLVMValueRef atom_value(binder *s, tn_dim d)
     return divide(s, kind, x, y);
 }
 
-static LLVMValueRef value_of(binder *s, tn_dim d)
-{
+static LLVMValueRef value_of(binder *s, tn_dim d) {
     program_emitter *p = s->p;
     int64_t known;
-    if (dim_is_const(p->dims, d, &known))
-        return program_i64(p, known);
-    if (dim_kind_of(p->dims, d) != DIM_SUM)
-        return atom_value(s, d);
+    if (dim_is_const(p->dims, d, &known)) return program_i64(p, known);
+    if (dim_kind_of(p->dims, d) != DIM_SUM) return atom_value(s, d);
     uint32_t n = dim_term_count(p->dims, d);
     dim_term *terms = tn_calloc(n + 1, sizeof *terms);
     if (!terms) {
@@ -95,8 +89,7 @@ static LLVMValueRef value_of(binder *s, tn_dim d)
 }
 
 /* Goes on when the constraint holds, else returns its number from 1. */
-static void check(binder *s, const constraint *c, size_t number)
-{
+static void check(binder *s, const constraint *c, size_t number) {
     program_emitter *p = s->p;
     LLVMValueRef a = value_of(s, c->a), b = value_of(s, c->b), holds;
     switch (c->relation) {
@@ -112,39 +105,31 @@ static void check(binder *s, const constraint *c, size_t number)
     LLVMPositionBuilderAtEnd(p->b, ok);
 }
 
-static void bind_type(binder *s, const tn_type *type, LLVMValueRef bound, int64_t *at)
-{
-    for (int i = 0; i < type->rank; i++)
-        program_store_at(s->p, bound, (*at)++, value_of(s, type->dims[i]));
+static void bind_type(binder *s, const tn_type *type, LLVMValueRef bound, int64_t *at) {
+    for (int i = 0; i < type->rank; i++) program_store_at(s->p, bound, (*at)++, value_of(s, type->dims[i]));
 }
 
-bool program_emit_bind(program_emitter *p)
-{
+bool program_emit_bind(program_emitter *p) {
     tn_graph *g = p->entry;
     const function_plan *plan = plan_of(p->plan, g);
     LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer, p->pointer}, 2, false);
     binder s = {.p = p, .function = program_function(p, "bind", type, false)};
     LLVMValueRef given = LLVMGetParam(s.function, 0), bound = LLVMGetParam(s.function, 1);
     s.symbols = tn_calloc(g->n_symbols + 1, sizeof *s.symbols);
-    if (!s.symbols)
-        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    if (!s.symbols) return program_fail(p, TN_ERR_MEMORY, "out of memory");
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, s.function, "start");
     s.overflow = LLVMAppendBasicBlockInContext(p->context, s.function, "overflow");
     LLVMPositionBuilderAtEnd(p->b, s.overflow);
     LLVMBuildRet(p->b, LLVMConstAllOnes(p->i32));
     LLVMPositionBuilderAtEnd(p->b, start);
-    for (size_t i = 0; i < g->n_symbols; i++)
-        s.symbols[i] = program_load_at(p, given, (int64_t)i, p->i64);
-    for (size_t i = 0; i < p->tables->n_constraints; i++)
-        check(&s, &p->tables->constraints[i], i);
+    for (size_t i = 0; i < g->n_symbols; i++) s.symbols[i] = program_load_at(p, given, (int64_t)i, p->i64);
+    for (size_t i = 0; i < p->tables->n_constraints; i++) check(&s, &p->tables->constraints[i], i);
     program_store_at(p, bound, TN_BOUND_ARENA_BYTES, value_of(&s, plan->arena_bytes));
     program_store_at(p, bound, TN_BOUND_SCRATCH_BYTES, value_of(&s, plan->scratch_bytes));
     int64_t at = TN_BOUND_DIMS;
     for (size_t i = 0; i < g->n_params; i++)
-        if (g->params[i].binding != BINDING_LOAD)
-            bind_type(&s, graph_type(g, g->params[i].value), bound, &at);
-    for (size_t i = 0; i < g->n_results; i++)
-        bind_type(&s, graph_type(g, g->results[i].value), bound, &at);
+        if (g->params[i].binding != BINDING_LOAD) bind_type(&s, graph_type(g, g->params[i].value), bound, &at);
+    for (size_t i = 0; i < g->n_results; i++) bind_type(&s, graph_type(g, g->results[i].value), bound, &at);
     LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
     tn_free(s.symbols);
     return !p->failed;

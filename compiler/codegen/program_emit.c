@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool program_fail(program_emitter *p, tn_status status, const char *format, ...)
-{
+bool program_fail(program_emitter *p, tn_status status, const char *format, ...) {
     va_list arguments;
     if (!p->failed && p->out->diag) {
         *p->out->diag = (tn_diag){.status = status};
@@ -19,10 +18,11 @@ bool program_fail(program_emitter *p, tn_status status, const char *format, ...)
     return false;
 }
 
-LLVMValueRef program_i64(const program_emitter *p, int64_t value) { return LLVMConstInt(p->i64, (unsigned long long)value, true); }
+LLVMValueRef program_i64(const program_emitter *p, int64_t value) {
+    return LLVMConstInt(p->i64, (unsigned long long)value, true);
+}
 
-LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal)
-{
+LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal) {
     char symbol[256];
     snprintf(symbol, sizeof symbol, "%s%s", p->prefix, name);
     LLVMValueRef f = LLVMAddFunction(p->module, symbol, type);
@@ -31,20 +31,17 @@ LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef 
     return f;
 }
 
-LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type)
-{
+LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type) {
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i8, frame, (LLVMValueRef[]){program_i64(p, offset)}, 1, "");
     return LLVMBuildLoad2(p->b, type, at, "");
 }
 
-LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMTypeRef type)
-{
+LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMTypeRef type) {
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, "");
     return LLVMBuildLoad2(p->b, type, at, "");
 }
 
-void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value)
-{
+void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value) {
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, "");
     LLVMBuildStore(p->b, value, at);
 }
@@ -52,14 +49,12 @@ void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLV
 /* ---- Constraints ---- */
 
 /* The entry's own are all: a call's rule records in the caller what its callee requires. */
-static bool list_constraints(program_emitter *p)
-{
+static bool list_constraints(program_emitter *p) {
     emitted_tables *t = p->tables;
     size_t n = p->entry->n_constraints;
     if (!array_reserve((void **)&t->constraints, &t->constraints_capacity, n, sizeof *t->constraints))
         return program_fail(p, TN_ERR_MEMORY, "out of memory");
-    for (size_t i = 0; i < n; i++)
-        t->constraints[t->n_constraints++] = p->entry->constraints[i];
+    for (size_t i = 0; i < n; i++) t->constraints[t->n_constraints++] = p->entry->constraints[i];
     return true;
 }
 
@@ -67,8 +62,7 @@ static bool list_constraints(program_emitter *p)
 
 /* i32 run(frame): checks the frame, lays parameters and results out in order, and calls the
  * entry's function. */
-static bool emit_run(program_emitter *p)
-{
+static bool emit_run(program_emitter *p) {
     tn_graph *g = p->entry;
     const function_plan *plan = plan_of(p->plan, g);
     LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer}, 1, false);
@@ -82,7 +76,9 @@ static bool emit_run(program_emitter *p)
         LLVMBasicBlockRef wrong = LLVMAppendBasicBlockInContext(p->context, f, "wrong"),
                           right = LLVMAppendBasicBlockInContext(p->context, f, "right");
         LLVMValueRef member = program_frame_member(p, frame, checks[i].offset, p->i32);
-        LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, member, LLVMConstInt(p->i32, checks[i].expected, false), ""), right, wrong);
+        LLVMBuildCondBr(p->b,
+                        LLVMBuildICmp(p->b, LLVMIntEQ, member, LLVMConstInt(p->i32, checks[i].expected, false), ""),
+                        right, wrong);
         LLVMPositionBuilderAtEnd(p->b, wrong);
         LLVMBuildRet(p->b, LLVMConstInt(p->i32, i + 1, false));
         LLVMPositionBuilderAtEnd(p->b, right);
@@ -110,8 +106,11 @@ static bool emit_run(program_emitter *p)
     LLVMValueRef stride = emit_dim_expression(p->b, p->dims, plan->scratch_bytes, dims, values, (uint32_t)g->n_symbols);
     tn_free(values);
     tn_free(dims);
-    LLVMValueRef arguments[] = {frame, params, program_frame_member(p, frame, offsetof(tn_frame, outputs), p->pointer),
-                                program_frame_member(p, frame, offsetof(tn_frame, arena), p->pointer), symbols,
+    LLVMValueRef arguments[] = {frame,
+                                params,
+                                program_frame_member(p, frame, offsetof(tn_frame, outputs), p->pointer),
+                                program_frame_member(p, frame, offsetof(tn_frame, arena), p->pointer),
+                                symbols,
                                 stride ? stride : program_i64(p, 0)};
     LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
     LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
@@ -121,68 +120,68 @@ static bool emit_run(program_emitter *p)
 /* ---- All of it ---- */
 
 /* Marks the functions of the plan that the entry reaches; callees stand before callers. */
-static bool find_needed(program_emitter *p)
-{
+static bool find_needed(program_emitter *p) {
     const program_plan *plan = p->plan;
     p->needed = tn_calloc(plan->n_functions + 1, sizeof *p->needed);
-    if (!p->needed)
-        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    if (!p->needed) return program_fail(p, TN_ERR_MEMORY, "out of memory");
     p->needed[plan_of(plan, p->entry) - plan->functions] = true;
     for (size_t i = plan->n_functions; i-- > 0;) {
         const tn_graph *g = plan->functions[i].graph;
         for (size_t n = 0; p->needed[i] && !g->is_kernel && n < g->n_nodes; n++)
             for (size_t k = 0; k < PLAN_CALLEES; k++) {
                 const attr *callee = attr_find(&g->nodes[n].attrs, plan_callees[k]);
-                if (callee)
-                    p->needed[plan_of(plan, callee->func) - plan->functions] = true;
+                if (callee) p->needed[plan_of(plan, callee->func) - plan->functions] = true;
             }
     }
     return true;
 }
 
-static bool emit_kernels(program_emitter *p)
-{
+static bool emit_kernels(program_emitter *p) {
     for (size_t i = 0; i < p->plan->n_functions; i++) {
         const function_plan *f = &p->plan->functions[i];
-        if (!f->graph->is_kernel || p->stages[f->kernel] || !p->needed[i])
-            continue;
+        if (!f->graph->is_kernel || p->stages[f->kernel] || !p->needed[i]) continue;
         const lt_kernel *k = p->plan->kernels[f->kernel].loops;
         char symbol[256];
         snprintf(symbol, sizeof symbol, "%s%s", p->prefix, k->name);
         p->stages[f->kernel] = tn_calloc(k->n_stages + 1, sizeof *p->stages[f->kernel]);
-        if (!p->stages[f->kernel])
-            return program_fail(p, TN_ERR_MEMORY, "out of memory");
-        if (!emit_kernel(p->out, k, symbol, p->stages[f->kernel]))
-            return !(p->failed = true);
+        if (!p->stages[f->kernel]) return program_fail(p, TN_ERR_MEMORY, "out of memory");
+        if (!emit_kernel(p->out, k, symbol, p->stages[f->kernel])) return !(p->failed = true);
     }
     return true;
 }
 
-static bool emit_functions(program_emitter *p)
-{
+static bool emit_functions(program_emitter *p) {
     p->function_type = LLVMFunctionType(
         p->empty, (LLVMTypeRef[]){p->pointer, p->pointer, p->pointer, p->pointer, p->pointer, p->i64}, 6, false);
     for (size_t i = 0; i < p->plan->n_functions; i++) {
         const function_plan *f = &p->plan->functions[i];
-        if (f->graph->is_kernel || !p->needed[i])
-            continue;
+        if (f->graph->is_kernel || !p->needed[i]) continue;
         char name[200];
         snprintf(name, sizeof name, "fn.%s", f->graph->name);
         p->functions[i] = program_function(p, name, p->function_type, true);
-        if (!program_emit_function(p, f, p->functions[i]))
-            return false;
+        if (!program_emit_function(p, f, p->functions[i])) return false;
     }
     return true;
 }
 
-bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables)
-{
+bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix,
+                  emitted_tables *tables) {
     LLVMContextRef context = LLVMGetModuleContext(out->module);
     program_emitter p = {
-        .out = out, .plan = plan, .entry = entry, .prefix = prefix, .tables = tables, .context = context,
-        .module = out->module, .b = LLVMCreateBuilderInContext(context), .dims = entry->module->dims,
-        .i8 = LLVMInt8TypeInContext(context), .i32 = LLVMInt32TypeInContext(context), .i64 = LLVMInt64TypeInContext(context),
-        .pointer = LLVMPointerTypeInContext(context, 0), .empty = LLVMVoidTypeInContext(context),
+        .out = out,
+        .plan = plan,
+        .entry = entry,
+        .prefix = prefix,
+        .tables = tables,
+        .context = context,
+        .module = out->module,
+        .b = LLVMCreateBuilderInContext(context),
+        .dims = entry->module->dims,
+        .i8 = LLVMInt8TypeInContext(context),
+        .i32 = LLVMInt32TypeInContext(context),
+        .i64 = LLVMInt64TypeInContext(context),
+        .pointer = LLVMPointerTypeInContext(context, 0),
+        .empty = LLVMVoidTypeInContext(context),
     };
     p.stages = tn_calloc(plan->n_kernels + 1, sizeof *p.stages);
     p.functions = tn_calloc(plan->n_functions + 1, sizeof *p.functions);
@@ -191,9 +190,9 @@ bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry,
         program_fail(&p, TN_ERR_MEMORY, "out of memory");
     else
         program_emit_helpers(&p);
-    ok = ok && find_needed(&p) && list_constraints(&p) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) && program_emit_bind(&p);
-    for (size_t i = 0; p.stages && i < plan->n_kernels; i++)
-        tn_free(p.stages[i]);
+    ok = ok && find_needed(&p) && list_constraints(&p) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) &&
+         program_emit_bind(&p);
+    for (size_t i = 0; p.stages && i < plan->n_kernels; i++) tn_free(p.stages[i]);
     tn_free(p.stages);
     tn_free(p.functions);
     tn_free(p.needed);
@@ -201,8 +200,7 @@ bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry,
     return ok && !p.failed;
 }
 
-void emitted_tables_free(emitted_tables *t)
-{
+void emitted_tables_free(emitted_tables *t) {
     tn_free(t->sites);
     tn_free(t->customs);
     tn_free(t->constants);

@@ -13,7 +13,8 @@
 
 /* Emits `entry` with all that it calls. False: *out->diag says why. The tables' arrays are from
  * tn_malloc, also after a failure. */
-bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables);
+bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix,
+                  emitted_tables *tables);
 
 /* Constants up to this size stand in the object. */
 enum { PROGRAM_INLINE_BYTES = 4096 };

@@ -12,33 +12,28 @@
 
 /* ---- Small things ---- */
 
-LLVMValueRef program_dim(function_emitter *f, tn_dim d)
-{
-    LLVMValueRef v = emit_dim_expression(f->p->b, f->p->dims, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
-    if (v)
-        return v;
+LLVMValueRef program_dim(function_emitter *f, tn_dim d) {
+    LLVMValueRef v =
+        emit_dim_expression(f->p->b, f->p->dims, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
+    if (v) return v;
     program_fail(f->p, TN_ERR_INTERNAL, "@%s: a size depends on a symbol that is not its own", f->graph->name);
     return program_i64(f->p, 0);
 }
 
-static LLVMValueRef byte_offset(program_emitter *p, LLVMValueRef base, LLVMValueRef bytes)
-{
+static LLVMValueRef byte_offset(program_emitter *p, LLVMValueRef base, LLVMValueRef bytes) {
     return LLVMBuildGEP2(p->b, p->i8, base, &bytes, 1, "");
 }
 
-static tn_dim type_bytes(program_emitter *p, const tn_type *type)
-{
+static tn_dim type_bytes(program_emitter *p, const tn_type *type) {
     return dim_mul_const(p->dims, type_element_count(p->dims, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
 }
 
-static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes)
-{
+static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
     LLVMBuildMemCpy(f->p->b, to, 1, from, 1, bytes);
 }
 
 /* An array of 8-byte slots on the function's stack, made once. */
-LLVMValueRef program_stack_slots(function_emitter *f, int64_t n)
-{
+LLVMValueRef program_stack_slots(function_emitter *f, int64_t n) {
     program_emitter *p = f->p;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
     LLVMPositionBuilder(p->b, f->entry, LLVMGetFirstInstruction(f->entry));
@@ -49,11 +44,9 @@ LLVMValueRef program_stack_slots(function_emitter *f, int64_t n)
 
 /* Slots for the arguments of a kernel call, which are read only while it runs: the same for all
  * calls of the function. */
-static LLVMValueRef call_slots(function_emitter *f)
-{
+static LLVMValueRef call_slots(function_emitter *f) {
     uint32_t most = 1;
-    if (f->slots)
-        return f->slots;
+    if (f->slots) return f->slots;
     for (size_t i = 0; i < f->p->plan->n_kernels; i++) {
         uint32_t n = abi_slot_count(f->p->plan->kernels[i].loops);
         most = n > most ? n : most;
@@ -61,15 +54,13 @@ static LLVMValueRef call_slots(function_emitter *f)
     return f->slots = program_stack_slots(f, most);
 }
 
-LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name)
-{
+LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name) {
     return LLVMAppendBasicBlockInContext(f->p->context, f->function, name);
 }
 
 /* ---- Places ---- */
 
-static LLVMValueRef constant_in_object(program_emitter *p, const tensor_data *data)
-{
+static LLVMValueRef constant_in_object(program_emitter *p, const tensor_data *data) {
     LLVMValueRef bytes = LLVMConstStringInContext2(p->context, data->data ? data->data : "", data->bytes, true);
     LLVMValueRef global = LLVMAddGlobal(p->module, LLVMTypeOf(bytes), "data");
     LLVMSetInitializer(global, bytes);
@@ -79,22 +70,18 @@ static LLVMValueRef constant_in_object(program_emitter *p, const tensor_data *da
     return global;
 }
 
-static int64_t count_weights(const tn_graph *g)
-{
+static int64_t count_weights(const tn_graph *g) {
     int64_t n = 0;
-    for (size_t i = 0; i < g->n_params; i++)
-        n += g->params[i].binding == BINDING_LOAD;
+    for (size_t i = 0; i < g->n_params; i++) n += g->params[i].binding == BINDING_LOAD;
     return n;
 }
 
 /* Large constants stand behind the entry's weights in the frame. */
-static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *data)
-{
+static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *data) {
     program_emitter *p = f->p;
     emitted_tables *t = p->tables;
     size_t i = 0;
-    while (i < t->n_constants && t->constants[i] != data)
-        i++;
+    while (i < t->n_constants && t->constants[i] != data) i++;
     if (i == t->n_constants) {
         if (!array_reserve((void **)&t->constants, &t->constants_capacity, i + 1, sizeof *t->constants)) {
             program_fail(p, TN_ERR_MEMORY, "out of memory");
@@ -106,8 +93,7 @@ static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *da
     return program_load_at(p, weights, count_weights(p->entry) + (int64_t)i, p->pointer);
 }
 
-LLVMValueRef program_place(function_emitter *f, value_id v)
-{
+LLVMValueRef program_place(function_emitter *f, value_id v) {
     program_emitter *p = f->p;
     const place *at = &f->plan->values[plan_root(f->graph, v)];
     switch (at->kind) {
@@ -122,16 +108,14 @@ LLVMValueRef program_place(function_emitter *f, value_id v)
     }
 }
 
-static LLVMValueRef work_of(function_emitter *f, const node *n)
-{
+static LLVMValueRef work_of(function_emitter *f, const node *n) {
     tn_dim offset = f->plan->work_offset[n - f->graph->nodes];
     return offset == DIM_INVALID ? f->arena : byte_offset(f->p, f->arena, program_dim(f, offset));
 }
 
 /* ---- Sites ---- */
 
-int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message)
-{
+int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message) {
     emitted_tables *t = p->tables;
     if (!array_reserve((void **)&t->sites, &t->sites_capacity, t->n_sites + 1, sizeof *t->sites)) {
         program_fail(p, TN_ERR_MEMORY, "out of memory");
@@ -143,8 +127,7 @@ int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, co
 
 /* ---- Kernels ---- */
 
-static int64_t add_call(program_emitter *p, const tn_graph *fused)
-{
+static int64_t add_call(program_emitter *p, const tn_graph *fused) {
     emitted_tables *t = p->tables;
     if (!array_reserve((void **)&t->calls, &t->calls_capacity, t->n_calls + 1, sizeof *t->calls)) {
         program_fail(p, TN_ERR_MEMORY, "out of memory");
@@ -154,22 +137,20 @@ static int64_t add_call(program_emitter *p, const tn_graph *fused)
     return (int64_t)t->n_calls++;
 }
 
-static void mark_kernel(function_emitter *f, size_t hook_offset, int64_t number)
-{
+static void mark_kernel(function_emitter *f, size_t hook_offset, int64_t number) {
     program_emitter *p = f->p;
-    LLVMValueRef arguments[] = {f->frame, program_i64(p, (int64_t)hook_offset), LLVMConstInt(p->i32, (unsigned long long)number, false)};
+    LLVMValueRef arguments[] = {f->frame, program_i64(p, (int64_t)hook_offset),
+                                LLVMConstInt(p->i32, (unsigned long long)number, false)};
     LLVMBuildCall2(p->b, p->mark_type, p->mark, arguments, 3, "");
 }
 
 /* Slots as compiler/codegen/abi.h lays them out. `extents` gets the values of the kernel's. */
-static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kernel *k, LLVMValueRef *extents)
-{
+static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kernel *k, LLVMValueRef *extents) {
     program_emitter *p = f->p;
     const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
     LLVMValueRef slots = call_slots(f), work = work_of(f, n);
     int64_t site_base = (int64_t)p->tables->n_sites;
-    for (uint32_t i = 0; i < k->n_sites; i++)
-        program_add_site(p, k->sites[i].op, n->locations, NULL);
+    for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
     program_store_at(p, slots, ABI_FRAME, f->frame);
     program_store_at(p, slots, ABI_SITE_BASE, program_i64(p, site_base));
     program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
@@ -181,8 +162,7 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
     uint32_t input = 0, output = 0;
     for (uint32_t i = 0; i < k->n_buffers; i++) {
         const lt_buffer *buffer = &k->buffers[i];
-        if (!abi_has_slot(buffer))
-            continue;
+        if (!abi_has_slot(buffer)) continue;
         LLVMValueRef at = work;
         if (buffer->role == LT_INPUT)
             at = program_place(f, n->operands[input++]);
@@ -190,7 +170,8 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
             at = program_place(f, n->first_result + output++);
         else {
             tn_dim bytes = dim_mul_const(p->dims, buffer->elements, tn_dtype_bits(buffer->dtype) / 8);
-            bytes = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+            bytes =
+                dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
             work = byte_offset(p, work, emit_dim_expression(p->b, p->dims, bytes, k->extents, extents, k->n_extents));
         }
         program_store_at(p, slots, abi_buffer_slot(k, i), at);
@@ -198,8 +179,7 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
     return slots;
 }
 
-static void emit_kernel_call(function_emitter *f, const node *n)
-{
+static void emit_kernel_call(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
     const tn_graph *fused = attr_find(&n->attrs, ATTR_callee)->func;
     const planned_kernel *planned = plan_kernel_of(p->plan, fused);
@@ -213,7 +193,8 @@ static void emit_kernel_call(function_emitter *f, const node *n)
     int64_t number = add_call(p, fused);
     mark_kernel(f, offsetof(tn_hooks, kernel_begin), number);
     for (uint32_t i = 0; i < k->n_stages; i++) {
-        LLVMValueRef chunks = emit_dim_expression(p->b, p->dims, k->stages[i].chunks, k->extents, extents, k->n_extents);
+        LLVMValueRef chunks =
+            emit_dim_expression(p->b, p->dims, k->stages[i].chunks, k->extents, extents, k->n_extents);
         if (!chunks) {
             program_fail(p, TN_ERR_INTERNAL, "kernel %s: chunks depend on what is no extent", k->name);
             break;
@@ -229,37 +210,31 @@ static void emit_kernel_call(function_emitter *f, const node *n)
 
 /* Calls `callee` with the given parameter and result pointers and part of the arena; its
  * symbols have the values that the node's attribute gives. */
-static void call_function(function_emitter *f, const node *n, const tn_graph *callee, LLVMValueRef params, LLVMValueRef results,
-                          LLVMValueRef arena)
-{
+static void call_function(function_emitter *f, const node *n, const tn_graph *callee, LLVMValueRef params,
+                          LLVMValueRef results, LLVMValueRef arena) {
     program_emitter *p = f->p;
     const tn_dim *values = node_callee_symbols(n, callee);
     LLVMValueRef symbols = program_stack_slots(f, (int64_t)callee->n_symbols);
-    for (size_t i = 0; i < callee->n_symbols; i++)
-        program_store_at(p, symbols, (int64_t)i, program_dim(f, values[i]));
+    for (size_t i = 0; i < callee->n_symbols; i++) program_store_at(p, symbols, (int64_t)i, program_dim(f, values[i]));
     LLVMValueRef arguments[] = {f->frame, params, results, arena, symbols, f->scratch_stride};
     const function_plan *plan = plan_of(p->plan, callee);
     LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
 }
 
-static LLVMValueRef operand_slots(function_emitter *f, const node *n, uint32_t first, uint32_t n_operands)
-{
+static LLVMValueRef operand_slots(function_emitter *f, const node *n, uint32_t first, uint32_t n_operands) {
     LLVMValueRef slots = program_stack_slots(f, n_operands);
     for (uint32_t i = 0; i < n_operands; i++)
         program_store_at(f->p, slots, i, program_place(f, n->operands[first + i]));
     return slots;
 }
 
-static LLVMValueRef result_slots(function_emitter *f, const node *n)
-{
+static LLVMValueRef result_slots(function_emitter *f, const node *n) {
     LLVMValueRef slots = program_stack_slots(f, n->n_results);
-    for (uint32_t i = 0; i < n->n_results; i++)
-        program_store_at(f->p, slots, i, program_place(f, n->first_result + i));
+    for (uint32_t i = 0; i < n->n_results; i++) program_store_at(f->p, slots, i, program_place(f, n->first_result + i));
     return slots;
 }
 
-static void emit_call(function_emitter *f, const node *n)
-{
+static void emit_call(function_emitter *f, const node *n) {
     const tn_graph *callee = attr_find(&n->attrs, ATTR_callee)->func;
     if (callee->is_kernel)
         emit_kernel_call(f, n);
@@ -267,15 +242,14 @@ static void emit_call(function_emitter *f, const node *n)
         call_function(f, n, callee, operand_slots(f, n, 0, n->n_operands), result_slots(f, n), work_of(f, n));
 }
 
-LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at)
-{
+LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at) {
     return LLVMBuildIsNotNull(f->p->b, LLVMBuildLoad2(f->p->b, f->p->i8, at, ""), "");
 }
 
-static void emit_if(function_emitter *f, const node *n)
-{
+static void emit_if(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
-    LLVMBasicBlockRef then = program_new_block(f, "then"), otherwise = program_new_block(f, "else"), after = program_new_block(f, "after");
+    LLVMBasicBlockRef then = program_new_block(f, "then"), otherwise = program_new_block(f, "else"),
+                      after = program_new_block(f, "after");
     LLVMValueRef condition = program_load_bool(f, program_place(f, n->operands[0]));
     LLVMValueRef params = operand_slots(f, n, 1, n->n_operands - 1), results = result_slots(f, n), work = work_of(f, n);
     LLVMBuildCondBr(p->b, condition, then, otherwise);
@@ -298,10 +272,11 @@ typedef struct carried {
     LLVMValueRef current, other, bodies_arena;
 } carried;
 
-static carried start_carried(function_emitter *f, const node *n, uint32_t count, int64_t current_slots, int64_t other_slots)
-{
+static carried start_carried(function_emitter *f, const node *n, uint32_t count, int64_t current_slots,
+                             int64_t other_slots) {
     program_emitter *p = f->p;
-    carried c = {.n = count, .current = program_stack_slots(f, current_slots), .other = program_stack_slots(f, other_slots)};
+    carried c = {
+        .n = count, .current = program_stack_slots(f, current_slots), .other = program_stack_slots(f, other_slots)};
     c.bodies_arena = work_of(f, n);
     for (uint32_t i = 0; i < count; i++) {
         tn_dim bytes = type_bytes(p, graph_type(f->graph, n->operands[i]));
@@ -309,23 +284,23 @@ static carried start_carried(function_emitter *f, const node *n, uint32_t count,
         copy_bytes(f, home, program_place(f, n->operands[i]), program_dim(f, bytes));
         program_store_at(p, c.current, i, home);
         program_store_at(p, c.other, i, c.bodies_arena);
-        tn_dim padded = dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+        tn_dim padded =
+            dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
         c.bodies_arena = byte_offset(p, c.bodies_arena, program_dim(f, padded));
     }
     return c;
 }
 
-static void swap_carried(function_emitter *f, const carried *c)
-{
+static void swap_carried(function_emitter *f, const carried *c) {
     for (uint32_t i = 0; i < c->n; i++) {
-        LLVMValueRef a = program_load_at(f->p, c->current, i, f->p->pointer), b = program_load_at(f->p, c->other, i, f->p->pointer);
+        LLVMValueRef a = program_load_at(f->p, c->current, i, f->p->pointer),
+                     b = program_load_at(f->p, c->other, i, f->p->pointer);
         program_store_at(f->p, c->current, i, b);
         program_store_at(f->p, c->other, i, a);
     }
 }
 
-static void bring_home(function_emitter *f, const node *n, const carried *c)
-{
+static void bring_home(function_emitter *f, const node *n, const carried *c) {
     program_emitter *p = f->p;
     for (uint32_t i = 0; i < c->n; i++) {
         LLVMBasicBlockRef move = program_new_block(f, "move"), home = program_new_block(f, "home");
@@ -338,13 +313,13 @@ static void bring_home(function_emitter *f, const node *n, const carried *c)
     }
 }
 
-static void emit_while(function_emitter *f, const node *n)
-{
+static void emit_while(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
     carried c = start_carried(f, n, n->n_operands, n->n_operands, n->n_operands);
     LLVMValueRef flag = program_stack_slots(f, 1), flag_slot = program_stack_slots(f, 1);
     program_store_at(p, flag_slot, 0, flag);
-    LLVMBasicBlockRef head = program_new_block(f, "while"), body = program_new_block(f, "body"), done = program_new_block(f, "done");
+    LLVMBasicBlockRef head = program_new_block(f, "while"), body = program_new_block(f, "body"),
+                      done = program_new_block(f, "done");
     LLVMBuildBr(p->b, head);
     LLVMPositionBuilderAtEnd(p->b, head);
     call_function(f, n, attr_find(&n->attrs, ATTR_cond)->func, c.current, flag_slot, c.bodies_arena);
@@ -358,9 +333,8 @@ static void emit_while(function_emitter *f, const node *n)
 }
 
 /* Pointers to element `step` of each sequence, entered in the slots behind the carried ones. */
-static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first_slot, const value_id *values, uint32_t n_values,
-                         LLVMValueRef step)
-{
+static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first_slot, const value_id *values,
+                         uint32_t n_values, LLVMValueRef step) {
     program_emitter *p = f->p;
     for (uint32_t i = 0; i < n_values; i++) {
         tn_type element = *graph_type(f->graph, values[i]);
@@ -370,8 +344,7 @@ static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first
     }
 }
 
-static void emit_scan(function_emitter *f, const node *n)
-{
+static void emit_scan(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
     uint32_t n_carried = (uint32_t)attr_int(&n->attrs, ATTR_carried, 0);
     uint32_t n_in = n->n_operands - n_carried, n_out = n->n_results - n_carried;
@@ -383,10 +356,10 @@ static void emit_scan(function_emitter *f, const node *n)
         program_fail(p, TN_ERR_MEMORY, "out of memory");
         return;
     }
-    for (uint32_t i = 0; i < n_out; i++)
-        outs[i] = n->first_result + n_carried + i;
+    for (uint32_t i = 0; i < n_out; i++) outs[i] = n->first_result + n_carried + i;
     LLVMBuildStore(p->b, program_i64(p, 0), counter);
-    LLVMBasicBlockRef head = program_new_block(f, "scan"), body = program_new_block(f, "step"), done = program_new_block(f, "done");
+    LLVMBasicBlockRef head = program_new_block(f, "scan"), body = program_new_block(f, "step"),
+                      done = program_new_block(f, "done");
     LLVMBuildBr(p->b, head);
     LLVMPositionBuilderAtEnd(p->b, head);
     LLVMValueRef i = LLVMBuildLoad2(p->b, p->i64, counter, "");
@@ -407,46 +380,48 @@ static void emit_scan(function_emitter *f, const node *n)
 
 /* ---- Functions ---- */
 
-static void emit_unsupported(function_emitter *f, const node *n)
-{
+static void emit_unsupported(function_emitter *f, const node *n) {
     program_fail(f->p, TN_ERR_UNSUPPORTED, "%s cannot be compiled yet; the interpreter runs it", op_name((tn_op)n->op));
 }
 
 static void emit_nothing(function_emitter *f, const node *n) { (void)f, (void)n; }
 
 static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
-    [TN_OP_param] = emit_nothing,   [TN_OP_constant] = emit_nothing, [TN_OP_reshape] = emit_nothing,
-    [TN_OP_barrier] = emit_nothing, [TN_OP_token] = emit_nothing,    [TN_OP_call] = emit_call,
-    [TN_OP_if] = emit_if,           [TN_OP_while] = emit_while,      [TN_OP_scan] = emit_scan,
-    [TN_OP_assert] = program_emit_assert, [TN_OP_print] = program_emit_print, [TN_OP_custom] = program_emit_custom,
+    [TN_OP_param] = emit_nothing,
+    [TN_OP_constant] = emit_nothing,
+    [TN_OP_reshape] = emit_nothing,
+    [TN_OP_barrier] = emit_nothing,
+    [TN_OP_token] = emit_nothing,
+    [TN_OP_call] = emit_call,
+    [TN_OP_if] = emit_if,
+    [TN_OP_while] = emit_while,
+    [TN_OP_scan] = emit_scan,
+    [TN_OP_assert] = program_emit_assert,
+    [TN_OP_print] = program_emit_print,
+    [TN_OP_custom] = program_emit_custom,
 };
 
 /* Result r's value to `to`, unless it is made there or stays in its own state. */
-static void copy_result(function_emitter *f, uint32_t r, LLVMValueRef to)
-{
+static void copy_result(function_emitter *f, uint32_t r, LLVMValueRef to) {
     const result *of = &f->graph->results[r];
     const place *at = &f->plan->values[plan_root(f->graph, of->value)];
     bool stays = at->kind == PLACE_PARAM && of->state_param == (int32_t)at->index;
-    if (at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r))
-        return;
+    if (at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r)) return;
     copy_bytes(f, to, program_place(f, of->value), program_dim(f, type_bytes(f->p, graph_type(f->graph, of->value))));
 }
 
 /* Results that live elsewhere (parameters, constants, a value that is two results) are copied;
  * states last, since other results may be their old values. */
-static void copy_results(function_emitter *f)
-{
+static void copy_results(function_emitter *f) {
     program_emitter *p = f->p;
     const tn_graph *g = f->graph;
     for (uint32_t r = 0; r < g->n_results; r++)
-        if (g->results[r].state_param < 0)
-            copy_result(f, r, program_load_at(p, f->results, r, p->pointer));
+        if (g->results[r].state_param < 0) copy_result(f, r, program_load_at(p, f->results, r, p->pointer));
     for (uint32_t r = 0; r < g->n_results; r++)
         if (f->plan->staged[r] != DIM_INVALID)
             copy_result(f, r, byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])));
     for (uint32_t r = 0; r < g->n_results; r++) {
-        if (g->results[r].state_param < 0)
-            continue;
+        if (g->results[r].state_param < 0) continue;
         LLVMValueRef to = program_load_at(p, f->results, r, p->pointer);
         if (f->plan->staged[r] == DIM_INVALID)
             copy_result(f, r, to);
@@ -456,13 +431,11 @@ static void copy_results(function_emitter *f)
     }
 }
 
-bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function)
-{
+bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function) {
     tn_graph *g = plan->graph;
     function_emitter f = {.p = p, .plan = plan, .graph = g, .function = function};
     LLVMValueRef *arguments[] = {&f.frame, &f.params, &f.results, &f.arena, &f.symbols_array, &f.scratch_stride};
-    for (unsigned i = 0; i < sizeof arguments / sizeof *arguments; i++)
-        *arguments[i] = LLVMGetParam(function, i);
+    for (unsigned i = 0; i < sizeof arguments / sizeof *arguments; i++) *arguments[i] = LLVMGetParam(function, i);
     f.symbols = tn_calloc(g->n_symbols + 1, sizeof *f.symbols);
     f.symbol_dims = tn_calloc(g->n_symbols + 1, sizeof *f.symbol_dims);
     if (!f.symbols || !f.symbol_dims) {
@@ -483,8 +456,7 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
         const node *n = &g->nodes[i];
         (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
     }
-    if (!p->failed)
-        copy_results(&f);
+    if (!p->failed) copy_results(&f);
     LLVMBuildRetVoid(p->b);
     tn_free(f.symbols);
     tn_free(f.symbol_dims);

@@ -15,9 +15,9 @@ typedef struct program_emitter {
     LLVMBuilderRef b;
     dim_table *dims;
     LLVMTypeRef i8, i32, i64, pointer, empty;
-    LLVMValueRef **stages;     /* of each kernel of the plan */
-    LLVMValueRef *functions;   /* of each function of the plan, NULL for kernels */
-    bool *needed;              /* of each function of the plan: the entry reaches it */
+    LLVMValueRef **stages;             /* of each kernel of the plan */
+    LLVMValueRef *functions;           /* of each function of the plan, NULL for kernels */
+    bool *needed;                      /* of each function of the plan: the entry reaches it */
     LLVMValueRef launch, mark, report; /* program_launch.c */
     LLVMTypeRef launch_type, mark_type, report_type, function_type;
     bool failed;
@@ -29,10 +29,10 @@ typedef struct function_emitter {
     const function_plan *plan;
     tn_graph *graph;
     LLVMValueRef function, frame, params, results, arena, symbols_array, scratch_stride;
-    LLVMValueRef *symbols;    /* value of each symbol */
+    LLVMValueRef *symbols; /* value of each symbol */
     tn_dim *symbol_dims;
-    LLVMBasicBlockRef entry;  /* allocas go here */
-    LLVMValueRef slots;       /* arguments of one kernel call at a time, NULL until there is one */
+    LLVMBasicBlockRef entry; /* allocas go here */
+    LLVMValueRef slots;      /* arguments of one kernel call at a time, NULL until there is one */
 } function_emitter;
 
 bool program_fail(program_emitter *p, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -40,7 +40,8 @@ LLVMValueRef program_i64(const program_emitter *p, int64_t value);
 LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal);
 /* Loads member `index` of the frame at pointer `frame` (order of tn_frame). */
 LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type);
-LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMTypeRef type); /* 8-byte items */
+LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index,
+                             LLVMTypeRef type); /* 8-byte items */
 void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value);
 
 /* program_launch.c: helper functions in the module: run all chunks of a stage, tell a hook
@@ -49,10 +50,10 @@ void program_emit_helpers(program_emitter *p);
 
 /* program_node.c: what one function does. */
 bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
-LLVMValueRef program_dim(function_emitter *f, tn_dim d);           /* its value, over the function's symbols */
-LLVMValueRef program_stack_slots(function_emitter *f, int64_t n);  /* 8-byte slots, made once in the function's entry */
+LLVMValueRef program_dim(function_emitter *f, tn_dim d);          /* its value, over the function's symbols */
+LLVMValueRef program_stack_slots(function_emitter *f, int64_t n); /* 8-byte slots, made once in the function's entry */
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
-LLVMValueRef program_place(function_emitter *f, value_id v);       /* the pointer to a value */
+LLVMValueRef program_place(function_emitter *f, value_id v); /* the pointer to a value */
 LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at);
 int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message);
 

@@ -7,14 +7,12 @@
 
 /* ---- Setting up ---- */
 
-static void out_of_memory(access *a)
-{
+static void out_of_memory(access *a) {
     module_no_memory(a->fused->module);
     a->b.failed = true;
 }
 
-static bool add_buffers(access *a)
-{
+static bool add_buffers(access *a) {
     tn_graph *g = a->fused;
     lt_builder *b = &a->b;
     dim_table *dims = g->module->dims;
@@ -30,13 +28,11 @@ static bool add_buffers(access *a)
     return !b->failed;
 }
 
-static bool add_extents(access *a)
-{
+static bool add_extents(access *a) {
     tn_graph *g = a->fused;
     lt_kernel *k = a->b.kernel;
     k->extents = ARENA_ARRAY(&g->module->memory, tn_dim, g->n_symbols + 1);
-    if (!k->extents)
-        return false;
+    if (!k->extents) return false;
     k->extents_capacity = (uint32_t)g->n_symbols + 1;
     for (size_t i = 0; i < g->n_symbols; i++) {
         k->extents[k->n_extents++] = g->symbols[i].dim;
@@ -45,8 +41,7 @@ static bool add_extents(access *a)
     return !a->b.failed;
 }
 
-bool access_open(access *a, tn_graph *fused, const char *class_name, const machine *m)
-{
+bool access_open(access *a, tn_graph *fused, const char *class_name, const machine *m) {
     memset(a, 0, sizeof *a);
     a->fused = fused;
     a->guard = LT_NONE;
@@ -62,46 +57,41 @@ bool access_open(access *a, tn_graph *fused, const char *class_name, const machi
     return true;
 }
 
-lt_kernel *access_close(access *a)
-{
-    bool failed = a->b.failed || a->fused->module->error.status != TN_OK || dim_table_status(a->fused->module->dims) != TN_OK;
+lt_kernel *access_close(access *a) {
+    bool failed =
+        a->b.failed || a->fused->module->error.status != TN_OK || dim_table_status(a->fused->module->dims) != TN_OK;
     tn_free(a->sources);
     tn_free(a->sites);
     tn_free(a->memo);
     tn_free(a->ranges);
     if (failed) {
-        if (dim_table_status(a->fused->module->dims) == TN_ERR_MEMORY)
-            module_no_memory(a->fused->module);
-        module_error(a->fused->module, TN_ERR_LIMIT, LOCATION_NONE, "kernel %s: index arithmetic overflows", a->fused->name);
+        if (dim_table_status(a->fused->module->dims) == TN_ERR_MEMORY) module_no_memory(a->fused->module);
+        module_error(a->fused->module, TN_ERR_LIMIT, LOCATION_NONE, "kernel %s: index arithmetic overflows",
+                     a->fused->name);
         return NULL;
     }
     return a->b.kernel;
 }
 
-static lt_value fail(access *a)
-{
+static lt_value fail(access *a) {
     a->b.failed = true;
     return LT_NONE;
 }
 
 /* ---- Sources ---- */
 
-tn_dim access_row_stride(access *a, const tn_type *type, int axis)
-{
+tn_dim access_row_stride(access *a, const tn_type *type, int axis) {
     return dim_product(a->fused->module->dims, type->dims + axis + 1, type->rank - axis - 1);
 }
 
-void access_in_buffer(access *a, value_id v, uint32_t buffer)
-{
+void access_in_buffer(access *a, value_id v, uint32_t buffer) {
     const tn_type *type = graph_type(a->fused, v);
     source *s = &a->sources[v];
     *s = (source){.kind = SOURCE_BUFFER, .buffer = buffer, .base = dim_const(a->fused->module->dims, 0)};
-    for (int i = 0; i < type->rank; i++)
-        s->stride[i] = access_row_stride(a, type, i);
+    for (int i = 0; i < type->rank; i++) s->stride[i] = access_row_stride(a, type, i);
 }
 
-void access_in_register(access *a, value_id v, lt_value reg)
-{
+void access_in_register(access *a, value_id v, lt_value reg) {
     a->sources[v] = (source){.kind = SOURCE_REGISTER, .reg = reg};
 }
 
@@ -109,8 +99,7 @@ void access_computed(access *a, value_id v) { a->sources[v] = (source){.kind = S
 
 /* ---- Index arithmetic ---- */
 
-tn_dim access_offset(access *a, const tn_type *type, const tn_dim *index)
-{
+tn_dim access_offset(access *a, const tn_type *type, const tn_dim *index) {
     dim_table *t = a->fused->module->dims;
     tn_dim offset = dim_const(t, 0);
     for (int i = 0; i < type->rank; i++)
@@ -118,18 +107,15 @@ tn_dim access_offset(access *a, const tn_type *type, const tn_dim *index)
     return offset;
 }
 
-tn_dim access_simplify(access *a, tn_dim d)
-{
+tn_dim access_simplify(access *a, tn_dim d) {
     return dim_simplify(a->fused->module->dims, d, a->ranges, (int)a->n_ranges);
 }
 
-void access_unravel(access *a, tn_dim linear, int rank, const tn_dim *extents, tn_dim *index)
-{
+void access_unravel(access *a, tn_dim linear, int rank, const tn_dim *extents, tn_dim *index) {
     view_unravel(a->fused->module->dims, linear, rank, extents, a->ranges, (int)a->n_ranges, index);
 }
 
-void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high)
-{
+void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high) {
     if (!array_reserve((void **)&a->ranges, &a->ranges_capacity, a->n_ranges + 1, sizeof *a->ranges)) {
         out_of_memory(a);
         return;
@@ -137,8 +123,7 @@ void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high)
     a->ranges[a->n_ranges++] = (dim_range){leaf, low, high};
 }
 
-void access_know_range(access *a, tn_dim leaf, tn_dim end)
-{
+void access_know_range(access *a, tn_dim leaf, tn_dim end) {
     dim_table *t = a->fused->module->dims;
     if (!a->b.failed) /* else there may be none */
         a->ranges[a->n_ranges - 1] = (dim_range){leaf, dim_const(t, 0), dim_add_const(t, end, -1)};
@@ -146,29 +131,24 @@ void access_know_range(access *a, tn_dim leaf, tn_dim end)
 
 /* ---- Guards ---- */
 
-lt_value access_within(access *a, tn_dim d, tn_dim low, tn_dim high)
-{
+lt_value access_within(access *a, tn_dim d, tn_dim low, tn_dim high) {
     dim_table *t = a->fused->module->dims;
     lt_value above = LT_NONE, below = LT_NONE;
     if (!dim_is_nonnegative(t, dim_sub(t, d, low), a->ranges, (int)a->n_ranges))
         above = lt_compare(&a->b, COMPARE_GE, lt_dim_value(&a->b, d), lt_dim_value(&a->b, low));
     if (!dim_is_nonnegative(t, dim_add_const(t, dim_sub(t, high, d), -1), a->ranges, (int)a->n_ranges))
         below = lt_compare(&a->b, COMPARE_LT, lt_dim_value(&a->b, d), lt_dim_value(&a->b, high));
-    if (above == LT_NONE)
-        return below;
+    if (above == LT_NONE) return below;
     return below == LT_NONE ? above : lt_binary(&a->b, TN_OP_and, above, below);
 }
 
-lt_value access_push_guard(access *a, lt_value condition)
-{
+lt_value access_push_guard(access *a, lt_value condition) {
     lt_value former = a->guard;
-    if (condition != LT_NONE)
-        a->guard = former == LT_NONE ? condition : lt_binary(&a->b, TN_OP_and, former, condition);
+    if (condition != LT_NONE) a->guard = former == LT_NONE ? condition : lt_binary(&a->b, TN_OP_and, former, condition);
     return former;
 }
 
-uint32_t access_site(access *a, value_id v)
-{
+uint32_t access_site(access *a, value_id v) {
     uint32_t n = a->fused->values[v].node;
     if (a->sites[n] == LT_NONE)
         a->sites[n] = lt_add_site(&a->b, (tn_op)a->fused->nodes[n].op, a->fused->nodes[n].locations);
@@ -177,8 +157,7 @@ uint32_t access_site(access *a, value_id v)
 
 /* ---- Shared work ---- */
 
-static const access_memo *find_memo(const access *a, value_id v, int rank, const tn_dim *index)
-{
+static const access_memo *find_memo(const access *a, value_id v, int rank, const tn_dim *index) {
     for (size_t i = a->n_memo; i-- > 0;) {
         const access_memo *m = &a->memo[i];
         if (m->value == v && m->guard == a->guard && memcmp(m->index, index, (size_t)rank * sizeof *index) == 0)
@@ -187,8 +166,7 @@ static const access_memo *find_memo(const access *a, value_id v, int rank, const
     return NULL;
 }
 
-static void add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result)
-{
+static void add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result) {
     if (!array_reserve((void **)&a->memo, &a->memo_capacity, a->n_memo + 1, sizeof *a->memo)) {
         out_of_memory(a);
         return;
@@ -200,23 +178,21 @@ static void add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_va
 
 /* ---- Loops ---- */
 
-access_loop access_open_loop(access *a, lt_loop_kind kind, tn_dim begin, tn_dim end, uint32_t width, uint32_t n_carries)
-{
+access_loop access_open_loop(access *a, lt_loop_kind kind, tn_dim begin, tn_dim end, uint32_t width,
+                             uint32_t n_carries) {
     access_loop loop = {.outer = a->b.block, .memo_mark = a->n_memo, .range_mark = a->n_ranges};
     loop.stmt = lt_open_loop(&a->b, kind, begin, end, width, n_carries);
     access_add_range(a, loop.stmt->loop.variable, begin, dim_add_const(a->fused->module->dims, end, -1));
     return loop;
 }
 
-void access_close_loop(access *a, access_loop *loop)
-{
+void access_close_loop(access *a, access_loop *loop) {
     lt_close_loop(&a->b, loop->stmt, loop->outer);
     a->n_memo = loop->memo_mark;
     a->n_ranges = loop->range_mark;
 }
 
-tn_dim access_open_stage(access *a, tn_dim chunks)
-{
+tn_dim access_open_stage(access *a, tn_dim chunks) {
     dim_table *t = a->fused->module->dims;
     lt_stage *stage = lt_open_stage(&a->b, chunks);
     a->n_memo = 0;
@@ -225,8 +201,7 @@ tn_dim access_open_stage(access *a, tn_dim chunks)
     return stage->variable;
 }
 
-tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loop)
-{
+tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loop) {
     dim_table *t = a->fused->module->dims;
     tn_dim chunk = access_open_stage(a, dim_ceildiv(t, total, dim_const(t, grain)));
     tn_dim begin = dim_mul_const(t, chunk, grain);
@@ -238,8 +213,7 @@ tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loo
 
 /* ---- Single ops ---- */
 
-static lt_value emit_constant(access *a, value_id v, const node *n, const tn_dim *index)
-{
+static lt_value emit_constant(access *a, value_id v, const node *n, const tn_dim *index) {
     (void)v;
     const tensor_data *data = attr_find(&n->attrs, ATTR_value)->data;
     size_t bytes = tn_dtype_bits((tn_dtype)data->type.dtype) / 8;
@@ -254,24 +228,20 @@ static lt_value emit_constant(access *a, value_id v, const node *n, const tn_dim
     return lt_const_bits(&a->b, (tn_dtype)data->type.dtype, bits);
 }
 
-static lt_value emit_iota(access *a, value_id v, const node *n, const tn_dim *index)
-{
+static lt_value emit_iota(access *a, value_id v, const node *n, const tn_dim *index) {
     tn_dim i = index[attr_int(&n->attrs, ATTR_axis, 0)];
     return lt_convert(&a->b, lt_dim_value(&a->b, i), (tn_dtype)graph_type(a->fused, v)->dtype);
 }
 
-static lt_value emit_dim(access *a, value_id v, const node *n, const tn_dim *index)
-{
+static lt_value emit_dim(access *a, value_id v, const node *n, const tn_dim *index) {
     (void)v, (void)index;
     return lt_dim_value(&a->b, attr_find(&n->attrs, ATTR_dim)->dim);
 }
 
-static lt_value emit_map(access *a, value_id v, const node *n, const tn_dim *index)
-{
+static lt_value emit_map(access *a, value_id v, const node *n, const tn_dim *index) {
     lt_value x[LT_MAX_OPERANDS] = {LT_NONE, LT_NONE, LT_NONE};
     for (uint32_t i = 0; i < n->n_operands; i++)
-        if ((x[i] = access_value(a, n->operands[i], index)) == LT_NONE)
-            return fail(a);
+        if ((x[i] = access_value(a, n->operands[i], index)) == LT_NONE) return fail(a);
     tn_dtype dtype = (tn_dtype)graph_type(a->fused, v)->dtype;
     switch (n->op) {
     case TN_OP_convert: return lt_convert(&a->b, x[0], dtype);
@@ -310,26 +280,20 @@ static access_emitter *const emitters[TN_OP_COUNT] = {
     [TN_OP_conv] = access_conv,
 };
 
-static lt_value load_source(access *a, const source *s, int rank, const tn_dim *index)
-{
+static lt_value load_source(access *a, const source *s, int rank, const tn_dim *index) {
     dim_table *t = a->fused->module->dims;
     tn_dim offset = s->base;
-    for (int i = 0; i < rank; i++)
-        offset = dim_add(t, offset, dim_mul(t, index[i], s->stride[i]));
+    for (int i = 0; i < rank; i++) offset = dim_add(t, offset, dim_mul(t, index[i], s->stride[i]));
     return lt_load(&a->b, s->buffer, access_simplify(a, offset), a->guard);
 }
 
-lt_value access_value(access *a, value_id v, const tn_dim *index)
-{
-    if (a->b.failed)
-        return LT_NONE;
+lt_value access_value(access *a, value_id v, const tn_dim *index) {
+    if (a->b.failed) return LT_NONE;
     const source *s = &a->sources[v];
     int rank = graph_type(a->fused, v)->rank;
-    if (s->kind == SOURCE_REGISTER)
-        return s->reg;
+    if (s->kind == SOURCE_REGISTER) return s->reg;
     const access_memo *known = find_memo(a, v, rank, index);
-    if (known)
-        return known->result;
+    if (known) return known->result;
 
     const node *n = graph_node_of(a->fused, v);
     lt_value result;
@@ -348,8 +312,7 @@ lt_value access_value(access *a, value_id v, const tn_dim *index)
     return result;
 }
 
-void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value)
-{
+void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {
     const tn_type *type = graph_type(a->fused, a->fused->results[r].value);
     lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, index)), value, a->guard);
 }

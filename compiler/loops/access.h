@@ -20,9 +20,9 @@ typedef enum source_kind { SOURCE_COMPUTED, SOURCE_BUFFER, SOURCE_REGISTER } sou
 /* Where a value of the fused function is to be had. */
 typedef struct source {
     source_kind kind;
-    uint32_t buffer;                /* SOURCE_BUFFER */
+    uint32_t buffer;                  /* SOURCE_BUFFER */
     tn_dim base, stride[TN_MAX_RANK]; /* element offset = base + sum of index * stride */
-    lt_value reg;                   /* SOURCE_REGISTER: the same for every index asked for */
+    lt_value reg;                     /* SOURCE_REGISTER: the same for every index asked for */
 } source;
 
 typedef struct access_memo {
@@ -43,7 +43,7 @@ typedef struct access {
     /* Known ranges of the variables in scope. */
     dim_range *ranges;
     size_t n_ranges, ranges_capacity;
-    lt_value guard; /* loads happen only where it holds; LT_NONE: always */
+    lt_value guard;  /* loads happen only where it holds; LT_NONE: always */
     uint32_t *sites; /* site of each node, LT_NONE until it has one */
 } access;
 
@@ -74,7 +74,8 @@ typedef struct access_loop {
     lt_block *outer;
     size_t memo_mark, range_mark;
 } access_loop;
-access_loop access_open_loop(access *a, lt_loop_kind kind, tn_dim begin, tn_dim end, uint32_t width, uint32_t n_carries);
+access_loop access_open_loop(access *a, lt_loop_kind kind, tn_dim begin, tn_dim end, uint32_t width,
+                             uint32_t n_carries);
 void access_close_loop(access *a, access_loop *loop);
 static inline tn_dim access_counter(const access_loop *loop) { return loop->stmt->loop.variable; }
 
@@ -103,7 +104,7 @@ lt_value access_neutral(access *a, reduce_kind kind, tn_dtype dtype);
 tn_op access_combiner(reduce_kind kind);
 
 typedef lt_value access_emitter(access *a, value_id v, const node *n, const tn_dim *index);
-access_emitter access_plain_view, access_pad, access_concat, access_gather, access_dynamic_slice, access_dynamic_update_slice, access_reduce, access_window,
-    access_dot, access_conv, access_rng_bits;
+access_emitter access_plain_view, access_pad, access_concat, access_gather, access_dynamic_slice,
+    access_dynamic_update_slice, access_reduce, access_window, access_dot, access_conv, access_rng_bits;
 
 #endif

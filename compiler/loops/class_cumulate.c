@@ -7,8 +7,7 @@
  */
 #include "compiler/loops/classes.h"
 
-bool cumulate_takes(const tn_graph *fused)
-{
+bool cumulate_takes(const tn_graph *fused) {
     return fused->n_results == 1 && graph_node_of(fused, fused->results[0].value)->op == TN_OP_cumulate;
 }
 
@@ -24,9 +23,9 @@ typedef struct running {
 } running;
 
 /* The loop along the axis, for one row or one vector of rows. */
-static void lower_axis(running *s)
-{
-    bool reverse = attr_int(&s->n->attrs, ATTR_reverse, 0) != 0, exclusive = attr_int(&s->n->attrs, ATTR_exclusive, 0) != 0;
+static void lower_axis(running *s) {
+    bool reverse = attr_int(&s->n->attrs, ATTR_reverse, 0) != 0,
+         exclusive = attr_int(&s->n->attrs, ATTR_exclusive, 0) != 0;
     reduce_kind kind = (reduce_kind)attr_int(&s->n->attrs, ATTR_kind, 0);
     tn_dtype acc = access_accumulator(s->a.fused, s->n), own = (tn_dtype)s->type->dtype;
     tn_dim extent = s->type->dims[s->axis];
@@ -44,8 +43,7 @@ static void lower_axis(running *s)
     access_close_loop(&s->a, &steps);
 }
 
-static void lower_rows(running *s)
-{
+static void lower_rows(running *s) {
     int behind = s->type->rank - s->axis - 1;
     const tn_dim *dims = s->type->dims;
     tn_dim inner = dim_product(s->t, dims + s->axis + 1, behind), total = dim_product(s->t, dims, s->axis);
@@ -57,7 +55,8 @@ static void lower_rows(running *s)
     if (behind == 0)
         lower_axis(s);
     else {
-        lanes = access_open_loop(&s->a, LT_VECTOR, dim_const(s->t, 0), inner, lower_lanes_for(s->a.fused, s->a.b.machine, inner), 0);
+        lanes = access_open_loop(&s->a, LT_VECTOR, dim_const(s->t, 0), inner,
+                                 lower_lanes_for(s->a.fused, s->a.b.machine, inner), 0);
         access_unravel(&s->a, access_counter(&lanes), behind, dims + s->axis + 1, s->index + s->axis + 1);
         lower_axis(s);
         access_close_loop(&s->a, &lanes);
@@ -65,12 +64,10 @@ static void lower_rows(running *s)
     access_close_loop(&s->a, &rows);
 }
 
-lt_kernel *cumulate_lower(tn_graph *fused, const machine *m)
-{
+lt_kernel *cumulate_lower(tn_graph *fused, const machine *m) {
     running s = {.t = fused->module->dims, .n = graph_node_of(fused, fused->results[0].value)};
     s.type = graph_type(fused, s.n->first_result);
     s.axis = (int)attr_int(&s.n->attrs, ATTR_axis, 0);
-    if (access_open(&s.a, fused, "cumulate", m))
-        lower_rows(&s);
+    if (access_open(&s.a, fused, "cumulate", m)) lower_rows(&s);
     return access_close(&s.a);
 }

@@ -7,8 +7,7 @@
  */
 #include "compiler/loops/classes.h"
 
-bool index_takes(const tn_graph *fused)
-{
+bool index_takes(const tn_graph *fused) {
     return fused->n_results == 1 && graph_node_of(fused, fused->results[0].value)->op == TN_OP_scatter;
 }
 
@@ -23,11 +22,11 @@ typedef struct scattering {
     int batch;
 } scattering;
 
-static void copy_data(scattering *s)
-{
+static void copy_data(scattering *s) {
     tn_dim total = type_element_count(s->t, s->data), index[TN_MAX_RANK];
     tn_dim chunk = access_open_stage(&s->a, dim_ceildiv(s->t, total, dim_const(s->t, CHUNK_ELEMENTS)));
-    tn_dim begin = dim_mul_const(s->t, chunk, CHUNK_ELEMENTS), end = dim_min(s->t, dim_add_const(s->t, begin, CHUNK_ELEMENTS), total);
+    tn_dim begin = dim_mul_const(s->t, chunk, CHUNK_ELEMENTS),
+           end = dim_min(s->t, dim_add_const(s->t, begin, CHUNK_ELEMENTS), total);
     access_loop lanes = access_open_loop(&s->a, LT_VECTOR, begin, end, lower_lanes(s->a.fused, s->a.b.machine), 0);
     access_unravel(&s->a, access_counter(&lanes), s->data->rank, s->data->dims, index);
     access_store_result(&s->a, 0, index, access_value(&s->a, s->n->operands[DATA], index));
@@ -36,8 +35,7 @@ static void copy_data(scattering *s)
 
 /* Loads the index vector of one update and enters it in `to`; the value that says whether all
  * of it is in range (LT_NONE: nothing is indexed). */
-static lt_value load_indices(scattering *s, tn_dim *at, tn_dim *to)
-{
+static lt_value load_indices(scattering *s, tn_dim *at, tn_dim *to) {
     lt_builder *b = &s->a.b;
     const attr *axes = attr_find(&s->n->attrs, ATTR_axes);
     lt_value in_range = LT_NONE;
@@ -45,8 +43,7 @@ static lt_value load_indices(scattering *s, tn_dim *at, tn_dim *to)
         int64_t axis = axes->ints.items[i];
         at[s->indices->rank - 1] = dim_const(s->t, i);
         lt_value loaded = access_value(&s->a, s->n->operands[INDICES], at);
-        if (loaded == LT_NONE)
-            return LT_NONE;
+        if (loaded == LT_NONE) return LT_NONE;
         loaded = lt_convert(b, loaded, TN_I64);
         lt_value above = lt_compare(b, COMPARE_GE, loaded, lt_const_int(b, TN_I64, 0));
         lt_value below = lt_compare(b, COMPARE_LT, loaded, lt_dim_value(b, s->data->dims[axis]));
@@ -58,8 +55,7 @@ static lt_value load_indices(scattering *s, tn_dim *at, tn_dim *to)
     return in_range;
 }
 
-static void combine(scattering *s, const tn_dim *from, const tn_dim *to, lt_value in_range)
-{
+static void combine(scattering *s, const tn_dim *from, const tn_dim *to, lt_value in_range) {
     static const tn_op ops[] = {
         [COMBINE_ADD] = TN_OP_add, [COMBINE_MUL] = TN_OP_mul, [COMBINE_MAX] = TN_OP_max, [COMBINE_MIN] = TN_OP_min};
     lt_builder *b = &s->a.b;
@@ -69,13 +65,11 @@ static void combine(scattering *s, const tn_dim *from, const tn_dim *to, lt_valu
     lt_value update = access_value(&s->a, s->n->operands[UPDATES], from);
     if (update != LT_NONE && kind != COMBINE_SET)
         update = lt_binary(b, ops[kind], lt_load(b, out, offset, in_range), update);
-    if (update != LT_NONE)
-        lt_store(b, out, offset, update, in_range);
+    if (update != LT_NONE) lt_store(b, out, offset, update, in_range);
 }
 
 /* Updates have batch axes, index axes, then the data's other axes; `from` counts in them. */
-static void apply_updates(scattering *s)
-{
+static void apply_updates(scattering *s) {
     access_loop loops[TN_MAX_RANK];
     tn_dim from[TN_MAX_RANK], at[TN_MAX_RANK], to[TN_MAX_RANK];
     int n_index = s->indices->rank - 1, rank = s->updates->rank;
@@ -94,24 +88,19 @@ static void apply_updates(scattering *s)
     }
     int next = n_index;
     for (int i = 0; i < s->data->rank; i++)
-        if (!s->indexed[i])
-            to[i] = i < s->batch ? from[i] : from[next++];
-    if (!s->a.b.failed)
-        combine(s, from, to, in_range);
-    for (int i = rank - 1; i >= 0 && !s->a.b.failed; i--)
-        access_close_loop(&s->a, &loops[i]);
+        if (!s->indexed[i]) to[i] = i < s->batch ? from[i] : from[next++];
+    if (!s->a.b.failed) combine(s, from, to, in_range);
+    for (int i = rank - 1; i >= 0 && !s->a.b.failed; i--) access_close_loop(&s->a, &loops[i]);
 }
 
-lt_kernel *index_lower(tn_graph *fused, const machine *m)
-{
+lt_kernel *index_lower(tn_graph *fused, const machine *m) {
     scattering s = {.t = fused->module->dims, .n = graph_node_of(fused, fused->results[0].value)};
     s.data = graph_type(fused, s.n->operands[DATA]);
     s.indices = graph_type(fused, s.n->operands[INDICES]);
     s.updates = graph_type(fused, s.n->operands[UPDATES]);
     s.batch = (int)attr_int(&s.n->attrs, ATTR_batch_dims, 0);
     const attr *axes = attr_find(&s.n->attrs, ATTR_axes);
-    for (uint32_t i = 0; i < axes->ints.n; i++)
-        s.indexed[axes->ints.items[i]] = true;
+    for (uint32_t i = 0; i < axes->ints.n; i++) s.indexed[axes->ints.items[i]] = true;
     if (access_open(&s.a, fused, "index", m)) {
         copy_data(&s);
         apply_updates(&s);

@@ -14,8 +14,7 @@
 /* BLOCK_ROWS elements of a line of cache are used before BLOCK_COLUMNS lines are left. */
 enum { CHUNK_ELEMENTS = 16384, BLOCK_ROWS = 32, BLOCK_COLUMNS = 256 };
 
-bool map_takes(const tn_graph *fused)
-{
+bool map_takes(const tn_graph *fused) {
     for (size_t i = 0; i < fused->n_nodes; i++) {
         tn_op op = (tn_op)fused->nodes[i].op;
         loop_class c = op_table[op].loop_class;
@@ -36,14 +35,13 @@ bool map_takes(const tn_graph *fused)
 
 /* A part of the results: for one value, or for all results of the function, the same index. */
 typedef struct piece {
-    value_id value;  /* VALUE_NONE: results[r].value for each r */
+    value_id value; /* VALUE_NONE: results[r].value for each r */
     tn_type type;
-    int axis;        /* index of the result = index of the piece, `offset` further along axis */
+    int axis; /* index of the result = index of the piece, `offset` further along axis */
     tn_dim offset;
 } piece;
 
-static void store_piece(access *a, const piece *p, const tn_dim *index)
-{
+static void store_piece(access *a, const piece *p, const tn_dim *index) {
     tn_dim at[TN_MAX_RANK];
     for (int i = 0; i < p->type.rank; i++)
         at[i] = i == p->axis ? dim_add(a->fused->module->dims, index[i], p->offset) : index[i];
@@ -54,21 +52,19 @@ static void store_piece(access *a, const piece *p, const tn_dim *index)
 }
 
 /* Rows that make a chunk of about CHUNK_ELEMENTS. */
-static int64_t row_grain(dim_table *t, tn_dim inner)
-{
+static int64_t row_grain(dim_table *t, tn_dim inner) {
     int64_t elements;
-    if (!dim_is_const(t, inner, &elements) || elements < 1)
-        elements = 256;
+    if (!dim_is_const(t, inner, &elements) || elements < 1) elements = 256;
     return elements >= CHUNK_ELEMENTS ? 1 : CHUNK_ELEMENTS / elements;
 }
 
 /* One stage over all elements, as one vector loop. */
-static void lower_flat(access *a, const piece *p)
-{
+static void lower_flat(access *a, const piece *p) {
     dim_table *t = a->fused->module->dims;
     tn_dim total = dim_product(t, p->type.dims, p->type.rank), index[TN_MAX_RANK];
     tn_dim chunk = access_open_stage(a, dim_ceildiv(t, total, dim_const(t, CHUNK_ELEMENTS)));
-    tn_dim begin = dim_mul_const(t, chunk, CHUNK_ELEMENTS), end = dim_min(t, dim_add_const(t, begin, CHUNK_ELEMENTS), total);
+    tn_dim begin = dim_mul_const(t, chunk, CHUNK_ELEMENTS),
+           end = dim_min(t, dim_add_const(t, begin, CHUNK_ELEMENTS), total);
     access_loop lanes = access_open_loop(a, LT_VECTOR, begin, end, lower_lanes_for(a->fused, a->b.machine, total), 0);
     access_know_range(a, access_counter(&lanes), total);
     access_unravel(a, access_counter(&lanes), p->type.rank, p->type.dims, index);
@@ -79,8 +75,7 @@ static void lower_flat(access *a, const piece *p)
 /* Rows of the leading axes, each a vector loop over the merged trailing ones. With `blocked`
  * the rows of a chunk are gone through a block of columns at a time, so that the lines that
  * strided reads touch are used by the next rows before they leave the cache. */
-static void lower_rows(access *a, const piece *p, int merged, bool blocked)
-{
+static void lower_rows(access *a, const piece *p, int merged, bool blocked) {
     dim_table *t = a->fused->module->dims;
     int outer = p->type.rank - merged;
     const tn_dim *dims = p->type.dims;
@@ -103,21 +98,17 @@ static void lower_rows(access *a, const piece *p, int merged, bool blocked)
     store_piece(a, p, index);
     access_close_loop(a, &lanes);
     access_close_loop(a, &rows);
-    if (blocked)
-        access_close_loop(a, &blocks);
+    if (blocked) access_close_loop(a, &blocks);
 }
 
-static void lower_scalar(access *a, const piece *p)
-{
+static void lower_scalar(access *a, const piece *p) {
     access_open_stage(a, dim_const(a->fused->module->dims, 1));
     store_piece(a, p, ACCESS_NO_INDEX);
 }
 
-static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bool blocked)
-{
+static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bool blocked) {
     access a;
-    if (!access_open(&a, fused, "map", m))
-        return access_close(&a);
+    if (!access_open(&a, fused, "map", m)) return access_close(&a);
     const node *root = graph_node_of(fused, fused->results[0].value);
     bool in_parts = fused->n_results == 1 && root->op == TN_OP_concat;
     piece p = {.value = VALUE_NONE, .type = *graph_type(fused, fused->results[0].value), .axis = -1};
@@ -136,21 +127,18 @@ static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bo
             lower_flat(&a, &p);
         else
             lower_rows(&a, &p, merged, blocked);
-        if (in_parts)
-            p.offset = dim_add(fused->module->dims, p.offset, p.type.dims[p.axis]);
+        if (in_parts) p.offset = dim_add(fused->module->dims, p.offset, p.type.dims[p.axis]);
     }
     return access_close(&a);
 }
 
-lt_kernel *map_lower(tn_graph *fused, const machine *m)
-{
+lt_kernel *map_lower(tn_graph *fused, const machine *m) {
     int rank = graph_type(fused, fused->results[0].value)->rank, best_merged = rank;
     lt_kernel *best = lower_merged(fused, m, rank, false);
     uint32_t least = best ? lower_scattered(best) : 0;
     for (int merged = rank - 1; merged > 0 && best && least > 0; merged--) {
         lt_kernel *k = lower_merged(fused, m, merged, false);
-        if (!k)
-            return NULL;
+        if (!k) return NULL;
         uint32_t cost = lower_scattered(k);
         if (cost < least) {
             best = k;

@@ -62,7 +62,7 @@ typedef enum lt_kind {
     LT_STORE, /* buffer[index] = value, when the guard holds */
     LT_LOOP,
     LT_IF,
-    LT_TILE,  /* register tile of a contraction */
+    LT_TILE, /* register tile of a contraction */
 } lt_kind;
 
 typedef enum lt_loop_kind {
@@ -92,8 +92,12 @@ typedef struct lt_stmt {
     tn_dtype dtype;  /* of the result, or of the stored value */
     lt_value result; /* LT_NONE: none */
     union {
-        struct { uint64_t bits; } constant; /* in the low bits; f16/bf16 as their own bits */
-        struct { tn_dim dim; } dim;
+        struct {
+            uint64_t bits;
+        } constant; /* in the low bits; f16/bf16 as their own bits */
+        struct {
+            tn_dim dim;
+        } dim;
         struct {
             tn_op op;
             uint32_t n_operands;
@@ -108,10 +112,10 @@ typedef struct lt_stmt {
         } access;
         struct {
             tn_dim variable;
-            lt_value value;  /* i64 */
-            tn_dim limit;    /* clamped to [0, limit - 1]; limit is at least 1 when reached */
-            tn_dim element;  /* linear index that an error reports */
-            uint32_t site;   /* in lt_kernel.sites; LT_NONE: clamp without an error */
+            lt_value value; /* i64 */
+            tn_dim limit;   /* clamped to [0, limit - 1]; limit is at least 1 when reached */
+            tn_dim element; /* linear index that an error reports */
+            uint32_t site;  /* in lt_kernel.sites; LT_NONE: clamp without an error */
         } bind;
         struct {
             lt_loop_kind kind;
@@ -131,8 +135,8 @@ typedef struct lt_stmt {
          * usually LT_LOCAL or LT_SCRATCH. */
         struct {
             uint32_t a, b, c;
-            tn_dim a_index, b_index, c_index;        /* of element [0, 0] */
-            tn_dim a_row, a_depth, b_depth, c_row;   /* strides; columns of b and c have stride 1 */
+            tn_dim a_index, b_index, c_index;      /* of element [0, 0] */
+            tn_dim a_row, a_depth, b_depth, c_row; /* strides; columns of b and c have stride 1 */
             tn_dim depth;
             uint32_t mr, nr;
             bool accumulate;
@@ -173,9 +177,9 @@ typedef struct lt_kernel {
 
 typedef struct lt_builder {
     lt_kernel *kernel;
-    lt_block *block;    /* open block */
+    lt_block *block; /* open block */
     const machine *machine;
-    bool failed;        /* sticky; the diagnostic is in the module */
+    bool failed; /* sticky; the diagnostic is in the module */
 } lt_builder;
 
 lt_kernel *lt_kernel_new(tn_module *m, const char *name, const char *class_name);
@@ -207,8 +211,7 @@ lt_stmt *lt_open_loop(lt_builder *b, lt_loop_kind kind, tn_dim begin, tn_dim end
 lt_value lt_carry_in(lt_builder *b, lt_stmt *loop, uint32_t i, lt_value init, tn_op combine);
 void lt_carry_next(lt_stmt *loop, uint32_t i, lt_value next);
 void lt_close_loop(lt_builder *b, lt_stmt *loop, lt_block *outer); /* outer: the block open before */
-static inline lt_value lt_carry_result(const lt_stmt *loop, uint32_t i)
-{
+static inline lt_value lt_carry_result(const lt_stmt *loop, uint32_t i) {
     return i < loop->loop.n_carries ? loop->loop.carries[i].result : LT_NONE;
 }
 

@@ -20,73 +20,61 @@ static const struct {
     {"map", map_takes, map_lower},
 };
 
-lt_kernel *lt_lower(tn_graph *fused, const machine *m)
-{
+lt_kernel *lt_lower(tn_graph *fused, const machine *m) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (classes[i].takes(fused))
-            return classes[i].lower(fused, m);
+        if (classes[i].takes(fused)) return classes[i].lower(fused, m);
     const node *last = fused->n_nodes ? &fused->nodes[fused->n_nodes - 1] : NULL;
     module_error(fused->module, TN_ERR_UNSUPPORTED, last ? last->locations : LOCATION_NONE,
-                 "kernel %s: no loop class takes %s", fused->name, last ? op_name((tn_op)last->op) : "an empty function");
+                 "kernel %s: no loop class takes %s", fused->name,
+                 last ? op_name((tn_op)last->op) : "an empty function");
     return NULL;
 }
 
-const node *lower_single(const tn_graph *fused, tn_op op)
-{
+const node *lower_single(const tn_graph *fused, tn_op op) {
     const node *found = NULL;
     for (size_t i = 0; i < fused->n_nodes; i++)
         if (fused->nodes[i].op == op) {
-            if (found)
-                return NULL;
+            if (found) return NULL;
             found = &fused->nodes[i];
         }
     return found;
 }
 
-bool lower_has_class(const tn_graph *fused, loop_class c)
-{
+bool lower_has_class(const tn_graph *fused, loop_class c) {
     for (size_t i = 0; i < fused->n_nodes; i++)
-        if (op_table[fused->nodes[i].op].loop_class == c)
-            return true;
+        if (op_table[fused->nodes[i].op].loop_class == c) return true;
     return false;
 }
 
-const node *lower_anchor(const tn_graph *fused, tn_op op)
-{
+const node *lower_anchor(const tn_graph *fused, tn_op op) {
     const node *anchor = lower_single(fused, op);
-    if (!anchor || fused->n_results == 0)
-        return NULL;
+    if (!anchor || fused->n_results == 0) return NULL;
     for (size_t i = 0; i < fused->n_nodes; i++) {
         const node *n = &fused->nodes[i];
         loop_class c = op_table[n->op].loop_class;
-        bool is_element = c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
-        if (n != anchor && !is_element)
-            return NULL;
+        bool is_element =
+            c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
+        if (n != anchor && !is_element) return NULL;
     }
     const tn_type *type = graph_type(fused, anchor->first_result);
     for (size_t r = 0; r < fused->n_results; r++) {
         const tn_type *result = graph_type(fused, fused->results[r].value);
         for (int i = 0; i < type->rank; i++)
-            if (result->rank != type->rank || result->dims[i] != type->dims[i])
-                return NULL;
-        if (result->rank != type->rank)
-            return NULL;
+            if (result->rank != type->rank || result->dims[i] != type->dims[i]) return NULL;
+        if (result->rank != type->rank) return NULL;
     }
     return anchor;
 }
 
-void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum)
-{
-    if (a->b.failed)
-        return;
+void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum) {
+    if (a->b.failed) return;
     access_in_register(a, v, lt_convert(&a->b, sum, (tn_dtype)graph_type(a->fused, v)->dtype));
     for (uint32_t r = 0; r < a->fused->n_results; r++)
         access_store_result(a, r, index, access_value(a, a->fused->results[r].value, index));
     access_computed(a, v);
 }
 
-uint32_t lower_lanes(const tn_graph *fused, const machine *m)
-{
+uint32_t lower_lanes(const tn_graph *fused, const machine *m) {
     unsigned bits = 8;
     for (size_t i = 0; i < fused->n_values; i++) {
         unsigned own = tn_dtype_bits((tn_dtype)fused->values[i].type.dtype);
@@ -95,38 +83,31 @@ uint32_t lower_lanes(const tn_graph *fused, const machine *m)
     return (uint32_t)machine_lanes(m, bits);
 }
 
-uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent)
-{
+uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent) {
     uint32_t lanes = lower_lanes(fused, m);
     int64_t known;
     if (dim_is_const(fused->module->dims, extent, &known))
-        while (lanes > 1 && (int64_t)lanes > known)
-            lanes /= 2;
+        while (lanes > 1 && (int64_t)lanes > known) lanes /= 2;
     return lanes;
 }
 
-static void run_part(access *a, tn_dim begin, tn_dim end, uint32_t width, lower_body *body, void *ctx)
-{
+static void run_part(access *a, tn_dim begin, tn_dim end, uint32_t width, lower_body *body, void *ctx) {
     access_loop loop = access_open_loop(a, LT_VECTOR, begin, end, width, 0);
     body(ctx, access_counter(&loop));
     access_close_loop(a, &loop);
 }
 
-void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx)
-{
+void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx) {
     dim_table *t = a->fused->module->dims;
     int64_t n, width = lower_lanes(a->fused, a->b.machine);
     if (!dim_is_const(t, dim_sub(t, end, begin), &n)) {
         run_part(a, begin, end, (uint32_t)width, body, ctx);
         return;
     }
-    while (width > n && width > 1)
-        width /= 2;
-    if (n <= 0)
-        return;
+    while (width > n && width > 1) width /= 2;
+    if (n <= 0) return;
     run_part(a, begin, dim_add_const(t, begin, n / width * width), (uint32_t)width, body, ctx);
-    if (n % width)
-        run_part(a, dim_add_const(t, end, -width), end, (uint32_t)width, body, ctx);
+    if (n % width) run_part(a, dim_add_const(t, end, -width), end, (uint32_t)width, body, ctx);
 }
 
 /* ---- Counting scattered accesses ---- */
@@ -134,36 +115,30 @@ void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx)
 static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter);
 
 /* A stride costs reads lane by lane; an index with divisions costs those and the divisions. */
-static uint32_t scatter_cost(const lt_kernel *k, tn_dim index, tn_dim counter)
-{
+static uint32_t scatter_cost(const lt_kernel *k, tn_dim index, tn_dim counter) {
     tn_dim coefficient, rest;
-    if (!dim_split_linear(k->module->dims, index, counter, &coefficient, &rest))
-        return 2;
+    if (!dim_split_linear(k->module->dims, index, counter, &coefficient, &rest)) return 2;
     return !dim_is_value(k->module->dims, coefficient, 0) && !dim_is_value(k->module->dims, coefficient, 1);
 }
 
-static uint32_t scattered_of(const lt_kernel *k, const lt_stmt *s, tn_dim counter)
-{
+static uint32_t scattered_of(const lt_kernel *k, const lt_stmt *s, tn_dim counter) {
     switch (s->kind) {
-    case LT_LOAD: case LT_STORE: return counter == DIM_INVALID ? 0 : scatter_cost(k, s->access.index, counter);
+    case LT_LOAD:
+    case LT_STORE: return counter == DIM_INVALID ? 0 : scatter_cost(k, s->access.index, counter);
     case LT_LOOP: return scattered_in(k, &s->loop.body, s->loop.kind == LT_VECTOR ? s->loop.variable : counter);
     case LT_IF: return scattered_in(k, &s->branch.then, counter) + scattered_in(k, &s->branch.otherwise, counter);
     default: return 0;
     }
 }
 
-static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter)
-{
+static uint32_t scattered_in(const lt_kernel *k, const lt_block *block, tn_dim counter) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < block->n; i++)
-        n += scattered_of(k, block->items[i], counter);
+    for (uint32_t i = 0; i < block->n; i++) n += scattered_of(k, block->items[i], counter);
     return n;
 }
 
-uint32_t lower_scattered(const lt_kernel *k)
-{
+uint32_t lower_scattered(const lt_kernel *k) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < k->n_stages; i++)
-        n += scattered_in(k, &k->stages[i].body, DIM_INVALID);
+    for (uint32_t i = 0; i < k->n_stages; i++) n += scattered_in(k, &k->stages[i].body, DIM_INVALID);
     return n;
 }

@@ -22,8 +22,7 @@ typedef struct machine {
 } machine;
 
 /* Lanes of a vector of elements of that many bits, at least 1. */
-static inline int machine_lanes(const machine *m, unsigned bits)
-{
+static inline int machine_lanes(const machine *m, unsigned bits) {
     int lanes = (int)((unsigned)m->vector_bytes * 8u / (bits ? bits : 8u));
     return lanes > 0 ? lanes : 1;
 }

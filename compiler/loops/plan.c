@@ -7,24 +7,19 @@
 
 /* ---- Looking things up ---- */
 
-static size_t function_slot(const uint32_t *index, size_t capacity, const function_plan *functions, const tn_graph *g)
-{
+static size_t function_slot(const uint32_t *index, size_t capacity, const function_plan *functions, const tn_graph *g) {
     size_t at = (size_t)((uintptr_t)g / sizeof *g * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (capacity - 1);
-    while (index[at] && functions[index[at] - 1].graph != g)
-        at = (at + 1) & (capacity - 1);
+    while (index[at] && functions[index[at] - 1].graph != g) at = (at + 1) & (capacity - 1);
     return at;
 }
 
-const function_plan *plan_of(const program_plan *p, const tn_graph *g)
-{
-    if (p->function_index_capacity == 0)
-        return NULL;
+const function_plan *plan_of(const program_plan *p, const tn_graph *g) {
+    if (p->function_index_capacity == 0) return NULL;
     uint32_t number = p->function_index[function_slot(p->function_index, p->function_index_capacity, p->functions, g)];
     return number ? &p->functions[number - 1] : NULL;
 }
 
-static size_t kernel_slot(const uint32_t *index, size_t capacity, const planned_kernel *kernels, const lt_kernel *k)
-{
+static size_t kernel_slot(const uint32_t *index, size_t capacity, const planned_kernel *kernels, const lt_kernel *k) {
     size_t at = (size_t)lt_hash(k) & (capacity - 1);
     while (index[at] && kernels[index[at] - 1].loops != k && !lt_equal(kernels[index[at] - 1].loops, k))
         at = (at + 1) & (capacity - 1);
@@ -32,15 +27,12 @@ static size_t kernel_slot(const uint32_t *index, size_t capacity, const planned_
 }
 
 /* Doubles a table that is half full; the caller enters all anew when *grown. */
-static bool grow_index(uint32_t **index, size_t *capacity, size_t n, bool *grown)
-{
+static bool grow_index(uint32_t **index, size_t *capacity, size_t n, bool *grown) {
     *grown = 2 * (n + 1) > *capacity;
-    if (!*grown)
-        return true;
+    if (!*grown) return true;
     size_t wanted = *capacity ? 2 * *capacity : 64;
     uint32_t *larger = tn_calloc(wanted, sizeof *larger);
-    if (!larger)
-        return false;
+    if (!larger) return false;
     tn_free(*index);
     *index = larger;
     *capacity = wanted;
@@ -49,8 +41,7 @@ static bool grow_index(uint32_t **index, size_t *capacity, size_t n, bool *grown
 
 static bool is_alias(const node *n) { return n->op == TN_OP_reshape || n->op == TN_OP_barrier; }
 
-value_id plan_root(const tn_graph *g, value_id v)
-{
+value_id plan_root(const tn_graph *g, value_id v) {
     for (const node *n = graph_node_of(g, v); is_alias(n); n = graph_node_of(g, v))
         v = n->operands[g->values[v].result];
     return v;
@@ -58,68 +49,57 @@ value_id plan_root(const tn_graph *g, value_id v)
 
 const attr_name plan_callees[PLAN_CALLEES] = {ATTR_callee, ATTR_then, ATTR_otherwise, ATTR_cond, ATTR_body};
 
-tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d)
-{
+tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d) {
     const tn_dim *values = node_callee_symbols(call, callee);
     dim_table *t = callee->module->dims;
-    if (!values || callee->n_symbols == 0)
-        return values ? d : DIM_INVALID;
+    if (!values || callee->n_symbols == 0) return values ? d : DIM_INVALID;
     tn_dim *from = tn_malloc(callee->n_symbols * sizeof *from);
-    if (!from)
-        return DIM_INVALID;
-    for (size_t i = 0; i < callee->n_symbols; i++)
-        from[i] = callee->symbols[i].dim;
+    if (!from) return DIM_INVALID;
+    for (size_t i = 0; i < callee->n_symbols; i++) from[i] = callee->symbols[i].dim;
     tn_dim in_caller = dim_substitute(t, d, from, values, (int)callee->n_symbols);
     tn_free(from);
     return in_caller;
 }
 
-static tn_dim aligned(dim_table *t, tn_dim bytes)
-{
+static tn_dim aligned(dim_table *t, tn_dim bytes) {
     return dim_mul_const(t, dim_ceildiv(t, bytes, dim_const(t, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
 }
 
-static tn_dim type_bytes(dim_table *t, const tn_type *type)
-{
+static tn_dim type_bytes(dim_table *t, const tn_type *type) {
     return dim_mul_const(t, type_element_count(t, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
 }
 
-tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role)
-{
+tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role) {
     dim_table *t = k->module->dims;
     tn_dim sum = dim_const(t, 0);
     for (uint32_t i = 0; i < k->n_buffers; i++)
         if (k->buffers[i].role == role)
-            sum = dim_add(t, sum, aligned(t, dim_mul_const(t, k->buffers[i].elements, tn_dtype_bits(k->buffers[i].dtype) / 8)));
+            sum = dim_add(t, sum,
+                          aligned(t, dim_mul_const(t, k->buffers[i].elements, tn_dtype_bits(k->buffers[i].dtype) / 8)));
     return sum;
 }
 
 /* ---- Kernels ---- */
 
-const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused)
-{
+const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused) {
     const function_plan *f = plan_of(p, fused);
     return f ? &p->kernels[f->kernel] : NULL;
 }
 
-static bool out_of_memory(program_plan *p)
-{
+static bool out_of_memory(program_plan *p) {
     return module_error(p->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while planning");
 }
 
-static bool index_function(program_plan *p)
-{
+static bool index_function(program_plan *p) {
     bool grown;
-    if (!grow_index(&p->function_index, &p->function_index_capacity, p->n_functions, &grown))
-        return false;
+    if (!grow_index(&p->function_index, &p->function_index_capacity, p->n_functions, &grown)) return false;
     for (size_t i = grown ? 0 : p->n_functions - 1; i < p->n_functions; i++)
-        p->function_index[function_slot(p->function_index, p->function_index_capacity, p->functions, p->functions[i].graph)] =
-            (uint32_t)i + 1;
+        p->function_index[function_slot(p->function_index, p->function_index_capacity, p->functions,
+                                        p->functions[i].graph)] = (uint32_t)i + 1;
     return true;
 }
 
-static function_plan *add_function(program_plan *p, tn_graph *g)
-{
+static function_plan *add_function(program_plan *p, tn_graph *g) {
     if (!array_reserve((void **)&p->functions, &p->functions_capacity, p->n_functions + 1, sizeof *p->functions))
         return NULL;
     function_plan *f = &p->functions[p->n_functions];
@@ -146,13 +126,12 @@ static function_plan *add_function(program_plan *p, tn_graph *g)
 }
 
 /* Its number: that of an equal one when there is one. */
-static bool add_kernel(program_plan *p, lt_kernel *k, tn_graph *fused, uint32_t *number)
-{
+static bool add_kernel(program_plan *p, lt_kernel *k, tn_graph *fused, uint32_t *number) {
     bool grown;
-    if (!grow_index(&p->kernel_index, &p->kernel_index_capacity, p->n_kernels, &grown))
-        return false;
+    if (!grow_index(&p->kernel_index, &p->kernel_index_capacity, p->n_kernels, &grown)) return false;
     for (size_t i = 0; grown && i < p->n_kernels; i++)
-        p->kernel_index[kernel_slot(p->kernel_index, p->kernel_index_capacity, p->kernels, p->kernels[i].loops)] = (uint32_t)i + 1;
+        p->kernel_index[kernel_slot(p->kernel_index, p->kernel_index_capacity, p->kernels, p->kernels[i].loops)] =
+            (uint32_t)i + 1;
     uint32_t *slot = &p->kernel_index[kernel_slot(p->kernel_index, p->kernel_index_capacity, p->kernels, k)];
     if (*slot == 0) {
         if (!array_reserve((void **)&p->kernels, &p->kernels_capacity, p->n_kernels + 1, sizeof *p->kernels))
@@ -164,17 +143,13 @@ static bool add_kernel(program_plan *p, lt_kernel *k, tn_graph *fused, uint32_t 
     return true;
 }
 
-static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
-{
+static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m) {
     lt_kernel *k = lt_lower(fused, m);
-    if (k)
-        k = given_loops_take(p->given, fused, k);
-    if (!k)
-        return false;
+    if (k) k = given_loops_take(p->given, fused, k);
+    if (!k) return false;
     uint32_t number;
     function_plan *f = add_kernel(p, k, fused, &number) ? add_function(p, fused) : NULL;
-    if (!f)
-        return out_of_memory(p);
+    if (!f) return out_of_memory(p);
     f->kernel = number;
     f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH);
     return true;
@@ -184,8 +159,7 @@ static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m)
 
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m);
 
-static bool plan_called(program_plan *p, tn_graph *g, const machine *m)
-{
+static bool plan_called(program_plan *p, tn_graph *g, const machine *m) {
     for (size_t i = 0; i < g->n_nodes; i++)
         for (size_t k = 0; k < PLAN_CALLEES; k++) {
             const attr *a = attr_find(&g->nodes[i].attrs, plan_callees[k]);
@@ -198,20 +172,20 @@ static bool plan_called(program_plan *p, tn_graph *g, const machine *m)
 
 /* What node n needs beside its results: a kernel's temporaries, the callee's arena, the
  * second copy of what a loop carries (first) and its bodies' arenas. */
-static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n, tn_dim *scratch)
-{
+static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n, tn_dim *scratch) {
     dim_table *t = p->module->dims;
     tn_dim callee_bytes = dim_const(t, 0), carried = dim_const(t, 0);
     for (size_t k = 0; k < PLAN_CALLEES; k++) {
         const attr *a = attr_find(&n->attrs, plan_callees[k]);
-        if (!a)
-            continue;
+        if (!a) continue;
         const function_plan *f = plan_of(p, a->func);
         tn_dim own = a->func->is_kernel ? plan_buffer_bytes(p->kernels[f->kernel].loops, LT_TEMP) : f->arena_bytes;
         callee_bytes = dim_max(t, callee_bytes, plan_in_caller(a->func, n, own));
         *scratch = dim_max(t, *scratch, plan_in_caller(a->func, n, f->scratch_bytes));
     }
-    uint32_t n_carried = n->op == TN_OP_while ? n->n_operands : n->op == TN_OP_scan ? (uint32_t)attr_int(&n->attrs, ATTR_carried, 0) : 0;
+    uint32_t n_carried = n->op == TN_OP_while  ? n->n_operands
+                         : n->op == TN_OP_scan ? (uint32_t)attr_int(&n->attrs, ATTR_carried, 0)
+                                               : 0;
     for (uint32_t i = 0; i < n_carried; i++)
         carried = dim_add(t, carried, aligned(t, type_bytes(t, graph_type(g, n->operands[i]))));
     return dim_add(t, carried, callee_bytes);
@@ -229,8 +203,7 @@ typedef struct overwrite_check {
 
 static void check_block(overwrite_check *c, const lt_block *block);
 
-static void check_stmt(overwrite_check *c, const lt_stmt *s)
-{
+static void check_stmt(overwrite_check *c, const lt_stmt *s) {
     if (s->kind == LT_LOOP)
         check_block(c, &s->loop.body);
     else if (s->kind == LT_IF) {
@@ -246,18 +219,14 @@ static void check_stmt(overwrite_check *c, const lt_stmt *s)
     }
 }
 
-static void check_block(overwrite_check *c, const lt_block *block)
-{
-    for (uint32_t i = 0; i < block->n; i++)
-        check_stmt(c, block->items[i]);
+static void check_block(overwrite_check *c, const lt_block *block) {
+    for (uint32_t i = 0; i < block->n; i++) check_stmt(c, block->items[i]);
 }
 
 /* Every element is read at the one index it is written at, within one step of one loop and before. */
-static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out)
-{
+static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out) {
     overwrite_check c = {k, in, out, DIM_INVALID, false, k->n_stages == 1};
-    if (c.safe)
-        check_block(&c, &k->stages[0].body);
+    if (c.safe) check_block(&c, &k->stages[0].body);
     return c.safe;
 }
 
@@ -279,20 +248,16 @@ typedef struct placing {
     size_t n_storages;
 } placing;
 
-static void find_last_uses(placing *s)
-{
+static void find_last_uses(placing *s) {
     const tn_graph *g = s->graph;
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
-            s->last_use[plan_root(g, g->nodes[i].operands[k])] = i;
-    for (size_t r = 0; r < g->n_results; r++)
-        s->last_use[plan_root(g, g->results[r].value)] = g->n_nodes;
+        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) s->last_use[plan_root(g, g->nodes[i].operands[k])] = i;
+    for (size_t r = 0; r < g->n_results; r++) s->last_use[plan_root(g, g->results[r].value)] = g->n_nodes;
 }
 
 /* Results that a node makes go straight to the caller's buffer, each value to its first. State
  * is read until the end, so its next value is copied over at last. */
-static void place_results(placing *s)
-{
+static void place_results(placing *s) {
     const tn_graph *g = s->graph;
     for (uint32_t r = 0; r < g->n_results; r++) {
         value_id root = plan_root(g, g->results[r].value);
@@ -305,14 +270,12 @@ static void place_results(placing *s)
 
 /* The storage of an operand that dies at node i and that result `k` of the kernel call may
  * take over; UINT32_MAX: none. */
-static uint32_t storage_to_take(placing *s, size_t i, uint32_t k)
-{
+static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
     const tn_graph *g = s->graph;
     const node *n = &g->nodes[i];
     dim_table *t = g->module->dims;
     const attr *callee = attr_find(&n->attrs, ATTR_callee);
-    if (!callee || !callee->func->is_kernel)
-        return UINT32_MAX;
+    if (!callee || !callee->func->is_kernel) return UINT32_MAX;
     const lt_kernel *loops = plan_kernel_of(s->program, callee->func)->loops;
     for (uint32_t o = 0; o < n->n_operands; o++) {
         value_id root = plan_root(g, n->operands[o]);
@@ -323,14 +286,12 @@ static uint32_t storage_to_take(placing *s, size_t i, uint32_t k)
         bool once = true;
         for (uint32_t other = 0; other < n->n_operands; other++)
             once &= other == o || s->storage_of[plan_root(g, n->operands[other])] != own;
-        if (once && may_overwrite(loops, o, loops->n_inputs + k))
-            return own;
+        if (once && may_overwrite(loops, o, loops->n_inputs + k)) return own;
     }
     return UINT32_MAX;
 }
 
-static void place_node(placing *s, size_t i)
-{
+static void place_node(placing *s, size_t i) {
     tn_graph *g = s->graph;
     const node *n = &g->nodes[i];
     dim_table *t = g->module->dims;
@@ -345,7 +306,8 @@ static void place_node(placing *s, size_t i)
             uint32_t own = storage_to_take(s, i, k);
             if (own == UINT32_MAX) {
                 own = (uint32_t)s->n_storages++;
-                s->storages[own] = (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}, .first = v};
+                s->storages[own] =
+                    (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}, .first = v};
             }
             if (s->last_use[v] != SIZE_MAX && s->last_use[v] > s->storages[own].life.to)
                 s->storages[own].life.to = s->last_use[v];
@@ -361,61 +323,49 @@ static void place_node(placing *s, size_t i)
     }
 }
 
-static bool is_state(const tn_graph *g, uint32_t index)
-{
+static bool is_state(const tn_graph *g, uint32_t index) {
     for (size_t r = 0; r < g->n_results; r++)
-        if (g->results[r].state_param == (int32_t)index)
-            return true;
+        if (g->results[r].state_param == (int32_t)index) return true;
     return false;
 }
 
 /* States that take each other's old values go through a place of their own. */
-static void stage_states(placing *s)
-{
+static void stage_states(placing *s) {
     tn_graph *g = s->graph;
     for (size_t r = 0; r < g->n_results; r++) {
         const place *from = &s->plan->values[plan_root(g, g->results[r].value)];
         int32_t own = g->results[r].state_param;
-        if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index))
-            continue;
+        if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index)) continue;
         tn_dim bytes = type_bytes(g->module->dims, graph_type(g, g->results[r].value));
         s->plan->staged[r] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
-        s->storages[s->n_storages++] = (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}, .first = VALUE_NONE};
+        s->storages[s->n_storages++] =
+            (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}, .first = VALUE_NONE};
     }
 }
 
-static bool place_values(placing *s)
-{
+static bool place_values(placing *s) {
     tn_graph *g = s->graph;
     dim_table *t = g->module->dims;
     find_last_uses(s);
     place_results(s);
-    for (size_t i = 0; i < g->n_nodes; i++)
-        place_node(s, i);
+    for (size_t i = 0; i < g->n_nodes; i++) place_node(s, i);
     stage_states(s);
     lifetime *blocks = tn_calloc(s->n_storages + 1, sizeof *blocks);
-    if (!blocks)
-        return false;
-    for (size_t i = 0; i < s->n_storages; i++)
-        blocks[i] = s->storages[i].life;
+    if (!blocks) return false;
+    for (size_t i = 0; i < s->n_storages; i++) blocks[i] = s->storages[i].life;
     s->plan->arena_bytes = plan_place(t, blocks, s->n_storages);
     for (value_id v = 0; v < g->n_values; v++)
-        if (s->plan->values[v].kind == PLACE_ARENA)
-            s->plan->values[v].offset = blocks[s->storage_of[v]].offset;
+        if (s->plan->values[v].kind == PLACE_ARENA) s->plan->values[v].offset = blocks[s->storage_of[v]].offset;
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (s->plan->work_offset[i] != DIM_INVALID)
-            s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
+        if (s->plan->work_offset[i] != DIM_INVALID) s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
     for (size_t r = 0; r < g->n_results; r++)
-        if (s->plan->staged[r] != DIM_INVALID)
-            s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
+        if (s->plan->staged[r] != DIM_INVALID) s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
     return s->plan->arena_bytes != DIM_INVALID;
 }
 
-static bool plan_function(program_plan *p, tn_graph *g, const machine *m)
-{
-    if (!plan_called(p, g, m))
-        return false;
+static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {
+    if (!plan_called(p, g, m)) return false;
     placing s = {.program = p, .graph = g, .plan = add_function(p, g)};
     s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
     s.storage_of = tn_malloc((g->n_values + 1) * sizeof *s.storage_of);
@@ -434,14 +384,12 @@ static bool plan_function(program_plan *p, tn_graph *g, const machine *m)
     return ok || out_of_memory(p);
 }
 
-bool plan_entry(program_plan *p, tn_graph *entry, const machine *m)
-{
+bool plan_entry(program_plan *p, tn_graph *entry, const machine *m) {
     p->module = entry->module;
     return plan_of(p, entry) || plan_function(p, entry, m);
 }
 
-void plan_free(program_plan *p)
-{
+void plan_free(program_plan *p) {
     for (size_t i = 0; i < p->n_functions; i++) {
         tn_free(p->functions[i].values);
         tn_free(p->functions[i].work_offset);

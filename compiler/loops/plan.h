@@ -48,7 +48,7 @@ typedef struct function_plan {
 /* A kernel of the program: several fused functions may share one loop tree. */
 typedef struct planned_kernel {
     lt_kernel *loops;
-    tn_graph *fused; /* the first that has it */
+    tn_graph *fused;    /* the first that has it */
     uint32_t site_base; /* number of its first site in the program's table; of its own for each call */
 } planned_kernel;
 
@@ -71,7 +71,7 @@ typedef struct program_plan {
 bool plan_entry(program_plan *p, tn_graph *entry, const machine *m);
 void plan_free(program_plan *p);
 
-const function_plan *plan_of(const program_plan *p, const tn_graph *g);      /* NULL: none */
+const function_plan *plan_of(const program_plan *p, const tn_graph *g);             /* NULL: none */
 const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused); /* NULL: none */
 
 /* Value whose buffer v shares by being another name for it. */

@@ -12,43 +12,35 @@
 /* The composite closest to the roots of the table nests no deeper than this. */
 enum { MAX_ROUNDS = 8 };
 
-static bool expand_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map)
-{
+static bool expand_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     (void)ctx;
     const op_info *op = &op_table[n->op];
-    if (op->loop_class != CLASS_COMPOSITE)
-        return graph_copy_node(to, from, n, map);
+    if (op->loop_class != CLASS_COMPOSITE) return graph_copy_node(to, from, n, map);
     tn_val *operands = tn_calloc(n->n_operands + 1, sizeof *operands), result = {0};
-    if (!operands)
-        return module_error(to->module, TN_ERR_MEMORY, n->locations, "out of memory");
-    for (uint32_t i = 0; i < n->n_operands; i++)
-        operands[i] = (tn_val){to, map[n->operands[i]]};
+    if (!operands) return module_error(to->module, TN_ERR_MEMORY, n->locations, "out of memory");
+    for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = (tn_val){to, map[n->operands[i]]};
     bool ok = op->expand(to, operands, n->n_operands, &n->attrs, &result) && tn_is_valid(result);
     tn_free(operands);
-    if (!ok)
-        return module_error(to->module, TN_ERR_INTERNAL, n->locations, "%s: no decomposition", op->name);
+    if (!ok) return module_error(to->module, TN_ERR_INTERNAL, n->locations, "%s: no decomposition", op->name);
     map[n->first_result] = result.id;
     return true;
 }
 
-static bool has_composite(const tn_graph *g)
-{
+static bool has_composite(const tn_graph *g) {
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (op_is_composite((tn_op)g->nodes[i].op))
-            return true;
+        if (op_is_composite((tn_op)g->nodes[i].op)) return true;
     return false;
 }
 
-bool pass_expand(tn_module *m, const pass_options *o)
-{
+bool pass_expand(tn_module *m, const pass_options *o) {
     (void)o;
     for (size_t i = 0; i < m->n_graphs; i++) {
         tn_graph *g = m->graphs[i];
         for (int round = 0; has_composite(g); round++) {
             if (round == MAX_ROUNDS)
-                return module_error(m, TN_ERR_INTERNAL, LOCATION_NONE, "%s: composites nest deeper than %d", g->name, MAX_ROUNDS);
-            if (!graph_rebuild(g, true, expand_node, NULL))
-                return false;
+                return module_error(m, TN_ERR_INTERNAL, LOCATION_NONE, "%s: composites nest deeper than %d", g->name,
+                                    MAX_ROUNDS);
+            if (!graph_rebuild(g, true, expand_node, NULL)) return false;
         }
     }
     return true;

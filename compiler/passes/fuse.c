@@ -18,13 +18,13 @@
 typedef struct fuser {
     grouping groups;
     tn_graph *from, *to;
-    value_id *map;         /* value of `from` to value of `to`; VALUE_NONE: not made yet */
+    value_id *map; /* value of `from` to value of `to`; VALUE_NONE: not made yet */
     size_t n_kernels;
     uint32_t *members, *first_member; /* nodes by group, in order; where each group's begin */
-    uint8_t *started;      /* of each node: on the stack of make_all, or done */
-    value_id *inner;       /* of the present kernel: value of `from` to value of the kernel */
-    uint32_t *inner_of;    /* of each value: the kernel, from 1, that `inner` counts for */
-    value_id *values;      /* room for as many values as there are */
+    uint8_t *started;                 /* of each node: on the stack of make_all, or done */
+    value_id *inner;                  /* of the present kernel: value of `from` to value of the kernel */
+    uint32_t *inner_of;               /* of each value: the kernel, from 1, that `inner` counts for */
+    value_id *values;                 /* room for as many values as there are */
     uint32_t *stack;
     size_t n_stack, stack_capacity;
 } fuser;
@@ -36,8 +36,8 @@ enum { MAX_SYMBOLS = 64 };
 typedef struct outliner {
     fuser *f;
     tn_graph *kernel;
-    uint32_t number;        /* from 1, within the function */
-    value_id *operands;     /* of the call: values of `from` */
+    uint32_t number;    /* from 1, within the function */
+    value_id *operands; /* of the call: values of `from` */
     uint32_t n_operands;
     tn_dim outer_symbols[MAX_SYMBOLS], inner_symbols[MAX_SYMBOLS];
     int n_symbols;
@@ -45,15 +45,14 @@ typedef struct outliner {
 } outliner;
 
 /* Gives each symbol of a dim its canonical name; a visitor of dim leaves. */
-static bool add_symbol(void *ctx, tn_dim leaf)
-{
+static bool add_symbol(void *ctx, tn_dim leaf) {
     outliner *s = ctx;
     tn_module *m = s->kernel->module;
     for (int i = 0; i < s->n_symbols; i++)
-        if (s->outer_symbols[i] == leaf)
-            return true;
+        if (s->outer_symbols[i] == leaf) return true;
     if (s->n_symbols == MAX_SYMBOLS) {
-        module_error(m, TN_ERR_LIMIT, LOCATION_NONE, "%s: a kernel has more than %d symbols", s->f->from->name, MAX_SYMBOLS);
+        module_error(m, TN_ERR_LIMIT, LOCATION_NONE, "%s: a kernel has more than %d symbols", s->f->from->name,
+                     MAX_SYMBOLS);
         return !(s->failed = true);
     }
     char name[16];
@@ -67,53 +66,43 @@ static bool add_symbol(void *ctx, tn_dim leaf)
         }
     s->outer_symbols[s->n_symbols] = leaf;
     s->inner_symbols[s->n_symbols] = dim_symbol(m->dims, name);
-    if (!graph_add_symbol(s->kernel, s->inner_symbols[s->n_symbols], low, high, divisor))
-        return !(s->failed = true);
+    if (!graph_add_symbol(s->kernel, s->inner_symbols[s->n_symbols], low, high, divisor)) return !(s->failed = true);
     s->n_symbols++;
     return true;
 }
 
-static tn_dim inner_dim(outliner *s, tn_dim d)
-{
+static tn_dim inner_dim(outliner *s, tn_dim d) {
     dim_table *t = s->kernel->module->dims;
     dim_visit_leaves(t, d, add_symbol, s);
     return dim_substitute(t, d, s->outer_symbols, s->inner_symbols, s->n_symbols);
 }
 
-static tn_type inner_type(outliner *s, const tn_type *type)
-{
+static tn_type inner_type(outliner *s, const tn_type *type) {
     tn_type inner = *type;
-    for (int i = 0; i < type->rank; i++)
-        inner.dims[i] = inner_dim(s, type->dims[i]);
+    for (int i = 0; i < type->rank; i++) inner.dims[i] = inner_dim(s, type->dims[i]);
     return inner;
 }
 
-static bool inner_attrs(outliner *s, const attr_list *from, attr *to)
-{
+static bool inner_attrs(outliner *s, const attr_list *from, attr *to) {
     for (uint32_t i = 0; i < from->n; i++) {
         to[i] = from->items[i];
         attr_kind kind = attr_kind_of((attr_name)to[i].name);
-        if (kind == ATTR_KIND_DIM)
-            to[i].dim = inner_dim(s, to[i].dim);
+        if (kind == ATTR_KIND_DIM) to[i].dim = inner_dim(s, to[i].dim);
         if (kind == ATTR_KIND_DIMS) {
             tn_dim *dims = ARENA_ARRAY(&s->kernel->module->memory, tn_dim, to[i].dims.n + 1);
-            if (!dims)
-                return !(s->failed = true);
-            for (uint32_t k = 0; k < to[i].dims.n; k++)
-                dims[k] = inner_dim(s, to[i].dims.items[k]);
+            if (!dims) return !(s->failed = true);
+            for (uint32_t k = 0; k < to[i].dims.n; k++) dims[k] = inner_dim(s, to[i].dims.items[k]);
             to[i].dims.items = dims;
         }
     }
     return !s->failed;
 }
 
-static bool is_inside(const outliner *s, uint32_t group, uint32_t node_index)
-{
+static bool is_inside(const outliner *s, uint32_t group, uint32_t node_index) {
     return s->f->groups.roles[node_index] == FUSION_INLINE || s->f->groups.group_of[node_index] == group;
 }
 
-static void set_inner(outliner *s, value_id v, value_id inner)
-{
+static void set_inner(outliner *s, value_id v, value_id inner) {
     s->f->inner[v] = inner;
     s->f->inner_of[v] = s->number;
 }
@@ -121,8 +110,7 @@ static void set_inner(outliner *s, value_id v, value_id inner)
 static bool bring_in(outliner *s, uint32_t group, value_id v);
 
 /* The node's copy in the kernel. */
-static bool bring_node(outliner *s, uint32_t group, const node *n)
-{
+static bool bring_node(outliner *s, uint32_t group, const node *n) {
     value_id few[8], *operands = n->n_operands <= 8 ? few : tn_malloc(n->n_operands * sizeof *operands);
     attr attrs[OP_MAX_ATTRS];
     bool ok = operands && inner_attrs(s, &n->attrs, attrs);
@@ -131,23 +119,19 @@ static bool bring_node(outliner *s, uint32_t group, const node *n)
         operands[k] = s->f->inner[n->operands[k]];
     }
     value_id first;
-    ok = ok && graph_apply(s->kernel, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, NULL);
-    for (uint32_t k = 0; ok && k < n->n_results; k++)
-        set_inner(s, n->first_result + k, first + k);
-    if (operands != few)
-        tn_free(operands);
+    ok = ok && graph_apply(s->kernel, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1,
+                           NULL);
+    for (uint32_t k = 0; ok && k < n->n_results; k++) set_inner(s, n->first_result + k, first + k);
+    if (operands != few) tn_free(operands);
     return ok;
 }
 
 /* Makes v available in the kernel: a parameter when it comes from outside. */
-static bool bring_in(outliner *s, uint32_t group, value_id v)
-{
+static bool bring_in(outliner *s, uint32_t group, value_id v) {
     const tn_graph *from = s->f->from;
     uint32_t i = from->values[v].node;
-    if (s->f->inner_of[v] == s->number)
-        return true;
-    if (is_inside(s, group, i))
-        return bring_node(s, group, &from->nodes[i]);
+    if (s->f->inner_of[v] == s->number) return true;
+    if (is_inside(s, group, i)) return bring_node(s, group, &from->nodes[i]);
     char name[16];
     snprintf(name, sizeof name, "p%u", (unsigned)s->n_operands);
     tn_type type = inner_type(s, graph_type(from, v));
@@ -159,24 +143,20 @@ static bool bring_in(outliner *s, uint32_t group, value_id v)
 /* ---- A group becomes a call ---- */
 
 /* Values of the group's that others read, into outer[]; they become the kernel's results. */
-static bool add_results(fuser *f, outliner *s, uint32_t group, value_id *outer, uint32_t *n_outer)
-{
+static bool add_results(fuser *f, outliner *s, uint32_t group, value_id *outer, uint32_t *n_outer) {
     for (uint32_t i = f->first_member[group]; i < f->first_member[group + 1]; i++) {
         const node *member = &f->from->nodes[f->members[i]];
         for (uint32_t k = 0; k < member->n_results; k++) {
             value_id v = member->first_result + k;
-            if (!f->groups.kept[v])
-                continue;
+            if (!f->groups.kept[v]) continue;
             outer[(*n_outer)++] = v;
-            if (!graph_add_result(s->kernel, NULL, f->inner[v], -1))
-                return false;
+            if (!graph_add_result(s->kernel, NULL, f->inner[v], -1)) return false;
         }
     }
     return true;
 }
 
-static bool call_kernel(fuser *f, outliner *s, uint32_t group, value_id *outer)
-{
+static bool call_kernel(fuser *f, outliner *s, uint32_t group, value_id *outer) {
     attr attrs[2] = {{.name = ATTR_callee, .func = s->kernel}, {.name = ATTR_symbols}};
     uint32_t n = 0;
     value_id first;
@@ -190,25 +170,21 @@ static bool call_kernel(fuser *f, outliner *s, uint32_t group, value_id *outer)
         return false;
     for (uint32_t k = 0; k < n; k++) {
         f->map[outer[k]] = first + k;
-        if (!f->to->values[first + k].name)
-            f->to->values[first + k].name = f->from->values[outer[k]].name;
+        if (!f->to->values[first + k].name) f->to->values[first + k].name = f->from->values[outer[k]].name;
     }
     return true;
 }
 
-static bool make_group(fuser *f, uint32_t group)
-{
+static bool make_group(fuser *f, uint32_t group) {
     tn_graph *from = f->from;
     outliner s = {.f = f, .number = group + 1, .operands = f->values};
     char name[48];
     snprintf(name, sizeof name, "k%zu", f->n_kernels++);
     s.kernel = module_add_graph(from->module, name);
-    if (!s.kernel)
-        return false;
+    if (!s.kernel) return false;
     s.kernel->is_kernel = true;
     for (uint32_t i = f->first_member[group]; i < f->first_member[group + 1]; i++)
-        if (!bring_in(&s, group, from->nodes[f->members[i]].first_result))
-            return false;
+        if (!bring_in(&s, group, from->nodes[f->members[i]].first_result)) return false;
     return call_kernel(f, &s, group, f->values + from->n_values);
 }
 
@@ -217,55 +193,43 @@ static bool make_group(fuser *f, uint32_t group)
  * A unit is a group or a node that stays. It is made once all that it reads is made; a group
  * stands for its members on the stack by its first one. */
 
-static bool push_unit(fuser *f, uint32_t i)
-{
+static bool push_unit(fuser *f, uint32_t i) {
     uint32_t group = f->groups.group_of[i];
-    if (group != GROUP_NONE)
-        i = f->members[f->first_member[group]];
-    if (f->started[i] == 2)
-        return true;
-    if (!array_reserve((void **)&f->stack, &f->stack_capacity, f->n_stack + 1, sizeof *f->stack))
-        return false;
+    if (group != GROUP_NONE) i = f->members[f->first_member[group]];
+    if (f->started[i] == 2) return true;
+    if (!array_reserve((void **)&f->stack, &f->stack_capacity, f->n_stack + 1, sizeof *f->stack)) return false;
     f->stack[f->n_stack++] = i;
     return true;
 }
 
 /* What node n of the group (or GROUP_NONE) reads from other units, through views. */
-static bool push_operands(fuser *f, uint32_t group, const node *n)
-{
+static bool push_operands(fuser *f, uint32_t group, const node *n) {
     for (uint32_t k = 0; k < n->n_operands; k++) {
         uint32_t o = f->from->values[n->operands[k]].node;
         while (f->groups.roles[o] == FUSION_INLINE && f->from->nodes[o].n_operands > 0)
             o = f->from->values[f->from->nodes[o].operands[0]].node;
         bool is_leaf = f->groups.roles[o] == FUSION_INLINE;
-        if (!is_leaf && (group == GROUP_NONE || f->groups.group_of[o] != group) && !push_unit(f, o))
-            return false;
+        if (!is_leaf && (group == GROUP_NONE || f->groups.group_of[o] != group) && !push_unit(f, o)) return false;
     }
     return true;
 }
 
-static bool push_reads(fuser *f, uint32_t i)
-{
+static bool push_reads(fuser *f, uint32_t i) {
     uint32_t group = f->groups.group_of[i];
-    if (group == GROUP_NONE)
-        return push_operands(f, group, &f->from->nodes[i]);
+    if (group == GROUP_NONE) return push_operands(f, group, &f->from->nodes[i]);
     for (uint32_t m = f->first_member[group]; m < f->first_member[group + 1]; m++)
-        if (!push_operands(f, group, &f->from->nodes[f->members[m]]))
-            return false;
+        if (!push_operands(f, group, &f->from->nodes[f->members[m]])) return false;
     return true;
 }
 
-static bool make_unit(fuser *f, uint32_t i)
-{
+static bool make_unit(fuser *f, uint32_t i) {
     const node *n = &f->from->nodes[i];
-    if (f->groups.group_of[i] != GROUP_NONE)
-        return make_group(f, f->groups.group_of[i]);
+    if (f->groups.group_of[i] != GROUP_NONE) return make_group(f, f->groups.group_of[i]);
     return n->op == TN_OP_param || graph_copy_node(f->to, f->from, n, f->map);
 }
 
 /* Makes the unit of node i and before it all that it needs. */
-static bool make_all(fuser *f, uint32_t i)
-{
+static bool make_all(fuser *f, uint32_t i) {
     bool ok = push_unit(f, i);
     while (ok && f->n_stack > 0) {
         uint32_t top = f->stack[f->n_stack - 1];
@@ -286,46 +250,38 @@ static bool make_all(fuser *f, uint32_t i)
 /* ---- A function ---- */
 
 /* Members by group: counted, then laid out. */
-static void list_members(fuser *f)
-{
+static void list_members(fuser *f) {
     size_t n_groups = f->groups.n_groups;
     const uint32_t *group_of = f->groups.group_of;
     for (size_t i = 0; i < f->from->n_nodes; i++)
-        if (group_of[i] != GROUP_NONE)
-            f->first_member[group_of[i] + 2]++;
-    for (size_t k = 2; k < n_groups + 2; k++)
-        f->first_member[k] += f->first_member[k - 1];
+        if (group_of[i] != GROUP_NONE) f->first_member[group_of[i] + 2]++;
+    for (size_t k = 2; k < n_groups + 2; k++) f->first_member[k] += f->first_member[k - 1];
     for (uint32_t i = 0; i < f->from->n_nodes; i++)
-        if (group_of[i] != GROUP_NONE)
-            f->members[f->first_member[group_of[i] + 1]++] = i;
+        if (group_of[i] != GROUP_NONE) f->members[f->first_member[group_of[i] + 1]++] = i;
 }
 
-static bool copy_signature(fuser *f)
-{
+static bool copy_signature(fuser *f) {
     tn_graph *to = f->to, *from = f->from;
     for (size_t i = 0; i < from->n_symbols; i++)
-        if (!graph_add_symbol(to, from->symbols[i].dim, from->symbols[i].low, from->symbols[i].high, from->symbols[i].divisor))
+        if (!graph_add_symbol(to, from->symbols[i].dim, from->symbols[i].low, from->symbols[i].high,
+                              from->symbols[i].divisor))
             return false;
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
         f->map[p->value] = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
-        if (f->map[p->value] == VALUE_NONE)
-            return false;
+        if (f->map[p->value] == VALUE_NONE) return false;
         to->params[i].initial = p->initial;
     }
     for (size_t i = 0; i < from->n_constraints; i++) {
         const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations))
-            return false;
+        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
     }
     return true;
 }
 
-static bool open_fuser(fuser *f, const pass_options *o)
-{
+static bool open_fuser(fuser *f, const pass_options *o) {
     tn_graph *g = f->from;
-    if (!grouping_make(&f->groups, g, o))
-        return false;
+    if (!grouping_make(&f->groups, g, o)) return false;
     f->to = module_add_graph(g->module, g->name);
     f->map = tn_malloc((g->n_values + 1) * sizeof *f->map);
     f->members = tn_malloc((g->n_nodes + 1) * sizeof *f->members);
@@ -341,8 +297,7 @@ static bool open_fuser(fuser *f, const pass_options *o)
     return true;
 }
 
-static void close_fuser(fuser *f)
-{
+static void close_fuser(fuser *f) {
     grouping_free(&f->groups);
     tn_free(f->map);
     tn_free(f->members);
@@ -354,46 +309,39 @@ static void close_fuser(fuser *f)
     tn_free(f->stack);
 }
 
-static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels)
-{
+static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels) {
     fuser f = {.from = g, .n_kernels = *n_kernels};
     bool ok = open_fuser(&f, o) && copy_signature(&f);
     /* Effects and all that stays in the function keep their order; groups come when needed. */
     for (uint32_t i = 0; ok && i < g->n_nodes; i++)
-        if (f.groups.roles[i] == FUSION_TOP)
-            ok = make_all(&f, i);
+        if (f.groups.roles[i] == FUSION_TOP) ok = make_all(&f, i);
     for (size_t r = 0; ok && r < g->n_results; r++)
         ok = make_all(&f, g->values[g->results[r].value].node) &&
              graph_add_result(f.to, g->results[r].name, f.map[g->results[r].value], g->results[r].state_param);
-    if (ok)
-        graph_take_content(g, f.to);
+    if (ok) graph_take_content(g, f.to);
     close_fuser(&f);
     *n_kernels = f.n_kernels;
     return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
 }
 
 /* Callees first, so that a call is checked against the callee as it will be. */
-static bool fuse_callees_first(tn_graph *g, const pass_options *o, size_t *n_kernels, tn_graph **waiting, size_t n)
-{
+static bool fuse_callees_first(tn_graph *g, const pass_options *o, size_t *n_kernels, tn_graph **waiting, size_t n) {
     for (size_t i = 0; i < g->n_nodes; i++)
         for (uint32_t k = 0; k < g->nodes[i].attrs.n; k++) {
             const attr *a = &g->nodes[i].attrs.items[k];
             for (size_t w = 0; attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC && w < n; w++)
                 if (waiting[w] == a->func) {
                     waiting[w] = NULL;
-                    if (!fuse_callees_first(a->func, o, n_kernels, waiting, n))
-                        return false;
+                    if (!fuse_callees_first(a->func, o, n_kernels, waiting, n)) return false;
                 }
         }
     return g->is_kernel || fuse_function(g, o, n_kernels);
 }
 
-bool pass_fuse(tn_module *m, const pass_options *o)
-{
+bool pass_fuse(tn_module *m, const pass_options *o) {
     size_t n_kernels = 0, n = m->n_graphs;
     tn_graph **waiting = tn_malloc((n + 1) * sizeof *waiting);
-    if (!waiting)
-        return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
+    if (!waiting) return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
     memcpy(waiting, m->graphs, n * sizeof *waiting);
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {

@@ -26,7 +26,7 @@ typedef enum group_kind {
 typedef struct group {
     group_kind kind;
     tn_type domain;
-    uint32_t reduced; /* axes of the domain, a bit each */
+    uint32_t reduced;        /* axes of the domain, a bit each */
     uint32_t first, last, n; /* range of its members in the function, and how many */
     uint32_t head, tail;     /* list of its members: grouper.next */
     uint32_t seen;           /* the last walk that came by */
@@ -34,8 +34,8 @@ typedef struct group {
 
 enum {
     MAX_MEMBERS = 96,
-    MAX_INLINE = 16,  /* views of views: one further down becomes a kernel of its own */
-    MAX_WALK = 4096,  /* nodes looked at for a path out and back; beyond, no merge */
+    MAX_INLINE = 16, /* views of views: one further down becomes a kernel of its own */
+    MAX_WALK = 4096, /* nodes looked at for a path out and back; beyond, no merge */
 };
 
 typedef struct grouper {
@@ -53,27 +53,29 @@ typedef struct grouper {
 
 /* ---- Roles ---- */
 
-static bool is_scalar_constant(const tn_graph *g, const node *n)
-{
-    return n->op == TN_OP_constant && dim_is_value(g->module->dims, type_element_count(g->module->dims, graph_type(g, n->first_result)), 1);
+static bool is_scalar_constant(const tn_graph *g, const node *n) {
+    return n->op == TN_OP_constant &&
+           dim_is_value(g->module->dims, type_element_count(g->module->dims, graph_type(g, n->first_result)), 1);
 }
 
-static fusion_role role_of(const tn_graph *g, const node *n)
-{
+static fusion_role role_of(const tn_graph *g, const node *n) {
     switch (op_table[n->op].loop_class) {
-    case CLASS_CONTROL: case CLASS_EFFECT: return FUSION_TOP;
-    case CLASS_LEAF: return n->op == TN_OP_iota || n->op == TN_OP_dim || is_scalar_constant(g, n) ? FUSION_INLINE : FUSION_TOP;
+    case CLASS_CONTROL:
+    case CLASS_EFFECT: return FUSION_TOP;
+    case CLASS_LEAF:
+        return n->op == TN_OP_iota || n->op == TN_OP_dim || is_scalar_constant(g, n) ? FUSION_INLINE : FUSION_TOP;
     case CLASS_VIEW: return view_is_plain((tn_op)n->op) ? FUSION_INLINE : FUSION_MEMBER;
     default: return FUSION_MEMBER;
     }
 }
 
-static group_kind kind_of(const node *n)
-{
+static group_kind kind_of(const node *n) {
     switch (op_table[n->op].loop_class) {
     case CLASS_MAP: return GROUP_ELEMENTS;
     case CLASS_REDUCE: return GROUP_ROWS;
-    case CLASS_CONTRACT: case CLASS_CONV: case CLASS_WINDOW: return GROUP_ANCHORED;
+    case CLASS_CONTRACT:
+    case CLASS_CONV:
+    case CLASS_WINDOW: return GROUP_ANCHORED;
     case CLASS_INDEX: return n->op == TN_OP_scatter ? GROUP_ALONE : GROUP_ELEMENTS;
     case CLASS_VIEW: return n->op == TN_OP_pad ? GROUP_ELEMENTS : GROUP_ALONE;
     case CLASS_LEAF: return GROUP_ELEMENTS;
@@ -86,14 +88,12 @@ static bool is_elementwise(const node *n) { return op_table[n->op].loop_class ==
 
 /* ---- Indices of members ---- */
 
-static tn_dim domain_index(const grouper *s, const group *g, int axis)
-{
+static tn_dim domain_index(const grouper *s, const group *g, int axis) {
     return dim_is_value(s->t, g->domain.dims[axis], 1) ? dim_const(s->t, 0) : s->variables[axis];
 }
 
 /* The index at which a value of this shape is computed; false: no such shape in the domain. */
-static bool index_of_shape(const grouper *s, const group *g, const tn_type *type, tn_dim *index)
-{
+static bool index_of_shape(const grouper *s, const group *g, const tn_type *type, tn_dim *index) {
     const tn_type *d = &g->domain;
     bool whole = type->rank == d->rank, kept = type->rank == d->rank;
     for (int i = 0; i < d->rank && (whole || kept); i++) {
@@ -109,26 +109,23 @@ static bool index_of_shape(const grouper *s, const group *g, const tn_type *type
     int at = 0;
     for (int i = 0; i < d->rank; i++)
         if (!(g->reduced >> i & 1)) {
-            if (at >= type->rank || type->dims[at] != d->dims[i])
-                return false;
+            if (at >= type->rank || type->dims[at] != d->dims[i]) return false;
             index[at++] = domain_index(s, g, i);
         }
     return at == type->rank && g->reduced != 0;
 }
 
-static bool reads_legally(const grouper *s, uint32_t id, value_id v, const tn_dim *index)
-{
+static bool reads_legally(const grouper *s, uint32_t id, value_id v, const tn_dim *index) {
     uint32_t i = s->g->values[v].node;
     const node *n = &s->g->nodes[i];
     if (s->out->group_of[i] == id) {
         tn_dim own[TN_MAX_RANK];
         const tn_type *type = graph_type(s->g, v);
-        return index && index_of_shape(s, &s->groups[id], type, own) && memcmp(own, index, type->rank * sizeof *own) == 0;
+        return index && index_of_shape(s, &s->groups[id], type, own) &&
+               memcmp(own, index, type->rank * sizeof *own) == 0;
     }
-    if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0)
-        return true;
-    if (!index)
-        return reads_legally(s, id, n->operands[0], NULL);
+    if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0) return true;
+    if (!index) return reads_legally(s, id, n->operands[0], NULL);
     dim_range ranges[TN_MAX_RANK];
     const group *g = &s->groups[id];
     for (int k = 0; k < g->domain.rank; k++)
@@ -140,75 +137,58 @@ static bool reads_legally(const grouper *s, uint32_t id, value_id v, const tn_di
 
 /* A member's operands: at its own index when it is elementwise, over the whole domain when it
  * reduces; all else must come from outside the group (index NULL). */
-static bool member_is_legal(const grouper *s, uint32_t id, const node *n)
-{
+static bool member_is_legal(const grouper *s, uint32_t id, const node *n) {
     tn_dim index[TN_MAX_RANK];
     const tn_dim *at = NULL;
     bool reduces = op_table[n->op].loop_class == CLASS_REDUCE;
     const tn_type *type = graph_type(s->g, reduces ? n->operands[0] : n->first_result);
-    if (!index_of_shape(s, &s->groups[id], type, index))
-        return false;
-    if (is_elementwise(n) || reduces)
-        at = index;
+    if (!index_of_shape(s, &s->groups[id], type, index)) return false;
+    if (is_elementwise(n) || reduces) at = index;
     for (uint32_t k = 0; k < n->n_operands; k++)
-        if (!reads_legally(s, id, n->operands[k], at))
-            return false;
+        if (!reads_legally(s, id, n->operands[k], at)) return false;
     return true;
 }
 
 /* ---- Paths out and back ---- */
 
 /* Takes node i into the walk; true when it is a member of the group, or the walk is too long. */
-static bool walk_to(grouper *s, uint32_t id, uint32_t i)
-{
+static bool walk_to(grouper *s, uint32_t id, uint32_t i) {
     uint32_t own = s->out->group_of[i];
-    if (own == id)
-        return true;
-    if (s->seen[i] == s->walk || (own == GROUP_NONE ? i : s->groups[own].last) < s->groups[id].first)
-        return false;
+    if (own == id) return true;
+    if (s->seen[i] == s->walk || (own == GROUP_NONE ? i : s->groups[own].last) < s->groups[id].first) return false;
     s->seen[i] = s->walk;
     s->stack[s->n_stack++] = i;
     return ++s->n_walked > MAX_WALK;
 }
 
-static bool walk_to_operands(grouper *s, uint32_t id, const node *n)
-{
+static bool walk_to_operands(grouper *s, uint32_t id, const node *n) {
     for (uint32_t k = 0; k < n->n_operands; k++)
-        if (walk_to(s, id, s->g->values[n->operands[k]].node))
-            return true;
+        if (walk_to(s, id, s->g->values[n->operands[k]].node)) return true;
     return false;
 }
 
 /* A node of another group needs all that its group needs. */
-static bool walk_from(grouper *s, uint32_t id, uint32_t i)
-{
+static bool walk_from(grouper *s, uint32_t id, uint32_t i) {
     uint32_t own = s->out->group_of[i];
-    if (own == GROUP_NONE)
-        return walk_to_operands(s, id, &s->g->nodes[i]);
-    if (s->groups[own].seen == s->walk)
-        return false;
+    if (own == GROUP_NONE) return walk_to_operands(s, id, &s->g->nodes[i]);
+    if (s->groups[own].seen == s->walk) return false;
     s->groups[own].seen = s->walk;
     for (uint32_t m = s->groups[own].head; m != GROUP_NONE; m = s->next[m])
-        if (walk_to_operands(s, id, &s->g->nodes[m]))
-            return true;
+        if (walk_to_operands(s, id, &s->g->nodes[m])) return true;
     return false;
 }
 
 /* Node i, outside the group, needs a member of it. */
-static bool leads_back(grouper *s, uint32_t id, uint32_t i)
-{
+static bool leads_back(grouper *s, uint32_t id, uint32_t i) {
     s->n_stack = 0;
-    if (walk_to(s, id, i))
-        return true;
+    if (walk_to(s, id, i)) return true;
     while (s->n_stack > 0)
-        if (walk_from(s, id, s->stack[--s->n_stack]))
-            return true;
+        if (walk_from(s, id, s->stack[--s->n_stack])) return true;
     return false;
 }
 
 /* Operand chains of views are part of the reader, so they are followed before the question. */
-static bool outside_leads_back(grouper *s, uint32_t id, uint32_t i)
-{
+static bool outside_leads_back(grouper *s, uint32_t id, uint32_t i) {
     while (s->out->roles[i] == FUSION_INLINE && s->g->nodes[i].n_operands > 0)
         i = s->g->values[s->g->nodes[i].operands[0]].node;
     return s->out->group_of[i] != id && leads_back(s, id, i);
@@ -220,12 +200,9 @@ static bool same_domain(const group *a, const group *b) { return type_equal(&a->
 
 /* The group that both would make; false: their kinds do not go together. Whether shapes and
  * indices fit is checked member by member afterwards. */
-static bool combine(const group *a, const group *b, group *merged)
-{
-    if (a->kind == GROUP_ALONE || b->kind == GROUP_ALONE || a->n + b->n > MAX_MEMBERS)
-        return false;
-    if (a->kind == GROUP_ANCHORED && b->kind == GROUP_ANCHORED)
-        return false;
+static bool combine(const group *a, const group *b, group *merged) {
+    if (a->kind == GROUP_ALONE || b->kind == GROUP_ALONE || a->n + b->n > MAX_MEMBERS) return false;
+    if (a->kind == GROUP_ANCHORED && b->kind == GROUP_ANCHORED) return false;
     if ((a->kind == GROUP_ANCHORED && b->kind == GROUP_ROWS) || (a->kind == GROUP_ROWS && b->kind == GROUP_ANCHORED))
         return false;
     if (a->kind == GROUP_ROWS && b->kind == GROUP_ROWS && (!same_domain(a, b) || a->reduced != b->reduced))
@@ -237,43 +214,34 @@ static bool combine(const group *a, const group *b, group *merged)
     return true;
 }
 
-static void rename_group(grouper *s, uint32_t from, uint32_t to, const uint32_t *members, uint32_t n)
-{
+static void rename_group(grouper *s, uint32_t from, uint32_t to, const uint32_t *members, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (s->out->group_of[members[i]] == from)
-            s->out->group_of[members[i]] = to;
+        if (s->out->group_of[members[i]] == from) s->out->group_of[members[i]] = to;
 }
 
-static uint32_t list_members(const grouper *s, uint32_t id, uint32_t *members)
-{
+static uint32_t list_members(const grouper *s, uint32_t id, uint32_t *members) {
     uint32_t n = 0;
-    for (uint32_t i = s->groups[id].head; i != GROUP_NONE && n < MAX_MEMBERS; i = s->next[i])
-        members[n++] = i;
+    for (uint32_t i = s->groups[id].head; i != GROUP_NONE && n < MAX_MEMBERS; i = s->next[i]) members[n++] = i;
     return n;
 }
 
-static bool merge_is_right(grouper *s, uint32_t id, const uint32_t *members, uint32_t n)
-{
+static bool merge_is_right(grouper *s, uint32_t id, const uint32_t *members, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (!member_is_legal(s, id, &s->g->nodes[members[i]]))
-            return false;
+        if (!member_is_legal(s, id, &s->g->nodes[members[i]])) return false;
     s->walk++;
     s->n_walked = 0;
     for (uint32_t i = 0; i < n; i++) {
         const node *m = &s->g->nodes[members[i]];
         for (uint32_t k = 0; k < m->n_operands; k++)
-            if (outside_leads_back(s, id, s->g->values[m->operands[k]].node))
-                return false;
+            if (outside_leads_back(s, id, s->g->values[m->operands[k]].node)) return false;
     }
     return true;
 }
 
 /* Merges `from` into `id` when that is right. */
-static void try_merge(grouper *s, uint32_t id, uint32_t from)
-{
+static void try_merge(grouper *s, uint32_t id, uint32_t from) {
     group merged, former = s->groups[id];
-    if (!combine(&s->groups[from], &former, &merged))
-        return;
+    if (!combine(&s->groups[from], &former, &merged)) return;
     uint32_t members[2 * MAX_MEMBERS];
     uint32_t n_from = list_members(s, from, members);
     uint32_t n = n_from + list_members(s, id, members + n_from);
@@ -292,31 +260,32 @@ static void try_merge(grouper *s, uint32_t id, uint32_t from)
 }
 
 /* Groups that node i reads from, through views. */
-static void merge_with_producers(grouper *s, uint32_t id, uint32_t i)
-{
+static void merge_with_producers(grouper *s, uint32_t id, uint32_t i) {
     const node *n = &s->g->nodes[i];
     for (uint32_t k = 0; k < n->n_operands; k++) {
         uint32_t o = s->g->values[n->operands[k]].node;
         while (s->out->roles[o] == FUSION_INLINE && s->g->nodes[o].n_operands > 0)
             o = s->g->values[s->g->nodes[o].operands[0]].node;
         uint32_t from = s->out->group_of[o];
-        if (from != GROUP_NONE && from != id)
-            try_merge(s, id, from);
+        if (from != GROUP_NONE && from != id) try_merge(s, id, from);
     }
 }
 
-static void start_group(grouper *s, uint32_t i)
-{
+static void start_group(grouper *s, uint32_t i) {
     const node *n = &s->g->nodes[i];
     group *g = &s->groups[s->out->n_groups];
-    *g = (group){.kind = kind_of(n), .domain = *graph_type(s->g, n->first_result), .first = i, .last = i, .n = 1,
-                 .head = i, .tail = i};
+    *g = (group){.kind = kind_of(n),
+                 .domain = *graph_type(s->g, n->first_result),
+                 .first = i,
+                 .last = i,
+                 .n = 1,
+                 .head = i,
+                 .tail = i};
     s->next[i] = GROUP_NONE;
     if (g->kind == GROUP_ROWS) {
         g->domain = *graph_type(s->g, n->operands[0]);
         const attr *axes = attr_find(&n->attrs, ATTR_axes);
-        for (uint32_t k = 0; k < axes->ints.n; k++)
-            g->reduced |= 1u << axes->ints.items[k];
+        for (uint32_t k = 0; k < axes->ints.n; k++) g->reduced |= 1u << axes->ints.items[k];
     }
     g->domain.dtype = TN_BOOL; /* only its shape counts */
     s->out->group_of[i] = (uint32_t)s->out->n_groups++;
@@ -327,13 +296,11 @@ static void start_group(grouper *s, uint32_t i)
 /* v is read from outside: its producer keeps it. An inline node is kept only where it must be
  * a buffer of its own; then it becomes a member, alone, unless it is a reshape, which is
  * another name for its operand's buffer. */
-static void keep_for_function(grouper *s, value_id v)
-{
+static void keep_for_function(grouper *s, value_id v) {
     uint32_t i = s->g->values[v].node;
     const node *n = &s->g->nodes[i];
     s->out->kept[v] = true;
-    if (s->out->roles[i] != FUSION_INLINE)
-        return;
+    if (s->out->roles[i] != FUSION_INLINE) return;
     if (n->op == TN_OP_constant)
         s->out->roles[i] = FUSION_TOP;
     else if (n->op == TN_OP_reshape) {
@@ -343,18 +310,15 @@ static void keep_for_function(grouper *s, value_id v)
         s->out->roles[i] = FUSION_MEMBER;
 }
 
-static void keep_for_kernel(grouping *s, uint32_t reader, value_id v)
-{
+static void keep_for_kernel(grouping *s, uint32_t reader, value_id v) {
     uint32_t i = s->graph->values[v].node;
     if (s->roles[i] == FUSION_INLINE) {
-        if (s->graph->nodes[i].n_operands > 0)
-            keep_for_kernel(s, reader, s->graph->nodes[i].operands[0]);
+        if (s->graph->nodes[i].n_operands > 0) keep_for_kernel(s, reader, s->graph->nodes[i].operands[0]);
     } else if (s->group_of[i] == GROUP_NONE || s->group_of[i] != reader)
         s->kept[v] = true;
 }
 
-static void find_roles(grouper *s)
-{
+static void find_roles(grouper *s) {
     tn_graph *g = s->g;
     uint32_t *views = s->stack; /* of each node: views that are read through it, itself included */
     for (size_t i = 0; i < g->n_nodes; i++) {
@@ -369,14 +333,11 @@ static void find_roles(grouper *s)
     }
     for (size_t i = 0; i < g->n_nodes; i++)
         if (s->out->roles[i] == FUSION_TOP)
-            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
-                keep_for_function(s, g->nodes[i].operands[k]);
-    for (size_t r = 0; r < g->n_results; r++)
-        keep_for_function(s, g->results[r].value);
+            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) keep_for_function(s, g->nodes[i].operands[k]);
+    for (size_t r = 0; r < g->n_results; r++) keep_for_function(s, g->results[r].value);
 }
 
-bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
-{
+bool grouping_make(grouping *out, tn_graph *g, const pass_options *o) {
     *out = (grouping){.graph = g};
     grouper s = {.out = out, .g = g, .t = g->module->dims};
     out->roles = tn_calloc(g->n_nodes + 1, sizeof *out->roles);
@@ -389,14 +350,12 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
     bool ok = out->roles && out->group_of && out->kept && s.groups && s.seen && s.next && s.stack;
     if (ok) {
         memset(out->group_of, 0xff, (g->n_nodes + 1) * sizeof *out->group_of);
-        for (uint32_t i = 0; i < TN_MAX_RANK; i++)
-            s.variables[i] = dim_variable(s.t, i);
+        for (uint32_t i = 0; i < TN_MAX_RANK; i++) s.variables[i] = dim_variable(s.t, i);
         find_roles(&s);
         for (uint32_t i = 0; i < g->n_nodes; i++)
             if (out->roles[i] == FUSION_MEMBER) {
                 start_group(&s, i);
-                if (!o->no_fusion)
-                    merge_with_producers(&s, out->group_of[i], i);
+                if (!o->no_fusion) merge_with_producers(&s, out->group_of[i], i);
             }
         for (size_t i = 0; i < g->n_nodes; i++)
             if (out->roles[i] == FUSION_MEMBER)
@@ -410,8 +369,7 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o)
     return ok || module_error(g->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing %s", g->name);
 }
 
-void grouping_free(grouping *s)
-{
+void grouping_free(grouping *s) {
     tn_free(s->roles);
     tn_free(s->group_of);
     tn_free(s->kept);

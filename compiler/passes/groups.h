@@ -15,9 +15,9 @@ typedef enum fusion_role {
 
 typedef struct grouping {
     tn_graph *graph;
-    fusion_role *roles;   /* of each node */
-    uint32_t *group_of;   /* of each node, GROUP_NONE for those that are no members */
-    bool *kept;           /* of each value: it is read outside the group that makes it */
+    fusion_role *roles; /* of each node */
+    uint32_t *group_of; /* of each node, GROUP_NONE for those that are no members */
+    bool *kept;         /* of each value: it is read outside the group that makes it */
     size_t n_groups;
 } grouping;
 

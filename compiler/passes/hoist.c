@@ -19,25 +19,24 @@ enum { DEFAULT_GROWTH = 4 };
 
 typedef struct hoister {
     tn_graph *main, *prepare;
-    bool *known;       /* of each node of main: at load time */
-    bool *moves;       /* its results become weights of main */
+    bool *known; /* of each node of main: at load time */
+    bool *moves; /* its results become weights of main */
     double growth;
-    value_id *inner;   /* value of main to value of prepare */
-    size_t n_weights;  /* parameters of main before hoisting */
+    value_id *inner;  /* value of main to value of prepare */
+    size_t n_weights; /* parameters of main before hoisting */
 } hoister;
 
 /* ---- What is known, what moves ---- */
 
-static bool is_movable(tn_op op)
-{
+static bool is_movable(tn_op op) {
     loop_class c = op_table[op].loop_class;
-    return c != CLASS_CONTROL && c != CLASS_EFFECT && c != CLASS_COMPOSITE && op != TN_OP_param && op != TN_OP_dim && op != TN_OP_token;
+    return c != CLASS_CONTROL && c != CLASS_EFFECT && c != CLASS_COMPOSITE && op != TN_OP_param && op != TN_OP_dim &&
+           op != TN_OP_token;
 }
 
 static bool is_work(tn_op op) { return op_table[op].loop_class != CLASS_VIEW && op_table[op].loop_class != CLASS_LEAF; }
 
-static void find_known(hoister *h)
-{
+static void find_known(hoister *h) {
     const tn_graph *g = h->main;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
@@ -48,97 +47,78 @@ static void find_known(hoister *h)
         bool known = is_movable((tn_op)n->op);
         for (uint32_t k = 0; k < n->n_results; k++)
             known &= type_is_static(g->module->dims, graph_type(g, n->first_result + k));
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            known &= h->known[g->values[n->operands[k]].node];
+        for (uint32_t k = 0; k < n->n_operands; k++) known &= h->known[g->values[n->operands[k]].node];
         h->known[i] = known;
     }
 }
 
-static double bytes_of(const tn_graph *g, value_id v)
-{
+static double bytes_of(const tn_graph *g, value_id v) {
     size_t bytes = 0;
     type_static_bytes(g->module->dims, graph_type(g, v), &bytes);
     return (double)bytes;
 }
 
 /* Bytes of the weights and constants that v is made from; shared ones count each time. */
-static double origin_bytes(const tn_graph *g, value_id v, int depth)
-{
+static double origin_bytes(const tn_graph *g, value_id v, int depth) {
     const node *n = graph_node_of(g, v);
-    if (n->op == TN_OP_param || n->op == TN_OP_constant || depth == 0)
-        return bytes_of(g, v);
+    if (n->op == TN_OP_param || n->op == TN_OP_constant || depth == 0) return bytes_of(g, v);
     double sum = 0;
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        sum += origin_bytes(g, n->operands[k], depth - 1);
+    for (uint32_t k = 0; k < n->n_operands; k++) sum += origin_bytes(g, n->operands[k], depth - 1);
     return sum;
 }
 
 /* Follows v through views to the work that makes it, and marks that as moving. */
-static void move_origin(hoister *h, value_id v)
-{
+static void move_origin(hoister *h, value_id v) {
     const tn_graph *g = h->main;
     uint32_t i = g->values[v].node;
     const node *n = &g->nodes[i];
-    if (!h->known[i] || n->op == TN_OP_param || n->op == TN_OP_constant || h->moves[i])
-        return;
+    if (!h->known[i] || n->op == TN_OP_param || n->op == TN_OP_constant || h->moves[i]) return;
     bool grows = false;
     for (uint32_t k = 0; k < n->n_results; k++)
         grows |= bytes_of(g, n->first_result + k) > h->growth * (origin_bytes(g, n->first_result + k, 16) + 64);
     if (is_work((tn_op)n->op) && !grows)
         h->moves[i] = true;
     else
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            move_origin(h, n->operands[k]);
+        for (uint32_t k = 0; k < n->n_operands; k++) move_origin(h, n->operands[k]);
 }
 
 /* The frontier: known values that nodes known only at run time read. */
-static void find_moves(hoister *h)
-{
+static void find_moves(hoister *h) {
     const tn_graph *g = h->main;
     for (size_t i = 0; i < g->n_nodes; i++)
         if (!h->known[i])
-            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
-                move_origin(h, g->nodes[i].operands[k]);
-    for (size_t r = 0; r < g->n_results; r++)
-        move_origin(h, g->results[r].value);
+            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) move_origin(h, g->nodes[i].operands[k]);
+    for (size_t r = 0; r < g->n_results; r++) move_origin(h, g->results[r].value);
 }
 
 /* ---- prepare ---- */
 
-static bool bring_in(hoister *h, value_id v)
-{
+static bool bring_in(hoister *h, value_id v) {
     const tn_graph *g = h->main;
     const node *n = graph_node_of(g, v);
-    if (h->inner[v] != VALUE_NONE)
-        return true;
+    if (h->inner[v] != VALUE_NONE) return true;
     for (uint32_t k = 0; k < n->n_operands; k++)
-        if (!bring_in(h, n->operands[k]))
-            return false;
+        if (!bring_in(h, n->operands[k])) return false;
     return graph_copy_node(h->prepare, g, n, h->inner);
 }
 
 /* Every weight of main is a parameter of prepare, used or not: the raw weights of the program. */
-static bool start_prepare(hoister *h)
-{
+static bool start_prepare(hoister *h) {
     tn_graph *g = h->main;
     h->prepare = module_add_graph(g->module, "prepare");
-    if (!h->prepare)
-        return false;
+    if (!h->prepare) return false;
     for (size_t i = 0; i < g->n_params; i++) {
         const param *p = &g->params[i];
-        if (p->binding != BINDING_LOAD)
-            continue;
+        if (p->binding != BINDING_LOAD) continue;
         h->inner[p->value] = graph_add_param(h->prepare, p->name, graph_type(g, p->value), BINDING_RUN);
-        if (h->inner[p->value] == VALUE_NONE)
-            return false;
+        if (h->inner[p->value] == VALUE_NONE) return false;
         h->prepare->params[h->prepare->n_params - 1].initial = p->initial;
     }
     return true;
 }
 
 /* A name for v as a weight: none of main's own. */
-static char *packed_name(hoister *h, value_id v)
-{
+static char *packed_name(hoister *h, value_id v) {
     arena *memory = &h->main->module->memory;
     char *name = arena_printf(memory, "packed.%u", (unsigned)v);
     for (size_t i = 0; name && i < h->n_weights; i++)
@@ -149,68 +129,55 @@ static char *packed_name(hoister *h, value_id v)
     return name;
 }
 
-static bool make_prepare(hoister *h)
-{
+static bool make_prepare(hoister *h) {
     const tn_graph *g = h->main;
-    if (!start_prepare(h))
-        return false;
+    if (!start_prepare(h)) return false;
     for (size_t i = 0; i < g->n_nodes; i++)
         for (uint32_t k = 0; h->moves[i] && k < g->nodes[i].n_results; k++) {
             value_id v = g->nodes[i].first_result + k;
             char *name = packed_name(h, v);
-            if (!name || !bring_in(h, v) || !graph_add_result(h->prepare, name, h->inner[v], -1))
-                return false;
+            if (!name || !bring_in(h, v) || !graph_add_result(h->prepare, name, h->inner[v], -1)) return false;
         }
     return true;
 }
 
 /* ---- main ---- */
 
-static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map)
-{
+static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     hoister *h = ctx;
     size_t i = (size_t)(n - from->nodes);
-    if (!h->moves[i])
-        return graph_copy_node(to, from, n, map);
+    if (!h->moves[i]) return graph_copy_node(to, from, n, map);
     for (uint32_t k = 0; k < n->n_results; k++) {
         char *name = packed_name(h, n->first_result + k);
-        if (!name)
-            return false;
+        if (!name) return false;
         map[n->first_result + k] = graph_add_param(to, name, graph_type(from, n->first_result + k), BINDING_LOAD);
-        if (map[n->first_result + k] == VALUE_NONE)
-            return false;
+        if (map[n->first_result + k] == VALUE_NONE) return false;
     }
     return true;
 }
 
 /* ---- Raw weights that main does not read any more ---- */
 
-static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *uses, value_id *map, int32_t *param_of)
-{
+static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *uses, value_id *map, int32_t *param_of) {
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
-        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor))
-            return false;
+        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
     }
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
-        if (p->binding == BINDING_LOAD && uses[p->value] == 0)
-            continue;
+        if (p->binding == BINDING_LOAD && uses[p->value] == 0) continue;
         param_of[i] = (int32_t)to->n_params;
         map[p->value] = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
-        if (map[p->value] == VALUE_NONE)
-            return false;
+        if (map[p->value] == VALUE_NONE) return false;
         to->params[param_of[i]].initial = p->initial;
         to->values[map[p->value]].name = from->values[p->value].name;
     }
     for (size_t i = 0; i < from->n_constraints; i++) {
         const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations))
-            return false;
+        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
     }
     for (size_t i = 0; i < from->n_nodes; i++)
-        if (from->nodes[i].op != TN_OP_param && !graph_copy_node(to, from, &from->nodes[i], map))
-            return false;
+        if (from->nodes[i].op != TN_OP_param && !graph_copy_node(to, from, &from->nodes[i], map)) return false;
     for (size_t r = 0; r < from->n_results; r++) {
         int32_t state = from->results[r].state_param;
         if (!graph_add_result(to, from->results[r].name, map[from->results[r].value], state < 0 ? -1 : param_of[state]))
@@ -219,34 +186,28 @@ static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *use
     return true;
 }
 
-static bool drop_unread_weights(tn_graph *g)
-{
+static bool drop_unread_weights(tn_graph *g) {
     uint32_t *uses = graph_count_uses(g);
     value_id *map = tn_malloc((g->n_values + 1) * sizeof *map);
     int32_t *param_of = tn_malloc((g->n_params + 1) * sizeof *param_of);
     tn_graph *to = module_add_graph(g->module, g->name);
     bool ok = uses && map && param_of && to && copy_without(to, g, uses, map, param_of);
-    if (ok)
-        graph_take_content(g, to);
+    if (ok) graph_take_content(g, to);
     tn_free(uses);
     tn_free(map);
     tn_free(param_of);
     return ok;
 }
 
-static bool any(const bool *flags, size_t n)
-{
+static bool any(const bool *flags, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (flags[i])
-            return true;
+        if (flags[i]) return true;
     return false;
 }
 
-bool pass_hoist(tn_module *m, const pass_options *o)
-{
+bool pass_hoist(tn_module *m, const pass_options *o) {
     tn_graph *g = module_main(m);
-    if (!g || module_find(m, "prepare"))
-        return true;
+    if (!g || module_find(m, "prepare")) return true;
     hoister h = {.main = g, .n_weights = g->n_params, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
     h.known = tn_calloc(g->n_nodes + 1, sizeof *h.known);
     h.moves = tn_calloc(g->n_nodes + 1, sizeof *h.moves);

@@ -11,10 +11,10 @@
 #include "ir/op.h"
 
 typedef struct pass_options {
-    size_t fold_limit_bytes;  /* results larger than this are not folded; 0: 1 MiB */
-    size_t inline_bytes;      /* larger constants become weights of main; 0: 4 KiB */
-    double hoist_growth;      /* packed weights may have this many times the raw bytes; 0: 4 */
-    bool no_fusion;           /* every node its own kernel: for finding faults */
+    size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
+    size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
+    double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
+    bool no_fusion;          /* every node its own kernel: for finding faults */
 } pass_options;
 
 /* False: the diagnostic is in the module. */

@@ -4,70 +4,57 @@
 #include <string.h>
 
 /* Nodes that a result needs, or that have an effect of their own; a byte each. */
-static uint8_t *find_live(const tn_graph *g)
-{
+static uint8_t *find_live(const tn_graph *g) {
     uint8_t *live = tn_calloc(g->n_nodes + 1, 1);
-    if (!live)
-        return NULL;
-    for (size_t r = 0; r < g->n_results; r++)
-        live[g->values[g->results[r].value].node] = 1;
+    if (!live) return NULL;
+    for (size_t r = 0; r < g->n_results; r++) live[g->values[g->results[r].value].node] = 1;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const node *n = &g->nodes[i];
         live[i] |= op_table[n->op].loop_class == CLASS_EFFECT;
-        for (uint32_t k = 0; live[i] && k < n->n_operands; k++)
-            live[g->values[n->operands[k]].node] = 1;
+        for (uint32_t k = 0; live[i] && k < n->n_operands; k++) live[g->values[n->operands[k]].node] = 1;
     }
     return live;
 }
 
-static bool copy_signature(tn_graph *to, const tn_graph *from, value_id *map)
-{
+static bool copy_signature(tn_graph *to, const tn_graph *from, value_id *map) {
     to->is_kernel = from->is_kernel;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
-        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor))
-            return false;
+        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
     }
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
         value_id v = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
-        if (v == VALUE_NONE)
-            return false;
+        if (v == VALUE_NONE) return false;
         to->params[i].initial = p->initial;
         to->values[v].name = from->values[p->value].name;
         map[p->value] = v;
     }
     for (size_t i = 0; i < from->n_constraints; i++) {
         const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations))
-            return false;
+        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
     }
     return true;
 }
 
-static bool copy_names(tn_graph *to, const tn_graph *from, const node *n, const value_id *map)
-{
+static bool copy_names(tn_graph *to, const tn_graph *from, const node *n, const value_id *map) {
     for (uint32_t k = 0; k < n->n_results; k++) {
         value_id v = map[n->first_result + k];
-        if (v != VALUE_NONE && !to->values[v].name)
-            to->values[v].name = from->values[n->first_result + k].name;
+        if (v != VALUE_NONE && !to->values[v].name) to->values[v].name = from->values[n->first_result + k].name;
     }
     return true;
 }
 
-static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebuild_node *visit, void *ctx, value_id *map)
-{
-    if (!copy_signature(to, from, map))
-        return false;
+static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebuild_node *visit, void *ctx,
+                  value_id *map) {
+    if (!copy_signature(to, from, map)) return false;
     for (size_t i = 0; i < from->n_nodes; i++) {
         const node *n = &from->nodes[i];
-        if (n->op == TN_OP_param || (live && !live[i]))
-            continue;
+        if (n->op == TN_OP_param || (live && !live[i])) continue;
         location_id former = graph_set_origin(to, n->locations);
         bool ok = visit(ctx, to, from, n, map) && to->module->error.status == TN_OK;
         graph_set_origin(to, former);
-        if (!ok || !copy_names(to, from, n, map))
-            return false;
+        if (!ok || !copy_names(to, from, n, map)) return false;
     }
     for (size_t r = 0; r < from->n_results; r++)
         if (!graph_add_result(to, from->results[r].name, map[from->results[r].value], from->results[r].state_param))
@@ -75,12 +62,10 @@ static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebui
     return true;
 }
 
-void graph_take_content(tn_graph *g, tn_graph *from)
-{
+void graph_take_content(tn_graph *g, tn_graph *from) {
     tn_module *m = g->module;
     size_t at = 0;
-    while (m->graphs[at] != from)
-        at++;
+    while (m->graphs[at] != from) at++;
     memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
     m->n_graphs--;
     from->name = g->name;
@@ -89,8 +74,7 @@ void graph_take_content(tn_graph *g, tn_graph *from)
     *g = *from;
 }
 
-tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *ctx)
-{
+tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *ctx) {
     tn_module *m = g->module;
     const char *name = g->name;
     value_id *map = tn_malloc((g->n_values + 1) * sizeof *map);
@@ -106,7 +90,6 @@ tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *
     }
     tn_free(map);
     tn_free(live);
-    if (!ok)
-        module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while rebuilding %s", name);
+    if (!ok) module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while rebuilding %s", name);
     return ok ? g : NULL;
 }

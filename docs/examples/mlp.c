@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int main(void)
-{
+int main(void) {
     static float w1[784 * 64], w2[64 * 10], x[128 * 784], probs[128 * 10];
     for (int i = 0; i < 784 * 64; i++) w1[i] = (float)(i * 7 % 31 - 15) / 400;
     for (int i = 0; i < 64 * 10; i++) w2[i] = (float)(i * 5 % 17 - 8) / 40;
@@ -25,11 +24,9 @@ int main(void)
     tn_graph_free(g);
     for (int64_t n = 1; n <= 128; n = n == 1 ? 7 : n == 7 ? 128 : 129) {
         tn_tensor input = TN_TENSOR(TN_F32, x, n, 784), output = TN_TENSOR(TN_F32, probs, n, 10);
-        if (tn_run(p, &input, &output) != TN_OK)
-            return EXIT_FAILURE;
+        if (tn_run(p, &input, &output) != TN_OK) return EXIT_FAILURE;
         printf("n = %d: last row", (int)n);
-        for (int i = 0; i < 10; i++)
-            printf(" %.4f", (double)probs[(n - 1) * 10 + i]);
+        for (int i = 0; i < 10; i++) printf(" %.4f", (double)probs[(n - 1) * 10 + i]);
         printf("\n");
     }
     tn_program_free(p);
