@@ -89,7 +89,7 @@ lt_kernel *given_loops_take(const given_loops *given, const tn_graph *fused, lt_
                      fused->name);
         return NULL;
     }
-    memcpy(k->sites, lowered->sites, k->n_sites * sizeof *k->sites); /* the text has no locations */
+    for (uint32_t i = 0; i < k->n_sites; i++) k->sites[i] = lowered->sites[i]; /* the text has no locations */
     return k;
 }
 
