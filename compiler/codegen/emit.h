@@ -25,8 +25,9 @@ bool emit_kernel(const emitter *out, const lt_kernel *k, const char *symbol, LLV
 
 /* A symbol as an expression of i64 values, for code outside kernels (sizes, offsets, chunk
  * counts): emits `d` at the builder's place with symbols[i] read as values[i]. Divisors are
- * taken as at least 1. NULL: a symbol has no value. */
+ * taken as at least 1. NULL: *why is TN_ERR_INTERNAL (a symbol has no value), TN_ERR_LIMIT (`d` did not
+ * fit in 63 bits) or TN_ERR_MEMORY. */
 LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d, const tn_dim *symbols,
-                                 const LLVMValueRef *values, uint32_t n);
+                                 const LLVMValueRef *values, uint32_t n, tn_status *why);
 
 #endif

@@ -41,14 +41,20 @@ typedef struct outside {
     const tn_dim *symbols;
     const LLVMValueRef *values;
     uint32_t n;
+    tn_status *why;
 } outside;
 
 static LLVMValueRef outside_dim(const outside *o, tn_dim d);
 
+static LLVMValueRef outside_fail(const outside *o, tn_status why) {
+    *o->why = why;
+    return NULL;
+}
+
 static LLVMValueRef outside_sum(const outside *o, tn_dim d) {
     LLVMTypeRef i64 = LLVMTypeOf(o->values[0]);
     terms ts;
-    if (!terms_of(o->dims, d, &ts)) return NULL;
+    if (!terms_of(o->dims, d, &ts)) return outside_fail(o, TN_ERR_MEMORY);
     LLVMValueRef sum = NULL;
     bool ok = true;
     for (uint32_t i = 0; ok && i < ts.n; i++) {
@@ -68,7 +74,7 @@ static LLVMValueRef outside_dim(const outside *o, tn_dim d) {
     for (uint32_t i = 0; i < o->n; i++)
         if (o->symbols[i] == d) return o->values[i];
     dim_kind kind = dim_kind_of(o->dims, d);
-    if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) return NULL;
+    if (kind == DIM_SYMBOL || kind == DIM_VARIABLE) return outside_fail(o, TN_ERR_INTERNAL);
     if (kind == DIM_CONST || kind == DIM_SUM) return outside_sum(o, d);
     tn_dim a, b;
     dim_operands(o->dims, d, &a, &b);
@@ -79,15 +85,16 @@ static LLVMValueRef outside_dim(const outside *o, tn_dim d) {
 }
 
 LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d, const tn_dim *symbols,
-                                 const LLVMValueRef *values, uint32_t n) {
+                                 const LLVMValueRef *values, uint32_t n, tn_status *why) {
     int64_t constant;
-    if (d == DIM_INVALID) return NULL;
+    outside o = {builder, t, symbols, values, n, why};
+    if (d == DIM_INVALID)
+        return outside_fail(&o, dim_table_status(t) == TN_ERR_MEMORY ? TN_ERR_MEMORY : TN_ERR_LIMIT);
     if (dim_is_const(t, d, &constant)) {
         LLVMContextRef context = LLVMGetTypeContext(LLVMTypeOf(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder))));
         return LLVMConstInt(LLVMInt64TypeInContext(context), (unsigned long long)constant, true);
     }
-    outside o = {builder, t, symbols, values, n};
-    return n ? outside_dim(&o, d) : NULL;
+    return n ? outside_dim(&o, d) : outside_fail(&o, TN_ERR_INTERNAL);
 }
 
 /* ---- Levels, varying leaves ---- */

@@ -68,6 +68,12 @@ static LLVMValueRef atom_value(binder *s, tn_dim d) {
 static LLVMValueRef value_of(binder *s, tn_dim d) {
     program_emitter *p = s->p;
     int64_t known;
+    if (d == DIM_INVALID) {
+        bool no_memory = dim_table_status(p->dims) == TN_ERR_MEMORY;
+        program_fail(p, no_memory ? TN_ERR_MEMORY : TN_ERR_LIMIT, "%s",
+                     no_memory ? "out of memory" : "a size does not fit in 63 bits");
+        return program_i64(p, 0);
+    }
     if (dim_is_const(p->dims, d, &known)) return program_i64(p, known);
     if (dim_kind_of(p->dims, d) != DIM_SUM) return atom_value(s, d);
     uint32_t n = dim_term_count(p->dims, d);

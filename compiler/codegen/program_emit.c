@@ -103,7 +103,7 @@ static bool emit_run(program_emitter *p) {
         dims[i] = g->symbols[i].dim;
         values[i] = program_load_at(p, symbols, (int64_t)i, p->i64);
     }
-    LLVMValueRef stride = emit_dim_expression(p->b, p->dims, plan->scratch_bytes, dims, values, (uint32_t)g->n_symbols);
+    LLVMValueRef stride = program_dim_over(p, plan->scratch_bytes, dims, values, (uint32_t)g->n_symbols);
     tn_free(values);
     tn_free(dims);
     LLVMValueRef arguments[] = {frame,
@@ -111,7 +111,7 @@ static bool emit_run(program_emitter *p) {
                                 program_frame_member(p, frame, offsetof(tn_frame, outputs), p->pointer),
                                 program_frame_member(p, frame, offsetof(tn_frame, arena), p->pointer),
                                 symbols,
-                                stride ? stride : program_i64(p, 0)};
+                                stride};
     LLVMBuildCall2(p->b, p->function_type, p->functions[plan - p->plan->functions], arguments, 6, "");
     LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
     return !p->failed;

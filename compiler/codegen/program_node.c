@@ -12,12 +12,20 @@
 
 /* ---- Small things ---- */
 
-LLVMValueRef program_dim(function_emitter *f, tn_dim d) {
-    LLVMValueRef v =
-        emit_dim_expression(f->p->b, f->p->dims, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
+LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values,
+                              uint32_t n) {
+    tn_status why = TN_OK;
+    LLVMValueRef v = emit_dim_expression(p->b, p->dims, d, symbols, values, n, &why);
     if (v) return v;
-    program_fail(f->p, TN_ERR_INTERNAL, "@%s: a size depends on a symbol that is not its own", f->graph->name);
-    return program_i64(f->p, 0);
+    program_fail(p, why, "%s",
+                 why == TN_ERR_MEMORY  ? "out of memory"
+                 : why == TN_ERR_LIMIT ? "a size does not fit in 63 bits"
+                                       : "a size depends on a symbol that is not its function's own");
+    return program_i64(p, 0);
+}
+
+LLVMValueRef program_dim(function_emitter *f, tn_dim d) {
+    return program_dim_over(f->p, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
 }
 
 static LLVMValueRef byte_offset(program_emitter *p, LLVMValueRef base, LLVMValueRef bytes) {
@@ -172,7 +180,7 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
             tn_dim bytes = dim_mul_const(p->dims, buffer->elements, tn_dtype_bits(buffer->dtype) / 8);
             bytes =
                 dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
-            work = byte_offset(p, work, emit_dim_expression(p->b, p->dims, bytes, k->extents, extents, k->n_extents));
+            work = byte_offset(p, work, program_dim_over(p, bytes, k->extents, extents, k->n_extents));
         }
         program_store_at(p, slots, abi_buffer_slot(k, i), at);
     }
@@ -193,12 +201,7 @@ static void emit_kernel_call(function_emitter *f, const node *n) {
     int64_t number = add_call(p, fused);
     mark_kernel(f, offsetof(tn_hooks, kernel_begin), number);
     for (uint32_t i = 0; i < k->n_stages; i++) {
-        LLVMValueRef chunks =
-            emit_dim_expression(p->b, p->dims, k->stages[i].chunks, k->extents, extents, k->n_extents);
-        if (!chunks) {
-            program_fail(p, TN_ERR_INTERNAL, "kernel %s: chunks depend on what is no extent", k->name);
-            break;
-        }
+        LLVMValueRef chunks = program_dim_over(p, k->stages[i].chunks, k->extents, extents, k->n_extents);
         LLVMValueRef arguments[] = {f->frame, p->stages[planned - p->plan->kernels][i], chunks, slots};
         LLVMBuildCall2(p->b, p->launch_type, p->launch, arguments, 4, "");
     }

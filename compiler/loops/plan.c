@@ -361,7 +361,7 @@ static bool place_values(placing *s) {
     for (size_t r = 0; r < g->n_results; r++)
         if (s->plan->staged[r] != DIM_INVALID) s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
-    return s->plan->arena_bytes != DIM_INVALID;
+    return s->plan->arena_bytes != DIM_INVALID && s->plan->scratch_bytes != DIM_INVALID;
 }
 
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {
