@@ -73,10 +73,15 @@ tn_graph *module_main(const tn_module *m) {
     return g || m->n_graphs == 0 ? g : m->graphs[0];
 }
 
-/* `name`, or `name.1`, `name.2`, ... when it is taken. NULL: no memory. */
+/* `name`, or `name.1`, `name.2`, ... when it is taken. NULL: no memory. All names are interned, so
+ * that a string never seen before is nobody's. */
 static const char *unique_name(tn_module *m, const char *name) {
+    size_t n_known = m->interner->strings.n;
     const char *unique = module_intern(m, name);
-    for (size_t i = 1; unique && module_find(m, unique); i++) unique = arena_printf(&m->memory, "%s.%zu", name, i);
+    for (size_t i = 1; unique && m->interner->strings.n == n_known && module_find(m, unique); i++) {
+        unique = arena_printf(&m->memory, "%s.%zu", name, i);
+        if (unique) unique = module_intern(m, unique);
+    }
     return unique;
 }
 
