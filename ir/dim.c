@@ -10,7 +10,8 @@
 #include <string.h>
 
 bool dim_fail(dim_table *t, tn_status why) {
-    if (t->quiet == 0 && t->status == TN_OK) t->status = why;
+    bool is_told = t->quiet == 0 || why == TN_ERR_MEMORY; /* a question that fails is no error, want of memory is */
+    if (is_told && t->status == TN_OK) t->status = why;
     return false;
 }
 
