@@ -26,6 +26,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Messages ----------------------------------------------------------------------------------- */
@@ -60,29 +61,52 @@ bool verify_error(verifier *v, const node *n, const char *rule, const char *form
 
 /* ---- Calls ----------------------------------------------------------------------------------------- */
 
-static bool find_graph(const tn_module *m, const tn_graph *g, size_t *i) {
-    for (*i = 0; *i < m->n_graphs; ++*i)
-        if (m->graphs[*i] == g) return true;
-    return false;
+static int by_address(const void *x, const void *y) {
+    uintptr_t a = (uintptr_t)*(tn_graph *const *)x, b = (uintptr_t)*(tn_graph *const *)y;
+    return a < b ? -1 : a > b;
 }
 
-static bool check_module(verifier *v) {
+static int by_name(const void *x, const void *y) {
+    return strcmp((*(tn_graph *const *)x)->name, (*(tn_graph *const *)y)->name);
+}
+
+static bool check_names(verifier *v, tn_graph **sorted, size_t n) {
+    qsort(sorted, n, sizeof *sorted, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            return verify_error(v, NULL, "module", "two functions are called @%.100s", sorted[i]->name);
+    return true;
+}
+
+static bool check_module(verifier *v, tn_graph **sorted) {
     const tn_module *m = v->module;
     if (!m->name) return verify_error(v, NULL, "module", "it has no name");
     for (size_t i = 0; i < m->n_graphs; i++) {
         if (!m->graphs[i]->name) return verify_error(v, NULL, "module", "function %zu has no name", i);
-        if (module_find(m, m->graphs[i]->name) != m->graphs[i])
-            return verify_error(v, NULL, "module", "two functions are called @%.100s", m->graphs[i]->name);
         if (m->graphs[i]->module != m)
             return verify_error(v, NULL, "module", "@%.100s says it is of another module", m->graphs[i]->name);
+        sorted[i] = m->graphs[i];
     }
-    return true;
+    return check_names(v, sorted, m->n_graphs);
+}
+
+/* The functions in order of their addresses, and what is known of each. */
+typedef struct call_walk {
+    tn_graph **sorted;
+    uint8_t *state;
+    size_t n;
+} call_walk;
+
+static bool find_graph(const call_walk *w, const tn_graph *g, size_t *i) {
+    tn_graph **found = bsearch(&g, w->sorted, w->n, sizeof *w->sorted, by_address);
+    *i = found ? (size_t)(found - w->sorted) : 0;
+    return found != NULL;
 }
 
 /* Depth first; state 1: under way, 2: done. */
-static bool check_calls_of(verifier *v, size_t i, uint8_t *state, int depth) {
-    const tn_graph *g = v->module->graphs[i];
-    state[i] = 1;
+static bool check_calls_of(verifier *v, const call_walk *w, size_t i, int depth) {
+    const tn_graph *g = w->sorted[i];
+    w->state[i] = 1;
     for (size_t k = 0; k < g->n_nodes; k++) {
         const node *n = &g->nodes[k];
         for (uint32_t a = 0; a < n->attrs.n; a++) {
@@ -90,25 +114,34 @@ static bool check_calls_of(verifier *v, size_t i, uint8_t *state, int depth) {
             const attr *item = &n->attrs.items[a];
             v->graph = g;
             if (item->name >= ATTR_COUNT || attr_kind_of(item->name) != ATTR_KIND_FUNC) continue;
-            if (!find_graph(v->module, item->func, &callee))
+            if (!find_graph(w, item->func, &callee))
                 return verify_error(v, n, "calls", "%s is no function of the module", attr_name_text(item->name));
-            if (state[callee] == 1)
+            if (w->state[callee] == 1)
                 return verify_error(v, n, "calls", "@%.100s calls itself, here or further down", item->func->name);
             if (depth >= GRAPH_MAX_DEPTH)
                 return verify_error(v, n, "calls", "they nest deeper than %d", GRAPH_MAX_DEPTH);
-            if (state[callee] == 0 && !check_calls_of(v, callee, state, depth + 1)) return false;
+            if (w->state[callee] == 0 && !check_calls_of(v, w, callee, depth + 1)) return false;
         }
     }
-    state[i] = 2;
+    w->state[i] = 2;
     return true;
 }
 
-static bool check_calls(verifier *v) {
-    uint8_t *state = tn_calloc(v->module->n_graphs + 1, 1);
-    bool ok = state ? true : verify_no_memory(v);
-    for (size_t i = 0; ok && i < v->module->n_graphs; i++)
-        if (state[i] == 0) ok = check_calls_of(v, i, state, 0);
-    tn_free(state);
+static bool check_calls(verifier *v, tn_graph **sorted) {
+    size_t n = v->module->n_graphs, at;
+    call_walk w = {sorted, tn_calloc(n + 1, 1), n};
+    bool ok = w.state ? true : verify_no_memory(v);
+    qsort(sorted, n, sizeof *sorted, by_address);
+    for (size_t i = 0; ok && i < n; i++)
+        if (find_graph(&w, v->module->graphs[i], &at) && w.state[at] == 0) ok = check_calls_of(v, &w, at, 0);
+    tn_free(w.state);
+    return ok;
+}
+
+static bool check_functions(verifier *v) {
+    tn_graph **sorted = tn_malloc((v->module->n_graphs + 1) * sizeof *sorted);
+    bool ok = sorted ? check_module(v, sorted) && check_calls(v, sorted) : verify_no_memory(v);
+    tn_free(sorted);
     return ok;
 }
 
@@ -318,7 +351,7 @@ tn_status tn_module_verify(const tn_module *m, tn_diag *diag) {
         *v.diag = m->error;
         return m->error.status;
     }
-    bool ok = check_module(&v) && check_calls(&v);
+    bool ok = check_functions(&v);
     v.graph = NULL;
     for (size_t i = 0; ok && i < m->n_graphs; i++) ok = check_graph(&v, m->graphs[i]);
     if (ok) verify_rules(&v);
