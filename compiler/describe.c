@@ -150,7 +150,7 @@ static bool describe_kernels(tn_program *p, const compilation *c, const emitted_
                                          describe_locations(p, c->module, all_locations(t->calls[i]))};
         if (!p->kernels[i].name || !p->kernels[i].class_name || !p->kernels[i].locations) return false;
     }
-    return p->kernels != NULL;
+    return p->kernels != NULL && c->module->error.status == TN_OK; /* uniting locations may want memory */
 }
 
 /* ---- Signatures ---- */

@@ -88,8 +88,7 @@ LLVMValueRef emit_dim_expression(LLVMBuilderRef builder, dim_table *t, tn_dim d,
                                  const LLVMValueRef *values, uint32_t n, tn_status *why) {
     int64_t constant;
     outside o = {builder, t, symbols, values, n, why};
-    if (d == DIM_INVALID)
-        return outside_fail(&o, dim_table_status(t) == TN_ERR_MEMORY ? TN_ERR_MEMORY : TN_ERR_LIMIT);
+    if (d == DIM_INVALID) return outside_fail(&o, dim_table_status(t) == TN_ERR_MEMORY ? TN_ERR_MEMORY : TN_ERR_LIMIT);
     if (dim_is_const(t, d, &constant)) {
         LLVMContextRef context = LLVMGetTypeContext(LLVMTypeOf(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder))));
         return LLVMConstInt(LLVMInt64TypeInContext(context), (unsigned long long)constant, true);

@@ -51,7 +51,8 @@ void program_emit_helpers(program_emitter *p);
 /* program_node.c: what one function does. */
 bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
 /* Its value over symbols of given values; something, and the failure recorded, when it has none. */
-LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values, uint32_t n);
+LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values,
+                              uint32_t n);
 LLVMValueRef program_dim(function_emitter *f, tn_dim d);          /* its value, over the function's symbols */
 LLVMValueRef program_stack_slots(function_emitter *f, int64_t n); /* 8-byte slots, made once in the function's entry */
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
