@@ -58,49 +58,62 @@ static double bytes_of(const tn_graph *g, value_id v) {
     return (double)bytes;
 }
 
-/* Bytes of the weights and constants that v is made from; shared ones count each time. */
-static double origin_bytes(const tn_graph *g, value_id v, int depth) {
-    const node *n = graph_node_of(g, v);
-    if (n->op == TN_OP_param || n->op == TN_OP_constant || depth == 0) return bytes_of(g, v);
-    double sum = 0;
-    for (uint32_t k = 0; k < n->n_operands; k++) sum += origin_bytes(g, n->operands[k], depth - 1);
-    return sum;
+/* Of each node: bytes of the weights and constants that it is made from, shared ones counted each
+ * time, at most all there are. */
+static double *find_origins(const tn_graph *g)
+{
+    double *origin = tn_calloc(g->n_nodes + 1, sizeof *origin), all = 0;
+    for (size_t i = 0; origin && i < g->n_nodes; i++)
+        if (g->nodes[i].op == TN_OP_param || g->nodes[i].op == TN_OP_constant)
+            all += origin[i] = bytes_of(g, g->nodes[i].first_result);
+    for (size_t i = 0; origin && i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            origin[i] += origin[g->values[n->operands[k]].node];
+        origin[i] = origin[i] < all ? origin[i] : all;
+    }
+    return origin;
 }
 
-/* Follows v through views to the work that makes it, and marks that as moving. */
-static void move_origin(hoister *h, value_id v) {
-    const tn_graph *g = h->main;
-    uint32_t i = g->values[v].node;
-    const node *n = &g->nodes[i];
-    if (!h->known[i] || n->op == TN_OP_param || n->op == TN_OP_constant || h->moves[i]) return;
-    bool grows = false;
+static bool grows(const hoister *h, size_t i, const double *origin)
+{
+    const node *n = &h->main->nodes[i];
     for (uint32_t k = 0; k < n->n_results; k++)
-        grows |= bytes_of(g, n->first_result + k) > h->growth * (origin_bytes(g, n->first_result + k, 16) + 64);
-    if (is_work((tn_op)n->op) && !grows)
-        h->moves[i] = true;
-    else
-        for (uint32_t k = 0; k < n->n_operands; k++) move_origin(h, n->operands[k]);
+        if (bytes_of(h->main, n->first_result + k) > h->growth * (origin[i] + 64))
+            return true;
+    return false;
 }
 
-/* The frontier: known values that nodes known only at run time read. */
-static void find_moves(hoister *h) {
+static void ask_operands(const tn_graph *g, const node *n, bool *asked)
+{
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        asked[g->values[n->operands[k]].node] = true;
+}
+
+/* The frontier: known values that nodes known only at run time read. Views among them, and what
+ * would grow, are followed to the work that makes them. */
+static bool find_moves(hoister *h)
+{
     const tn_graph *g = h->main;
-    for (size_t i = 0; i < g->n_nodes; i++)
-        if (!h->known[i])
-            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) move_origin(h, g->nodes[i].operands[k]);
-    for (size_t r = 0; r < g->n_results; r++) move_origin(h, g->results[r].value);
+    double *origin = find_origins(g);
+    bool *asked = tn_calloc(g->n_nodes + 1, sizeof *asked), ok = origin && asked;
+    for (size_t r = 0; ok && r < g->n_results; r++)
+        asked[g->values[g->results[r].value].node] = true;
+    for (size_t i = g->n_nodes; ok && i-- > 0;) {
+        const node *n = &g->nodes[i];
+        if (h->known[i] && (!asked[i] || n->op == TN_OP_param || n->op == TN_OP_constant))
+            continue;
+        if (h->known[i] && is_work((tn_op)n->op) && !grows(h, i, origin))
+            h->moves[i] = true;
+        else
+            ask_operands(g, n, asked);
+    }
+    tn_free(origin);
+    tn_free(asked);
+    return ok;
 }
 
 /* ---- prepare ---- */
-
-static bool bring_in(hoister *h, value_id v) {
-    const tn_graph *g = h->main;
-    const node *n = graph_node_of(g, v);
-    if (h->inner[v] != VALUE_NONE) return true;
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        if (!bring_in(h, n->operands[k])) return false;
-    return graph_copy_node(h->prepare, g, n, h->inner);
-}
 
 /* Every weight of main is a parameter of prepare, used or not: the raw weights of the program. */
 static bool start_prepare(hoister *h) {
@@ -129,16 +142,32 @@ static char *packed_name(hoister *h, value_id v) {
     return name;
 }
 
-static bool make_prepare(hoister *h) {
+/* Copies what moves and all that it needs. */
+static bool copy_needed(hoister *h, bool *needed)
+{
     const tn_graph *g = h->main;
-    if (!start_prepare(h)) return false;
+    for (size_t i = g->n_nodes; i-- > 0;)
+        if (needed[i] |= h->moves[i])
+            ask_operands(g, &g->nodes[i], needed);
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (uint32_t k = 0; h->moves[i] && k < g->nodes[i].n_results; k++) {
+        if (needed[i] && g->nodes[i].op != TN_OP_param && !graph_copy_node(h->prepare, g, &g->nodes[i], h->inner))
+            return false;
+    return true;
+}
+
+static bool make_prepare(hoister *h)
+{
+    const tn_graph *g = h->main;
+    bool *needed = tn_calloc(g->n_nodes + 1, sizeof *needed);
+    bool ok = needed && start_prepare(h) && copy_needed(h, needed);
+    for (size_t i = 0; ok && i < g->n_nodes; i++)
+        for (uint32_t k = 0; ok && h->moves[i] && k < g->nodes[i].n_results; k++) {
             value_id v = g->nodes[i].first_result + k;
             char *name = packed_name(h, v);
-            if (!name || !bring_in(h, v) || !graph_add_result(h->prepare, name, h->inner[v], -1)) return false;
+            ok = name && graph_add_result(h->prepare, name, h->inner[v], -1);
         }
-    return true;
+    tn_free(needed);
+    return ok;
 }
 
 /* ---- main ---- */
@@ -216,8 +245,8 @@ bool pass_hoist(tn_module *m, const pass_options *o) {
     if (ok) {
         memset(h.inner, 0xff, (g->n_values + 1) * sizeof *h.inner);
         find_known(&h);
-        find_moves(&h);
-        if (any(h.moves, g->n_nodes))
+        ok = find_moves(&h);
+        if (ok && any(h.moves, g->n_nodes))
             ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h) && drop_unread_weights(g);
     }
     tn_free(h.known);
