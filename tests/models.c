@@ -206,8 +206,8 @@ int main(int argc, char **argv) {
     struct CMUnitTest *tests = calloc(2 * n + 1, sizeof *tests);
     test_case *cases = calloc(n + 1, sizeof *cases);
     opened open = {.pools = {tn_pool_new(1), tn_pool_new(2)}};
-    if (!tests || !cases || !open.pools[0] || !open.pools[1]) return 1;
-    for (size_t i = 0; i < n; i++) {
+    bool ok = tests && cases && open.pools[0] && open.pools[1];
+    for (size_t i = 0; ok && i < n; i++) {
         if (!is_wanted(all[i].name, argc, argv)) continue;
         cases[i] = (test_case){&all[i], &open};
         tests[n_tests++] = (struct CMUnitTest){title(all[i].name, ""), test_recorded, NULL, NULL, &cases[i]};
@@ -215,7 +215,7 @@ int main(int argc, char **argv) {
             tests[n_tests++] =
                 (struct CMUnitTest){title(all[i].name, " = interpreter"), test_interpreted, NULL, NULL, &cases[i]};
     }
-    int failed = _cmocka_run_group_tests("models", tests, n_tests, NULL, NULL);
+    int failed = ok ? _cmocka_run_group_tests("models", tests, n_tests, NULL, NULL) : 1;
     close_model(&open);
     tn_pool_free(open.pools[0]);
     tn_pool_free(open.pools[1]);

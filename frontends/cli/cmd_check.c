@@ -19,7 +19,7 @@ static tn_dim node_flops(tn_graph *g, const node *n) {
         const attr *contract = attr_find(&n->attrs, ATTR_contract);
         for (uint32_t i = 0; i < contract->split; i++)
             depth = dim_mul(t, depth, graph_type(g, n->operands[0])->dims[contract->ints.items[i]]);
-    } else if (n->op == TN_OP_conv)
+    } else if (n->op == TN_OP_conv && b)
         depth = dim_product(t, b->dims + 1, b->rank - 1);
     else if (n->op == TN_OP_matmul) {
         const tn_type *a = graph_type(g, n->operands[0]);
@@ -27,6 +27,29 @@ static tn_dim node_flops(tn_graph *g, const node *n) {
     } else
         return dim_const(t, 0);
     return dim_mul_const(t, dim_mul(t, out, depth), 2);
+}
+
+/* Operations of a function over its own symbols, those that it calls included; `done` keeps each function's. */
+static tn_dim graph_flops(tn_graph *g, tn_dim *done) {
+    dim_table *t = g->module->dims;
+    tn_dim sum = dim_const(t, 0);
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        const attr *callee = attr_find(&n->attrs, ATTR_callee), *values = attr_find(&n->attrs, ATTR_symbols);
+        sum = dim_add(t, sum, node_flops(g, n));
+        if (!callee) continue;
+        size_t k = 0;
+        while (g->module->graphs[k] != callee->func) k++;
+        if (done[k] == DIM_INVALID) done[k] = graph_flops(callee->func, done);
+        tn_dim from[64];
+        size_t n_symbols = callee->func->n_symbols;
+        for (size_t s = 0; s < n_symbols && s < 64; s++) from[s] = callee->func->symbols[s].dim;
+        if (values && n_symbols <= 64 && values->dims.n == n_symbols)
+            sum = dim_add(t, sum, dim_substitute(t, done[k], from, values->dims.items, (int)n_symbols));
+        else if (n_symbols == 0)
+            sum = dim_add(t, sum, done[k]);
+    }
+    return sum;
 }
 
 typedef struct costs {
@@ -41,8 +64,13 @@ static void add_weight(costs *c, const tn_type *type, size_t bytes) {
     c->parameter_bytes += (int64_t)bytes;
 }
 
-static void count(tn_module *m, costs *c) {
-    *c = (costs){.flops = dim_const(m->dims, 0)};
+/* False: out of memory. */
+static bool count(tn_module *m, costs *c) {
+    tn_dim *done = tn_malloc((m->n_graphs + 1) * sizeof *done);
+    if (!done) return false;
+    for (size_t i = 0; i < m->n_graphs; i++) done[i] = DIM_INVALID;
+    *c = (costs){.flops = graph_flops(tn_module_main(m), done)};
+    tn_free(done);
     for (size_t i = 0; i < m->n_graphs; i++) {
         tn_graph *g = m->graphs[i];
         for (size_t k = 0; k < g->n_nodes; k++) {
@@ -51,7 +79,6 @@ static void count(tn_module *m, costs *c) {
             if (n->op == TN_OP_constant && attr_find(&n->attrs, ATTR_value)->data->type.rank > 0)
                 add_weight(c, &attr_find(&n->attrs, ATTR_value)->data->type,
                            attr_find(&n->attrs, ATTR_value)->data->bytes);
-            if (g == tn_module_main(m)) c->flops = dim_add(m->dims, c->flops, node_flops(g, n));
         }
     }
     tn_graph *g = tn_module_main(m);
@@ -61,6 +88,7 @@ static void count(tn_module *m, costs *c) {
         if (g->params[i].binding == BINDING_LOAD && type_static_bytes(m->dims, type, &bytes))
             add_weight(c, type, bytes);
     }
+    return true;
 }
 
 /* ---- Texts ---- */
@@ -159,8 +187,8 @@ int command_check(const arguments *a) {
     if (!status) status = session_compile(&s);
     if (!status) status = bind_sizes(&s, &is_bound);
     if (!status) {
-        count(s.module, &c);
-        status = (GIVEN(a, json) ? write_json : print_text)(&s, &c, is_bound);
+        status = !count(s.module, &c) ? report_text(s.path, "out of memory")
+                                      : (GIVEN(a, json) ? write_json : print_text)(&s, &c, is_bound);
     }
     session_close(&s);
     return status;

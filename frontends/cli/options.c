@@ -103,7 +103,7 @@ int options_parse(arguments *a, const command *c, int argc, char **argv) {
     int n = 0;
     memset(a, 0, sizeof *a);
     a->command = c;
-    for (const option_name *o = c->options; *o != OPTION_COUNT; o++, n++) {
+    for (const option_name *o = c->options; *o != OPTION_COUNT && n < OPTION_COUNT; o++, n++) {
         spell(*o, names[n], sizeof names[n]);
         of[n] = *o;
         longs[n] = (struct option){names[n], specs[*o].kind == FLAG ? no_argument : required_argument, NULL, 256 + n};
@@ -116,9 +116,10 @@ int options_parse(arguments *a, const command *c, int argc, char **argv) {
     for (int got; (got = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         if (got == ':') return options_complain(c, "%s needs a value", argv[optind - 1]);
         if (got == '?') return options_complain(c, "%s is no option of this command", argv[optind - 1]);
-        int which = got - 256;
+        int which = got >= 256 ? got - 256 : -1;
         for (int i = 0; i < n && got < 256; i++)
             if (short_form(of[i]) == got) which = i;
+        if (which < 0 || which >= n) return options_complain(c, "%s is no option of this command", argv[optind - 1]);
         if (of[which] == OPTION_help) {
             options_help(c);
             return -1;

@@ -48,12 +48,20 @@ static bool read_channels(const char *text, float out[3]) {
     return n == 1 || n == 3;
 }
 
+/* "WxH", two numbers from 1 to 99999. */
+static bool read_size(const char *text, int *width, int *height) {
+    char *end;
+    long w = strtol(text, &end, 10), h = *end == 'x' ? strtol(end + 1, &end, 10) : 0;
+    if (*end || w < 1 || h < 1 || w > 99999 || h > 99999) return false;
+    *width = (int)w;
+    *height = (int)h;
+    return true;
+}
+
 static int read_picture(const char *path, const arguments *a, eval_tensor *t) {
     picture_options options = {.is_bgr = GIVEN(a, image_bgr)};
     const char *layout = TEXT_OF(a, image_layout), *size = TEXT_OF(a, image_size);
-    char rest;
-    if (size && (sscanf(size, "%dx%d%c", &options.width, &options.height, &rest) != 2 || options.width < 1 ||
-                 options.height < 1))
+    if (size && !read_size(size, &options.width, &options.height))
         return options_complain(a->command, "--image-size: %s is not WxH", size);
     options.layout = layout && strcmp(layout, "nhwc") == 0 ? PICTURE_NHWC : PICTURE_NCHW;
     if ((GIVEN(a, image_mean) && !read_channels(TEXT_OF(a, image_mean), options.mean)) ||

@@ -6,7 +6,6 @@
 #include "runtime/alloc.h"
 #include "tests/lib/compare.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +113,25 @@ static void fill_uniform(eval_tensor *t, uint64_t seed, double low, double high)
     }
 }
 
+/* ---- Fields between colons ---- */
+
+/* Takes the next field; false when there is none or it does not fit. */
+static bool take_text(const char **at, char *out, size_t bytes) {
+    size_t n = strcspn(*at, ":");
+    if (n == 0 || n >= bytes) return false;
+    memcpy(out, *at, n);
+    out[n] = '\0';
+    *at += n + ((*at)[n] == ':');
+    return true;
+}
+
+static bool take_number(const char **at, double *out) {
+    char field[64], *end;
+    if (!take_text(at, field, sizeof field)) return false;
+    *out = strtod(field, &end);
+    return *end == '\0';
+}
+
 /* A kept file: `file` is its name under tests/models. To be closed with npy_free. */
 static bool open_kept(const char *file, npy_array *array, eval_tensor *t, char *message) {
     char path[400];
@@ -152,18 +170,20 @@ bool case_input(const case_tensor *in, eval_tensor *t, char *message) {
     memcpy(t->dims, in->dims, sizeof t->dims);
     t->data = tn_calloc((size_t)tn_tensor_bytes(&shape) + 1, 1);
     if (!t->data) return fail(message, "%s", "out of memory");
-    double a, b;
-    uint64_t seed;
-    char file[200];
-    int k;
-    if (sscanf(in->source, "value:%lf", &a) == 1)
+    char kind[16], file[200];
+    double a, b, c;
+    const char *at = in->source;
+    bool has_kind = take_text(&at, kind, sizeof kind);
+    if (has_kind && strcmp(kind, "value") == 0 && take_number(&at, &a))
         fill_value(t, a);
-    else if (sscanf(in->source, "uniform:%" SCNu64 ":%lf:%lf", &seed, &a, &b) == 3)
-        fill_uniform(t, seed, a, b);
-    else if (sscanf(in->source, "file:%199[^:]:%lf:%lf", file, &a, &b) == 3)
+    else if (has_kind && strcmp(kind, "uniform") == 0 && take_number(&at, &a) && take_number(&at, &b) &&
+             take_number(&at, &c))
+        fill_uniform(t, (uint64_t)a, b, c);
+    else if (has_kind && strcmp(kind, "file") == 0 && take_text(&at, file, sizeof file) && take_number(&at, &a) &&
+             take_number(&at, &b))
         return fill_file(t, file, a, b, message);
-    else if (sscanf(in->source, "page:%d", &k) == 1)
-        return fill_page(t, k, message);
+    else if (has_kind && strcmp(kind, "page") == 0 && take_number(&at, &a))
+        return fill_page(t, (int)a, message);
     else
         return fail(message, "the source %s is unknown", in->source);
     return true;
@@ -219,21 +239,24 @@ static bool agrees_sparse(const eval_tensor *got, const eval_tensor *kept, const
 }
 
 static bool reference_agrees(const char *reference, const eval_tensor *got, double *worst, char *message) {
-    char file[200], indices[200];
-    long long step = 0;
-    double a = 0, b = 0;
+    char kind[16], file[200], indices[200];
+    double step = 0, sum = 0, magnitude = 0, below = 0;
+    const char *at_field = reference;
     npy_array array = {0}, at_array = {0};
     eval_tensor kept, at;
-    bool ok = false;
-    if (sscanf(reference, "every:%199[^:]:%lld:%lf:%lf", file, &step, &a, &b) == 4)
-        ok = open_kept(file, &array, &kept, message) && agrees_every(got, &kept, step, a, b, worst, message);
-    else if (sscanf(reference, "sparse:%199[^:]:%199[^:]:%lf", file, indices, &a) == 3)
-        ok = open_kept(file, &array, &kept, message) && open_kept(indices, &at_array, &at, message) &&
-             agrees_sparse(got, &kept, &at, a, worst, message);
-    else if (sscanf(reference, "full:%199s", file) == 1)
+    bool ok = take_text(&at_field, kind, sizeof kind) && take_text(&at_field, file, sizeof file);
+    if (ok && strcmp(kind, "full") == 0)
         ok = open_kept(file, &array, &kept, message) && agrees_full(got, &kept, worst, message);
+    else if (ok && strcmp(kind, "every") == 0 && take_number(&at_field, &step) && take_number(&at_field, &sum) &&
+             take_number(&at_field, &magnitude))
+        ok = open_kept(file, &array, &kept, message) &&
+             agrees_every(got, &kept, (int64_t)step, sum, magnitude, worst, message);
+    else if (ok && strcmp(kind, "sparse") == 0 && take_text(&at_field, indices, sizeof indices) &&
+             take_number(&at_field, &below))
+        ok = open_kept(file, &array, &kept, message) && open_kept(indices, &at_array, &at, message) &&
+             agrees_sparse(got, &kept, &at, below, worst, message);
     else
-        fail(message, "the reference %s is unknown", reference);
+        ok = fail(message, "the reference %s is unknown", reference);
     npy_free(&array);
     npy_free(&at_array);
     return ok;

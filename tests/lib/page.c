@@ -1,6 +1,6 @@
 /* Text lines of the demo's page, prepared by the demo's own code (see cases.h). */
 #define main ocr_main
-#include "docs/examples/ocr.c"
+#include "docs/examples/ocr.c" /* NOLINT(bugprone-suspicious-include): what is tested is the demo itself */
 #undef main
 
 #include "tests/lib/cases.h"
