@@ -217,7 +217,7 @@ RANDOM_MODELS := $(patsubst build/models/light_%.onnx,build/models/random_%.onnx
 random-models: $(RANDOM_MODELS)
 build/models/random_%.onnx: build/models/light_%.onnx build/light_random
 	$(call say,MAKE  $@)
-	$(Q)build/light_random $< $@ $(GAIN_light_$*)
+	$(Q)build/light_random $< $@.new $(GAIN_light_$*) && mv $@.new $@
 build/light_random: tests/tools/light_random.c
 	@mkdir -p $(@D)
 	$(call say,LINK  $@)
