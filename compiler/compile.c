@@ -11,6 +11,7 @@ typedef struct code {
     jit *jit;
     jit_unit *unit;
     tn_module *module; /* its constants are read in place */
+    blas *blas;        /* or NULL */
 } code;
 
 static void code_free(void *ctx) {
@@ -18,6 +19,7 @@ static void code_free(void *ctx) {
     jit_unit_free(c->unit);
     jit_free(c->jit);
     tn_module_free(c->module);
+    blas_close(c->blas);
     tn_free(c);
 }
 
@@ -76,6 +78,8 @@ static tn_program *to_program(compilation *c) {
         tn_program_free(p);
         return NULL;
     }
+    linked->blas = c->blas;
+    c->blas = NULL;
     return p;
 }
 

@@ -123,6 +123,20 @@ static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_table
     return p->sites != NULL;
 }
 
+static const tn_custom_op *find_op(const tn_custom_op *ops, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (ops[i].name && strcmp(ops[i].name, name) == 0) return &ops[i];
+    return NULL;
+}
+
+/* The caller's ops come first; NULL: nobody has registered it. */
+static const tn_custom_op *find_custom(const compilation *c, const char *name) {
+    int n_blas;
+    const tn_custom_op *given = find_op(c->options->customs, c->options->n_customs, name),
+                       *products = blas_ops(c->blas, &n_blas);
+    return given ? given : find_op(products, n_blas, name);
+}
+
 static bool describe_customs(tn_program *p, const compilation *c) {
     const emitted_tables *t = &c->tables;
     p->n_customs = (uint32_t)t->n_customs;
@@ -130,12 +144,10 @@ static bool describe_customs(tn_program *p, const compilation *c) {
     for (size_t i = 0; p->customs && i < t->n_customs; i++) {
         p->customs[i] = (program_custom){.name = arena_strdup(&p->memory, t->customs[i])};
         if (!p->customs[i].name) return false;
-        for (int k = 0; k < c->options->n_customs; k++) {
-            const tn_custom_op *given = &c->options->customs[k];
-            if (given->name && strcmp(given->name, t->customs[i]) == 0) {
-                p->customs[i].call = given->call;
-                p->customs[i].ctx = given->ctx;
-            }
+        const tn_custom_op *op = find_custom(c, t->customs[i]);
+        if (op) {
+            p->customs[i].call = op->call;
+            p->customs[i].ctx = op->ctx;
         }
     }
     return p->customs != NULL;

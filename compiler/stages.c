@@ -103,6 +103,7 @@ static bool take_given_loops(compilation *c) {
 static bool run_passes(compilation *c, watching *w, bool *stopped) {
     pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes,
                       .hoist_growth = c->options->hoist_growth,
+                      .calls_blas = c->blas != NULL,
                       .no_fusion = c->options->no_fusion};
     for (size_t i = 0; i < n_passes; i++) {
         if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
@@ -161,6 +162,15 @@ static bool run_stages(compilation *c, const char *prefix, watching *w) {
     return c->object != NULL;
 }
 
+static bool choose_gemm(compilation *c) {
+    const char *gemm = c->options->gemm ? c->options->gemm : "own";
+    if (strcmp(gemm, "own") == 0) return true;
+    if (strcmp(gemm, "blas") == 0) return (c->blas = blas_open(&c->diag)) != NULL;
+    char message[160];
+    snprintf(message, sizeof message, "gemm is \"%.80s\": it can be \"own\" or \"blas\"", gemm);
+    return fail(c, TN_ERR_ARGUMENT, message);
+}
+
 bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix,
                      const char *last, const char *data_path, char **text) {
     *c = (compilation){.options = options ? options : &no_options};
@@ -171,8 +181,7 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     }
     if (!(c->module = module_clone(m))) return fail(c, TN_ERR_MEMORY, "out of memory");
     if (c->module->error.status != TN_OK) return take_module_error(c);
-    if (c->options->gemm && strcmp(c->options->gemm, "own") != 0)
-        return fail(c, TN_ERR_UNSUPPORTED, "--gemm: only \"own\" is there");
+    if (!choose_gemm(c)) return false;
     return run_stages(c, prefix, &w);
 }
 
@@ -181,6 +190,7 @@ void compilation_end(compilation *c) {
     codegen_free(c->codegen);
     emitted_tables_free(&c->tables);
     emitted_tables_free(&c->prepare_tables);
+    blas_close(c->blas);
     plan_free(&c->plan);
     tn_module_free(c->module);
 }

@@ -2,6 +2,7 @@
 #ifndef TN_COMPILER_STAGES_H
 #define TN_COMPILER_STAGES_H
 
+#include "compiler/blas.h"
 #include "compiler/codegen/codegen.h"
 #include "compiler/loops/plan.h"
 #include "compiler/passes/passes.h"
@@ -15,6 +16,7 @@ typedef struct compilation {
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;
     codegen *codegen;
+    blas *blas;   /* NULL: Tenon's own products */
     char *object; /* from tn_malloc */
     size_t object_bytes;
     tn_diag diag;

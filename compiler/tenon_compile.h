@@ -37,8 +37,12 @@ typedef struct tn_compile_options {
     bool perf_map;           /* write /tmp/perf-PID.map for `perf` */
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
-    const char *gemm;        /* NULL or "own"; "blas": OpenBLAS, where Tenon was built with it */
-    tn_pool *pool;           /* that the program's runs use; NULL: the calling thread alone */
+    /* NULL or "own": Tenon's own matrix products. "blas": those of f32 and f64 by OpenBLAS, loaded by name from
+     * the system, on one thread, outside the promises on bits and allocation; TN_ERR_UNSUPPORTED where
+     * it is not installed. In an object they are hooks->custom's, as ops blas.<dtype>.<n|t><n|t> on [batch, rows,
+     * columns] operands that lie as they are (n) or transposed (t). */
+    const char *gemm;
+    tn_pool *pool; /* that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
     int n_customs;

@@ -124,32 +124,17 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
     return ok;
 }
 
-/* Callees must be complete before a call of them is checked. */
-static bool copy_after_callees(cloner *c, size_t i, uint8_t *done) {
-    const tn_graph *g = c->from->graphs[i];
-    if (done[i]) return true;
-    done[i] = 1;
-    for (size_t n = 0; n < g->n_nodes; n++)
-        for (uint32_t k = 0; k < g->nodes[n].attrs.n; k++) {
-            const attr *a = &g->nodes[n].attrs.items[k];
-            if (attr_kind_of((attr_name)a->name) != ATTR_KIND_FUNC) continue;
-            for (size_t j = 0; j < c->from->n_graphs; j++)
-                if (c->from->graphs[j] == a->func && !copy_after_callees(c, j, done)) return false;
-        }
-    return copy_graph(c, g, c->graphs[i]);
-}
-
 tn_module *module_clone(tn_module *m) {
     cloner c = {.from = m, .to = module_new(m->name)};
     if (!c.to) return NULL;
     c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
-    uint8_t *done = tn_calloc(m->n_graphs + 1, 1);
-    bool ok = c.graphs && done;
+    size_t *order = module_call_order(m); /* callees must be complete before a call of them is checked */
+    bool ok = c.graphs && order;
     for (size_t i = 0; ok && i < m->n_graphs; i++)
         ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
-    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = copy_after_callees(&c, i, done);
+    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = copy_graph(&c, m->graphs[order[i]], c.graphs[order[i]]);
     tn_free(c.graphs);
-    tn_free(done);
+    tn_free(order);
     if (!ok && c.to->error.status == TN_OK) {
         tn_module_free(c.to);
         return NULL;

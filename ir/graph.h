@@ -234,6 +234,8 @@ tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique;
 tn_graph *module_main(const tn_module *m);                  /* the function "main", else the first */
 /* Takes a function that nothing calls out of its module and releases it. */
 void module_remove_graph(tn_module *m, tn_graph *g);
+/* Numbers of all functions, each behind those that it calls; from tn_malloc, NULL: no memory (calls.c). */
+size_t *module_call_order(const tn_module *m);
 /* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */
 void graph_release(tn_graph *g);
 

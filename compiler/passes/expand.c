@@ -26,22 +26,19 @@ static bool expand_node(void *ctx, tn_graph *to, const tn_graph *from, const nod
     return true;
 }
 
-static bool has_composite(const tn_graph *g) {
-    for (size_t i = 0; i < g->n_nodes; i++)
-        if (op_is_composite((tn_op)g->nodes[i].op)) return true;
+static bool has_composite(const tn_module *m) {
+    for (size_t i = 0; i < m->n_graphs; i++)
+        for (size_t k = 0; k < m->graphs[i]->n_nodes; k++)
+            if (op_is_composite((tn_op)m->graphs[i]->nodes[k].op)) return true;
     return false;
 }
 
 bool pass_expand(tn_module *m, const pass_options *o) {
     (void)o;
-    for (size_t i = 0; i < m->n_graphs; i++) {
-        tn_graph *g = m->graphs[i];
-        for (int round = 0; has_composite(g); round++) {
-            if (round == MAX_ROUNDS)
-                return module_error(m, TN_ERR_INTERNAL, LOCATION_NONE, "%s: composites nest deeper than %d", g->name,
-                                    MAX_ROUNDS);
-            if (!graph_rebuild(g, true, expand_node, NULL)) return false;
-        }
+    for (int round = 0; has_composite(m); round++) {
+        if (round == MAX_ROUNDS)
+            return module_error(m, TN_ERR_INTERNAL, LOCATION_NONE, "composites nest deeper than %d", MAX_ROUNDS);
+        if (!module_rebuild(m, true, expand_node, NULL)) return false;
     }
     return true;
 }

@@ -116,7 +116,5 @@ static bool fold_node(void *ctx, tn_graph *to, const tn_graph *from, const node 
 
 bool pass_fold(tn_module *m, const pass_options *o) {
     folder s = {.limit_bytes = o->fold_limit_bytes ? o->fold_limit_bytes : FOLD_DEFAULT_BYTES};
-    for (size_t i = 0; i < m->n_graphs; i++)
-        if (!graph_rebuild(m->graphs[i], true, fold_node, &s)) return false;
-    return true;
+    return module_rebuild(m, true, fold_node, &s);
 }

@@ -14,6 +14,7 @@ typedef struct pass_options {
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
+    bool calls_blas;         /* products go to a BLAS library (blas.c) */
     bool no_fusion;          /* every node its own kernel: for finding faults */
 } pass_options;
 
@@ -48,6 +49,9 @@ typedef bool rebuild_node(void *ctx, tn_graph *to, const tn_graph *from, const n
  * The successor takes g's place in the module, also as a callee of other functions once
  * those are rebuilt or by redirect_callees. NULL: the diagnostic is in the module. */
 tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *ctx);
+
+/* graph_rebuild of every function, callees first: a call records what its callee has come to require. */
+bool module_rebuild(tn_module *m, bool live_only, rebuild_node *visit, void *ctx);
 
 /* Moves the content of `from` into the struct of g, so that callers of g keep their callee;
  * `from`, emptied, leaves the module. */

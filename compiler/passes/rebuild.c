@@ -93,3 +93,11 @@ tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *
     if (!ok) module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while rebuilding %s", name);
     return ok ? g : NULL;
 }
+
+bool module_rebuild(tn_module *m, bool live_only, rebuild_node *visit, void *ctx) {
+    size_t *order = module_call_order(m), n = m->n_graphs;
+    bool ok = order != NULL;
+    for (size_t i = 0; ok && i < n; i++) ok = graph_rebuild(m->graphs[order[i]], live_only, visit, ctx) != NULL;
+    tn_free(order);
+    return ok || module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while rebuilding functions");
+}

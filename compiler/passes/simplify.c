@@ -261,9 +261,7 @@ static bool simplify_node(void *ctx, tn_graph *to, const tn_graph *from, const n
 
 bool pass_simplify(tn_module *m, const pass_options *o) {
     (void)o;
-    for (size_t i = 0; i < m->n_graphs; i++)
-        if (!graph_rebuild(m->graphs[i], true, simplify_node, NULL)) return false;
-    return true;
+    return module_rebuild(m, true, simplify_node, NULL);
 }
 
 bool pass_clean(tn_module *m, const pass_options *o) { return pass_simplify(m, o); }

@@ -98,6 +98,11 @@ static void compare_results(check *c, const tn_tensor *got, const tn_tensor *thr
 }
 
 void check_program(const char *text, const char *symbols, const char *class_name, numbers what) {
+    check_program_with(NULL, text, symbols, class_name, what);
+}
+
+void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
+                        const char *class_name, numbers what) {
     check c = {.text = text, .symbols = symbols};
     char *module_text = malloc(strlen(text) + 64);
     assert_non_null(module_text);
@@ -107,11 +112,11 @@ void check_program(const char *text, const char *symbols, const char *class_name
     if (tn_module_error(c.module)) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
     c.graph = module_main(c.module);
     make_inputs(&c, what);
-    eval_options options = {.magnitudes = what == ANY_NUMBERS};
+    eval_options reference = {.magnitudes = what == ANY_NUMBERS};
     tn_diag diag;
-    if (eval_graph(c.graph, c.in, c.want, &options, &diag) != TN_OK)
+    if (eval_graph(c.graph, c.in, c.want, &reference, &diag) != TN_OK)
         fail_msg("the interpreter: %s\n%s", diag.message, text);
-    tn_program *p = tn_compile_module(c.module, NULL);
+    tn_program *p = tn_compile_module(c.module, options);
     if (!p) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
     if (class_name) assert_string_equal(tn_program_kernel(p, 0)->class_name, class_name);
     tn_pool *pool = tn_pool_new(2);
