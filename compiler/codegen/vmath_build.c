@@ -104,6 +104,8 @@ val vabs(const vm *m, val a) { return intrinsic(m, "llvm.fabs", &a, 1); }
 
 val vsqrt(const vm *m, val a) { return intrinsic(m, "llvm.sqrt", &a, 1); }
 
+val vfence(const vm *m, val a) { return intrinsic(m, "llvm.arithmetic.fence", &a, 1); }
+
 val vround(const vm *m, val a) { return intrinsic(m, "llvm.roundeven", &a, 1); }
 
 val vfloor(const vm *m, val a) { return intrinsic(m, "llvm.floor", &a, 1); }

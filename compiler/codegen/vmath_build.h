@@ -68,6 +68,7 @@ val vneg(const vm *m, val a);
 val vmad(const vm *m, val a, val b, val c); /* a * b + c, fused where the target can */
 val vabs(const vm *m, val a);
 val vsqrt(const vm *m, val a);
+val vfence(const vm *m, val a); /* a, of which LLVM takes nothing for granted */
 val vround(const vm *m, val a); /* halves to even */
 val vfloor(const vm *m, val a);
 val vceil(const vm *m, val a);

@@ -122,7 +122,8 @@ LLVMValueRef vmath_pack(const vmath_ctx *c, tn_dtype dtype, LLVMValueRef reg) {
     vm m = emission(c, 32, reg);
     if (has_instruction(c, dtype)) {
         LLVMTypeRef half = vm_type(&m, LLVMHalfTypeInContext(m.context));
-        return LLVMBuildBitCast(m.b, LLVMBuildFPTrunc(m.b, reg, half, ""), int_like(c, 16, reg), "");
+        /* Without the fence LLVM would move a copysign behind the rounding and round its f64 sign by a library call. */
+        return LLVMBuildBitCast(m.b, LLVMBuildFPTrunc(m.b, vfence(&m, reg), half, ""), int_like(c, 16, reg), "");
     }
     half_fn narrow = dtype == TN_F16 ? f32_to_f16 : f32_to_bf16;
     return LLVMBuildTrunc(m.b, narrow(&m, reg), int_like(c, 16, reg), "");
