@@ -178,6 +178,17 @@ tn_module *trial_fixed(const trial *t, char *message) {
 
 /* ---- Text ---- */
 
+/* The first line that differs, of both. */
+static void describe_difference(const char *text, const char *second, char *message) {
+    size_t line = 0, i = 0;
+    for (; text[i] && text[i] == second[i]; i++)
+        if (text[i] == '\n') line = i + 1;
+    int first_length = (int)strcspn(text + line, "\n"), second_length = (int)strcspn(second + line, "\n");
+    snprintf(message, TRIAL_MESSAGE, "its text, parsed and printed again, differs:\n  %.*s\n  %.*s",
+             first_length < 400 ? first_length : 400, text + line, second_length < 400 ? second_length : 400,
+             second + line);
+}
+
 bool trial_round_trip(const tn_module *m, char *message) {
     char *text = tn_module_print(m, NULL);
     tn_module *again = text ? tn_module_parse(text, strlen(text), "again") : NULL;
@@ -185,8 +196,10 @@ bool trial_round_trip(const tn_module *m, char *message) {
     bool same = second && strcmp(text, second) == 0;
     if (again && tn_module_error(again))
         snprintf(message, TRIAL_MESSAGE, "its text does not parse: %.900s", tn_module_error(again)->message);
-    else
-        snprintf(message, TRIAL_MESSAGE, "its text, parsed and printed again, differs");
+    else if (!second)
+        snprintf(message, TRIAL_MESSAGE, "no memory for its text");
+    else if (!same)
+        describe_difference(text, second, message);
     tn_text_free(second);
     if (again) tn_module_free(again);
     tn_text_free(text);
