@@ -60,49 +60,40 @@ static double bytes_of(const tn_graph *g, value_id v) {
 
 /* Of each node: bytes of the weights and constants that it is made from, shared ones counted each
  * time, at most all there are. */
-static double *find_origins(const tn_graph *g)
-{
+static double *find_origins(const tn_graph *g) {
     double *origin = tn_calloc(g->n_nodes + 1, sizeof *origin), all = 0;
     for (size_t i = 0; origin && i < g->n_nodes; i++)
         if (g->nodes[i].op == TN_OP_param || g->nodes[i].op == TN_OP_constant)
             all += origin[i] = bytes_of(g, g->nodes[i].first_result);
     for (size_t i = 0; origin && i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            origin[i] += origin[g->values[n->operands[k]].node];
+        for (uint32_t k = 0; k < n->n_operands; k++) origin[i] += origin[g->values[n->operands[k]].node];
         origin[i] = origin[i] < all ? origin[i] : all;
     }
     return origin;
 }
 
-static bool grows(const hoister *h, size_t i, const double *origin)
-{
+static bool grows(const hoister *h, size_t i, const double *origin) {
     const node *n = &h->main->nodes[i];
     for (uint32_t k = 0; k < n->n_results; k++)
-        if (bytes_of(h->main, n->first_result + k) > h->growth * (origin[i] + 64))
-            return true;
+        if (bytes_of(h->main, n->first_result + k) > h->growth * (origin[i] + 64)) return true;
     return false;
 }
 
-static void ask_operands(const tn_graph *g, const node *n, bool *asked)
-{
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        asked[g->values[n->operands[k]].node] = true;
+static void ask_operands(const tn_graph *g, const node *n, bool *asked) {
+    for (uint32_t k = 0; k < n->n_operands; k++) asked[g->values[n->operands[k]].node] = true;
 }
 
 /* The frontier: known values that nodes known only at run time read. Views among them, and what
  * would grow, are followed to the work that makes them. */
-static bool find_moves(hoister *h)
-{
+static bool find_moves(hoister *h) {
     const tn_graph *g = h->main;
     double *origin = find_origins(g);
     bool *asked = tn_calloc(g->n_nodes + 1, sizeof *asked), ok = origin && asked;
-    for (size_t r = 0; ok && r < g->n_results; r++)
-        asked[g->values[g->results[r].value].node] = true;
+    for (size_t r = 0; ok && r < g->n_results; r++) asked[g->values[g->results[r].value].node] = true;
     for (size_t i = g->n_nodes; ok && i-- > 0;) {
         const node *n = &g->nodes[i];
-        if (h->known[i] && (!asked[i] || n->op == TN_OP_param || n->op == TN_OP_constant))
-            continue;
+        if (h->known[i] && (!asked[i] || n->op == TN_OP_param || n->op == TN_OP_constant)) continue;
         if (h->known[i] && is_work((tn_op)n->op) && !grows(h, i, origin))
             h->moves[i] = true;
         else
@@ -143,20 +134,17 @@ static char *packed_name(hoister *h, value_id v) {
 }
 
 /* Copies what moves and all that it needs. */
-static bool copy_needed(hoister *h, bool *needed)
-{
+static bool copy_needed(hoister *h, bool *needed) {
     const tn_graph *g = h->main;
     for (size_t i = g->n_nodes; i-- > 0;)
-        if (needed[i] |= h->moves[i])
-            ask_operands(g, &g->nodes[i], needed);
+        if (needed[i] |= h->moves[i]) ask_operands(g, &g->nodes[i], needed);
     for (size_t i = 0; i < g->n_nodes; i++)
         if (needed[i] && g->nodes[i].op != TN_OP_param && !graph_copy_node(h->prepare, g, &g->nodes[i], h->inner))
             return false;
     return true;
 }
 
-static bool make_prepare(hoister *h)
-{
+static bool make_prepare(hoister *h) {
     const tn_graph *g = h->main;
     bool *needed = tn_calloc(g->n_nodes + 1, sizeof *needed);
     bool ok = needed && start_prepare(h) && copy_needed(h, needed);
