@@ -157,8 +157,8 @@ wrong "none.onnx: error: No such file or directory" check none.onnx
 wrong "two: error: a model is a .onnx or a .tn file" run two
 wrong "cut.tn:2:9: error: the function has no end" run cut.tn
 wrong "wrong.tn:3:8: error: dot: inner dims differ: x is f32[n, 784], w is f32[512, 10] (784 is not 512)" check wrong.tn
-wrong "mlp.tn: error: --set: the model has no symbol named as in k=3" run mlp.tn --set k=3
-wrong "mlp.tn: error: --input: the model has no input named as in q=a.npy" run mlp.tn --input q=a.npy
+wrong "mlp.tn: error: --set k=3: the model has no such symbol; it has n" run mlp.tn --set k=3
+wrong "mlp.tn: error: --input q=a.npy: the model has no such input; it has x, odd/name b" run mlp.tn --input q=a.npy
 wrong "none.npy: error: No such file or directory" run mlp.tn --input x=none.npy
 wrong "none.pb: error: No such file or directory" run mlp.tn --input x=none.pb
 wrong "bad.npy: error: $("$TENON" run mlp.tn --input x=bad.npy 2>&1 | sed -n 's/^bad.npy: error: //p')" run mlp.tn --input x=bad.npy

@@ -6,6 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- Names ---- */
+
+static const char *input_name(const run_data *d, int i) { return d->main->params[i].name; }
+
+static const char *symbol_name(const run_data *d, int i) {
+    return dim_symbol_name(d->main->module->dims, d->main->symbols[i].dim);
+}
+
+/* An item NAME=VALUE whose name the model does not have: says which there are. */
+static int complain_of_name(const run_data *d, const char *path, const char *option, const char *item, const char *what,
+                            const char *(*name)(const run_data *d, int i), int n) {
+    char list[600] = "";
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", name(d, i));
+    }
+    return report_text(path, "%s %s: the model has no such %s; it has %s", option, item, what, *list ? list : "none");
+}
+
 /* ---- Given inputs ---- */
 
 /* The parameter whose name stands before the '=' of NAME=FILE (names may hold one, too); -1: none. */
@@ -29,7 +48,7 @@ static int read_given(run_data *d, const arguments *a) {
             return options_complain(a->command, "--input: %s is not NAME=FILE", given->items[i]);
         int which = find_input(d, given->items[i]);
         if (which < 0)
-            return report_text(a->operands[0], "--input: the model has no input named as in %s", given->items[i]);
+            return complain_of_name(d, a->operands[0], "--input", given->items[i], "input", input_name, d->n_inputs);
         eval_tensor_free(&d->inputs[which]);
         int status = read_input_file(given->items[i] + strlen(d->main->params[which].name) + 1, a, &d->inputs[which]);
         if (status) return status;
@@ -62,14 +81,14 @@ static int set_size(run_data *d, const arguments *a, const char *item) {
     int64_t value = equals ? strtoll(equals + 1, &end, 10) : -1;
     if (!equals || value < 0 || end == equals + 1 || *end)
         return options_complain(a->command, "--set: %s is not SYMBOL=INT", item);
-    for (size_t s = 0; s < d->main->n_symbols; s++) {
-        const char *name = dim_symbol_name(d->main->module->dims, d->main->symbols[s].dim);
+    for (int s = 0; s < (int)d->main->n_symbols; s++) {
+        const char *name = symbol_name(d, s);
         if (strlen(name) == (size_t)(equals - item) && strncmp(name, item, strlen(name)) == 0) {
             d->symbols[s] = value;
             return EXIT_DONE;
         }
     }
-    return report_text(a->operands[0], "--set: the model has no symbol named as in %s", item);
+    return complain_of_name(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
 }
 
 /* Values of all symbols: the least allowed, then what --set says, then what given inputs have. */
