@@ -106,9 +106,25 @@ bool graph_add_constraint(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op,
     return true;
 }
 
+/* n = 4*floordiv(n, 4) says that 4 divides n. */
+static bool says_divides(dim_table *t, tn_dim rounded, tn_dim whole, tn_dim *divisor) {
+    dim_term term;
+    tn_dim numerator;
+    if (dim_term_count(t, rounded) != 1 || dim_terms(t, rounded, 1, &term) != 1 || term.n_atoms != 1 ||
+        dim_kind_of(t, term.atoms[0]) != DIM_FLOORDIV)
+        return false;
+    dim_operands(t, term.atoms[0], &numerator, divisor);
+    return numerator == whole && dim_is_value(t, *divisor, term.coefficient);
+}
+
 bool graph_require(tn_graph *g, relation r, tn_dim a, tn_dim b, tn_op op, location_id where) {
     dim_table *t = g->module->dims;
+    tn_dim divisor;
     if (a == DIM_INVALID || b == DIM_INVALID) return false;
+    if (r == RELATION_EQ && says_divides(t, b, a, &divisor))
+        return graph_require(g, RELATION_DIVIDES, divisor, a, op, where);
+    if (r == RELATION_EQ && says_divides(t, a, b, &divisor))
+        return graph_require(g, RELATION_DIVIDES, divisor, b, op, where);
     int n;
     dim_range *ranges = symbol_ranges(g, &n);
     if (!ranges && g->n_symbols > 0) return module_no_memory(g->module);
