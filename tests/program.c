@@ -221,6 +221,32 @@ static void test_states_that_change_places(void **state) {
     tn_program_free(p);
 }
 
+/* Of a kernel's results only one may take over the operand that dies, also when nobody reads the other. */
+static void test_unread_result(void **state) {
+    (void)state;
+    tn_program *p = compile("module \"m\"\n"
+                            "fn @main(%x: f32[4]) -> (%y: f32[4]) {\n"
+                            "  %0 = call %x, callee=@negate : f32[4]\n"
+                            "  %1, %2 = call %0, callee=@both : f32[4], f32[4]\n"
+                            "  %3 = call %2, callee=@negate : f32[4]\n"
+                            "  return %3\n"
+                            "}\n"
+                            "kernel fn @negate(%a: f32[4]) -> (%r: f32[4]) {\n"
+                            "  %0 = neg %a\n"
+                            "  return %0\n"
+                            "}\n"
+                            "kernel fn @both(%a: f32[4]) -> (%r: f32[4], %s: f32[4]) {\n"
+                            "  %0 = neg %a\n"
+                            "  %1 = abs %a\n"
+                            "  return %1, %0\n"
+                            "}\n");
+    float x[4] = {1, -2, 3, -4}, y[4];
+    tn_tensor in = TN_TENSOR(TN_F32, x, 4), out = TN_TENSOR(TN_F32, y, 4);
+    run(p, &in, &out);
+    assert_floats(y, (float[]){-1, 2, -3, 4}, 4, "y");
+    tn_program_free(p);
+}
+
 /* ---- Errors at run time ------------------------------------------------------------------------------------ */
 
 static void assert_run_fails(tn_program *p, tn_pool *pool, const tn_tensor *in, int n_in, tn_tensor *out, int n_out,
@@ -304,8 +330,7 @@ static void test_constraints(void **state) {
     in[1].shape[0] = 7;
     assert_run_fails(p, NULL, in, 2, NULL, 0, TN_ERR_CONSTRAINT, "m: m.tn:3: add: n = m (n = 8, m = 7)");
     in[0].shape[0] = in[1].shape[0] = 6;
-    assert_run_fails(p, NULL, in, 2, NULL, 0, TN_ERR_CONSTRAINT,
-                     "m: m.tn:4: reshape: 4 must divide n (n = 6, m = 6)");
+    assert_run_fails(p, NULL, in, 2, NULL, 0, TN_ERR_CONSTRAINT, "m: m.tn:4: reshape: 4 must divide n (n = 6, m = 6)");
     tn_program_free(p);
 }
 
@@ -413,6 +438,7 @@ int main(void) {
         cmocka_unit_test(test_unaligned_buffers),
         cmocka_unit_test(test_state_across_runs),
         cmocka_unit_test(test_states_that_change_places),
+        cmocka_unit_test(test_unread_result),
         cmocka_unit_test(test_index_errors),
         cmocka_unit_test(test_asserts),
         cmocka_unit_test(test_constraints),

@@ -235,7 +235,7 @@ static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out) {
 /* A buffer that one or more values use one after the other. */
 typedef struct storage {
     lifetime life;
-    value_id first;
+    size_t taken; /* 1 + the node of which a result took it over: no other of its results may */
 } storage;
 
 typedef struct placing {
@@ -281,6 +281,7 @@ static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
         value_id root = plan_root(g, n->operands[o]);
         uint32_t own = s->storage_of[root];
         if (own == UINT32_MAX || s->last_use[root] != i || s->storages[own].life.to != i ||
+            s->storages[own].taken == i + 1 ||
             s->storages[own].life.bytes != type_bytes(t, graph_type(g, n->first_result + k)))
             continue;
         bool once = true;
@@ -306,11 +307,11 @@ static void place_node(placing *s, size_t i) {
             uint32_t own = storage_to_take(s, i, k);
             if (own == UINT32_MAX) {
                 own = (uint32_t)s->n_storages++;
-                s->storages[own] =
-                    (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}, .first = v};
+                s->storages[own] = (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}};
             }
             if (s->last_use[v] != SIZE_MAX && s->last_use[v] > s->storages[own].life.to)
                 s->storages[own].life.to = s->last_use[v];
+            s->storages[own].taken = i + 1;
             s->storage_of[v] = own;
             at->kind = PLACE_ARENA;
         }
@@ -319,7 +320,7 @@ static void place_node(placing *s, size_t i) {
     if (!dim_is_value(t, work, 0)) {
         s->plan->work_bytes[i] = work;
         s->plan->work_offset[i] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
-        s->storages[s->n_storages++] = (storage){.life = {.bytes = work, .from = i, .to = i}, .first = VALUE_NONE};
+        s->storages[s->n_storages++] = (storage){.life = {.bytes = work, .from = i, .to = i}};
     }
 }
 
@@ -338,8 +339,7 @@ static void stage_states(placing *s) {
         if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index)) continue;
         tn_dim bytes = type_bytes(g->module->dims, graph_type(g, g->results[r].value));
         s->plan->staged[r] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
-        s->storages[s->n_storages++] =
-            (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}, .first = VALUE_NONE};
+        s->storages[s->n_storages++] = (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}};
     }
 }
 
