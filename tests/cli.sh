@@ -287,6 +287,9 @@ ok "with sizes" grep -q "bytes at n = 7$" out
 ok "and costs" grep -q "^flops  *24\*n$" out
 tenon check even.tn --set n=2
 ok "sizes that are not legal leave the arena unknown" says 0 "arena       unknown for these sizes (see --set): even: even.tn:3: add: n = m (n = 2, m = 1)" out
+printf 'module "huge"\nfn @main(%%x: f32[2147483648, 64]) -> (%%y: f32[2147483648, 64]) {\n  %%0 = abs %%x\n  return %%0\n}\n' >huge.tn
+tenon check huge.tn
+ok "check needs no room for inputs" says 0 "f32[2147483648, 64]" out
 tenon check mlp.tn --json
 ok "check --json" eval 'is 0 && keys inputs outputs symbols ops parameters parameter_bytes flops kernels arena_bytes'
 tenon bench mlp.tn --seconds 0.1 --threads 1

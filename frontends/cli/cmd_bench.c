@@ -63,7 +63,7 @@ static int print_result(const session *s, const measured *m) {
 int command_bench(const arguments *a) {
     session s;
     measured m = {0};
-    int status = session_load(&s, a, true);
+    int status = session_load(&s, a, FILL_QUIET);
     if (!status) status = session_compile(&s);
     if (!status) status = measure(&s, GIVEN(a, seconds) ? a->options[OPTION_seconds].real : 2, &m);
     if (!status) {

@@ -183,7 +183,7 @@ int command_check(const arguments *a) {
     session s;
     costs c;
     bool is_bound;
-    int status = session_load(&s, a, true);
+    int status = session_load(&s, a, FILL_NONE);
     if (!status) status = session_compile(&s);
     if (!status) status = bind_sizes(&s, &is_bound);
     if (!status) {

@@ -117,7 +117,7 @@ tn_program *model_compile(tn_module *m, const char *path, const tn_compile_optio
 
 /* ---- Sessions ---- */
 
-int session_load(session *s, const arguments *a, bool quiet) {
+int session_load(session *s, const arguments *a, filling how) {
     enum { MOST_THREADS = 1024 };
     double start = clock_ms();
     *s = (session){.a = a, .path = a->operands[0]};
@@ -125,7 +125,7 @@ int session_load(session *s, const arguments *a, bool quiet) {
         return options_complain(a->command, "--threads: at most %d", MOST_THREADS);
     s->module = model_load(s->path);
     s->load_ms = clock_ms() - start;
-    return s->module ? run_data_load(&s->data, s->module, a, quiet) : EXIT_INPUT;
+    return s->module ? run_data_load(&s->data, s->module, a, how) : EXIT_INPUT;
 }
 
 /* Symbols that are not the size of an axis of an input are not told by the inputs. */

@@ -19,6 +19,13 @@ void model_compile_options(const arguments *a, tn_compile_options *options);
 /* Compiles; *milliseconds gets the time. NULL: the error is on stderr. */
 tn_program *model_compile(tn_module *m, const char *path, const tn_compile_options *options, double *milliseconds);
 
+/* What inputs that are not given are filled with. */
+typedef enum filling {
+    FILL_NOTED, /* random values, said so on stderr */
+    FILL_QUIET, /* random values */
+    FILL_NONE,  /* nothing: their sizes alone count */
+} filling;
+
 /* Tensors of a run. Parameters that are weights have no data (they have their own). */
 typedef struct run_data {
     tn_graph *main;
@@ -30,8 +37,8 @@ typedef struct run_data {
 } run_data;
 
 /* Inputs from files and random values, as the options say; sizes from files, --set, else the least that is
- * allowed. EXIT_DONE, or another status with the error on stderr. `quiet`: doesn't tell which inputs are random. */
-int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet);
+ * allowed. EXIT_DONE, or another status with the error on stderr. */
+int run_data_load(run_data *d, tn_module *m, const arguments *a, filling how);
 void run_data_free(run_data *d);
 
 /* The tensors that a program takes, in its order: to be freed with tn_free; NULL: no memory. */
@@ -63,7 +70,7 @@ typedef struct session {
 } session;
 
 /* Loads the model and its inputs. The caller calls session_close in any case. */
-int session_load(session *s, const arguments *a, bool quiet);
+int session_load(session *s, const arguments *a, filling how);
 /* Compiles it and makes an exec with as many threads as asked for, with symbols that no input tells set. */
 int session_compile(session *s);
 void session_close(session *s);

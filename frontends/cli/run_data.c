@@ -133,28 +133,33 @@ static void fill_random(eval_tensor *t, uint64_t seed) {
     }
 }
 
-static int make_random(run_data *d, int i, const arguments *a, bool quiet) {
+static int make_input(run_data *d, int i, const arguments *a, filling how) {
     const param *p = &d->main->params[i];
     const tn_type *type = graph_type(d->main, p->value);
     const char *path = a->operands[0];
     long long seed = NUMBER_OF(a, seed, 0);
-    int64_t dims[TN_MAX_RANK];
+    int64_t dims[TN_MAX_RANK] = {0};
     if (type->dtype == TN_TOKEN)
         return report_text(path, "input %s is a token: only functions that others call have such", p->name);
     for (int k = 0; k < type->rank; k++)
         if (!dim_eval(d->main->module->dims, type->dims[k], size_of, d, &dims[k]) || dims[k] < 0)
             return report_text(path, "input %s: its size cannot be worked out from the symbols", p->name);
+    if (how == FILL_NONE) {
+        d->inputs[i] = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank, .borrowed = true};
+        memcpy(d->inputs[i].dims, dims, sizeof dims);
+        return EXIT_DONE;
+    }
     tn_tensor t = tn_tensor_of((tn_dtype)type->dtype, NULL, type->rank, dims);
     char text[200];
     tn_tensor_text(&t, text, sizeof text);
     if (!make_tensor(&d->inputs[i], (tn_dtype)type->dtype, type->rank, dims, NULL))
         return report_text(path, "input %s: no memory for %s", p->name, text);
     fill_random(&d->inputs[i], (uint64_t)seed * 1000003u + (uint64_t)i);
-    if (!quiet) fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, text, seed);
+    if (how == FILL_NOTED) fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, text, seed);
     return EXIT_DONE;
 }
 
-int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet) {
+int run_data_load(run_data *d, tn_module *m, const arguments *a, filling how) {
     tn_graph *g = tn_module_main(m);
     *d = (run_data){.main = g, .n_inputs = (int)g->n_params, .n_outputs = (int)g->n_results};
     d->inputs = tn_calloc(g->n_params + 1, sizeof *d->inputs);
@@ -165,7 +170,7 @@ int run_data_load(run_data *d, tn_module *m, const arguments *a, bool quiet) {
     if (!status) status = find_sizes(d, a);
     for (int i = 0; !status && i < d->n_inputs; i++)
         if (!d->inputs[i].data && !(g->params[i].binding == BINDING_LOAD && g->params[i].initial))
-            status = make_random(d, i, a, quiet);
+            status = make_input(d, i, a, how);
     return status;
 }
 
