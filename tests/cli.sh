@@ -308,14 +308,18 @@ ok "doc passes" says 0 "fuse" out
 library=$(ldd "$TENON" | awk '/libLLVM/ { print $3 }')
 if [ -n "$library" ] && [ "${MODE:-default}" = default ] && echo 'int main(void) { return 0; }' >load.c &&
     "$CC" -o load load.c -Wl,--no-as-needed "$library" 2>err; then
-    least() { # of 10 starts, in microseconds
-        for i in 1 2 3 4 5 6 7 8 9 10; do
-            began=$(date +%s%N)
-            "$@" >/dev/null
-            echo $((($(date +%s%N) - began) / 1000))
-        done | sort -n | head -n 1
+    # The least of starts in turn, in microseconds; more of them as long as a loaded machine says no.
+    micro() {
+        began=$(date +%s%N)
+        "$@" >/dev/null
+        echo $((($(date +%s%N) - began) / 1000))
     }
-    ours=$(least "$TENON" --help) theirs=$(least ./load)
+    ours=999999999 theirs=999999999 starts=0
+    while [ $starts -lt 10 ] || { [ $starts -lt 100 ] && [ $((ours - theirs)) -gt 20000 ]; }; do
+        starts=$((starts + 1)) one=$(micro "$TENON" --help) two=$(micro ./load)
+        [ "$one" -lt "$ours" ] && ours=$one
+        [ "$two" -lt "$theirs" ] && theirs=$two
+    done
     echo "# start-up: $ours us; a program that loads libLLVM: $theirs us"
     ok "start-up" test $((ours - theirs)) -le 20000
 else
