@@ -245,7 +245,7 @@ static bool choose_input(eval_state *s, const tn_graph *g, size_t i, const eval_
     const param *p = &g->params[i];
     *t = *given;
     t->borrowed = true;
-    if (!given->data && p->binding == BINDING_LOAD && p->initial) {
+    if (!given->data && p->initial) {
         const tn_type *type = &p->initial->type;
         *t = (eval_tensor){.dtype = (tn_dtype)type->dtype,
                            .rank = type->rank,

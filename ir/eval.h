@@ -43,8 +43,8 @@ typedef struct eval_args {
     struct eval_state *state; /* symbol values, options, error; opaque to op files */
 } eval_args;
 
-/* Runs `g` on inputs (one for each parameter, in order; BINDING_LOAD parameters with initial
- * data may be given with data NULL). Symbols are bound from the inputs' dims. Fills outputs
+/* Runs `g` on inputs (one for each parameter, in order; parameters with initial data
+ * may be given with data NULL). Symbols are bound from the inputs' dims. Fills outputs
  * (n_results of them), to be freed with eval_tensor_free. Errors in *diag: shapes that do not
  * match, constraints, an index out of range (TN_ERR_INDEX; outputs are filled all the same
  * with the clamped reading), a failed assert, no memory. */

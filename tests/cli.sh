@@ -254,6 +254,32 @@ for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0
 done
+# Work on weights stands in `prepare`; what a user gives is its raw weights, at every stage.
+cat >hoisted.tn <<'END'
+module "hoisted"
+fn @main(%x: f32[n, 8], %w: f32[8, 64] weight, %v: f32[64] weight) -> (%y: f32[n, 64]) {
+  %0 = exp %w
+  %1 = dot %x, %0, contract=[1]x[0]
+  %2 = exp %v
+  %3 = mul %2, %v
+  %4 = broadcast %3, dims=[1], shape=[n, 64]
+  %5 = broadcast %v, dims=[1], shape=[n, 64]
+  %6 = add %1, %4
+  %7 = mul %6, %5
+  return %7
+}
+END
+tenon dump hoisted.tn --after all -o hoisted
+tenon run hoisted.tn --set n=3 --output-dir packed
+for file in hoisted/*.tn; do
+    tenon run "$file" --set n=3 --output-dir again
+    ok "$file has the same weights" same packed again
+    tenon run "$file" --set n=3 --check
+    ok "$file agrees with the interpreter" is 0
+done
+ok "one has prepare" grep -q "^fn @prepare" hoisted/*-fuse.tn
+tenon run hoisted/*-fuse.tn --input packed=q
+ok "packed weights are not the user's" says 1 "the model has no such input; it has x, w, v" err
 # 100 numbers stand in a file beside the dump.
 {
     printf 'module "data"\nfn @main(%%x: f32[100]) -> (%%y: f32[100]) {\n  %%c = constant value=f32[100] {0'

@@ -148,14 +148,13 @@ static bool set_symbols(const session *s) {
 
 /* Weights that were given as files, or random because the model has no values for them. */
 static int set_weights(session *s) {
-    size_t n = s->data.main->n_params;
-    const char **names = tn_calloc(n + 1, sizeof *names);
-    tn_tensor *tensors = tn_calloc(n + 1, sizeof *tensors);
-    int count = 0;
-    for (size_t i = 0; names && tensors && i < n; i++) {
-        const eval_tensor *t = &s->data.inputs[i];
-        if (s->data.main->params[i].binding != BINDING_LOAD || !t->data) continue;
-        names[count] = s->data.main->params[i].name;
+    int n = s->data.n_inputs + s->data.n_raw, count = 0;
+    const char **names = tn_calloc((size_t)n + 1, sizeof *names);
+    tn_tensor *tensors = tn_calloc((size_t)n + 1, sizeof *tensors);
+    for (int i = 0; names && tensors && i < n; i++) {
+        const eval_tensor *t = run_data_tensor(&s->data, i);
+        if (!run_data_is_weight(&s->data, i) || !t->data) continue;
+        names[count] = run_data_param(&s->data, i)->name;
         tensors[count++] = tn_tensor_of(t->dtype, t->data, t->rank, t->dims);
     }
     tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};

@@ -26,11 +26,13 @@ typedef enum filling {
     FILL_NONE,  /* nothing: their sizes alone count */
 } filling;
 
-/* Tensors of a run. Parameters that are weights have no data (they have their own). */
+/* Tensors of a run. Weights with values in the model have no data here. In a model with a function `prepare`
+ * (a dump of a late stage) the weights that users know are its parameters, and main's are what it makes of them. */
 typedef struct run_data {
-    tn_graph *main;
-    eval_tensor *inputs; /* one for each parameter of main */
-    int n_inputs;
+    tn_graph *main, *prepare; /* prepare may be NULL */
+    eval_tensor *inputs;      /* one for each parameter of main */
+    eval_tensor *raw;         /* one for each parameter of prepare */
+    int n_inputs, n_raw;
     eval_tensor *outputs;
     int n_outputs;
     int64_t *symbols; /* their values, as far as they are known before a run */
@@ -40,6 +42,11 @@ typedef struct run_data {
  * allowed. EXIT_DONE, or another status with the error on stderr. */
 int run_data_load(run_data *d, tn_module *m, const arguments *a, filling how);
 void run_data_free(run_data *d);
+
+/* Parameter i, from 0 to n_inputs + n_raw - 1, of both functions as one list; NULL: prepare makes it. */
+const param *run_data_param(const run_data *d, int i);
+eval_tensor *run_data_tensor(const run_data *d, int i);
+bool run_data_is_weight(const run_data *d, int i);
 
 /* The tensors that a program takes, in its order: to be freed with tn_free; NULL: no memory. */
 tn_tensor *run_data_tensors(const run_data *d, int *n);

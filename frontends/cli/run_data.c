@@ -8,7 +8,25 @@
 
 /* ---- Names ---- */
 
-static const char *input_name(const run_data *d, int i) { return d->main->params[i].name; }
+const param *run_data_param(const run_data *d, int i) {
+    if (i >= d->n_inputs) return &d->prepare->params[i - d->n_inputs];
+    const param *p = &d->main->params[i];
+    return d->prepare && p->binding == BINDING_LOAD ? NULL : p;
+}
+
+eval_tensor *run_data_tensor(const run_data *d, int i) {
+    return i < d->n_inputs ? &d->inputs[i] : &d->raw[i - d->n_inputs];
+}
+
+bool run_data_is_weight(const run_data *d, int i) {
+    const param *p = run_data_param(d, i);
+    return i >= d->n_inputs || (p && p->binding == BINDING_LOAD);
+}
+
+static const char *input_name(const run_data *d, int i) {
+    const param *p = run_data_param(d, i);
+    return p ? p->name : NULL;
+}
 
 static const char *symbol_name(const run_data *d, int i) {
     return dim_symbol_name(d->main->module->dims, d->main->symbols[i].dim);
@@ -20,7 +38,7 @@ static int complain_of_name(const run_data *d, const char *path, const char *opt
     char list[600] = "";
     for (int i = 0; i < n; i++) {
         size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", name(d, i));
+        if (name(d, i)) snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", name(d, i));
     }
     return report_text(path, "%s %s: the model has no such %s; it has %s", option, item, what, *list ? list : "none");
 }
@@ -31,9 +49,10 @@ static int complain_of_name(const run_data *d, const char *path, const char *opt
 static int find_input(const run_data *d, const char *item) {
     int which = -1;
     size_t longest = 0;
-    for (int i = 0; i < d->n_inputs; i++) {
-        size_t n = strlen(d->main->params[i].name);
-        if (strncmp(d->main->params[i].name, item, n) == 0 && item[n] == '=' && n >= longest) {
+    for (int i = 0; i < d->n_inputs + d->n_raw; i++) {
+        const char *name = input_name(d, i);
+        size_t n = name ? strlen(name) : 0;
+        if (name && strncmp(name, item, n) == 0 && item[n] == '=' && n >= longest) {
             which = i;
             longest = n;
         }
@@ -48,9 +67,11 @@ static int read_given(run_data *d, const arguments *a) {
             return options_complain(a->command, "--input: %s is not NAME=FILE", given->items[i]);
         int which = find_input(d, given->items[i]);
         if (which < 0)
-            return complain_of_name(d, a->operands[0], "--input", given->items[i], "input", input_name, d->n_inputs);
-        eval_tensor_free(&d->inputs[which]);
-        int status = read_input_file(given->items[i] + strlen(d->main->params[which].name) + 1, a, &d->inputs[which]);
+            return complain_of_name(d, a->operands[0], "--input", given->items[i], "input", input_name,
+                                    d->n_inputs + d->n_raw);
+        eval_tensor *t = run_data_tensor(d, which);
+        eval_tensor_free(t);
+        int status = read_input_file(given->items[i] + strlen(input_name(d, which)) + 1, a, t);
         if (status) return status;
     }
     return EXIT_DONE;
@@ -121,6 +142,13 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
+/* From the seed and the name, so that a tensor has the same values at every stage of a model. */
+static uint64_t seed_of(const char *name, long long seed) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    return hash + (uint64_t)seed * 1000003u;
+}
+
 /* Floats in [-1, 1), integers in [0, 8), bools. */
 static void fill_random(eval_tensor *t, uint64_t seed) {
     bool is_float = t->dtype == TN_F16 || t->dtype == TN_BF16 || t->dtype == TN_F32 || t->dtype == TN_F64;
@@ -134,8 +162,9 @@ static void fill_random(eval_tensor *t, uint64_t seed) {
 }
 
 static int make_input(run_data *d, int i, const arguments *a, filling how) {
-    const param *p = &d->main->params[i];
-    const tn_type *type = graph_type(d->main, p->value);
+    const param *p = run_data_param(d, i);
+    const tn_type *type = &p->type;
+    eval_tensor *input = run_data_tensor(d, i);
     const char *path = a->operands[0];
     long long seed = NUMBER_OF(a, seed, 0);
     int64_t dims[TN_MAX_RANK] = {0};
@@ -145,32 +174,37 @@ static int make_input(run_data *d, int i, const arguments *a, filling how) {
         if (!dim_eval(d->main->module->dims, type->dims[k], size_of, d, &dims[k]) || dims[k] < 0)
             return report_text(path, "input %s: its size cannot be worked out from the symbols", p->name);
     if (how == FILL_NONE) {
-        d->inputs[i] = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank, .borrowed = true};
-        memcpy(d->inputs[i].dims, dims, sizeof dims);
+        *input = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank, .borrowed = true};
+        memcpy(input->dims, dims, sizeof dims);
         return EXIT_DONE;
     }
     tn_tensor t = tn_tensor_of((tn_dtype)type->dtype, NULL, type->rank, dims);
     char text[200];
     tn_tensor_text(&t, text, sizeof text);
-    if (!make_tensor(&d->inputs[i], (tn_dtype)type->dtype, type->rank, dims, NULL))
+    if (!make_tensor(input, (tn_dtype)type->dtype, type->rank, dims, NULL))
         return report_text(path, "input %s: no memory for %s", p->name, text);
-    fill_random(&d->inputs[i], (uint64_t)seed * 1000003u + (uint64_t)i);
+    fill_random(input, seed_of(p->name, seed));
     if (how == FILL_NOTED) fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, text, seed);
     return EXIT_DONE;
 }
 
 int run_data_load(run_data *d, tn_module *m, const arguments *a, filling how) {
     tn_graph *g = tn_module_main(m);
-    *d = (run_data){.main = g, .n_inputs = (int)g->n_params, .n_outputs = (int)g->n_results};
+    *d = (run_data){.main = g, .prepare = module_find(m, "prepare")};
+    d->n_inputs = (int)g->n_params;
+    d->n_raw = d->prepare ? (int)d->prepare->n_params : 0;
+    d->n_outputs = (int)g->n_results;
     d->inputs = tn_calloc(g->n_params + 1, sizeof *d->inputs);
+    d->raw = tn_calloc((size_t)d->n_raw + 1, sizeof *d->raw);
     d->outputs = tn_calloc(g->n_results + 1, sizeof *d->outputs);
     d->symbols = tn_calloc(g->n_symbols + 1, sizeof *d->symbols);
-    if (!d->inputs || !d->outputs || !d->symbols) return report_text(a->operands[0], "out of memory");
+    if (!d->inputs || !d->raw || !d->outputs || !d->symbols) return report_text(a->operands[0], "out of memory");
     int status = read_given(d, a);
     if (!status) status = find_sizes(d, a);
-    for (int i = 0; !status && i < d->n_inputs; i++)
-        if (!d->inputs[i].data && !(g->params[i].binding == BINDING_LOAD && g->params[i].initial))
-            status = make_input(d, i, a, how);
+    for (int i = 0; !status && i < d->n_inputs + d->n_raw; i++) {
+        const param *p = run_data_param(d, i);
+        if (p && !p->initial && !run_data_tensor(d, i)->data) status = make_input(d, i, a, how);
+    }
     return status;
 }
 
@@ -180,8 +214,10 @@ void run_data_free_outputs(run_data *d) {
 
 void run_data_free(run_data *d) {
     for (int i = 0; d->inputs && i < d->n_inputs; i++) eval_tensor_free(&d->inputs[i]);
+    for (int i = 0; d->raw && i < d->n_raw; i++) eval_tensor_free(&d->raw[i]);
     run_data_free_outputs(d);
     tn_free(d->inputs);
+    tn_free(d->raw);
     tn_free(d->outputs);
     tn_free(d->symbols);
     *d = (run_data){0};
@@ -242,8 +278,44 @@ tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag) {
     return status;
 }
 
+/* ---- Interpreting ---- */
+
+/* A raw weight that main reads too; nothing where the model has its values. */
+static eval_tensor view_of_raw(const run_data *d, const char *name) {
+    eval_tensor view = {0};
+    for (int i = 0; i < d->n_raw; i++)
+        if (strcmp(d->prepare->params[i].name, name) == 0) view = d->raw[i];
+    view.borrowed = true;
+    return view;
+}
+
+/* Main's weights: what prepare makes, and raw ones that it passes by. */
+static tn_status prepare_weights(run_data *d, tn_diag *diag) {
+    eval_options options = {0};
+    eval_tensor *made = tn_calloc(d->prepare->n_results + 1, sizeof *made);
+    tn_status status = made ? eval_graph(d->prepare, d->raw, made, &options, diag) : TN_ERR_MEMORY;
+    for (int i = 0; status == TN_OK && i < d->n_inputs; i++) {
+        const param *p = &d->main->params[i];
+        if (p->binding != BINDING_LOAD || d->inputs[i].data) continue;
+        size_t r = 0;
+        while (r < d->prepare->n_results && strcmp(d->prepare->results[r].name, p->name) != 0) r++;
+        if (r < d->prepare->n_results) {
+            d->inputs[i] = made[r];
+            made[r] = (eval_tensor){0};
+        } else
+            d->inputs[i] = view_of_raw(d, p->name);
+    }
+    for (size_t r = 0; made && r < d->prepare->n_results; r++) eval_tensor_free(&made[r]);
+    tn_free(made);
+    return status;
+}
+
 tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag) {
     eval_options options = {.magnitudes = magnitudes};
     run_data_free_outputs(d);
+    if (d->prepare) {
+        tn_status status = prepare_weights(d, diag);
+        if (status != TN_OK) return status;
+    }
     return eval_graph(d->main, d->inputs, d->outputs, &options, diag);
 }
