@@ -148,7 +148,7 @@ typedef struct memory_read {
 static void read_chunk(void *arg, int64_t chunk, int32_t worker) {
     memory_read *r = arg;
     typedef float lanes __attribute__((vector_size(64)));
-    const lanes *x = (const lanes *)(const void *)(r->data + r->n / SPANS * (size_t)chunk);
+    const lanes *x = __builtin_assume_aligned(r->data + r->n / SPANS * (size_t)chunk, sizeof(lanes));
     lanes a = {0}, b = {0}, c = {0}, d = {0};
     (void)worker;
     for (size_t i = 0; i < r->n / SPANS / 16; i += 4) a += x[i], b += x[i + 1], c += x[i + 2], d += x[i + 3];
@@ -403,9 +403,11 @@ static void usage(void) {
 
 int main(int argc, char **argv) {
     bench.options = (settings){.threads = 1, .seconds = 0.3};
+    long threads;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0)
-            bench.options.threads = atoi(argv[++i]);
+        if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && (threads = strtol(argv[i + 1], NULL, 10)) > 0 &&
+            threads <= 1024)
+            bench.options.threads = (int)threads, i++;
         else if (strcmp(argv[i], "--quick") == 0)
             bench.options.seconds = 0.05;
         else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)

@@ -115,7 +115,9 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
     for (size_t i = 0; i < from->n_nodes; i++)
         if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
     value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
-    bool ok = map && operands ? copy_signature(c, from, to) : module_no_memory(c->to);
+    bool ok = map && operands;
+    if (!ok) module_no_memory(c->to);
+    ok = ok && copy_signature(c, from, to);
     for (size_t i = 0; ok && i < from->n_nodes; i++) ok = copy_node(c, from, to, &from->nodes[i], map, operands);
     for (size_t i = 0; ok && i < from->n_results; i++)
         ok = graph_add_result(to, from->results[i].name, map[from->results[i].value], from->results[i].state_param);

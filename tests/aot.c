@@ -29,7 +29,10 @@ static const char *path_of(const char *name) {
 
 static void write_file(const char *name, const void *data, size_t bytes) {
     FILE *f = fopen(path_of(name), "wb");
-    assert_non_null(f);
+    if (!f) {
+        fail_msg("%s cannot be written", name);
+        return;
+    }
     assert_int_equal(fwrite(data, 1, bytes, f), bytes);
     assert_int_equal(fclose(f), 0);
 }
@@ -39,7 +42,7 @@ static int run_command(const char *command, char *out, size_t capacity) {
     char line[1400];
     snprintf(line, sizeof line, "cd '%.200s' && %.1100s 2>&1", folder, command);
     FILE *f = popen(line, "r");
-    assert_non_null(f);
+    if (!f) return -1;
     size_t n = fread(out, 1, capacity - 1, f);
     out[n] = '\0';
     return pclose(f);
@@ -172,7 +175,10 @@ static void test_object_in_a_plain_program(void **state) {
     if (run_command(line, out, sizeof out) != 0) fail_msg("%s", out);
     size_t bytes = run_here(m, here);
     FILE *f = fopen(path_of("results"), "rb");
-    assert_non_null(f);
+    if (!f) {
+        fail_msg("the program wrote no results");
+        return;
+    }
     assert_int_equal(fread(there, 1, sizeof there, f), bytes);
     fclose(f);
     assert_memory_equal(here, there, bytes);

@@ -131,7 +131,7 @@ static void wrap_while(sampler *s, tn_graph *g, tn_graph *f) {
 /* Carries parameter 0; a sequence of numbers is added to it, and the digests come out. */
 static void wrap_scan(sampler *s, tn_graph *g, tn_graph *f) {
     tn_graph *body = tn_graph_sub(g, "body");
-    tn_val a[MAX_VALUES], x[MAX_VALUES];
+    tn_val a[MAX_VALUES] = {{0}}, x[MAX_VALUES];
     size_t n = like_params(body, f, a);
     tn_val number = tn_input(body, "number", s->dtype, TN_SCALAR);
     tn_val change = digest(body, tn_call(body, f, a, (int)n), f->n_results, s->dtype);

@@ -8,6 +8,7 @@
 
 #include "compiler/codegen/target.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,7 +166,7 @@ static bool find_perf_base(void *user, const char *name, const char *section, ui
 static bool write_perf_line(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
     perf_map *map = user;
     if (section && size && strcmp(section, ".text") == 0)
-        fprintf(map->file, "%llx %llx %s\n", (unsigned long long)(map->base + address), (unsigned long long)size, name);
+        fprintf(map->file, "%" PRIx64 " %" PRIx64 " %s\n", map->base + address, size, name);
     return true;
 }
 

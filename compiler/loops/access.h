@@ -54,7 +54,7 @@ bool access_open(access *a, tn_graph *fused, const char *class_name, const machi
 lt_kernel *access_close(access *a);
 
 lt_value access_value(access *a, value_id v, const tn_dim *index);
-static const tn_dim ACCESS_NO_INDEX[1] = {DIM_INVALID}; /* of a scalar */
+static const tn_dim ACCESS_NO_INDEX[TN_MAX_RANK] = {DIM_INVALID}; /* of a scalar */
 
 /* Row-major element offset of `index` in a tensor of that type. */
 tn_dim access_offset(access *a, const tn_type *type, const tn_dim *index);

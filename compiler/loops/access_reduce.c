@@ -111,7 +111,7 @@ static lt_value later_wins(access *a, bool greatest, bool select_last, lt_value 
 static lt_value arg_reduce(access *a, value_id v, const node *n, reduce_kind kind, const tn_dim *reduced,
                            const int *axes, tn_dim *at) {
     /* The first element is the first candidate, so that the neutral value never wins. */
-    nest s;
+    nest s = {0};
     value_id x = n->operands[0];
     at[axes[0]] = dim_const(dims_of(a), 0);
     lt_value not_empty = access_within(a, dim_const(dims_of(a), 0), dim_const(dims_of(a), 0), reduced[0]);
@@ -137,8 +137,8 @@ lt_value access_reduce(access *a, value_id v, const node *n, const tn_dim *index
     reduce_kind kind = (reduce_kind)attr_int(&n->attrs, ATTR_kind, 0);
     bool is_reduced[TN_MAX_RANK] = {false};
     for (uint32_t i = 0; i < reduced_axes->ints.n; i++) is_reduced[reduced_axes->ints.items[i]] = true;
-    tn_dim at[TN_MAX_RANK], extents[TN_MAX_RANK];
-    int axes[TN_MAX_RANK], n_axes = 0, next = 0;
+    tn_dim at[TN_MAX_RANK], extents[TN_MAX_RANK] = {0};
+    int axes[TN_MAX_RANK] = {0}, n_axes = 0, next = 0;
     for (int i = 0; i < type->rank; i++) {
         at[i] = is_reduced[i] ? DIM_INVALID : index[next++];
         if (is_reduced[i]) {
@@ -148,7 +148,7 @@ lt_value access_reduce(access *a, value_id v, const node *n, const tn_dim *index
     }
     if (kind == REDUCE_ARGMAX || kind == REDUCE_ARGMIN) return arg_reduce(a, v, n, kind, extents, axes, at);
 
-    nest s;
+    nest s = {0};
     tn_dtype acc = access_accumulator(a->fused, n);
     lt_value init = access_neutral(a, kind, acc);
     open_nest(a, &s, n_axes, extents, 1, &init);
@@ -189,7 +189,7 @@ lt_value access_window(access *a, value_id v, const node *n, const tn_dim *index
             extents[depth] = dim_const(t, list_item(n, ATTR_window, i, 1));
             axis_of[depth++] = i;
         }
-    nest s;
+    nest s = {0};
     lt_value init = access_neutral(a, kind, acc), inside = LT_NONE;
     open_nest(a, &s, depth, extents, 1, &init);
     for (int i = 0, k = 0; i < type->rank; i++) {
@@ -225,9 +225,9 @@ lt_value access_dot(access *a, value_id v, const node *n, const tn_dim *index) {
     const tn_type *types[2] = {graph_type(a->fused, n->operands[0]), graph_type(a->fused, n->operands[1])};
     const attr *batch = attr_find(&n->attrs, ATTR_batch), *contract = attr_find(&n->attrs, ATTR_contract);
     int n_contract = (int)contract->split, n_batch = batch ? (int)batch->split : 0, next = n_batch;
-    tn_dim at[2][TN_MAX_RANK], extents[TN_MAX_RANK];
+    tn_dim at[2][TN_MAX_RANK], extents[TN_MAX_RANK] = {0};
     for (int i = 0; i < n_contract; i++) extents[i] = types[0]->dims[contract->ints.items[i]];
-    nest s;
+    nest s = {0};
     tn_dtype acc = access_accumulator(a->fused, n);
     lt_value init = lt_const_int(&a->b, acc, 0), x[2];
     open_nest(a, &s, n_contract, extents, 1, &init);
@@ -250,7 +250,7 @@ lt_value access_conv(access *a, value_id v, const node *n, const tn_dim *index) 
     int64_t groups = attr_int(&n->attrs, ATTR_groups, 1);
     tn_dim extents[TN_MAX_RANK], at[TN_MAX_RANK], tap[TN_MAX_RANK];
     for (int i = 1; i < kernel->rank; i++) extents[i - 1] = kernel->dims[i];
-    nest s;
+    nest s = {0};
     tn_dtype acc = access_accumulator(a->fused, n);
     lt_value init = lt_const_int(&a->b, acc, 0), inside = LT_NONE;
     open_nest(a, &s, kernel->rank - 1, extents, 1, &init);

@@ -71,7 +71,7 @@ static void combine(scattering *s, const tn_dim *from, const tn_dim *to, lt_valu
 /* Updates have batch axes, index axes, then the data's other axes; `from` counts in them. */
 static void apply_updates(scattering *s) {
     access_loop loops[TN_MAX_RANK];
-    tn_dim from[TN_MAX_RANK], at[TN_MAX_RANK], to[TN_MAX_RANK];
+    tn_dim from[TN_MAX_RANK] = {0}, at[TN_MAX_RANK], to[TN_MAX_RANK];
     int n_index = s->indices->rank - 1, rank = s->updates->rank;
     access_open_stage(&s->a, dim_const(s->t, 1));
     for (int i = 0; i < n_index; i++) {

@@ -51,6 +51,8 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
     machine_tile full = s->element_bytes == 8 ? m->tile_f64 : m->tile_f32;
     int64_t lanes = machine_lanes(m, 8 * s->element_bytes), sums = full.mr * ceil_div(full.nr, lanes);
     double best = -1;
+    b->mr = 1;
+    b->nr = lanes;
     for (int64_t vectors = 1; vectors <= (s->is_narrow ? 1 : MOST_VECTORS); vectors++) {
         int64_t highest = least(sums / vectors, 2 * full.mr);
         if (!packs_a && is_aliased(s)) highest = least(highest, ALIASED_ROWS);
@@ -101,7 +103,7 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
             depth = or_unknown(s->depth);
     bool is_wide = s->columns < 0 || s->columns > columns;
     b->by_steps = true;
-    b->panels = is_wide ? balanced(panels, columns / b->nr) : panels;
+    b->panels = is_wide ? balanced(panels, columns / b->nr) : most(1, panels);
     b->step_row = is_wide ? b->panels * b->nr : ceil_div(most(1, s->columns), lanes) * lanes;
     if (b->step_row * bytes % (ALIAS_BYTES / 4) == 0) b->step_row += lanes;
     int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b->panels);
@@ -117,7 +119,7 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
 
 static void choose_depth_block(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes,
-            l2 = (int64_t)m->l2_bytes;
+            l2 = most(1, (int64_t)m->l2_bytes);
     if (!b->packs[SIDE_B] && !s->keeps_b)
         b->depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
     else if (s->depth > 0 && panel_bytes > l2)

@@ -370,7 +370,7 @@ static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {
     s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
     s.storage_of = tn_malloc((g->n_values + 1) * sizeof *s.storage_of);
     s.storages = tn_calloc(g->n_values + g->n_nodes + g->n_results + 1, sizeof *s.storages);
-    bool ok = s.plan && s.last_use && s.storage_of && s.storages;
+    bool ok = s.plan && s.plan->values && s.last_use && s.storage_of && s.storages;
     if (ok) {
         memset(s.last_use, 0xff, (g->n_values + 1) * sizeof *s.last_use);
         memset(s.storage_of, 0xff, (g->n_values + 1) * sizeof *s.storage_of);

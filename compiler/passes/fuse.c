@@ -325,30 +325,13 @@ static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels)
 }
 
 /* Callees first, so that a call is checked against the callee as it will be. */
-static bool fuse_callees_first(tn_graph *g, const pass_options *o, size_t *n_kernels, tn_graph **waiting, size_t n) {
-    for (size_t i = 0; i < g->n_nodes; i++)
-        for (uint32_t k = 0; k < g->nodes[i].attrs.n; k++) {
-            const attr *a = &g->nodes[i].attrs.items[k];
-            for (size_t w = 0; attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC && w < n; w++)
-                if (waiting[w] == a->func) {
-                    waiting[w] = NULL;
-                    if (!fuse_callees_first(a->func, o, n_kernels, waiting, n)) return false;
-                }
-        }
-    return g->is_kernel || fuse_function(g, o, n_kernels);
-}
-
 bool pass_fuse(tn_module *m, const pass_options *o) {
-    size_t n_kernels = 0, n = m->n_graphs;
-    tn_graph **waiting = tn_malloc((n + 1) * sizeof *waiting);
-    if (!waiting) return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
-    memcpy(waiting, m->graphs, n * sizeof *waiting);
-    bool ok = true;
+    size_t n_kernels = 0, n = m->n_graphs, *order = module_call_order(m);
+    bool ok = order != NULL;
     for (size_t i = 0; ok && i < n; i++) {
-        tn_graph *g = waiting[i];
-        waiting[i] = NULL;
-        ok = !g || fuse_callees_first(g, o, &n_kernels, waiting, n);
+        tn_graph *g = m->graphs[order[i]];
+        ok = g->is_kernel || fuse_function(g, o, &n_kernels);
     }
-    tn_free(waiting);
-    return ok;
+    tn_free(order);
+    return ok || module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while fusing");
 }

@@ -136,8 +136,10 @@ static char *packed_name(hoister *h, value_id v) {
 /* Copies what moves and all that it needs. */
 static bool copy_needed(hoister *h, bool *needed) {
     const tn_graph *g = h->main;
-    for (size_t i = g->n_nodes; i-- > 0;)
-        if (needed[i] |= h->moves[i]) ask_operands(g, &g->nodes[i], needed);
+    for (size_t i = g->n_nodes; i-- > 0;) {
+        needed[i] |= h->moves[i];
+        if (needed[i]) ask_operands(g, &g->nodes[i], needed);
+    }
     for (size_t i = 0; i < g->n_nodes; i++)
         if (needed[i] && g->nodes[i].op != TN_OP_param && !graph_copy_node(h->prepare, g, &g->nodes[i], h->inner))
             return false;
