@@ -233,6 +233,11 @@ static bool parse_types(function_parser *f, node_text *n) {
 
 /* ---- Locations ------------------------------------------------------------------------------------------ */
 
+/* A file's name is a C string: none holds a NUL. */
+static const char *file_name(parser *p, const char *s, size_t n) {
+    return n > 0 && !memchr(s, '\0', n) ? module_intern_n(p->module, s, n) : NULL;
+}
+
 /* Takes `file:line` or `"odd name":line` (the line may be missing there) from s[*i] on; false: there
  * is none. */
 static bool take_location(parser *p, const char *s, size_t n, size_t *i, location_id *set) {
@@ -242,14 +247,13 @@ static bool take_location(parser *p, const char *s, size_t n, size_t *i, locatio
     if (quoted) {
         lexer name;
         lexer_start(&name, s + *i, n - *i, p->lex.name);
-        if (name.next.kind == TOKEN_STRING && name.next.length)
-            file = module_intern_n(p->module, name.next.text, name.next.length);
+        if (name.next.kind == TOKEN_STRING) file = file_name(p, name.next.text, name.next.length);
         *i += name.at;
         lexer_free(&name);
     } else {
         size_t begin = *i;
         while (*i < n && s[*i] != ':' && s[*i] != ' ' && s[*i] != ',') ++*i;
-        if (*i > begin) file = module_intern_n(p->module, s + begin, *i - begin);
+        file = file_name(p, s + begin, *i - begin);
     }
     int64_t line = 0;
     bool has_line = *i < n && s[*i] == ':';
