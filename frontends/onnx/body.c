@@ -23,6 +23,7 @@ void body_close(body *b) {
 }
 
 tn_val body_param(body *b, const char *name, const tn_type *type) {
+    if (name && !name[0]) name = NULL;
     for (size_t i = 0; name && i < b->g->n_params; i++)
         if (strcmp(b->g->params[i].name, name) == 0) name = NULL;
     value_id v = graph_add_param(b->g, name, type, BINDING_RUN);

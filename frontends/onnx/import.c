@@ -186,6 +186,7 @@ static bool add_fixed_input(scope *s, entry *e, const onnx_value_info *info, con
  * which is taken. */
 static bool add_input(scope *s, const onnx_value_info *info) {
     importer *im = s->im;
+    if (!info->name[0]) return import_error(im, TN_ERR_PARSE, "an input of the model has no name");
     if (scope_find(s, info->name)) return true;
     const tn_tensor *fixed = find_fixed_input(im, info->name);
     entry *e = scope_add(s, info->name);
@@ -200,6 +201,8 @@ static bool add_input(scope *s, const onnx_value_info *info) {
 
 static bool add_initializers(scope *s, const onnx_graph *graph) {
     for (size_t i = 0; i < graph->initializers.count; i++) {
+        if (!graph->initializers.items[i].name[0])
+            return import_error(s->im, TN_ERR_PARSE, "initializer %zu has no name", i);
         entry *e = scope_add(s, graph->initializers.items[i].name);
         if (!e) return false;
         e->initializer = &graph->initializers.items[i];
