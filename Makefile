@@ -271,13 +271,13 @@ bench-micro:
 	@$(MAKE) --no-print-directory $(PARALLEL) all bench-programs
 	@for b in $(BENCH_BIN); do $$b || exit 1; done
 
-# Against ONNX Runtime, which comes into an environment of its own. BENCH_ARGS: --threads 2, models, ...
+# Beside its peers, which come into an environment of their own. BENCH_ARGS: models, --peers, --threads 1, --list, ...
 .PHONY: bench
 bench:
 	@tests/tools/deps.sh test
-	@$(MAKE) --no-print-directory $(PARALLEL) all
-	@tests/tools/venv.sh build/venv-bench onnxruntime==1.32.0 numpy
-	@build/venv-bench/bin/python benchmarks/compare.py $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all random-models
+	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
+	@build/venv-bench/bin/python benchmarks/bench.py $(BENCH_ARGS)
 
 # ---- Install -------------------------------------------------------------------------------
 
@@ -347,7 +347,7 @@ help:
 	@echo 'make asan          all tests under AddressSanitizer and UBSan;  coverage: with line counts'
 	@echo 'make MALLOC=hostile  the build in which each allocation can be made to fail'
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
-	@echo 'make bench         against ONNX Runtime (BENCH_ARGS);  bench-micro: micro-benchmarks'
+	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need'
 	@echo 'make format, lint, docs, clean'
