@@ -4,6 +4,7 @@ out: what worker.py and peers/tenon.py say, or {"error": why} or {"skip": why}
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,11 +27,15 @@ def outputs_folder(row, threads, peer):
     return os.path.join(places.RESULTS, "outputs", f"{row.name}-{threads}-{peer}")
 
 
+def compile_cache(row, threads):
+    """Where torch.compile keeps what it compiled for a row."""
+    return os.path.join(places.RESULTS, "cache", f"{row.name}-{threads}")
+
+
 def environment(row, threads):
-    """Thread counts for libraries that only ask there; compiled code of torch.compile goes to the row's folder."""
-    cache = os.path.join(places.RESULTS, "cache", f"{row.name}-{threads}")
+    """Thread counts for libraries that only ask there."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1",
-            "TORCHINDUCTOR_CACHE_DIR": cache, "JAX_PLATFORMS": "cpu", "OPENVINO_TELEMETRY_OPT_OUT": "1",
+            "TORCHINDUCTOR_CACHE_DIR": compile_cache(row, threads), "JAX_PLATFORMS": "cpu", "OPENVINO_TELEMETRY_OPT_OUT": "1",
             "BENCH_SPAWNED": repr(time.monotonic())}
 
 
@@ -59,6 +64,8 @@ def run_worker(module, row, threads, args, folder):
 
 def measure(peer, row, threads, round_number, args):
     folder = outputs_folder(row, threads, peer)
+    if round_number == 0:
+        shutil.rmtree(compile_cache(row, threads), ignore_errors=True)
     try:
         if PEERS[peer]:
             return run_worker(PEERS[peer], row, threads, args, folder)

@@ -21,9 +21,9 @@ def combine(rounds):
     best = dict(min(rounds, key=lambda r: r["median_ms"]))
     best["min_ms"] = min(r["min_ms"] for r in rounds)
     best["spread"] = max(r["median_ms"] for r in rounds) / best["median_ms"]
-    best["start_ms"] = min(r["start_ms"] for r in rounds)
-    best["load_ms"] = max(r["load_ms"] for r in rounds) if best.get("cold") else min(r["load_ms"] for r in rounds)
-    best["peak_bytes"] = min(r["peak_bytes"] for r in rounds)
+    cold = [r for r in rounds if r.get("cold", True)] or rounds
+    for key in ("start_ms", "load_ms", "peak_bytes"):
+        best[key] = min(r[key] for r in cold)
     return best
 
 

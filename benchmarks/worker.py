@@ -4,7 +4,7 @@
     worker.py PEER ROW.json --threads N --seconds S [--outputs DIR]
 
 in:  a module of peers/; BENCH_SPAWNED, the monotonic clock when the process was asked for
-out: one JSON object: min_ms, median_ms, runs; start_ms, from the process's start to the first output without what
+out: one JSON object: min_ms, median_ms, runs; cold, whether nothing was compiled before; start_ms, from the process's start to the first output without what
      Python and NumPy take; load_ms, from opening the model to the first output less one ordinary run; peak_bytes,
      the most memory resident less that of Python and NumPy; deploy_bytes, shared objects in use and the model
 law: nothing is imported before the clock starts but NumPy
@@ -68,6 +68,7 @@ def main():
     try:
         peer = importlib.import_module("peers." + args.peer)
         opened = time.monotonic()
+        cold = getattr(peer, "is_cold", lambda: True)()
         run, outputs = peer.load(row, inputs, args.threads)
         run()
     except Skip as skip:
@@ -85,6 +86,7 @@ def main():
         "min_ms": times[0],
         "median_ms": median,
         "runs": len(times),
+        "cold": cold,
         "start_ms": (first - began) * 1e3,
         "load_ms": max((first - opened) * 1e3 - median, 0),
         "python_ms": (began - float(os.environ.get("BENCH_SPAWNED", began))) * 1e3,
