@@ -136,6 +136,15 @@ static void test_parts(void **state) {
           "a t -> y"
           "; out y",
           "f32[3] 5 3 1", "f32[5] 1 2 3 4 5");
+    /* "From the beginning" as exporters write it, of data and of a shape; steps beyond any extent. */
+    check("opset 13; in x f32 n; init s i64 1 -9223372036854775808; init e i64 1 2; node Slice x s e -> y; out y",
+          "f32[2] 1 2", "f32[5] 1 2 3 4 5");
+    check("opset 13; in x f32 n 2; init s i64 1 -9223372036854775808; init e i64 1 -1; node Shape x -> h"
+          "; node Slice h s e -> y; out y",
+          "i64[1] 3", "f32[3,2] 1 2 3 4 5 6");
+    check("opset 13; in x f32 n 2; init s i64 1 0; init e i64 1 9223372036854775807; init a i64 1 0"
+          "; init t i64 1 9223372036854775807; node Shape x -> h; node Slice h s e a t -> y; out y",
+          "i64[1] 3", "f32[3,2] 1 2 3 4 5 6");
     check("opset 11; in x f32 5; node Split x -> a b split=2,3; out a; out b", "f32[2] 1 2; f32[3] 3 4 5",
           "f32[5] 1 2 3 4 5");
     check("opset 18; in x f32 5; node Split x -> a b num_outputs=2; out a; out b", "f32[3] 1 2 3; f32[2] 4 5",

@@ -66,16 +66,26 @@ const known *input_folded(conversion *c, int i) {
     return k || !folded_data(c, i) ? k : input_known(c, i);
 }
 
-const known *need_known(conversion *c, int i, const char *what) {
-    if (!has_input(c, i)) {
-        node_error(c, TN_ERR_PARSE, "%s (input %d) is left out", what, i);
-        return NULL;
-    }
+const known *input_positions(conversion *c, int i) {
     const known *k = input_folded(c, i);
-    if (!k)
+    const tensor_data *data = k ? NULL : folded_data(c, i);
+    return data ? known_positions(c->im, data) : k;
+}
+
+/* `k` is what is known of input i; NULL is an error. */
+static const known *needed(conversion *c, int i, const char *what, const known *k) {
+    if (!has_input(c, i))
+        node_error(c, TN_ERR_PARSE, "%s (input %d) is left out", what, i);
+    else if (!k)
         node_error(c, TN_ERR_UNSUPPORTED, "%s ('%.200s') depends on the values of tensors, not on their sizes alone",
                    what, input_name(c, i));
     return k;
+}
+
+const known *need_known(conversion *c, int i, const char *what) { return needed(c, i, what, input_folded(c, i)); }
+
+const known *need_positions(conversion *c, int i, const char *what) {
+    return needed(c, i, what, input_positions(c, i));
 }
 
 bool need_ints(conversion *c, int i, const char *what, int64_t *items, int capacity, int *n) {

@@ -130,6 +130,8 @@ bool import_check_ops(importer *im);
 known *known_new(importer *im, tn_dtype dtype, int rank, const int64_t *shape, tn_dim **items);
 known *known_vector(importer *im, tn_dtype dtype, int64_t n, tn_dim **items);
 const known *known_from_data(importer *im, const tensor_data *data); /* NULL: too large, fractions */
+/* Where only order counts: the least integer, which no dim can be, is its neighbour. */
+const known *known_positions(importer *im, const tensor_data *data);
 tn_val known_value(scope *s, const known *k);
 /* Item i as a number; false: it is an expression. */
 bool known_number(const importer *im, const known *k, int64_t i, int64_t *number);
@@ -192,9 +194,12 @@ int input_count(const conversion *c);
 const known *input_known(conversion *c, int i);
 /* The same, also where it follows from constants by other ops than shape arithmetic. */
 const known *input_folded(conversion *c, int i);
+/* The same for positions that are clamped to an extent (known_positions). */
+const known *input_positions(conversion *c, int i);
 const char *input_name(const conversion *c, int i);
 /* The content of input i, or an error that says what (`what`: "the shape") cannot be known. */
 const known *need_known(conversion *c, int i, const char *what);
+const known *need_positions(conversion *c, int i, const char *what);
 /* Numbers: integer content of at most `capacity` items; the error is recorded. */
 bool need_ints(conversion *c, int i, const char *what, int64_t *items, int capacity, int *n);
 bool need_int(conversion *c, int i, const char *what, int64_t *number);

@@ -36,7 +36,7 @@ static eval_tensor view_of(const tensor_data *data, int64_t n) {
         .dtype = (tn_dtype)data->type.dtype, .rank = 1, .dims = {n}, .n = n, .data = (void *)data->data};
 }
 
-const known *known_from_data(importer *im, const tensor_data *data) {
+static const known *read_known(importer *im, const tensor_data *data, int64_t least) {
     int64_t shape[TN_MAX_RANK];
     tn_dim *items;
     for (int i = 0; i < data->type.rank; i++)
@@ -54,6 +54,7 @@ const known *known_from_data(importer *im, const tensor_data *data) {
             number = (int64_t)x;
         } else {
             number = eval_load_int(&t, i);
+            if (number < least) number = least;
         }
         items[i] = dim_const(import_dims(im), number);
         if (items[i] == DIM_INVALID) {
@@ -67,6 +68,10 @@ const known *known_from_data(importer *im, const tensor_data *data) {
 bool known_number(const importer *im, const known *k, int64_t i, int64_t *number) {
     return dim_is_const(import_dims(im), k->items[i], number);
 }
+
+const known *known_from_data(importer *im, const tensor_data *data) { return read_known(im, data, INT64_MIN); }
+
+const known *known_positions(importer *im, const tensor_data *data) { return read_known(im, data, -INT64_MAX); }
 
 /* ---- As values --------------------------------------------------------------------------- */
 

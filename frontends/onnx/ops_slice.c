@@ -83,7 +83,7 @@ static bool read_positions(conversion *c, const char *name, int i, tn_dim *posit
             positions[k] = number_dim(c, numbers[k] > FAR ? FAR : numbers[k] < -FAR ? -FAR : numbers[k]);
         return *n >= 0 || node_error(c, TN_ERR_PARSE, "attribute %s is missing", name);
     }
-    const known *k = need_known(c, i, name);
+    const known *k = need_positions(c, i, name);
     if (!k) return false;
     if (k->n > TN_MAX_RANK) return node_error(c, TN_ERR_LIMIT, "%s has more than %d entries", name, TN_MAX_RANK);
     *n = (int)k->n;

@@ -178,7 +178,7 @@ static bool slice_number(conversion *c, const char *attribute, int i, int64_t ot
         return true;
     }
     if (!has_input(c, i)) return otherwise != INT64_MIN;
-    const known *k = input_known(c, i);
+    const known *k = input_positions(c, i);
     return k && k->n == 1 && known_number(c->im, k, 0, number);
 }
 
@@ -195,11 +195,11 @@ static const known *known_slice(conversion *c) {
     if (step > 0) {
         start = clamp(start, 0, x->n);
         end = clamp(end, 0, x->n);
-        n = end > start ? (end - start + step - 1) / step : 0;
+        n = end > start ? (end - start - 1) / step + 1 : 0;
     } else {
         start = clamp(start, -1, x->n - 1);
         end = clamp(end, -1, x->n - 1);
-        n = start > end ? (start - end - step - 1) / -step : 0;
+        n = start > end ? (start - end - 1) / -step + 1 : 0;
     }
     known *k = known_vector(c->im, x->dtype, n, &items);
     for (int64_t i = 0; k && i < n; i++) items[i] = x->items[start + i * step];
