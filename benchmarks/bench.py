@@ -55,7 +55,21 @@ def parse():
     return args
 
 
-def measure_row(row, threads, args, kept, say):
+class Progress:
+    """A line for each measurement, with how many there are, which is a little more when small rows need IDENTITY."""
+
+    def __init__(self, total):
+        self.total, self.done, self.began = total, 0, time.monotonic()
+
+    def say(self, row, threads, round_number, peer, result):
+        self.done += 1
+        told = f"{result['median_ms']:10.3f} ms" if "median_ms" in result else result.get("error") or result.get("skip")
+        seconds = int(time.monotonic() - self.began)
+        print(f"[{self.done}/{self.total}, {seconds // 60}:{seconds % 60:02}] {row.name}, {threads} threads, "
+              f"round {round_number + 1}: {peer} {told}", file=sys.stderr, flush=True)
+
+
+def measure_row(row, threads, args, kept, progress):
     """All rounds of a row; what is kept already is not measured again."""
     ready = None
     for round_number in range(args.rounds):
@@ -70,7 +84,7 @@ def measure_row(row, threads, args, kept, say):
                 ready = measure.prepare(row)
             result = {"error": ready} if ready else measure.measure(peer, row, threads, round_number, args)
             kept.add(key, result)
-            say(row, threads, round_number, peer, result)
+            progress.say(row, threads, round_number, peer, result)
 
 
 def main():
@@ -83,22 +97,15 @@ def main():
     header = {"machine": machine.describe(), "versions": machine.versions(), "rounds": args.rounds, "seconds": args.seconds}
     kept = store.open_store(os.path.join(args.out, "runs.jsonl"), header, args.fresh)
     rows = chosen_rows(args.models)
-    total = (len(rows) + 1) * len(args.threads) * args.rounds * len(args.peers)
-    began, done = time.monotonic(), [0]
-
-    def say(row, threads, round_number, peer, result):
-        done[0] += 1
-        told = f"{result['median_ms']:10.3f} ms" if "median_ms" in result else result.get("error") or result.get("skip")
-        seconds = int(time.monotonic() - began)
-        print(f"[{done[0]}/{total}, {seconds // 60}:{seconds % 60:02}] {row.name}, {threads} threads, round {round_number + 1}: "
-              f"{peer} {told}", file=sys.stderr, flush=True)
-
+    total = len(rows) * len(args.threads) * args.rounds * len(args.peers)
+    progress = Progress(total)
     print(report.heading(args.peers))
     for threads in args.threads:
-        for row in [models.IDENTITY, *rows]:
-            measure_row(row, threads, args, kept, say)
-            if row is not models.IDENTITY:
-                print(report.line(report.row_result(row, threads, args, kept), args.peers), flush=True)
+        for row in rows:
+            measure_row(row, threads, args, kept, progress)
+            if report.is_small(report.peer_results(row, threads, args, kept)):
+                measure_row(models.IDENTITY, threads, args, kept, progress)
+            print(report.line(report.row_result(row, threads, args, kept), args.peers), flush=True)
     for path in report.write(rows, args, kept, header):
         print(os.path.relpath(path))
 

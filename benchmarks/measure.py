@@ -23,19 +23,19 @@ def pin(threads):
     return lambda: os.sched_setaffinity(0, machine.cores()[-threads:])
 
 
-def outputs_folder(row, threads, peer):
-    return os.path.join(places.RESULTS, "outputs", f"{row.name}-{threads}-{peer}")
+def outputs_folder(args, row, threads, peer):
+    return os.path.join(args.out, "outputs", f"{row.name}-{threads}-{peer}")
 
 
-def compile_cache(row, threads):
+def compile_cache(args, row, threads):
     """Where torch.compile keeps what it compiled for a row."""
-    return os.path.join(places.RESULTS, "cache", f"{row.name}-{threads}")
+    return os.path.abspath(os.path.join(args.out, "cache", f"{row.name}-{threads}"))
 
 
-def environment(row, threads):
+def environment(args, row, threads):
     """Thread counts for libraries that only ask there."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1",
-            "TORCHINDUCTOR_CACHE_DIR": compile_cache(row, threads), "JAX_PLATFORMS": "cpu", "OPENVINO_TELEMETRY_OPT_OUT": "1",
+            "TORCHINDUCTOR_CACHE_DIR": compile_cache(args, row, threads), "JAX_PLATFORMS": "cpu", "OPENVINO_TELEMETRY_OPT_OUT": "1",
             "BENCH_SPAWNED": repr(time.monotonic())}
 
 
@@ -54,7 +54,7 @@ def run_worker(module, row, threads, args, folder):
     command = [sys.executable, os.path.join(HERE, "worker.py"), module, places.row_file(row.name)]
     command += ["--threads", str(threads), "--seconds", str(args.seconds), "--outputs", folder]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin(threads), timeout=args.timeout,
-                          env=environment(row, threads))
+                          env=environment(args, row, threads))
     if done.returncode < 0:
         return {"error": f"killed by signal {-done.returncode}"}
     if done.returncode:
@@ -63,9 +63,9 @@ def run_worker(module, row, threads, args, folder):
 
 
 def measure(peer, row, threads, round_number, args):
-    folder = outputs_folder(row, threads, peer)
+    folder = outputs_folder(args, row, threads, peer)
     if round_number == 0:
-        shutil.rmtree(compile_cache(row, threads), ignore_errors=True)
+        shutil.rmtree(compile_cache(args, row, threads), ignore_errors=True)
     try:
         if PEERS[peer]:
             return run_worker(PEERS[peer], row, threads, args, folder)

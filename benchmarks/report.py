@@ -37,19 +37,23 @@ def peer_results(row, threads, args, kept):
     return found
 
 
-def compare_outputs(row, threads, results):
+def compare_outputs(row, threads, args, results):
     """The largest difference of each peer from the reference, and why the row is void, or None."""
     ran = [peer for peer, r in results.items() if "median_ms" in r]
     reference = next((peer for peer in REFERENCES if peer in ran), ran[0] if ran else None)
     if len(ran) < 2:
         return {}, None
-    others = {measure.outputs_folder(row, threads, p): p for p in ran if p != reference}
-    said = measure.agreement(measure.outputs_folder(row, threads, reference), list(others))
+    others = {measure.outputs_folder(args, row, threads, p): p for p in ran if p != reference}
+    said = measure.agreement(measure.outputs_folder(args, row, threads, reference), list(others))
     differences = {others[folder]: worst for folder, worst in said["differences"].items()}
     apart = [p for p, worst in differences.items() if worst is None or worst > TOLERANCE]
     if said["flat"]:
         return differences, "all outputs are one number"
     return differences, f"outputs of {', '.join(apart)} differ from {reference}'s" if apart else None
+
+
+def is_small(results):
+    return any(r.get("median_ms", models.SMALL_MS) < models.SMALL_MS for r in results.values())
 
 
 def take_off_calls(results, calls):
@@ -63,10 +67,9 @@ def take_off_calls(results, calls):
 
 def row_result(row, threads, args, kept):
     results = peer_results(row, threads, args, kept)
-    medians = [r["median_ms"] for r in results.values() if "median_ms" in r]
-    if medians and min(medians) < models.SMALL_MS:
+    if is_small(results):
         take_off_calls(results, peer_results(models.IDENTITY, threads, args, kept))
-    differences, void = compare_outputs(row, threads, results)
+    differences, void = compare_outputs(row, threads, args, results)
     told = {"model": row.name, "title": row.title, "threads": threads, "peers": results, "differences": differences}
     others = {p: r["median_ms"] for p, r in results.items() if p != "tenon" and "median_ms" in r}
     if others:

@@ -7,6 +7,7 @@
 #
 # A program reports in TAP lines on stdout (cmocka does, told by the environment):
 #   ok 1 - name        not ok 2 - name        ok 3 # SKIP why        ok 3 - name # SKIP why
+# and may add `# WARNING why`, which is shown and counts as nothing.
 # One that exits with an error without a `not ok` line, is killed, or takes longer than
 # TEST_TIMEOUT seconds, counts as one failed test under its own name. A program that leaves
 # out what its `1..N` promised has failed too. Full output is kept in $BUILD/test-logs.
@@ -32,6 +33,7 @@ for program in "$@"; do
             sub(/^(not )?ok [0-9]* *(- )?(# *SKIP *)?/, "", line)
             return line == "" ? "(no name)" : line
         }
+        /^# WARNING / { list = list "  warning " name ": " substr($0, 11) "\n"; next }
         /^1\.\.[0-9]+/ { sub(/^1\.\./, ""); promised += $0; next }
         /^(not )?ok .*# *SKIP/ { skipped++; list = list "  skipped " name ": " title($0) "\n"; next }
         /^ok / { passed++; next }
