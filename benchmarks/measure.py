@@ -4,6 +4,7 @@ out: what worker.py and peers/tenon.py say, or {"error": why} or {"skip": why}
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,13 +42,19 @@ def environment(args, row, threads):
 
 def last_line(text):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:400] if lines else ""
+    return lines[-1] if lines else ""
+
+
+def why(text):
+    """Of what a failed Python process wrote, the last line that names an error."""
+    named = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Unsupported)\b", line)]
+    return (named[-1] if named else last_line(text))[:400]
 
 
 def prepare(row):
     """Makes the row's files; an error message when that fails."""
     done = subprocess.run([sys.executable, os.path.join(HERE, "prepare.py"), row.name], capture_output=True, text=True)
-    return None if done.returncode == 0 else "not prepared: " + last_line(done.stderr)
+    return None if done.returncode == 0 else "not prepared: " + last_line(done.stderr)[:400]
 
 
 def run_worker(module, row, threads, args, folder):
@@ -58,7 +65,7 @@ def run_worker(module, row, threads, args, folder):
     if done.returncode < 0:
         return {"error": f"killed by signal {-done.returncode}"}
     if done.returncode:
-        return {"error": last_line(done.stderr) or f"exit status {done.returncode}"}
+        return {"error": why(done.stderr) or f"exit status {done.returncode}"}
     return json.loads(last_line(done.stdout))
 
 

@@ -2,7 +2,7 @@
 
 A row's `model` is the name of a module of zoo.py, which is exported once, or of a file of build/models. Its
 `inputs` are told by name: dtype, sizes, and what they are filled with: numbers uniform in [-1, 1) when nothing is
-said, `<n` integers from 0 to n - 1, `=n` the number n.
+said, `<n` integers from 0 to n - 1, `=n` the number n, `strokes` a white picture with lines of dark strokes.
 """
 import collections
 
@@ -44,8 +44,8 @@ ZOO = [
 
 # Published files; those named random_ have published structure and random weights.
 FILES = [
-    Row("ocr_rec", "PP-OCRv4 recognition, 48x320", "ch_PP-OCRv4_rec_infer", {"x": "f32 1x3x48x320"}),
-    Row("ocr_det", "PP-OCRv4 detection, 320x320", "ch_PP-OCRv4_det_infer", {"x": "f32 1x3x320x320"}),
+    Row("ocr_rec", "PP-OCRv4 recognition, 48x320", "ch_PP-OCRv4_rec_infer", {"x": "f32 1x3x48x320 strokes"}),
+    Row("ocr_det", "PP-OCRv4 detection, 320x320", "ch_PP-OCRv4_det_infer", {"x": "f32 1x3x320x320 strokes"}),
     Row("ocr_cls", "PP-OCR angle, 48x192", "ch_ppocr_mobile_v2.0_cls_infer", {"x": "f32 1x3x48x192"}),
     Row("minilm_l3", "paraphrase-MiniLM-L3-v2, 128 tokens", "paraphrase-MiniLM-L3-v2", tokens(128)),
     Row("silero_vad", "Silero VAD", "silero_vad_openvino_16k", {"input": "f32 1x576", "state": "f32 2x1x128 =0"}),

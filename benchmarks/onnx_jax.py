@@ -130,7 +130,7 @@ def split(inputs, attrs):
     x, axis = inputs[0], attrs.get("axis", 0)
     sizes = inputs[1] if len(inputs) > 1 else attrs.get("split")
     if sizes is None:
-        return library(x).split(x, attrs["num_outputs"], axis)
+        return library(x).split(x, attrs["n_outputs"], axis)
     return library(x).split(x, np.cumsum(np.asarray(sizes))[:-1], axis)
 
 
@@ -145,6 +145,23 @@ def pad(inputs, attrs):
 def constant_of_shape(inputs, attrs):
     value = numpy_helper.to_array(attrs["value"]) if "value" in attrs else np.zeros(1, np.float32)
     return np.full([int(n) for n in inputs[0]], value[0], value.dtype)
+
+
+def constant(inputs, attrs):
+    value = next(v for name, v in attrs.items() if name.startswith("value"))
+    return numpy_helper.to_array(value) if "value" in attrs else np.asarray(value)
+
+
+def resize(inputs, attrs):
+    """Whole multiples, each element repeated."""
+    scales = np.asarray(inputs[2 if attrs["opset"] > 10 else 1])
+    usual = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+    if any(attrs.get(name) != value for name, value in usual.items()) or (scales != scales.round()).any():
+        raise Unsupported("this form of Resize")
+    x = inputs[0]
+    for axis, n in enumerate(scales.astype(int)):
+        x = jnp.repeat(x, n, axis) if n > 1 else x
+    return x
 
 
 def flatten(inputs, attrs):
@@ -270,7 +287,9 @@ def reduction(name):
 
 def lstm(inputs, attrs):
     x, w, r = inputs[:3]
-    if attrs.get("direction", b"forward") != b"forward" or "activations" in attrs or any(v is not None for v in inputs[7:]):
+    usual = [b"Sigmoid", b"Tanh", b"Tanh"]
+    if (attrs.get("direction", b"forward") != b"forward" or attrs.get("activations", usual) != usual
+            or any(v is not None for v in inputs[7:])):
         raise Unsupported("this form of LSTM")
     b, _, h, c = [*inputs[3:7], *[None] * (7 - len(inputs[:7]))]
     size = r.shape[2]
@@ -298,7 +317,7 @@ OPS = {
     **{name: reduction(function) for name, function in {
         "ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min", "ReduceProd": "prod"}.items()},
     "AveragePool": average_pool, "BatchNormalization": batch_norm, "Cast": cast, "Clip": clip, "Concat": concat,
-    "Conv": conv, "ConvTranspose": conv_transpose, "ConstantOfShape": constant_of_shape, "Div": divide,
+    "Constant": constant, "ConstantOfShape": constant_of_shape, "Conv": conv, "ConvTranspose": conv_transpose, "Div": divide,
     "Dropout": lambda inputs, attrs: inputs[0],
     "Erf": lambda inputs, attrs: lax.erf(inputs[0]),
     "Expand": expand, "Flatten": flatten, "Gather": gather, "GatherElements": gather_elements, "GatherND": gather_nd, "Gemm": gemm,
@@ -310,6 +329,7 @@ OPS = {
     "PRelu": lambda inputs, attrs: jnp.where(inputs[0] > 0, inputs[0], inputs[0] * inputs[1]),
     "Pad": pad,
     "Range": lambda inputs, attrs: np.arange(*(np.asarray(v).item() for v in inputs), dtype=inputs[0].dtype),
+    "Resize": resize,
     "Relu": lambda inputs, attrs: jnp.maximum(inputs[0], 0),
     "Reshape": reshape,
     "Shape": lambda inputs, attrs: np.asarray(inputs[0].shape[attrs.get("start", 0) : attrs.get("end")], np.int64),
@@ -321,17 +341,15 @@ OPS = {
 }
 
 
-def constant(node, attrs):
-    return numpy_helper.to_array(attrs["value"]) if "value" in attrs else np.asarray(next(iter(attrs.values())))
-
-
 def attributes(node, opset):
-    return {**{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}, "opset": opset}
+    """A node's attributes, with two facts that some ops go by."""
+    own = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    return {**own, "opset": opset, "n_outputs": len(node.output)}
 
 
 def convert(model):
     graph, opset = model.graph, next(o.version for o in model.opset_import if o.domain == "")
-    unknown = sorted({n.op_type for n in graph.node} - set(OPS) - {"Constant"})
+    unknown = sorted({n.op_type for n in graph.node} - set(OPS))
     if unknown:
         raise Unsupported(f"{', '.join(unknown)} not in onnx_jax.py")
     stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -342,9 +360,6 @@ def convert(model):
         values = {**stored, **weights, **dict(zip(names, inputs)), "": None}
         for node in graph.node:
             attrs = attributes(node, opset)
-            if node.op_type == "Constant":
-                values[node.output[0]] = constant(node, {k: v for k, v in attrs.items() if k != "opset"})
-                continue
             results = OPS[node.op_type]([values[name] for name in node.input], attrs)
             results = results if isinstance(results, (list, tuple)) else [results]
             values.update(zip(node.output, results))
