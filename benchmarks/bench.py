@@ -87,6 +87,17 @@ def measure_row(row, threads, args, kept, progress):
             progress.say(row, threads, round_number, peer, result)
 
 
+def measure_all(rows, args, kept):
+    progress = Progress(len(rows) * len(args.threads) * args.rounds * len(args.peers))
+    print(report.heading(args.peers))
+    for threads in args.threads:
+        for row in rows:
+            measure_row(row, threads, args, kept, progress)
+            if report.is_small(report.peer_results(row, threads, args, kept)):
+                measure_row(models.IDENTITY, threads, args, kept, progress)
+            print(report.line(report.row_result(row, threads, args, kept), args.peers), flush=True)
+
+
 def main():
     args = parse()
     if args.list:
@@ -97,15 +108,10 @@ def main():
     header = {"machine": machine.describe(), "versions": machine.versions(), "rounds": args.rounds, "seconds": args.seconds}
     kept = store.open_store(os.path.join(args.out, "runs.jsonl"), header, args.fresh)
     rows = chosen_rows(args.models)
-    total = len(rows) * len(args.threads) * args.rounds * len(args.peers)
-    progress = Progress(total)
-    print(report.heading(args.peers))
-    for threads in args.threads:
-        for row in rows:
-            measure_row(row, threads, args, kept, progress)
-            if report.is_small(report.peer_results(row, threads, args, kept)):
-                measure_row(models.IDENTITY, threads, args, kept, progress)
-            print(report.line(report.row_result(row, threads, args, kept), args.peers), flush=True)
+    try:
+        measure_all(rows, args, kept)
+    except KeyboardInterrupt:
+        sys.exit("\nbench: stopped; the same call goes on from here")
     for path in report.write(rows, args, kept, header):
         print(os.path.relpath(path))
 

@@ -28,9 +28,12 @@ def is_same(one, other):
 
 
 def read(path, header):
-    """Records of the file; None when it is of another run. A last line that was cut off does not count."""
-    with open(path) as file:
-        lines = file.read().split("\n")[:-1]
+    """Records of the file; None when it is of another run. A last line that was cut off is removed."""
+    with open(path, "r+") as file:
+        text = file.read()
+        whole = text[: text.rfind("\n") + 1]
+        file.truncate(len(whole.encode()))
+    lines = whole.splitlines()
     if not lines or not is_same(json.loads(lines[0]), header):
         return None
     return {tuple(key): result for *key, result in map(json.loads, lines[1:])}

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""The benchmark's own arithmetic, on made-up measurements: one TAP line a check (tests/bench.sh runs it).
+
+Needs Python alone; what compares outputs is left out where there is no NumPy.
+"""
+import importlib.util
+import os
+import tempfile
+import types
+
+import chart
+import measure
+import models
+import report
+import store
+
+ROW = models.Row("made_up", "Made up", "made_up", {})
+PEERS = ["tenon", "onnxruntime", "openvino"]
+HEADER = {"versions": {"tenon": "a"}, "seconds": 1}
+
+
+def measured(median, **more):
+    return {"median_ms": median, "min_ms": median * 0.9, "start_ms": 5, "load_ms": 4, "peak_bytes": 3, "deploy_bytes": 2, **more}
+
+
+def result(rounds, calls=None, agreement=None):
+    """The row's result where `rounds` has for each peer what its rounds measured."""
+    args = types.SimpleNamespace(peers=PEERS, rounds=2, out="nowhere")
+    kept = {(ROW.name, 1, peer, i): r for peer, list_ in rounds.items() for i, r in enumerate(list_)}
+    kept.update({(models.IDENTITY.name, 1, peer, 0): r for peer, r in (calls or {}).items()})
+    given = agreement or (lambda reference, folders: {"flat": False, "differences": dict.fromkeys(folders, 0.0)})
+    real, measure.agreement = measure.agreement, given
+    try:
+        return report.row_result(ROW, 1, args, kept)
+    finally:
+        measure.agreement = real
+
+
+def best_round_and_best_peer():
+    told = result({"tenon": [measured(4), measured(2)], "onnxruntime": [measured(8), measured(5)], "openvino": [measured(4)]})
+    assert told["best_peer"] == "openvino" and told["ratio"] == 0.5, told
+    assert told["peers"]["tenon"]["spread"] == 2 and told["peers"]["tenon"]["min_ms"] == 1.8, told
+
+
+def small_rows_are_net_of_a_call():
+    calls = {"tenon": measured(0.01), "onnxruntime": measured(0.04)}
+    told = result({"tenon": [measured(0.11)], "onnxruntime": [measured(0.14)]}, calls)
+    assert abs(told["ratio"] - 1) < 1e-9, told
+    told = result({"tenon": [measured(1.1)], "onnxruntime": [measured(1.4)]}, calls)
+    assert told["peers"]["onnxruntime"]["median_ms"] == 1.4, told
+
+
+def disagreement_voids_the_row():
+    apart = {"tenon": 4e-3, "openvino": 1e-6}
+    told = result({peer: [measured(1)] for peer in PEERS}, agreement=lambda reference, folders: {
+        "flat": False, "differences": {f: apart[f.rsplit("-", 1)[1]] for f in folders}})
+    assert "ratio" not in told and told["void"] == "outputs of tenon differ from onnxruntime's", told
+    told = result({peer: [measured(1)] for peer in PEERS}, agreement=lambda reference, folders: {
+        "flat": True, "differences": dict.fromkeys(folders, 0.0)})
+    assert told["void"] == "all outputs are one number", told
+
+
+def failures_are_told():
+    told = result({"tenon": [{"error": "no such op"}], "onnxruntime": [measured(1)], "openvino": [{"skip": "why"}]})
+    assert "ratio" not in told and "void" not in told, told
+    assert report.problems([told]) == ["- Made up, 1 threads: tenon: no such op"]
+    assert [report.milliseconds(told["peers"][p]) for p in PEERS] == ["failed", "1", "-"]
+    chart.draw([told], PEERS)
+
+
+def a_stopped_run_goes_on():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "runs.jsonl")
+        store.open_store(path, HEADER, False).add(("a", 1, "tenon", 0), {"median_ms": 1})
+        with open(path, "a") as file:
+            file.write('["b", 1, "ten')
+        again = store.open_store(path, {**HEADER, "versions": {"tenon": "another commit"}}, False)
+        assert again.records == {("a", 1, "tenon", 0): {"median_ms": 1}}, again.records
+        again.add(("c", 1, "tenon", 0), {"median_ms": 2})
+        assert len(store.open_store(path, HEADER, False).records) == 2
+        assert store.open_store(path, {**HEADER, "seconds": 2}, False).records == {}
+        assert os.path.exists(path + ".old")
+
+
+def outputs_are_compared():
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        def save(name, array):
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+            np.save(os.path.join(folder, name, "out0.npy"), array)
+            return os.path.join(folder, name)
+
+        one = np.linspace(-1, 1, 1000, dtype=np.float32)
+        halves = (one.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)  # what bf16 keeps
+        made = [save("same", one), save("bf16", halves), save("shape", one[:5]), save("nan", one * np.float32("nan"))]
+        said = measure.agreement(save("reference", one), made)
+        same, bf16, shape, nan = (said["differences"][path] for path in made)
+        assert same == 0 and bf16 > report.TOLERANCE and shape is None and nan is None and not said["flat"], said
+        assert measure.agreement(save("flat", one * 0), made[:1])["flat"]
+
+
+def main():
+    checks = [best_round_and_best_peer, small_rows_are_net_of_a_call, disagreement_voids_the_row, failures_are_told,
+              a_stopped_run_goes_on]
+    if importlib.util.find_spec("numpy"):
+        checks.append(outputs_are_compared)
+    print(f"1..{len(checks)}")
+    for i, check in enumerate(checks, 1):
+        name = check.__name__.replace("_", " ")
+        try:
+            check()
+            print(f"ok {i} - {name}")
+        except AssertionError as error:
+            print(f"not ok {i} - {name}\n# {error}")
+
+
+main()
