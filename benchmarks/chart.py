@@ -32,7 +32,8 @@ def axis(bottom):
         x = x_of(tick)
         color = "#333" if tick == 1 else "#ddd"
         parts.append(f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{bottom}" stroke="{color}"/>')
-        parts.append(text(x, TOP - 13, f"{tick:g}x", "middle"))
+        beyond = {LEAST: " or less", MOST: " or more"}.get(tick, "")
+        parts.append(text(x, TOP - 13, f"{tick:g}x{beyond}", "middle"))
     return parts
 
 
@@ -49,7 +50,7 @@ def dots(told, y):
 
 def draw(results, peers):
     bottom = TOP + STEP * len(results)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 30}" height="{bottom + 40}" '
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 50}" height="{bottom + 40}" '
              'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>']
     parts += legend([p for p in peers if p != "tenon"]) + axis(bottom)
     for i, told in enumerate(results):

@@ -150,7 +150,8 @@ def markdown(results, args, header):
             f"{about['cpu']}, {about['cpus']} CPUs ({', '.join(about['features'])}), {about['memory_bytes'] / 2**30:.0f} GiB, "
             f"{about['system']}. {versions}.\n",
             f"Medians of the best of {header['rounds']} rounds of {header['seconds']:g} s. Ratio: Tenon / best peer, below 1 Tenon "
-            "is faster. `~`: rounds far apart. `-`: the peer has no way to run it.\n"]
+            "is faster. `~`: rounds far apart. `-`: the peer has no way to run it.\n",
+            "![chart](results.svg)\n"]
     for threads in args.threads:
         mine = [r for r in results if r["threads"] == threads]
         text.append(f"## Latency, ms, {threads} thread{'s' if threads > 1 else ''}\n")
