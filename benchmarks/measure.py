@@ -46,9 +46,10 @@ def last_line(text):
 
 
 def why(text):
-    """Of what a failed Python process wrote, the last line that names an error."""
-    named = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Unsupported)\b", line)]
-    return (named[-1] if named else last_line(text))[:400]
+    """Of what a failed Python process wrote, the last error and what it says."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [i for i, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception|Unsupported)\b", line)]
+    return " ".join(lines[named[-1] if named else -1 :])[:400]
 
 
 def prepare(row):
