@@ -5,7 +5,7 @@ Right of the line at 1 a peer is slower than Tenon. Plain SVG, made here.
 import math
 
 COLORS = {"onnxruntime": "#1f77b4", "openvino": "#9467bd", "torch": "#d62728", "torch.compile": "#ff7f0e", "jax": "#2ca02c"}
-LEFT, WIDTH, STEP, TOP, LEAST, MOST = 250, 620, 20, 60, 0.25, 8
+LEFT, WIDTH, STEP, TOP, LEAST, MOST = 275, 620, 20, 60, 0.25, 8
 
 
 def x_of(multiple):
