@@ -104,6 +104,7 @@ static bool run_passes(compilation *c, watching *w, bool *stopped) {
     pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes,
                       .hoist_growth = c->options->hoist_growth,
                       .calls_blas = c->blas != NULL,
+                      .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
                       .no_fusion = c->options->no_fusion};
     for (size_t i = 0; i < n_passes; i++) {
         if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
@@ -181,6 +182,8 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     }
     if (!(c->module = module_clone(m))) return fail(c, TN_ERR_MEMORY, "out of memory");
     if (c->module->error.status != TN_OK) return take_module_error(c);
+    if (c->options->winograd && strcmp(c->options->winograd, "on") != 0 && strcmp(c->options->winograd, "off") != 0)
+        return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");
     if (!choose_gemm(c)) return false;
     return run_stages(c, prefix, &w);
 }

@@ -37,6 +37,7 @@ typedef struct tn_compile_options {
     bool perf_map;           /* write /tmp/perf-PID.map for `perf` */
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
+    const char *winograd;    /* "on", or NULL: Winograd's algorithm for convolutions it suits; "off" */
     /* NULL or "own": Tenon's own matrix products. "blas": those of f32 and f64 by OpenBLAS, loaded by name from
      * the system, on one thread, outside the promises on bits and allocation; TN_ERR_UNSUPPORTED where
      * it is not installed. In an object they are hooks->custom's, as ops blas.<dtype>.<n|t><n|t> on [batch, rows,

@@ -55,7 +55,7 @@ bool eval_contract(eval_args *c, const contraction *how) {
         for (int side = 0; side < 2; side++) {
             read_in_order(ta, &how->a, side == 0 ? READ_MAGNITUDES : READ_ABSOLUTE, a);
             read_in_order(tb, &how->b, side == 1 ? READ_MAGNITUDES : READ_ABSOLUTE, b);
-            how->loops(how->plan, a, b, sums, axpy_float);
+            how->loops(how->magnitude_plan ? how->magnitude_plan : how->plan, a, b, sums, axpy_float);
         }
         for (int64_t k = 0; k < y->n; k++) y->magnitude[k] = growth * sums[k].f;
     }

@@ -140,6 +140,6 @@ static eval_walk natural_order(const eval_tensor *t) {
 
 bool eval_conv(eval_args *c) {
     conv_plan v;
-    contraction how = {natural_order(c->operands[0]), natural_order(c->operands[1]), conv_loops, &v};
+    contraction how = {natural_order(c->operands[0]), natural_order(c->operands[1]), conv_loops, &v, NULL};
     return plan_conv(c, &v) && eval_contract(c, &how);
 }

@@ -156,6 +156,7 @@ typedef struct contraction {
     eval_walk a, b;
     void (*loops)(const void *plan, const wide *a, const wide *b, wide *y, eval_axpy *axpy);
     const void *plan;
+    const void *magnitude_plan; /* for the loops on magnitudes; NULL: the same */
 } contraction;
 
 /* Runs the loops and writes result 0: on the values, then, with magnitudes on, on magnitudes

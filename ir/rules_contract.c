@@ -100,6 +100,50 @@ bool rule_conv(rule_args *c) {
     return rule_one_result(c, &type);
 }
 
+/* ---- winograd --------------------------------------------------------------------------------- */
+
+/* Numbers that the op's loops count with: sums of a few of them fit in 63 bits. */
+static bool small_extent(rule_args *c, const char *what, tn_dim d, int64_t least, int64_t *value) {
+    char text[RULE_TEXT];
+    if (dim_is_const(rule_dims(c), d, value) && *value >= least && *value <= INT32_MAX) return true;
+    return rule_error(c, TN_ERR_SHAPE, "%s is %s, but must be a number of %" PRId64 " or more", what,
+                      rule_dim_text(c, d, text), least);
+}
+
+bool rule_winograd(rule_args *c) {
+    static const dtype_set f32 = 1u << TN_F32;
+    const tn_type *x = &c->types[0], *u = &c->types[1];
+    int64_t tile = attr_int(&c->attrs, ATTR_tile, 0), features = attr_int(&c->attrs, ATTR_features, 0), size[5],
+            ignored;
+    tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
+    char a[RULE_TEXT], b[RULE_TEXT];
+    if (!rule_dtype(c, 0, f32) || !rule_dtype(c, 1, f32) || !rule_rank(c, 0, 4) || !rule_rank(c, 1, 5) ||
+        !rule_dim_list(c, ATTR_low, 2, low) || !rule_dim_list(c, ATTR_high, 2, high))
+        return false;
+    if (tile != 2 && tile != 4) return rule_error(c, TN_ERR_ARGUMENT, "tile is %" PRId64 ", not 2 or 4", tile);
+    if (features < 1 || features > INT32_MAX)
+        return rule_error(c, TN_ERR_ARGUMENT, "features is %" PRId64 ", the least is 1", features);
+    for (int i = 0; i < 5; i++)
+        if (!small_extent(c, "an extent of the transformed kernel", u->dims[i], i == 3 ? 0 : 1, &size[i])) return false;
+    if (size[0] != tile + 2 || size[1] != tile + 2 || size[2] != (features + size[4] - 1) / size[4] ||
+        !rule_equal_dims(c, "channels differ", 0, 1, 1, 3))
+        return rule_error(c, TN_ERR_SHAPE, "operands do not fit tile %" PRId64 ", features %" PRId64 ": %s, %s", tile,
+                          features, rule_operand(c, 0, a), rule_operand(c, 1, b));
+    tn_type type = *x;
+    type.dims[1] = dim_const(rule_dims(c), features);
+    for (int i = 0; i < 2; i++) {
+        tn_dim places = dim_add_const(
+            rule_dims(c), dim_add(rule_dims(c), x->dims[i + 2], dim_add(rule_dims(c), low[i], high[i])), -2);
+        if (!small_extent(c, "a spatial extent", x->dims[i + 2], 0, &ignored) ||
+            !small_extent(c, "the padding", low[i], 0, &ignored) ||
+            !small_extent(c, "the padding", high[i], 0, &ignored) ||
+            !small_extent(c, "a spatial extent of the result", places, 1, &ignored))
+            return false;
+        type.dims[i + 2] = places;
+    }
+    return rule_one_result(c, &type);
+}
+
 /* ---- Composites ------------------------------------------------------------------------------- */
 
 /* Batch axes of two operands by NumPy's rules: `ends` are their ranks without the last axes. The

@@ -130,6 +130,35 @@ bool sample_conv(sampler *s, tn_graph *g, tn_op op) {
                                    .groups = groups));
 }
 
+/* Few channels: exact samples stay exact in f32 through matrices with entries up to 8. */
+bool sample_winograd(sampler *s, tn_graph *g, tn_op op) {
+    int64_t tile = sampler_chance(s, 50) ? 2 : 4, side = tile + 2, features = sampler_range(s, 1, 20), panel = 16;
+    int64_t low[2], high[2];
+    if (s->dtype != TN_F32) return sampler_refuse(g, op, s);
+    if (sampler_chance(s, 20)) panel = sampler_range(s, 1, 9);
+    sample_shape x = {0}, u = {.rank = 5};
+    sampler_append(s, &x, sampler_chance(s, 5) ? 0 : 1, 3);
+    x.args[x.rank++] = TN_SIZE(sampler_range(s, 1, 5));
+    for (int i = 0; i < 2; i++) {
+        int64_t extent = sampler_range(s, 1, sampler_chance(s, 20) ? 40 : 12);
+        low[i] = sampler_range(s, 0, 2);
+        high[i] = sampler_range(s, 0, 2);
+        if (extent + low[i] + high[i] < 3) extent = 3;
+        x.args[x.rank++] = TN_SIZE(extent);
+    }
+    u.args[0] = u.args[1] = TN_SIZE(side);
+    u.args[2] = TN_SIZE((features + panel - 1) / panel);
+    u.args[3] = x.args[1];
+    u.args[4] = TN_SIZE(panel);
+    tn_val values[] = {sampler_input(s, g, s->dtype, &x), sampler_input(s, g, s->dtype, &u)};
+    tn_attr_arg attrs[] = {{.name = "tile", .i = tile},
+                           {.name = "features", .i = features},
+                           {.name = "low", .ints = low, .n = 2},
+                           {.name = "high", .ints = high, .n = 2},
+                           {0}};
+    return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, attrs));
+}
+
 /* ---- Indexing ---------------------------------------------------------------------------------- */
 
 /* data and indices for gather: some axes indexed (never empty ones), some shared at the start. */

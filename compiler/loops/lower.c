@@ -15,6 +15,7 @@ static const struct {
     {"sort", sort_takes, sort_lower},
     {"contract", contract_takes, contract_lower},
     {"conv", conv_takes, conv_lower},
+    {"winograd", winograd_takes, winograd_lower},
     {"window", window_takes, window_lower},
     {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},

@@ -36,19 +36,18 @@ static bool is_movable(tn_op op) {
 
 static bool is_work(tn_op op) { return op_table[op].loop_class != CLASS_VIEW && op_table[op].loop_class != CLASS_LEAF; }
 
-static void find_known(hoister *h) {
-    const tn_graph *g = h->main;
+void find_known_at_load(const tn_graph *g, bool *known_at_load) {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
         if (n->op == TN_OP_param) {
-            h->known[i] = g->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
+            known_at_load[i] = g->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
             continue;
         }
         bool known = is_movable((tn_op)n->op);
         for (uint32_t k = 0; k < n->n_results; k++)
             known &= type_is_static(g->module->dims, graph_type(g, n->first_result + k));
-        for (uint32_t k = 0; k < n->n_operands; k++) known &= h->known[g->values[n->operands[k]].node];
-        h->known[i] = known;
+        for (uint32_t k = 0; k < n->n_operands; k++) known &= known_at_load[g->values[n->operands[k]].node];
+        known_at_load[i] = known;
     }
 }
 
@@ -234,7 +233,7 @@ bool pass_hoist(tn_module *m, const pass_options *o) {
     bool ok = h.known && h.moves && h.inner;
     if (ok) {
         memset(h.inner, 0xff, (g->n_values + 1) * sizeof *h.inner);
-        find_known(&h);
+        find_known_at_load(g, h.known);
         ok = find_moves(&h);
         if (ok && any(h.moves, g->n_nodes))
             ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h) && drop_unread_weights(g);

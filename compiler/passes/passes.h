@@ -15,6 +15,7 @@ typedef struct pass_options {
     size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
     bool calls_blas;         /* products go to a BLAS library (blas.c) */
+    bool no_winograd;        /* convolutions stay as they are */
     bool no_fusion;          /* every node its own kernel: for finding faults */
 } pass_options;
 
@@ -36,6 +37,9 @@ extern const size_t n_passes;
 
 /* docs/PASSES.md, from tn_malloc; NULL: no memory. */
 char *doc_passes(void);
+
+/* Of each node of g: whether its results depend on weights and constants alone (hoist.c). */
+void find_known_at_load(const tn_graph *g, bool *known);
 
 /* ---- rebuild.c: a new function from an old one ---- */
 

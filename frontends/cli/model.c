@@ -97,6 +97,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),
                                     .verify_each = GIVEN(a, verify_each),
+                                    .winograd = TEXT_OF(a, winograd),
                                     .gemm = TEXT_OF(a, gemm)};
     if (GIVEN(a, time)) options->watch = show_time;
 }

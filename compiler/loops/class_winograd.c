@@ -1,0 +1,452 @@
+/* Class winograd: one winograd with what was fused after it.
+ *
+ * in:  a fused function with one winograd whose operands come from outside, the other members elementwise
+ *      on its result
+ * out: for each block of tile rows and each group of features
+ *
+ *   input       V[xi][channel][tile] = (B^T d B)[xi], lanes along tiles, xi counting a tile's elements
+ *   products    M[xi][feature][tile] = sum over channels of U[xi][feature][channel] V[xi][channel][tile], in
+ *               register tiles
+ *   result      A^T M A, then the other members, lanes along a result row
+ *
+ * law: sums run over the channels in order; blocks and groups follow from the shape and the machine alone
+ *
+ * With few weights a chunk is a block: it keeps V to itself, in the nearest caches. Else V is made first, for
+ * all blocks, and chunks are groups of features, so that weights are read but once. Planes of V and M
+ * are a cache line longer than they need be, so that the lines of one tile fall into different sets.
+ */
+#include "compiler/loops/winograd.h"
+
+enum {
+    LINE = 16,               /* elements of a cache line */
+    MOST_VECTORS = 3,        /* of V in a register tile */
+    CHUNK_CHANNELS = 4,      /* whose V a chunk makes */
+    LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
+    FEW_TILES = 96,          /* a block's tiles at most, where there is a choice */
+    GROUP_BYTES = 192 << 10, /* of M, in a chunk */
+};
+
+typedef struct winograd {
+    access *a;
+    dim_table *t;
+    const node *n;
+    value_id value;
+    int64_t tile, side, panel, panels, channels, features;
+    int64_t in[2], out[2], low[2], tiles[2]; /* rows, columns */
+    int64_t lanes;
+    /* How it is cut. */
+    int64_t block_rows, blocks; /* tile rows in a block */
+    int64_t pitch, staged_pitch, v_plane, m_plane;
+    int64_t group, groups; /* panels in a chunk */
+    bool by_blocks;
+    /* Buffers. */
+    uint32_t lines, staged, v, m, tiles_out, row_out;
+    /* The present chunk. */
+    tn_dim image, block;
+} winograd;
+
+static tn_dim constant(const winograd *w, int64_t value) { return dim_const(w->t, value); }
+
+/* base + factor * d */
+static tn_dim plus(const winograd *w, tn_dim base, int64_t factor, tn_dim d) {
+    return dim_add(w->t, base, dim_mul_const(w->t, d, factor));
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
+
+static access_loop open_loop(winograd *w, lt_loop_kind kind, tn_dim begin, tn_dim end) {
+    return access_open_loop(w->a, kind, begin, end, kind == LT_VECTOR ? (uint32_t)w->lanes : 0, 0);
+}
+
+static access_loop open_count(winograd *w, lt_loop_kind kind, int64_t n) {
+    return open_loop(w, kind, constant(w, 0), constant(w, n));
+}
+
+static lt_value load(winograd *w, uint32_t buffer, tn_dim index) {
+    return lt_load(&w->a->b, buffer, access_simplify(w->a, index), LT_NONE);
+}
+
+static void store(winograd *w, uint32_t buffer, tn_dim index, lt_value value) {
+    if (value != LT_NONE) lt_store(&w->a->b, buffer, access_simplify(w->a, index), value, LT_NONE);
+}
+
+static lt_value zero(winograd *w) { return lt_const_float(&w->a->b, TN_F32, 0); }
+
+/* ---- Input ----
+ *
+ * Rows of a channel are laid out with their padding, then split into `tile` phases each, so that the same
+ * column of neighbouring tiles is contiguous: staged[row][phase][tile] = line[row][tile * tiles + phase]. */
+
+static int64_t line_length(const winograd *w) { return w->tile * w->staged_pitch; }
+
+/* Once for each chunk: what is left and right of the rows stays zero. */
+static void clear_lines(winograd *w, int64_t rows) {
+    access_loop loop = open_count(w, LT_VECTOR, rows * line_length(w));
+    store(w, w->lines, access_counter(&loop), zero(w));
+    access_close_loop(w->a, &loop);
+}
+
+static void copy_line(winograd *w, tn_dim channel, tn_dim row, tn_dim to) {
+    access_loop loop = open_count(w, LT_VECTOR, w->in[1]);
+    tn_dim column = access_counter(&loop), index[4] = {w->image, channel, row, column};
+    store(w, w->lines, dim_add(w->t, to, column), access_value(w->a, w->n->operands[0], index));
+    access_close_loop(w->a, &loop);
+}
+
+static void clear_line(winograd *w, tn_dim to) {
+    access_loop loop = open_count(w, LT_VECTOR, line_length(w));
+    store(w, w->lines, dim_add(w->t, to, access_counter(&loop)), zero(w));
+    access_close_loop(w->a, &loop);
+}
+
+/* `rows` rows from input row `first` on. */
+static void copy_lines(winograd *w, tn_dim channel, tn_dim first, int64_t rows) {
+    access_loop loop = open_count(w, LT_SERIAL, rows);
+    tn_dim line = dim_mul_const(w->t, access_counter(&loop), line_length(w));
+    tn_dim row = dim_add(w->t, first, access_counter(&loop)), to = dim_add_const(w->t, line, w->low[1]);
+    lt_value inside = access_within(w->a, row, constant(w, 0), constant(w, w->in[0]));
+    if (inside == LT_NONE)
+        copy_line(w, channel, row, to);
+    else {
+        lt_block *outer = w->a->b.block;
+        lt_stmt *branch = lt_open_if(&w->a->b, inside);
+        copy_line(w, channel, row, to);
+        lt_else(&w->a->b, branch);
+        clear_line(w, line);
+        lt_close_if(&w->a->b, branch, outer);
+    }
+    access_close_loop(w->a, &loop);
+}
+
+static void split_lines(winograd *w, int64_t rows) {
+    access_loop lines = open_count(w, LT_SERIAL, rows);
+    for (int64_t phase = 0; phase < w->tile; phase++) {
+        access_loop loop = open_count(w, LT_VECTOR, w->staged_pitch);
+        tn_dim line = access_counter(&lines), at = access_counter(&loop);
+        tn_dim from = plus(w, plus(w, constant(w, phase), line_length(w), line), w->tile, at);
+        tn_dim to = plus(w, plus(w, at, line_length(w), line), phase * w->staged_pitch, constant(w, 1));
+        store(w, w->staged, to, load(w, w->lines, from));
+        access_close_loop(w->a, &loop);
+    }
+    access_close_loop(w->a, &lines);
+}
+
+/* The tiles of tile row `row` of the staged rows; tile 0 of plane 0 goes to `to`. */
+static void transform_row(winograd *w, tn_dim row, tn_dim to) {
+    lt_value d[WINOGRAD_SIDE * WINOGRAD_SIDE];
+    access_loop loop = open_count(w, LT_VECTOR, w->tiles[1]);
+    tn_dim from = plus(w, access_counter(&loop), w->tile * line_length(w), row);
+    for (int64_t i = 0; i < w->side; i++)
+        for (int64_t j = 0; j < w->side; j++) {
+            int64_t offset = (i * w->tile + j % w->tile) * w->staged_pitch + j / w->tile;
+            d[i * w->side + j] = load(w, w->staged, dim_add_const(w->t, from, offset));
+        }
+    if (!w->a->b.failed) winograd_input(&w->a->b, w->tile, d);
+    to = dim_add(w->t, to, access_counter(&loop));
+    for (int64_t xi = 0; xi < w->side * w->side; xi++) store(w, w->v, dim_add_const(w->t, to, xi * w->v_plane), d[xi]);
+    access_close_loop(w->a, &loop);
+}
+
+/* Element (plane 0, channel 0, tile 0) of the block in V. */
+static tn_dim v_base(const winograd *w, tn_dim block) {
+    if (w->by_blocks) return constant(w, 0);
+    return dim_mul_const(w->t, plus(w, block, w->blocks, w->image), w->side * w->side * w->v_plane);
+}
+
+/* V of one channel for the block; its staged rows begin with row `staged_row`. */
+static void transform_block(winograd *w, tn_dim channel, tn_dim block, tn_dim staged_row) {
+    access_loop rows = open_count(w, LT_SERIAL, w->block_rows);
+    tn_dim to = plus(w, v_base(w, block), w->pitch, channel);
+    transform_row(w, dim_add(w->t, staged_row, access_counter(&rows)), plus(w, to, w->tiles[1], access_counter(&rows)));
+    access_close_loop(w->a, &rows);
+}
+
+/* ---- Products ---- */
+
+static void emit_tile(winograd *w, tn_dim a_index, tn_dim b_index, tn_dim c_index, int64_t mr, int64_t nr) {
+    lt_stmt *s = lt_tile(&w->a->b);
+    s->tile.a = w->a->sources[w->n->operands[1]].buffer;
+    s->tile.b = w->v;
+    s->tile.c = w->m;
+    s->tile.a_index = access_simplify(w->a, a_index);
+    s->tile.b_index = access_simplify(w->a, b_index);
+    s->tile.c_index = access_simplify(w->a, c_index);
+    s->tile.a_row = constant(w, 1);
+    s->tile.a_depth = constant(w, w->panel);
+    s->tile.b_depth = s->tile.c_row = constant(w, w->pitch);
+    s->tile.depth = constant(w, w->channels);
+    s->tile.mr = (uint32_t)mr;
+    s->tile.nr = (uint32_t)nr;
+}
+
+/* Rows of a register tile for that many vectors. */
+static int64_t tile_rows(const winograd *w, int64_t vectors) {
+    int64_t sums = w->a->b.machine->vector_count >= 32 ? 24 : 12, rows = LINE;
+    while (rows * vectors > sums) rows /= 2;
+    return rows < w->panel ? rows : w->panel;
+}
+
+/* A panel of features against `vectors` vectors of tiles. */
+static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vectors) {
+    int64_t rows = tile_rows(w, vectors), whole = w->panel / rows, rest = w->panel % rows, nr = vectors * w->lanes;
+    access_loop loop = open_count(w, LT_SERIAL, whole);
+    tn_dim number = access_counter(&loop);
+    emit_tile(w, plus(w, u, rows, number), v, plus(w, m, rows * w->pitch, number), rows, nr);
+    access_close_loop(w->a, &loop);
+    if (rest)
+        emit_tile(w, dim_add_const(w->t, u, whole * rows), v, dim_add_const(w->t, m, whole * rows * w->pitch), rest,
+                  nr);
+}
+
+/* Features of panels [begin, end). */
+static void products(winograd *w, tn_dim begin, tn_dim end) {
+    int64_t panel_size = w->panel * w->channels, vectors = w->pitch / w->lanes, parts = ceil_div(vectors, MOST_VECTORS);
+    access_loop planes = open_count(w, LT_SERIAL, w->side * w->side);
+    tn_dim xi = access_counter(&planes);
+    access_loop panels = open_loop(w, LT_SERIAL, begin, end);
+    tn_dim panel = access_counter(&panels);
+    access_know_range(w->a, panel, constant(w, w->panels));
+    tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), panel_size);
+    tn_dim v = plus(w, v_base(w, w->block), w->v_plane, xi);
+    tn_dim m = plus(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch), w->m_plane, xi);
+    /* Equal parts, the first ones a vector longer. */
+    int64_t least = vectors / parts, longer = vectors % parts, done = longer * (least + 1) * w->lanes;
+    for (int which = 0; which < 2; which++) {
+        int64_t n = which ? parts - longer : longer, size = which ? least : least + 1, first = which ? done : 0;
+        if (n == 0) continue;
+        access_loop loop = open_count(w, LT_SERIAL, n);
+        tn_dim column = plus(w, constant(w, first), size * w->lanes, access_counter(&loop));
+        panel_tiles(w, u, dim_add(w->t, v, column), dim_add(w->t, m, column), size);
+        access_close_loop(w->a, &loop);
+    }
+    access_close_loop(w->a, &panels);
+    access_close_loop(w->a, &planes);
+}
+
+/* ---- Result ---- */
+
+static int64_t out_pitch(const winograd *w) { return w->pitch + w->lanes; }
+
+/* A^T M A of all tiles of a feature; `from` is its element (plane 0, tile 0) in M. */
+static void transform_products(winograd *w, tn_dim from) {
+    lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE];
+    access_loop loop = open_count(w, LT_VECTOR, w->pitch);
+    tn_dim at = access_counter(&loop);
+    for (int64_t xi = 0; xi < w->side * w->side; xi++)
+        m[xi] = load(w, w->m, dim_add_const(w->t, dim_add(w->t, from, at), xi * w->m_plane));
+    if (!w->a->b.failed) winograd_output(&w->a->b, w->tile, m);
+    for (int64_t i = 0; i < w->tile * w->tile; i++)
+        store(w, w->tiles_out, dim_add_const(w->t, at, i * out_pitch(w)), m[i]);
+    access_close_loop(w->a, &loop);
+}
+
+/* A result row from its tiles, of which tile 0 is at `from`: whole vectors first, then the row. */
+static void result_row(winograd *w, tn_dim feature, tn_dim row, tn_dim from) {
+    access_loop weave = open_count(w, LT_VECTOR, round_up(w->tiles[1] * w->tile, w->lanes));
+    tn_dim x = access_counter(&weave), number = dim_floordiv(w->t, x, constant(w, w->tile));
+    tn_dim phase = plus(w, x, -w->tile, number);
+    store(w, w->row_out, x, load(w, w->tiles_out, plus(w, dim_add(w->t, from, number), out_pitch(w), phase)));
+    access_close_loop(w->a, &weave);
+    access_loop loop = open_count(w, LT_VECTOR, w->out[1]);
+    tn_dim index[4] = {w->image, feature, row, access_counter(&loop)};
+    lower_store_anchor(w->a, w->value, index, load(w, w->row_out, access_counter(&loop)));
+    access_close_loop(w->a, &loop);
+}
+
+static void result_rows(winograd *w, tn_dim feature) {
+    access_loop rows = open_count(w, LT_SERIAL, w->block_rows);
+    tn_dim tile_row = plus(w, access_counter(&rows), w->block_rows, w->block);
+    tn_dim first = dim_mul_const(w->t, tile_row, w->tile), size = constant(w, w->tile);
+    access_loop loop =
+        open_loop(w, LT_SERIAL, constant(w, 0),
+                  access_simplify(w->a, dim_min(w->t, size, dim_sub(w->t, constant(w, w->out[0]), first))));
+    tn_dim within = access_counter(&loop);
+    access_know_range(w->a, within, size);
+    tn_dim from = dim_mul_const(w->t, access_counter(&rows), w->tiles[1]);
+    result_row(w, feature, dim_add(w->t, first, within), plus(w, from, w->tile * out_pitch(w), within));
+    access_close_loop(w->a, &loop);
+    access_close_loop(w->a, &rows);
+}
+
+static void results(winograd *w, tn_dim begin, tn_dim end) {
+    tn_dim first = dim_mul_const(w->t, begin, w->panel);
+    tn_dim last = dim_min(w->t, dim_mul_const(w->t, end, w->panel), constant(w, w->features));
+    access_loop loop = open_loop(w, LT_SERIAL, first, access_simplify(w->a, last));
+    tn_dim feature = access_counter(&loop);
+    access_know_range(w->a, feature, constant(w, w->features));
+    transform_products(w, dim_mul_const(w->t, dim_sub(w->t, feature, first), w->pitch));
+    result_rows(w, feature);
+    access_close_loop(w->a, &loop);
+}
+
+/* ---- Stages ---- */
+
+/* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
+static tn_dim open_named(winograd *w, tn_dim d, tn_dim end, access_loop *loop) {
+    *loop = open_loop(w, LT_SERIAL, d, dim_add_const(w->t, d, 1));
+    access_know_range(w->a, access_counter(loop), end);
+    return access_counter(loop);
+}
+
+static uint32_t scratch(winograd *w, int64_t elements, const char *name) {
+    return lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, constant(w, elements), name);
+}
+
+/* V of all images and blocks: chunks of a few channels of an image. */
+static void input_stage(winograd *w) {
+    int64_t rows = w->tiles[0] * w->tile + 2;
+    tn_dim extents[2] = {graph_type(w->a->fused, w->n->operands[0])->dims[0],
+                         constant(w, ceil_div(w->channels, CHUNK_CHANNELS))};
+    tn_dim number[2];
+    access_loop named[2], channels, blocks;
+    w->lines = scratch(w, rows * line_length(w), "lines");
+    w->staged = scratch(w, rows * line_length(w), "staged");
+    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 2)), 2, extents, number);
+    for (int i = 0; i < 2; i++) number[i] = open_named(w, number[i], extents[i], &named[i]);
+    w->image = number[0];
+    clear_lines(w, rows);
+    tn_dim first = dim_mul_const(w->t, number[1], CHUNK_CHANNELS), all = constant(w, w->channels);
+    channels = open_loop(w, LT_SERIAL, first,
+                         access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, first, CHUNK_CHANNELS), all)));
+    tn_dim channel = access_counter(&channels);
+    access_know_range(w->a, channel, all);
+    copy_lines(w, channel, constant(w, -w->low[0]), rows);
+    split_lines(w, rows);
+    blocks = open_count(w, LT_SERIAL, w->blocks);
+    transform_block(w, channel, access_counter(&blocks), dim_mul_const(w->t, access_counter(&blocks), w->block_rows));
+    access_close_loop(w->a, &blocks);
+    access_close_loop(w->a, &channels);
+    for (int i = 2; i-- > 0;) access_close_loop(w->a, &named[i]);
+}
+
+/* V of the present block. */
+static void input_of_block(winograd *w) {
+    int64_t rows = w->block_rows * w->tile + 2;
+    clear_lines(w, rows);
+    access_loop channels = open_count(w, LT_SERIAL, w->channels);
+    tn_dim first = dim_add_const(w->t, dim_mul_const(w->t, w->block, w->block_rows * w->tile), -w->low[0]);
+    copy_lines(w, access_counter(&channels), first, rows);
+    split_lines(w, rows);
+    transform_block(w, access_counter(&channels), w->block, constant(w, 0));
+    access_close_loop(w->a, &channels);
+}
+
+static void features_of_group(winograd *w, tn_dim group) {
+    tn_dim begin = dim_mul_const(w->t, group, w->group), all = constant(w, w->panels);
+    tn_dim end = access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, begin, w->group), all));
+    products(w, begin, end);
+    results(w, begin, end);
+}
+
+static void result_stage(winograd *w) {
+    tn_dim extents[3] = {graph_type(w->a->fused, w->n->operands[0])->dims[0], constant(w, w->blocks),
+                         constant(w, w->by_blocks ? 1 : w->groups)};
+    tn_dim number[3];
+    access_loop named[3];
+    if (w->by_blocks) {
+        w->lines = scratch(w, (w->block_rows * w->tile + 2) * line_length(w), "lines");
+        w->staged = scratch(w, (w->block_rows * w->tile + 2) * line_length(w), "staged");
+        w->v = scratch(w, w->side * w->side * w->v_plane, "v");
+    }
+    w->m = scratch(w, w->side * w->side * w->m_plane, "m");
+    w->tiles_out = scratch(w, w->tile * w->tile * out_pitch(w), "tiles");
+    w->row_out = scratch(w, round_up(w->tiles[1] * w->tile, w->lanes), "row");
+    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 3)), 3, extents, number);
+    for (int i = 0; i < 3; i++) number[i] = open_named(w, number[i], extents[i], &named[i]);
+    w->image = number[0];
+    w->block = number[1];
+    if (w->by_blocks) {
+        input_of_block(w);
+        access_loop groups = open_count(w, LT_SERIAL, w->groups);
+        features_of_group(w, access_counter(&groups));
+        access_close_loop(w->a, &groups);
+    } else
+        features_of_group(w, number[2]);
+    for (int i = 3; i-- > 0;) access_close_loop(w->a, &named[i]);
+}
+
+/* ---- Shape ---- */
+
+static bool read_shape(winograd *w, access *a, tn_graph *fused) {
+    const node *n = lower_anchor(fused, TN_OP_winograd);
+    const tn_type *x = graph_type(fused, n->operands[0]), *u = graph_type(fused, n->operands[1]),
+                  *y = graph_type(fused, n->first_result);
+    const attr *low = attr_find(&n->attrs, ATTR_low);
+    *w = (winograd){.a = a, .t = fused->module->dims, .n = n, .value = n->first_result};
+    w->tile = attr_int(&n->attrs, ATTR_tile, 0);
+    w->side = w->tile + 2;
+    w->features = attr_int(&n->attrs, ATTR_features, 0);
+    w->lanes = lower_lanes(fused, a->b.machine);
+    bool ok = dim_is_const(w->t, x->dims[1], &w->channels) && dim_is_const(w->t, u->dims[2], &w->panels) &&
+              dim_is_const(w->t, u->dims[4], &w->panel);
+    for (int i = 0; i < 2; i++) {
+        ok = ok && dim_is_const(w->t, x->dims[i + 2], &w->in[i]) && dim_is_const(w->t, y->dims[i + 2], &w->out[i]) &&
+             (!low || !low->dims.n || dim_is_const(w->t, low->dims.items[i], &w->low[i]));
+        w->tiles[i] = ceil_div(w->out[i], w->tile);
+    }
+    return ok;
+}
+
+/* Sizes that follow from the number of tile rows in a block. */
+static void set_block(winograd *w, int64_t rows) {
+    w->block_rows = rows;
+    w->blocks = w->tiles[0] / rows;
+    w->pitch = round_up(rows * w->tiles[1], w->lanes);
+    w->v_plane = round_up(w->channels * w->pitch, LINE) + LINE;
+}
+
+static void choose_block(winograd *w) {
+    const machine *m = w->a->b.machine;
+    int64_t planes = w->side * w->side, weights = planes * w->panels * w->panel * w->channels * 4, best = 1;
+    double least = -1;
+    w->by_blocks = weights <= (int64_t)m->l2_bytes && w->tiles[0] >= LEAST_BLOCKS;
+    for (int64_t rows = 1; rows <= w->tiles[0]; rows++) {
+        if (w->tiles[0] % rows || (rows > 1 && rows * w->tiles[1] > FEW_TILES)) continue;
+        set_block(w, rows);
+        if (w->by_blocks && rows > 1 &&
+            (w->blocks < LEAST_BLOCKS || planes * w->v_plane * 4 > (int64_t)m->l2_bytes / 2))
+            continue;
+        double vectors = (double)(w->pitch / w->lanes), tiles = (double)(rows * w->tiles[1]);
+        double cost = vectors / tiles * (1 + 0.1 / vectors);
+        if (least >= 0 && cost >= least) continue;
+        least = cost;
+        best = rows;
+    }
+    set_block(w, best);
+    w->staged_pitch = round_up(w->tiles[1] + 1, w->lanes);
+    w->group = GROUP_BYTES / (planes * w->pitch * w->panel * 4);
+    if (w->group < 1) w->group = 1;
+    if (w->group > w->panels) w->group = w->panels;
+    w->groups = ceil_div(w->panels, w->group);
+    w->m_plane = round_up(w->group * w->panel * w->pitch, LINE) + LINE;
+}
+
+/* The weights lie in a buffer as they are: they were moved to prepare, or are a parameter. */
+static void find_weights(winograd *w) {
+    if (w->a->sources[w->n->operands[1]].kind == SOURCE_BUFFER) return;
+    module_error(w->a->fused->module, TN_ERR_UNSUPPORTED, w->n->locations,
+                 "kernel %s: winograd takes its transformed kernel from a buffer", w->a->fused->name);
+    w->a->b.failed = true;
+}
+
+/* ---- Entries ---- */
+
+bool winograd_takes(const tn_graph *fused) { return lower_anchor(fused, TN_OP_winograd) != NULL; }
+
+lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
+    access a;
+    winograd w;
+    if (access_open(&a, fused, "winograd", m) && read_shape(&w, &a, fused)) {
+        find_weights(&w);
+        choose_block(&w);
+        if (!w.by_blocks) {
+            tn_dim all = dim_mul_const(w.t, graph_type(fused, w.n->operands[0])->dims[0],
+                                       w.blocks * w.side * w.side * w.v_plane);
+            w.v = lt_add_buffer(&a.b, LT_TEMP, TN_F32, all, "v");
+            input_stage(&w);
+        }
+        result_stage(&w);
+    }
+    return access_close(&a);
+}

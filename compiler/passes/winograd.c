@@ -1,0 +1,181 @@
+/* Winograd: 3 x 3 convolutions with fewer multiplications.
+ *
+ * in:  functions of primitives
+ * out: in main, convolutions of f32 with known weights and sizes, 3 x 3 taps, stride 1, one group, as the op
+ *      winograd; the transformed weights are a product of the weights with a constant matrix, which
+ *      hoist moves to `prepare`
+ * law: results differ from conv's by the rounding errors that the op states (docs/OPS.md); so the option
+ *      `winograd` turns it off
+ *
+ * F(m, 3) makes m x m elements of a result channel with (m + 2)^2 products for each input channel in
+ * place of 9 m^2, and costs transforms of input and result besides, and (m + 2)^2 / 9 times the bytes of
+ * weights. Which of F(4, 3), F(2, 3) and conv comes cheapest is a matter of the shape alone.
+ * Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
+ */
+#include "compiler/passes/passes.h"
+
+enum {
+    TAPS = 3,
+    PANEL = 16, /* features that lie next to each other: a cache line */
+    LANES = 16, /* tiles are taken that many at a time */
+    MOST_SIDE = 6,
+    TRANSFORM_COST = 10, /* multiply-adds that the time for transforming one element would do */
+    WEIGHT_COST = 16,    /* likewise for reading one weight from memory */
+};
+
+/* Bytes of transformed weights may exceed those of the weights by the option, or this. */
+static const double DEFAULT_GROWTH = 4;
+/* conv's cost that makes it worth it. */
+static const double LEAST_GAIN = 1.15;
+
+typedef struct kind {
+    int64_t tile;
+    double g[MOST_SIDE][TAPS];
+} kind;
+
+static const kind kinds[] = {
+    {4,
+     {{1. / 4, 0, 0},
+      {-1. / 6, -1. / 6, -1. / 6},
+      {-1. / 6, 1. / 6, -1. / 6},
+      {1. / 24, 1. / 12, 1. / 6},
+      {1. / 24, -1. / 12, 1. / 6},
+      {0, 0, 1}}},
+    {2, {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}}},
+};
+
+typedef struct candidate {
+    int64_t channels, features, in[2], out[2], low[2], high[2];
+} candidate;
+
+typedef struct rewriter {
+    const bool *known; /* of each node: at load time */
+    double growth;
+} rewriter;
+
+/* ---- What it is for ---- */
+
+/* An attribute that is absent, or 1 everywhere. */
+static bool is_one(const node *n, attr_name name) {
+    const attr *list = attr_find(&n->attrs, name);
+    for (uint32_t i = 0; list && i < list->ints.n; i++)
+        if (list->ints.items[i] != 1) return false;
+    return true;
+}
+
+static bool read_padding(const dim_table *t, const node *n, attr_name name, int64_t *out) {
+    const attr *list = attr_find(&n->attrs, name);
+    for (uint32_t i = 0; i < 2; i++) {
+        out[i] = 0;
+        if (list && list->dims.n && (!dim_is_const(t, list->dims.items[i], &out[i]) || out[i] < 0 || out[i] > 2))
+            return false;
+    }
+    return true;
+}
+
+static bool is_known_number(const dim_table *t, tn_dim d, int64_t *value) {
+    return dim_is_const(t, d, value) && *value >= 1 && *value <= 1 << 16;
+}
+
+static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, candidate *c) {
+    if (n->op != TN_OP_conv) return false;
+    const dim_table *t = g->module->dims;
+    const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
+                  *y = graph_type(g, n->first_result);
+    if (x->dtype != TN_F32 || x->rank != 4 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
+        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !r->known[g->values[n->operands[1]].node] ||
+        !is_one(n, ATTR_stride) || !is_one(n, ATTR_dilation) || !is_one(n, ATTR_input_dilation) ||
+        !read_padding(t, n, ATTR_low, c->low) || !read_padding(t, n, ATTR_high, c->high) ||
+        !is_known_number(t, kernel->dims[0], &c->features) || !is_known_number(t, kernel->dims[1], &c->channels) ||
+        x->dims[1] != kernel->dims[1])
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (!dim_is_value(t, kernel->dims[i + 2], TAPS) || !is_known_number(t, x->dims[i + 2], &c->in[i]) ||
+            !is_known_number(t, y->dims[i + 2], &c->out[i]))
+            return false;
+    return true;
+}
+
+/* ---- What is cheapest, in multiply-adds ---- */
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Arithmetic and reading the weights overlap in part. */
+static double together(double a, double b) { return a > b ? a + b / 2 : b + a / 2; }
+
+static double conv_cost(const candidate *c) {
+    double weights = (double)(TAPS * TAPS) * (double)c->features * (double)c->channels;
+    return together(weights * (double)c->out[0] * (double)c->out[1], weights * WEIGHT_COST);
+}
+
+static double winograd_cost(const candidate *c, int64_t tile) {
+    int64_t tiles = ceil_div(c->out[0], tile) * ceil_div(c->out[1], tile), side = tile + TAPS - 1;
+    double features = (double)(ceil_div(c->features, PANEL) * PANEL), channels = (double)c->channels;
+    double planes = (double)(side * side), lanes = (double)(ceil_div(tiles, LANES) * LANES);
+    double transforms = TRANSFORM_COST * (channels + (double)c->features) * (double)tiles;
+    return together(planes * (features * channels * lanes + transforms), planes * features * channels * WEIGHT_COST);
+}
+
+/* hoist would leave more in main. */
+static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
+    double panels = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
+    return side * side * panels > r->growth * (TAPS * TAPS) * (double)c->features;
+}
+
+static const kind *choose(const rewriter *r, const candidate *c) {
+    const kind *best = NULL;
+    double least = conv_cost(c) / LEAST_GAIN;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        double cost = winograd_cost(c, kinds[i].tile);
+        if (cost >= least || grows(r, c, kinds[i].tile)) continue;
+        least = cost;
+        best = &kinds[i];
+    }
+    return best;
+}
+
+/* ---- The new nodes ---- */
+
+/* G kernel G^T for every channel and feature, laid out as the op wants it: G times the columns, then times
+ * the rows of the taps. */
+static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
+    int64_t side = k->tile + TAPS - 1, panels = ceil_div(c->features, PANEL), padding = panels * PANEL - c->features;
+    float numbers[MOST_SIDE * TAPS];
+    for (int64_t i = 0; i < side * TAPS; i++) numbers[i] = (float)k->g[i / TAPS][i % TAPS];
+    tn_val g = tn_constant(kernel.graph, TN_F32, TN_SHAPE(TN_SIZE(side), TN_SIZE(TAPS)), numbers);
+    if (padding) kernel = tn_pad(kernel, 0, TN_INTS(0, 0, 0, 0), TN_INTS(padding, 0, 0, 0));
+    kernel = tn_reshape(kernel,
+                        TN_SHAPE(TN_SIZE(panels), TN_SIZE(PANEL), TN_SIZE(c->channels), TN_SIZE(TAPS), TN_SIZE(TAPS)));
+    kernel = tn_transpose(kernel, TN_INTS(0, 2, 1, 3, 4));
+    tn_val columns = tn_dot(g, kernel, TN_NO_INTS, TN_NO_INTS, TN_INTS(1), TN_INTS(4));
+    return tn_dot(g, columns, TN_NO_INTS, TN_NO_INTS, TN_INTS(1), TN_INTS(4));
+}
+
+static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
+    const rewriter *r = ctx;
+    candidate c;
+    const kind *k = is_candidate(r, from, n, &c) ? choose(r, &c) : NULL;
+    if (!k) return graph_copy_node(to, from, n, map);
+    tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
+    operands[1] = transformed(operands[1], k, &c);
+    tn_attr_arg attrs[] = {{.name = "tile", .i = k->tile},
+                           {.name = "features", .i = c.features},
+                           {.name = "low", .ints = c.low, .n = 2},
+                           {.name = "high", .ints = c.high, .n = 2},
+                           {0}};
+    tn_val y = tn_apply(TN_HERE, to, TN_OP_winograd, operands, 2, attrs);
+    map[n->first_result] = y.id;
+    return tn_is_valid(y);
+}
+
+bool pass_winograd(tn_module *m, const pass_options *o) {
+    tn_graph *g = module_main(m);
+    if (!g || o->no_winograd || module_find(m, "prepare")) return true;
+    bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
+    if (!known) return module_no_memory(m);
+    find_known_at_load(g, known);
+    rewriter r = {known, o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    bool ok = graph_rebuild(g, true, rewrite_node, &r) != NULL;
+    tn_free(known);
+    return ok;
+}

@@ -1,0 +1,149 @@
+/* Reference evaluation of winograd.
+ *
+ * in:  x [n, c, h, w], u [a, a, ceil(features / p), c, p] with a = tile + 2
+ * out: y [n, features, ...], tile by tile: d is the tile's part of the input, zeros outside of it;
+ *      y = A^T (sum over c of u * (B^T d B)) A
+ * law: as the formula stands, in f64. The magnitude is what the same formula gives for absolute values of
+ *      operands and matrices: an error of one unit roundoff anywhere in the algorithm is within one of it
+ */
+#include "ir/eval_state.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_SIDE = 6, PLANES = MAX_SIDE * MAX_SIDE };
+
+/* F(m, 3): the transposed matrices, as rows. */
+typedef struct matrices {
+    int tile, side;
+    double b[MAX_SIDE][MAX_SIDE], a[MAX_SIDE][MAX_SIDE];
+} matrices;
+
+static const matrices kinds[] = {
+    {2, 4, {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}, {{1, 1, 1, 0}, {0, 1, -1, -1}}},
+    {4,
+     6,
+     {{4, 0, -5, 0, 1, 0},
+      {0, -4, -4, 1, 1, 0},
+      {0, 4, -4, -1, 1, 0},
+      {0, -2, -1, 2, 1, 0},
+      {0, 2, -1, -2, 1, 0},
+      {0, 4, 0, -5, 0, 1}},
+     {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}}},
+};
+
+typedef struct winograd_plan {
+    matrices how;
+    int64_t batch, channels, features, panel, panels;
+    int64_t in[2], out[2], low[2];
+    double *transformed; /* [channels][PLANES] of the present tile */
+} winograd_plan;
+
+static matrices absolute(matrices m) {
+    for (int i = 0; i < MAX_SIDE; i++)
+        for (int j = 0; j < MAX_SIDE; j++) {
+            m.b[i][j] = fabs(m.b[i][j]);
+            m.a[i][j] = fabs(m.a[i][j]);
+        }
+    return m;
+}
+
+/* out = t in t^T, where t has `rows` rows of `side` and `in` is side x side. */
+static void sandwich(const double t[MAX_SIDE][MAX_SIDE], int rows, int side, const double *in, double *out) {
+    double half[MAX_SIDE][MAX_SIDE];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < side; j++) {
+            half[i][j] = 0;
+            for (int k = 0; k < side; k++) half[i][j] += t[i][k] * in[k * side + j];
+        }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < rows; j++) {
+            out[i * rows + j] = 0;
+            for (int k = 0; k < side; k++) out[i * rows + j] += half[i][k] * t[j][k];
+        }
+}
+
+/* B^T d B of each channel, of the tile whose first result element is (row, column). */
+static void transform_tile(const winograd_plan *v, const wide *image, int64_t row, int64_t column) {
+    int side = v->how.side;
+    for (int64_t c = 0; c < v->channels; c++) {
+        double d[PLANES];
+        for (int i = 0; i < side; i++)
+            for (int j = 0; j < side; j++) {
+                int64_t y = row + i - v->low[0], x = column + j - v->low[1];
+                bool is_inside = y >= 0 && y < v->in[0] && x >= 0 && x < v->in[1];
+                d[i * side + j] = is_inside ? image[(c * v->in[0] + y) * v->in[1] + x].f : 0;
+            }
+        sandwich(v->how.b, side, side, d, v->transformed + c * PLANES);
+    }
+}
+
+/* Adds one feature's elements of the tile. */
+static void add_tile(const winograd_plan *v, const wide *u, int64_t k, int64_t row, int64_t column, wide *y) {
+    int side = v->how.side, tile = v->how.tile;
+    double products[PLANES] = {0}, out[PLANES];
+    for (int64_t xi = 0; xi < side * side; xi++) {
+        const wide *row_of_u = u + ((xi * v->panels + k / v->panel) * v->channels) * v->panel + k % v->panel;
+        for (int64_t c = 0; c < v->channels; c++)
+            products[xi] += row_of_u[c * v->panel].f * v->transformed[c * PLANES + xi];
+    }
+    sandwich(v->how.a, tile, side, products, out);
+    for (int64_t i = 0; i < tile && row + i < v->out[0]; i++)
+        for (int64_t j = 0; j < tile && column + j < v->out[1]; j++)
+            y[(row + i) * v->out[1] + column + j].f += out[i * tile + j];
+}
+
+static void winograd_loops(const void *plan, const wide *x, const wide *u, wide *y, eval_axpy *axpy) {
+    const winograd_plan *v = plan;
+    (void)axpy;
+    for (int64_t image = 0; image < v->batch; image++)
+        for (int64_t row = 0; row < v->out[0]; row += v->how.tile)
+            for (int64_t column = 0; column < v->out[1]; column += v->how.tile) {
+                transform_tile(v, x + image * v->channels * v->in[0] * v->in[1], row, column);
+                for (int64_t k = 0; k < v->features; k++)
+                    add_tile(v, u, k, row, column, y + (image * v->features + k) * v->out[0] * v->out[1]);
+            }
+}
+
+static bool plan_winograd(eval_args *c, winograd_plan *v) {
+    const eval_tensor *x = c->operands[0], *u = c->operands[1], *y = &c->results[0];
+    int64_t tile = attr_int(&c->node->attrs, ATTR_tile, 0);
+    *v = (winograd_plan){.batch = x->dims[0], .features = attr_int(&c->node->attrs, ATTR_features, 0)};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].tile == tile) v->how = kinds[i];
+    if (x->rank != 4 || u->rank != 5 || y->rank != 4 || v->how.tile == 0 || v->features < 1 || u->dims[4] < 1)
+        return eval_error(c->state, TN_ERR_SHAPE, "operands, attributes and result do not fit");
+    v->channels = x->dims[1];
+    v->panels = u->dims[2];
+    v->panel = u->dims[4];
+    if (u->dims[0] != v->how.side || u->dims[1] != v->how.side || u->dims[3] != v->channels ||
+        v->panels < (v->features - 1) / v->panel + 1 || y->dims[0] != x->dims[0] || y->dims[1] != v->features ||
+        !eval_dims(c, ATTR_low, 2, 0, v->low))
+        return eval_error(c->state, TN_ERR_SHAPE, "operands, attributes and result do not fit");
+    for (int i = 0; i < 2; i++) {
+        v->in[i] = x->dims[i + 2];
+        v->out[i] = y->dims[i + 2];
+    }
+    if (x->n == 0 || y->n == 0) v->batch = 0;
+    v->transformed = tn_malloc(((size_t)v->channels * PLANES + 1) * sizeof *v->transformed);
+    return v->transformed || eval_no_memory(c->state);
+}
+
+static eval_walk natural_order(const eval_tensor *t) {
+    eval_walk w = {.rank = t->rank};
+    memcpy(w.dims, t->dims, sizeof w.dims);
+    eval_strides(t->rank, t->dims, w.strides);
+    return w;
+}
+
+bool eval_winograd(eval_args *c) {
+    winograd_plan v, of_magnitudes;
+    if (!plan_winograd(c, &v)) return false;
+    of_magnitudes = v;
+    of_magnitudes.how = absolute(v.how);
+    contraction how = {natural_order(c->operands[0]), natural_order(c->operands[1]), winograd_loops, &v,
+                       &of_magnitudes};
+    bool ok = eval_contract(c, &how);
+    tn_free(v.transformed);
+    return ok;
+}
