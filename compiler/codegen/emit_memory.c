@@ -119,7 +119,7 @@ static LLVMValueRef zeros(emit *e) {
     return z;
 }
 
-static LLVMValueRef address_if(emit *e, LLVMValueRef condition, LLVMValueRef address) {
+LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address) {
     return LLVMBuildSelect(e->builder, condition, address, zeros(e), "safe");
 }
 
@@ -200,7 +200,7 @@ static LLVMValueRef plain_load(emit *e, LLVMTypeRef type, LLVMValueRef address, 
 static LLVMValueRef load_uniform(emit *e, const lt_stmt *s, LLVMTypeRef type) {
     LLVMValueRef address = emit_address(e, s->access.buffer, s->access.index);
     LLVMValueRef guard = any_lane(e, s->access.guard);
-    if (guard) address = address_if(e, guard, address);
+    if (guard) address = emit_address_if(e, guard, address);
     return plain_load(e, type, address, emit_alignment(e, s->access.buffer));
 }
 
@@ -213,7 +213,7 @@ static LLVMValueRef load_contiguous(emit *e, const lt_stmt *s, LLVMTypeRef type,
         LLVMValueRef args[] = {address, guard, LLVMConstNull(vector)};
         return masked_call(e, "llvm.masked.load", types, 2, args, 3, 0, alignment);
     }
-    return plain_load(e, vector, guard ? address_if(e, guard, address) : address, alignment);
+    return plain_load(e, vector, guard ? emit_address_if(e, guard, address) : address, alignment);
 }
 
 /* Gathers exist for elements of 32 and 64 bits; they win where the addresses are vectors anyway. */
@@ -223,34 +223,12 @@ static bool has_gather(const emit *e, LLVMTypeRef type) {
     return e->out->target->is_x86 && e->out->target->machine.vector_bytes >= 32 && bits >= 32;
 }
 
-/* Every second element, or all of them backwards: whole vectors that lie between the first and the
- * last element wanted, and a shuffle. NULL: the lanes lie otherwise, or are guarded one by one. */
-static LLVMValueRef load_shuffled(emit *e, const lane_addresses *a, LLVMTypeRef vector, LLVMValueRef guard,
-                                  tn_dim stride) {
-    uint32_t n = e->lanes;
-    bool halves = dim_is_value(e->dims, stride, 2);
-    if (guard && emit_is_vector(guard)) return NULL;
-    if (a->pattern != LANES_STRIDED || (!halves && !dim_is_value(e->dims, stride, -1))) return NULL;
-    unsigned alignment = emit_alignment(e, a->buffer);
-    LLVMValueRef numbers[WIDEST_LANES], parts[2];
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t from = halves ? (2 * i < n ? 2 * i : 2 * i + 1) : n - 1 - i;
-        numbers[i] = LLVMConstInt(e->i32, from, false);
-    }
-    LLVMValueRef distance = emit_const_i64(e, halves ? (int64_t)n - 1 : 1 - (int64_t)n);
-    LLVMValueRef at[2] = {a->first, emit_address_plus(e, a->buffer, a->first, distance)};
-    for (int i = 0; i < 2; i++) at[i] = guard ? address_if(e, guard, at[i]) : at[i];
-    parts[1] = plain_load(e, vector, at[1], alignment);
-    parts[0] = halves ? plain_load(e, vector, at[0], alignment) : parts[1];
-    return LLVMBuildShuffleVector(e->builder, parts[0], parts[1], LLVMConstVector(numbers, n), "lanes");
-}
-
-static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVMValueRef guard, tn_dim stride) {
+static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVMValueRef guard) {
+    LLVMValueRef shuffled = emit_shuffled_load(e, s->access.buffer, s->access.index, type, guard);
+    if (shuffled) return shuffled;
     lane_addresses a = addresses_of(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);
     LLVMTypeRef vector = LLVMVectorType(type, e->lanes);
-    LLVMValueRef shuffled = load_shuffled(e, &a, vector, guard, stride);
-    if (shuffled) return shuffled;
     LLVMValueRef guards = guard ? emit_splat(e, guard) : NULL;
     if (has_gather(e, type) && (a.pattern == LANES_ANY || guards)) {
         LLVMTypeRef types[] = {vector, LLVMVectorType(e->pointer, e->lanes)};
@@ -260,7 +238,7 @@ static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVM
     LLVMValueRef result = LLVMGetPoison(vector);
     for (uint32_t i = 0; i < e->lanes; i++) {
         LLVMValueRef address = lane_address(e, &a, i);
-        if (guards) address = address_if(e, lane_of(e, guards, i), address);
+        if (guards) address = emit_address_if(e, lane_of(e, guards, i), address);
         LLVMValueRef element = plain_load(e, type, address, alignment);
         result = LLVMBuildInsertElement(e->builder, result, element, LLVMConstInt(e->i32, i, false), "");
     }
@@ -277,7 +255,7 @@ void emit_load(emit *e, const lt_stmt *s) {
     else if (pattern == LANES_STRIDED && dim_is_value(e->dims, stride, 1))
         memory = load_contiguous(e, s, type, emit_guard(e, s->access.guard));
     else
-        memory = load_lanes(e, s, type, emit_guard(e, s->access.guard), stride);
+        memory = load_lanes(e, s, type, emit_guard(e, s->access.guard));
     LLVMValueRef value = vmath_unpack(&e->math, s->dtype, memory);
     /* One read serves all lanes, but those that are guarded out get 0. */
     if (pattern == LANES_UNIFORM && s->access.guard != LT_NONE && emit_is_vector(emit_value(e, s->access.guard))) {

@@ -128,6 +128,13 @@ unsigned emit_alignment(const emit *e, uint32_t buffer);
 /* The guard ANDed with the mask; NULL: always. */
 LLVMValueRef emit_guard(emit *e, lt_value guard);
 
+/* `address` when the condition holds, else one from which zeros are read. */
+LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address);
+
+/* ---- emit_shuffle.c ---- */
+/* The lanes of a load in memory's dtype, when shuffles get at them; else NULL, and nothing was emitted. */
+LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMTypeRef element, LLVMValueRef guard);
+
 /* ---- emit_op.c ---- */
 LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x);
 LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits);
