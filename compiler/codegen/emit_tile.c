@@ -8,6 +8,11 @@
  */
 #include "compiler/codegen/emit_state.h"
 
+enum {
+    PREFETCH_LINE = 64,
+    PREFETCH_AHEAD = 4096, /* bytes */
+};
+
 /* Columns are covered by vectors of the widest kind, then of half of it, down to one. */
 typedef struct column_group {
     uint32_t first, lanes;
@@ -78,10 +83,24 @@ static LLVMValueRef splat_to(emit *e, LLVMValueRef scalar, uint32_t lanes) {
     return v;
 }
 
+/* Rows of A that lie next to each other stream by, each read once: memory is told ahead of time. */
+static void prefetch_rows(const tile *t, LLVMValueRef a) {
+    emit *e = t->e;
+    int64_t depth_step, bytes = tn_dtype_bits(e->kernel->buffers[t->s->tile.a].dtype) / 8;
+    if (!dim_is_value(e->dims, t->s->tile.a_row, 1) || !dim_is_const(e->dims, t->s->tile.a_depth, &depth_step) ||
+        depth_step * bytes != PREFETCH_LINE)
+        return;
+    LLVMValueRef ahead = emit_const_i64(e, PREFETCH_AHEAD / bytes);
+    LLVMValueRef args[] = {emit_address_plus(e, t->s->tile.a, a, ahead), LLVMConstInt(e->i32, 0, false),
+                           LLVMConstInt(e->i32, 3, false), LLVMConstInt(e->i32, 1, false)};
+    emit_intrinsic(e, "llvm.prefetch", &e->pointer, 1, args, 4, "");
+}
+
 /* One step: sums[r, :] += a[r] * b[:]. */
 static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, LLVMValueRef b, LLVMValueRef *columns) {
     emit *e = t->e;
     static const column_group one = {0, 1};
+    prefetch_rows(t, a);
     for (uint32_t g = 0; g < t->n_groups; g++) {
         LLVMValueRef at = emit_const_i64(e, t->groups[g].first);
         columns[g] = load_group(t, t->s->tile.b, emit_address_plus(e, t->s->tile.b, b, at), &t->groups[g]);
