@@ -71,28 +71,28 @@ static LLVMValueRef shuffle(const shuffled *s, LLVMValueRef a, LLVMValueRef b, c
     return LLVMBuildShuffleVector(s->e->builder, a, b, LLVMConstVector(numbers, n), "lanes");
 }
 
-/* Lanes within `n_parts` whole vectors; the last one ends with the last element. */
-static LLVMValueRef load_near(const shuffled *s, const int64_t *offsets, int64_t low, int64_t span) {
-    uint32_t n = s->lanes, n_parts = (uint32_t)((span + n - 1) / n), from[MOST_LANES];
+/* Lanes from vectors of `wide` elements that cover the span; the last one ends with the last element. */
+static LLVMValueRef load_near(const shuffled *s, const int64_t *offsets, int64_t low, int64_t span, uint32_t wide) {
+    uint32_t n = s->lanes, n_parts = (uint32_t)((span + wide - 1) / wide), from[MOST_LANES];
     LLVMValueRef parts[MOST_PARTS];
     int64_t starts[MOST_PARTS];
     for (uint32_t p = 0; p < n_parts; p++) {
-        starts[p] = p + 1 < n_parts ? (int64_t)p * n : span - n;
-        parts[p] = load_part(s, low + starts[p], n);
+        starts[p] = p + 1 < n_parts ? (int64_t)p * wide : span - wide;
+        parts[p] = load_part(s, low + starts[p], wide);
     }
     /* Two and two, each lane in its place at once; then the halves are blended. */
     for (uint32_t pairs = 0; 2 * pairs < n_parts; pairs++) {
         uint32_t a = 2 * pairs, b = a + 1 < n_parts ? a + 1 : a;
         for (uint32_t i = 0; i < n; i++) {
             int64_t at = offsets[i] - low;
-            uint32_t own = (uint32_t)(at / n) < n_parts ? (uint32_t)(at / n) : n_parts - 1;
-            uint32_t in_pair = own == b && b != a ? n : 0;
-            from[i] = own == a || own == b ? (uint32_t)(at - starts[own]) + in_pair : i;
+            uint32_t own = (uint32_t)(at / wide) < n_parts ? (uint32_t)(at / wide) : n_parts - 1;
+            uint32_t in_pair = own == b && b != a ? wide : 0;
+            from[i] = own == a || own == b ? (uint32_t)(at - starts[own]) + in_pair : 0;
         }
         parts[pairs] = shuffle(s, parts[a], parts[b], from, n);
     }
     if (n_parts <= 2) return parts[0];
-    for (uint32_t i = 0; i < n; i++) from[i] = (offsets[i] - low) / n < 2 ? i : n + i;
+    for (uint32_t i = 0; i < n; i++) from[i] = (offsets[i] - low) / wide < 2 ? i : n + i;
     return shuffle(s, parts[0], parts[1], from, n);
 }
 
@@ -116,6 +116,19 @@ static bool is_woven(const int64_t *offsets, uint32_t n, uint32_t runs) {
     return true;
 }
 
+/* A register full of elements, or the most of which one lies within the span. */
+static uint32_t part_width(const emit *e, LLVMTypeRef element, int64_t span) {
+    LLVMTypeKind kind = LLVMGetTypeKind(element);
+    unsigned bits = kind == LLVMIntegerTypeKind  ? LLVMGetIntTypeWidth(element)
+                    : kind == LLVMDoubleTypeKind ? 64
+                    : kind == LLVMFloatTypeKind  ? 32
+                                                 : 16;
+    int64_t wide = machine_lanes(&e->out->target->machine, bits);
+    if (wide < e->lanes) wide = e->lanes;
+    while (wide > span && wide > 1) wide /= 2;
+    return (uint32_t)wide;
+}
+
 /* ---- Entry ---- */
 
 LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMTypeRef element, LLVMValueRef guard) {
@@ -127,10 +140,11 @@ LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMType
         low = offsets[i] < low ? offsets[i] : low;
         high = offsets[i] > high ? offsets[i] : high;
     }
-    bool is_near = low > -(1 << 20) && high < 1 << 20 && high - low + 1 >= e->lanes &&
-                   high - low + 1 <= MOST_PARTS * (int64_t)e->lanes;
+    int64_t span = high - low < 1 << 20 ? high - low + 1 : 0;
+    uint32_t wide = part_width(e, element, span);
+    bool is_near = span >= e->lanes && span <= MOST_PARTS * (int64_t)wide;
     uint32_t runs = is_woven(offsets, e->lanes, 2) ? 2 : is_woven(offsets, e->lanes, 4) ? 4 : 0;
     if (!is_near && !runs) return NULL;
     s.first = emit_address(e, buffer, index);
-    return is_near ? load_near(&s, offsets, low, high - low + 1) : load_woven(&s, offsets, runs);
+    return is_near ? load_near(&s, offsets, low, span, wide) : load_woven(&s, offsets, runs);
 }

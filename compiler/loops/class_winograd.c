@@ -22,6 +22,7 @@ enum {
     MOST_VECTORS = 3,        /* of V in a register tile */
     CHUNK_CHANNELS = 4,      /* whose V a chunk makes */
     LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
+    REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
     FEW_TILES = 96,          /* a block's tiles at most, where there is a choice */
     GROUP_BYTES = 192 << 10, /* of M, in a chunk */
 };
@@ -33,14 +34,14 @@ typedef struct winograd {
     value_id value;
     int64_t tile, side, panel, panels, channels, features;
     int64_t in[2], out[2], low[2], tiles[2]; /* rows, columns */
-    int64_t lanes;
+    int64_t lanes, row_lanes;                /* row_lanes: enough for a row of tiles */
     /* How it is cut. */
     int64_t block_rows, blocks; /* tile rows in a block */
     int64_t pitch, staged_pitch, v_plane, m_plane;
     int64_t group, groups; /* panels in a chunk */
     bool by_blocks;
     /* Buffers. */
-    uint32_t lines, staged, v, m, tiles_out, row_out;
+    uint32_t lines, staged, v, m, rest, tiles_out, row_out;
     /* The present chunk. */
     tn_dim image, block;
 } winograd;
@@ -59,8 +60,18 @@ static access_loop open_loop(winograd *w, lt_loop_kind kind, tn_dim begin, tn_di
     return access_open_loop(w->a, kind, begin, end, kind == LT_VECTOR ? (uint32_t)w->lanes : 0, 0);
 }
 
+static int64_t lanes_for(const winograd *w, int64_t n) {
+    int64_t lanes = w->lanes;
+    while (lanes / 2 >= n) lanes /= 2;
+    return lanes;
+}
+
 static access_loop open_count(winograd *w, lt_loop_kind kind, int64_t n) {
     return open_loop(w, kind, constant(w, 0), constant(w, n));
+}
+
+static access_loop open_lanes(winograd *w, int64_t n, int64_t lanes) {
+    return access_open_loop(w->a, LT_VECTOR, constant(w, 0), constant(w, n), (uint32_t)lanes, 0);
 }
 
 static lt_value load(winograd *w, uint32_t buffer, tn_dim index) {
@@ -122,7 +133,7 @@ static void copy_lines(winograd *w, tn_dim channel, tn_dim first, int64_t rows) 
 static void split_lines(winograd *w, int64_t rows) {
     access_loop lines = open_count(w, LT_SERIAL, rows);
     for (int64_t phase = 0; phase < w->tile; phase++) {
-        access_loop loop = open_count(w, LT_VECTOR, w->staged_pitch);
+        access_loop loop = open_lanes(w, w->staged_pitch, w->staged_pitch < w->lanes ? w->staged_pitch : w->lanes);
         tn_dim line = access_counter(&lines), at = access_counter(&loop);
         tn_dim from = plus(w, plus(w, constant(w, phase), line_length(w), line), w->tile, at);
         tn_dim to = plus(w, plus(w, at, line_length(w), line), phase * w->staged_pitch, constant(w, 1));
@@ -132,10 +143,16 @@ static void split_lines(winograd *w, int64_t rows) {
     access_close_loop(w->a, &lines);
 }
 
+/* Whole vectors where they stay within V's row: the next row of tiles overwrites what is behind this one. */
+static int64_t row_reach(const winograd *w) {
+    int64_t whole = round_up(w->tiles[1], w->row_lanes);
+    return (w->block_rows - 1) * w->tiles[1] + whole <= w->pitch ? whole : w->tiles[1];
+}
+
 /* The tiles of tile row `row` of the staged rows; tile 0 of plane 0 goes to `to`. */
 static void transform_row(winograd *w, tn_dim row, tn_dim to) {
     lt_value d[WINOGRAD_SIDE * WINOGRAD_SIDE];
-    access_loop loop = open_count(w, LT_VECTOR, w->tiles[1]);
+    access_loop loop = open_lanes(w, row_reach(w), w->row_lanes);
     tn_dim from = plus(w, access_counter(&loop), w->tile * line_length(w), row);
     for (int64_t i = 0; i < w->side; i++)
         for (int64_t j = 0; j < w->side; j++) {
@@ -199,9 +216,41 @@ static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vecto
                   nr);
 }
 
+/* Tiles behind the last whole vector, when they are few: then lanes go along the features of a panel. */
+static int64_t rest_tiles(const winograd *w) {
+    int64_t rest = w->block_rows * w->tiles[1] % w->lanes;
+    bool is_worth = w->pitch > w->lanes && rest * REST_COST <= w->lanes && w->channels >= rest * w->panel;
+    return is_worth ? rest : 0;
+}
+
+static void rest_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t rest) {
+    lt_builder *b = &w->a->b;
+    lt_stmt *s = lt_tile(b);
+    s->tile.a = w->v;
+    s->tile.b = w->a->sources[w->n->operands[1]].buffer;
+    s->tile.c = w->rest;
+    s->tile.a_index = access_simplify(w->a, v);
+    s->tile.b_index = access_simplify(w->a, u);
+    s->tile.c_index = constant(w, 0);
+    s->tile.a_row = constant(w, 1);
+    s->tile.a_depth = constant(w, w->pitch);
+    s->tile.b_depth = s->tile.c_row = constant(w, w->panel);
+    s->tile.depth = constant(w, w->channels);
+    s->tile.mr = (uint32_t)rest;
+    s->tile.nr = (uint32_t)w->panel;
+    access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
+    tn_dim feature = access_counter(&loop);
+    for (int64_t i = 0; i < rest; i++) {
+        lt_value sum = load(w, w->rest, dim_add_const(w->t, feature, i * w->panel));
+        store(w, w->m, plus(w, dim_add_const(w->t, m, i), w->pitch, feature), sum);
+    }
+    access_close_loop(w->a, &loop);
+}
+
 /* Features of panels [begin, end). */
 static void products(winograd *w, tn_dim begin, tn_dim end) {
-    int64_t panel_size = w->panel * w->channels, vectors = w->pitch / w->lanes, parts = ceil_div(vectors, MOST_VECTORS);
+    int64_t panel_size = w->panel * w->channels, rest = rest_tiles(w), vectors = w->pitch / w->lanes - (rest > 0),
+            parts = ceil_div(vectors, MOST_VECTORS);
     access_loop planes = open_count(w, LT_SERIAL, w->side * w->side);
     tn_dim xi = access_counter(&planes);
     access_loop panels = open_loop(w, LT_SERIAL, begin, end);
@@ -219,6 +268,10 @@ static void products(winograd *w, tn_dim begin, tn_dim end) {
         tn_dim column = plus(w, constant(w, first), size * w->lanes, access_counter(&loop));
         panel_tiles(w, u, dim_add(w->t, v, column), dim_add(w->t, m, column), size);
         access_close_loop(w->a, &loop);
+    }
+    if (rest) {
+        tn_dim column = constant(w, vectors * w->lanes);
+        rest_products(w, u, dim_add(w->t, v, column), dim_add(w->t, m, column), rest);
     }
     access_close_loop(w->a, &panels);
     access_close_loop(w->a, &planes);
@@ -301,7 +354,7 @@ static void input_stage(winograd *w) {
     tn_dim number[2];
     access_loop named[2], channels, blocks;
     w->lines = scratch(w, rows * line_length(w), "lines");
-    w->staged = scratch(w, rows * line_length(w), "staged");
+    w->staged = scratch(w, rows * line_length(w) + w->lanes, "staged");
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 2)), 2, extents, number);
     for (int i = 0; i < 2; i++) number[i] = open_named(w, number[i], extents[i], &named[i]);
     w->image = number[0];
@@ -346,10 +399,12 @@ static void result_stage(winograd *w) {
     access_loop named[3];
     if (w->by_blocks) {
         w->lines = scratch(w, (w->block_rows * w->tile + 2) * line_length(w), "lines");
-        w->staged = scratch(w, (w->block_rows * w->tile + 2) * line_length(w), "staged");
+        w->staged = scratch(w, (w->block_rows * w->tile + 2) * line_length(w) + w->lanes, "staged");
         w->v = scratch(w, w->side * w->side * w->v_plane, "v");
     }
     w->m = scratch(w, w->side * w->side * w->m_plane, "m");
+    if (rest_tiles(w))
+        w->rest = lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, constant(w, rest_tiles(w) * w->panel), "rest");
     w->tiles_out = scratch(w, w->tile * w->tile * out_pitch(w), "tiles");
     w->row_out = scratch(w, round_up(w->tiles[1] * w->tile, w->lanes), "row");
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 3)), 3, extents, number);
@@ -414,7 +469,8 @@ static void choose_block(winograd *w) {
         best = rows;
     }
     set_block(w, best);
-    w->staged_pitch = round_up(w->tiles[1] + 1, w->lanes);
+    w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
+    w->row_lanes = lanes_for(w, w->tiles[1]);
     w->group = GROUP_BYTES / (planes * w->pitch * w->panel * 4);
     if (w->group < 1) w->group = 1;
     if (w->group > w->panels) w->group = w->panels;
