@@ -11,9 +11,9 @@
  *
  * law: sums run over the channels in order; blocks and groups follow from the shape and the machine alone
  *
- * With few weights a chunk is a block: it keeps V to itself, in the nearest caches. Else V is made first, for
- * all blocks, and chunks are groups of features, so that weights are read but once. Planes of V and M
- * are a cache line longer than they need be, so that the lines of one tile fall into different sets.
+ * Where there are blocks enough a chunk is a block, which keeps V to itself. Else V is made first, and
+ * chunks are groups of features of a block. Planes of V and M are a cache line longer than they need be, so that
+ * the lines of one tile fall into different sets.
  */
 #include "compiler/loops/winograd.h"
 
@@ -22,8 +22,9 @@ enum {
     MOST_VECTORS = 3,        /* of V in a register tile */
     CHUNK_CHANNELS = 4,      /* whose V a chunk makes */
     LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
+    MANY_TILES = 64,         /* of a block that is: weights are read once for each */
+    MOST_TILES = 256,        /* of a block, where there is a choice */
     REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
-    FEW_TILES = 96,          /* a block's tiles at most, where there is a choice */
     GROUP_BYTES = 192 << 10, /* of M, in a chunk */
 };
 
@@ -451,24 +452,35 @@ static void set_block(winograd *w, int64_t rows) {
     w->v_plane = round_up(w->channels * w->pitch, LINE) + LINE;
 }
 
-static void choose_block(winograd *w) {
-    const machine *m = w->a->b.machine;
-    int64_t planes = w->side * w->side, weights = planes * w->panels * w->panel * w->channels * 4, best = 1;
-    double least = -1;
-    w->by_blocks = weights <= (int64_t)m->l2_bytes && w->tiles[0] >= LEAST_BLOCKS;
+/* Vectors of tiles for each tile; long register tiles are a little better. */
+static double waste(const winograd *w) {
+    double vectors = (double)(w->pitch / w->lanes) - (rest_tiles(w) ? 1 - 0.1 * REST_COST : 0);
+    return vectors * (double)w->lanes / (double)(w->block_rows * w->tiles[1]) * (1 + 0.1 / vectors);
+}
+
+/* The block with the least waste, of those that are wanted: blocks of many tiles make chunks when there are some;
+ * otherwise chunks are groups of features. */
+static bool choose_rows(winograd *w, bool by_blocks) {
+    int64_t images = 1, best = 0;
+    double least = 0;
+    dim_is_const(w->t, graph_type(w->a->fused, w->n->operands[0])->dims[0], &images);
     for (int64_t rows = 1; rows <= w->tiles[0]; rows++) {
-        if (w->tiles[0] % rows || (rows > 1 && rows * w->tiles[1] > FEW_TILES)) continue;
+        int64_t tiles = rows * w->tiles[1], blocks = w->tiles[0] / rows;
+        if (w->tiles[0] % rows || (rows > 1 && tiles > MOST_TILES)) continue;
+        if (by_blocks && (tiles < MANY_TILES || blocks * images < LEAST_BLOCKS)) continue;
         set_block(w, rows);
-        if (w->by_blocks && rows > 1 &&
-            (w->blocks < LEAST_BLOCKS || planes * w->v_plane * 4 > (int64_t)m->l2_bytes / 2))
-            continue;
-        double vectors = (double)(w->pitch / w->lanes), tiles = (double)(rows * w->tiles[1]);
-        double cost = vectors / tiles * (1 + 0.1 / vectors);
-        if (least >= 0 && cost >= least) continue;
-        least = cost;
+        if (best > 0 && waste(w) >= least) continue;
+        least = waste(w);
         best = rows;
     }
-    set_block(w, best);
+    if (best > 0) set_block(w, best);
+    return best > 0;
+}
+
+static void choose_block(winograd *w) {
+    int64_t planes = w->side * w->side;
+    w->by_blocks = choose_rows(w, true);
+    if (!w->by_blocks) choose_rows(w, false);
     w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
     w->row_lanes = lanes_for(w, w->tiles[1]);
     w->group = GROUP_BYTES / (planes * w->pitch * w->panel * 4);

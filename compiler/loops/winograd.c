@@ -2,10 +2,13 @@
  *
  * in:  the elements of a tile
  * out: B^T d B, or A^T m A
- * law: all factors are integers up to 8 and 5; each transform goes along rows, then along columns, by the
- *      same function of 4 or 6 values
+ * law: all factors are exact; each transform goes along rows, then along columns, by the same function of 4
+ *      or 6 values
  */
 #include "compiler/loops/winograd.h"
+
+/* F(4, 3): points besides 0 and infinity, either sign (compiler/passes/winograd.c has the same). */
+static const double P1 = 0.75, P2 = 1.5;
 
 /* n values `step` apart become fewer or as many in place. */
 typedef void transform(lt_builder *b, lt_value *x, int64_t step);
@@ -18,6 +21,10 @@ static lt_value multiply_add(lt_builder *b, double factor, lt_value x, lt_value 
     return lt_ternary(b, TN_OP_fma, lt_const_float(b, TN_F32, factor), x, y);
 }
 
+static lt_value multiply(lt_builder *b, double factor, lt_value x) {
+    return lt_binary(b, TN_OP_mul, lt_const_float(b, TN_F32, factor), x);
+}
+
 static void input_2(lt_builder *b, lt_value *x, int64_t step) {
     lt_value d1 = x[step], d2 = x[2 * step];
     x[0] = sub(b, x[0], d2);
@@ -28,14 +35,14 @@ static void input_2(lt_builder *b, lt_value *x, int64_t step) {
 
 static void input_4(lt_builder *b, lt_value *x, int64_t step) {
     lt_value d0 = x[0], d1 = x[step], d2 = x[2 * step], d3 = x[3 * step], d4 = x[4 * step], d5 = x[5 * step];
-    lt_value even = multiply_add(b, -4, d2, d4), odd = multiply_add(b, -4, d1, d3), near = sub(b, d4, d2),
-             far = sub(b, d3, d1);
-    x[0] = multiply_add(b, 4, d0, multiply_add(b, -5, d2, d4));
-    x[step] = add(b, even, odd);
-    x[2 * step] = sub(b, even, odd);
-    x[3 * step] = multiply_add(b, 2, far, near);
-    x[4 * step] = multiply_add(b, -2, far, near);
-    x[5 * step] = multiply_add(b, 4, d1, multiply_add(b, -5, d3, d5));
+    lt_value near_even = multiply_add(b, -P2 * P2, d2, d4), near_odd = multiply_add(b, -P2 * P2, d1, d3);
+    lt_value far_even = multiply_add(b, -P1 * P1, d2, d4), far_odd = multiply_add(b, -P1 * P1, d1, d3);
+    x[0] = multiply_add(b, P1 * P1 * P2 * P2, d0, multiply_add(b, -P1 * P1 - P2 * P2, d2, d4));
+    x[step] = multiply_add(b, P1, near_odd, near_even);
+    x[2 * step] = multiply_add(b, -P1, near_odd, near_even);
+    x[3 * step] = multiply_add(b, P2, far_odd, far_even);
+    x[4 * step] = multiply_add(b, -P2, far_odd, far_even);
+    x[5 * step] = multiply_add(b, P1 * P1 * P2 * P2, d1, multiply_add(b, -P1 * P1 - P2 * P2, d3, d5));
 }
 
 static void output_2(lt_builder *b, lt_value *x, int64_t step) {
@@ -46,11 +53,11 @@ static void output_2(lt_builder *b, lt_value *x, int64_t step) {
 
 static void output_4(lt_builder *b, lt_value *x, int64_t step) {
     lt_value m1 = x[step], m2 = x[2 * step], m3 = x[3 * step], m4 = x[4 * step];
-    lt_value even = add(b, m1, m2), odd = sub(b, m1, m2), wide_even = add(b, m3, m4), wide_odd = sub(b, m3, m4);
-    x[0] = add(b, x[0], add(b, even, wide_even));
-    x[step] = multiply_add(b, 2, wide_odd, odd);
-    x[2 * step] = multiply_add(b, 4, wide_even, even);
-    x[3 * step] = add(b, multiply_add(b, 8, wide_odd, odd), x[5 * step]);
+    lt_value near_even = add(b, m1, m2), near_odd = sub(b, m1, m2), far_even = add(b, m3, m4), far_odd = sub(b, m3, m4);
+    x[0] = add(b, x[0], add(b, near_even, far_even));
+    x[step] = multiply_add(b, P2, far_odd, multiply(b, P1, near_odd));
+    x[2 * step] = multiply_add(b, P2 * P2, far_even, multiply(b, P1 * P1, near_even));
+    x[3 * step] = multiply_add(b, P2 * P2 * P2, far_odd, multiply_add(b, P1 * P1 * P1, near_odd, x[5 * step]));
 }
 
 static const struct {
