@@ -1,0 +1,302 @@
+/* Winograd's algorithm: the op against the interpreter, compiled and as a loop tree; the pass against conv.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/loops/loops.h"
+#include "tenon_compile.h"
+#include "tests/lib/compare.h"
+#include "tests/lib/program_check.h"
+
+enum { FACTOR = 8, TEXT = 4096 };
+
+typedef struct sizes {
+    int images, channels, features, rows, columns;
+    int low[2], high[2];
+    int panel;
+} sizes;
+
+/* Around tiles (rows and columns), vectors of tiles, panels of features, blocks. */
+static const sizes all_sizes[] = {
+    {1, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {2, 5, 20, 9, 11, {1, 1}, {1, 1}, 16},
+    {1, 4, 7, 3, 3, {0, 0}, {0, 0}, 16},     {1, 1, 1, 1, 1, {1, 1}, {1, 1}, 16},
+    {3, 2, 33, 7, 7, {1, 1}, {1, 1}, 16},    {1, 17, 16, 28, 28, {1, 1}, {1, 1}, 16},
+    {1, 3, 5, 5, 30, {0, 2}, {2, 0}, 4},     {2, 6, 9, 31, 6, {2, 0}, {1, 1}, 5},
+    {1, 9, 18, 56, 56, {1, 1}, {1, 1}, 16},  {1, 2, 3, 18, 130, {1, 1}, {1, 1}, 16},
+    {1, 3, 17, 66, 66, {0, 0}, {0, 0}, 16},  {1, 33, 40, 14, 14, {1, 1}, {1, 1}, 16},
+    {5, 3, 16, 34, 34, {1, 1}, {1, 1}, 16},  {1, 40, 16, 29, 29, {0, 1}, {1, 0}, 7},
+    {0, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {1, 2, 50, 9, 33, {1, 1}, {1, 1}, 32},
+    {1, 3, 16, 113, 50, {1, 1}, {1, 1}, 16},
+};
+enum { N_SIZES = sizeof all_sizes / sizeof *all_sizes };
+
+/* The op, then a bias, a residual and a maximum; both sums are results. */
+static void op_text(const sizes *s, int tile, bool symbolic, char *text) {
+    char n[8] = "n", y[64];
+    if (!symbolic) snprintf(n, sizeof n, "%d", s->images);
+    snprintf(y, sizeof y, "f32[%s, %d, %d, %d]", n, s->features, s->rows + s->low[0] + s->high[0] - 2,
+             s->columns + s->low[1] + s->high[1] - 2);
+    snprintf(text, TEXT,
+             "(%%x: f32[%s, %d, %d, %d], %%u: f32[%d, %d, %d, %d, %d], %%b: f32[%d], %%r: %s) -> (%%y: %s, %%z: %s) {\n"
+             "  %%0 = winograd %%x, %%u, tile=%d, features=%d, low=[%d, %d], high=[%d, %d] : %s\n"
+             "  %%1 = broadcast %%b, dims=[1], shape=%s : %s\n"
+             "  %%2 = add %%0, %%1 : %s\n  %%3 = add %%2, %%r : %s\n  %%4 = max %%3, %%1 : %s\n  return %%2, %%4\n}",
+             n, s->channels, s->rows, s->columns, tile + 2, tile + 2, (s->features + s->panel - 1) / s->panel,
+             s->channels, s->panel, s->features, y, y, y, tile, s->features, s->low[0], s->low[1], s->high[0],
+             s->high[1], y, strchr(y, '['), y, y, y, y);
+}
+
+/* ---- The op, compiled ---- */
+
+static void test_op(void **state) {
+    char text[TEXT], symbols[16];
+    (void)state;
+    for (int i = 0; i < N_SIZES; i++)
+        for (int tile = 2; tile <= 4; tile += 2) {
+            op_text(&all_sizes[i], tile, i % 3 == 1, text);
+            snprintf(symbols, sizeof symbols, "n=%d", all_sizes[i].images);
+            check_program(text, symbols, "winograd", tile == 2 ? EXACT_NUMBERS : ANY_NUMBERS);
+        }
+}
+
+/* ---- The op, as a loop tree ---- */
+
+static tn_module *parse(const char *function) {
+    char *text = malloc(strlen(function) + 64);
+    assert_non_null(text);
+    sprintf(text, "module \"winograd\"\nfn @main%s\n", function);
+    tn_module *m = tn_module_parse(text, strlen(text), "winograd");
+    assert_non_null(m);
+    if (tn_module_error(m)) fail_msg("%s\n%s", tn_module_error(m)->message, text);
+    free(text);
+    return m;
+}
+
+static void open_tensor(const tn_module *m, const tn_type *type, eval_tensor *t, bool random) {
+    int64_t dims[TN_MAX_RANK];
+    for (int i = 0; i < type->rank; i++) assert_true(dim_is_const(m->dims, type->dims[i], &dims[i]));
+    *t = tensor_view((tn_dtype)type->dtype, type->rank, dims, NULL);
+    t->data = calloc((size_t)t->n + 1, 8);
+    assert_non_null(t->data);
+    uint32_t number = 1;
+    for (int64_t k = 0; random && k < t->n; k++) {
+        number = number * 1664525 + 1013904223;
+        eval_store_float(t, k, (double)number * 0x1p-31 - 1);
+    }
+}
+
+/* Every access is checked to be in its buffer. */
+static void evaluate_loops(const char *text, int vector_bytes) {
+    tn_module *m = parse(text);
+    tn_graph *g = module_main(m);
+    machine target = {.vector_bytes = vector_bytes,
+                      .vector_count = vector_bytes == 64 ? 32 : 16,
+                      .has_fma = true,
+                      .l1_bytes = 32 << 10,
+                      .l2_bytes = 512 << 10};
+    eval_tensor in[4], want[2] = {{0}}, got[2];
+    void *buffers[6];
+    tn_diag diag = {0};
+    for (int i = 0; i < 4; i++) {
+        open_tensor(m, &g->params[i].type, &in[i], true);
+        buffers[i] = in[i].data;
+    }
+    for (int i = 0; i < 2; i++) {
+        open_tensor(m, graph_type(g, g->results[i].value), &got[i], false);
+        buffers[4 + i] = got[i].data;
+    }
+    if (eval_graph(g, in, want, &(eval_options){.magnitudes = true}, &diag) != TN_OK) fail_msg("%s", diag.message);
+    lt_kernel *k = lt_lower(g, &target);
+    if (!k) fail_msg("%s", tn_module_error(m)->message);
+    if (!lt_verify(k, &diag) || lt_eval(k, buffers, NULL, &diag) != TN_OK) fail_msg("%s\n%s", diag.message, text);
+    for (int i = 0; i < 2; i++) {
+        comparison same = compare_tensors(&got[i], &want[i], FACTOR);
+        if (!same.is_equal) fail_msg("%d bytes: %s\n%s", vector_bytes, same.message, text);
+        free(got[i].data);
+        eval_tensor_free(&want[i]);
+    }
+    for (int i = 0; i < 4; i++) free(in[i].data);
+    tn_module_free(m);
+}
+
+static void test_loops(void **state) {
+    char text[TEXT];
+    (void)state;
+    for (int i = 0; i < N_SIZES; i++) {
+        op_text(&all_sizes[i], i % 2 ? 2 : 4, false, text);
+        for (int bytes = 16; bytes <= 64; bytes *= 2) evaluate_loops(text, bytes);
+    }
+}
+
+/* ---- Wrong applications ---- */
+
+static void test_wrong(void **state) {
+    (void)state;
+    static const struct {
+        const char *x, *u, *attrs, *message;
+    } cases[] = {
+        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=3, features=16", "tile is 3, not 2 or 4"},
+        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=2, features=16", "do not fit tile 2"},
+        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=17", "do not fit tile 4, features 17"},
+        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=0", "features is 0"},
+        {"f32[1, 4, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "channels differ"},
+        {"f32[1, 3, h, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent is h"},
+        {"f32[1, 3, 2, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent of the result is 0"},
+        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16, low=[-1, 0]", "the padding is -1"},
+        {"f64[1, 3, 8, 8]", "f64[6, 6, 1, 3, 16]", "tile=4, features=16", "f64"},
+        {"f32[3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "f32[3, 8, 8]"},
+    };
+    char text[TEXT];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "module \"wrong\"\nfn @main(%%x: %s, %%u: %s) -> (%%y: f32[1]) {\n  %%0 = winograd %%x, %%u, %s : "
+                 "f32[1]\n  return %%0\n}\n",
+                 cases[i].x, cases[i].u, cases[i].attrs);
+        tn_module *m = tn_module_parse(text, strlen(text), "wrong");
+        assert_non_null(m);
+        assert_non_null(tn_module_error(m));
+        if (!strstr(tn_module_error(m)->message, cases[i].message))
+            fail_msg("%s, but not: %s", tn_module_error(m)->message, cases[i].message);
+        tn_module_free(m);
+    }
+}
+
+/* ---- The pass ---- */
+
+static void conv_text(const sizes *s, const char *attrs, const char *binding, char *text) {
+    char y[64];
+    snprintf(y, sizeof y, "f32[%d, %d, %d, %d]", s->images, s->features, s->rows + s->low[0] + s->high[0] - 2,
+             s->columns + s->low[1] + s->high[1] - 2);
+    snprintf(text, TEXT,
+             "(%%x: f32[%d, %d, %d, %d], %%k: f32[%d, %d, 3, 3]%s) -> (%%y: %s) {\n"
+             "  %%0 = conv %%x, %%k, low=[%d, %d], high=[%d, %d]%s : %s\n  return %%0\n}",
+             s->images, s->channels, s->rows, s->columns, s->features, s->channels, binding, y, s->low[0], s->low[1],
+             s->high[0], s->high[1], attrs, y);
+}
+
+/* tile of the winograd in the text after the pass; 0: there is none. */
+static int chosen_tile(const char *function, const tn_compile_options *options) {
+    tn_module *m = parse(function);
+    tn_diag diag = {0};
+    char *text = tn_compile_text(m, options, "winograd", NULL, &diag);
+    if (!text) fail_msg("%s\n%s", diag.message, function);
+    const char *op = strstr(text, "= winograd"), *tile = op ? strstr(op, "tile=") : NULL;
+    int result = tile ? atoi(tile + 5) : 0;
+    tn_text_free(text);
+    tn_module_free(m);
+    return result;
+}
+
+static void test_choices(void **state) {
+    (void)state;
+    static const sizes large = {1, 64, 64, 56, 56, {1, 1}, {1, 1}, 0}, small = {1, 512, 512, 7, 7, {1, 1}, {1, 1}, 0},
+                       few = {1, 3, 64, 56, 56, {1, 1}, {1, 1}, 0};
+    char text[TEXT];
+    conv_text(&large, "", " weight", text);
+    assert_int_equal(chosen_tile(text, NULL), 4);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.winograd = "on"}), 4);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.winograd = "off"}), 0);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.hoist_growth = 3.9}), 2);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.hoist_growth = 1.5}), 0);
+    conv_text(&small, "", " weight", text);
+    assert_int_equal(chosen_tile(text, NULL), 2);
+    conv_text(&few, "", " weight", text);
+    assert_int_equal(chosen_tile(text, NULL), 0);
+    conv_text(&large, "", "", text); /* not known at load time */
+    assert_int_equal(chosen_tile(text, NULL), 0);
+    static const char *const others[] = {
+        "(%x: f32[1, 64, 57, 57], %k: f32[64, 64, 3, 3] weight) -> (%y: f32[1, 64, 28, 28]) {\n"
+        "  %0 = conv %x, %k, stride=[2, 2] : f32[1, 64, 28, 28]\n  return %0\n}",
+        "(%x: f32[1, 64, 56, 56], %k: f32[64, 64, 3, 3] weight) -> (%y: f32[1, 64, 52, 52]) {\n"
+        "  %0 = conv %x, %k, dilation=[2, 2] : f32[1, 64, 52, 52]\n  return %0\n}",
+        "(%x: f32[1, 128, 56, 56], %k: f32[64, 64, 3, 3] weight) -> (%y: f32[1, 64, 54, 54]) {\n"
+        "  %0 = conv %x, %k, groups=2 : f32[1, 64, 54, 54]\n  return %0\n}",
+        "(%x: f32[1, 64, h, 56], %k: f32[64, 64, 3, 3] weight) -> (%y: f32[1, 64, h - 2, 54]) {\n"
+        "  %0 = conv %x, %k : f32[1, 64, h - 2, 54]\n  return %0\n}",
+        "(%x: f64[1, 64, 56, 56], %k: f64[64, 64, 3, 3] weight) -> (%y: f64[1, 64, 54, 54]) {\n"
+        "  %0 = conv %x, %k : f64[1, 64, 54, 54]\n  return %0\n}",
+        "(%x: f32[1, 64, 56, 56], %k: f32[64, 64, 3, 1] weight) -> (%y: f32[1, 64, 54, 56]) {\n"
+        "  %0 = conv %x, %k : f32[1, 64, 54, 56]\n  return %0\n}",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_int_equal(chosen_tile(others[i], NULL), 0);
+    tn_module *m = parse(others[0]);
+    tn_diag diag = {0};
+    assert_null(tn_compile_text(m, &(tn_compile_options){.winograd = "maybe"}, "winograd", NULL, &diag));
+    assert_int_equal(diag.status, TN_ERR_ARGUMENT);
+    tn_module_free(m);
+}
+
+/* Runs the program on in[0], with in[1] as its weight. */
+static eval_tensor run(tn_program *p, eval_tensor *in, tn_pool *pool) {
+    tn_tensor x[2], y = {0};
+    for (int i = 0; i < 2; i++) x[i] = tn_tensor_of(TN_F32, in[i].data, in[i].rank, in[i].dims);
+    tn_diag diag = {0};
+    if (tn_program_set_weights(p, &(const char *){"k"}, &x[1], 1, &diag) != TN_OK) fail_msg("%s", diag.message);
+    tn_exec *e = tn_exec_new(p, &(tn_exec_options){.pool = pool});
+    assert_non_null(e);
+    if (tn_exec_run(e, x, 1, &y, 1) != TN_OK) fail_msg("%s", tn_exec_error(e)->message);
+    eval_tensor copy = tensor_view(TN_F32, y.rank, y.shape, NULL);
+    copy.data = malloc((size_t)copy.n * sizeof(float) + 1);
+    assert_non_null(copy.data);
+    memcpy(copy.data, y.data, (size_t)copy.n * sizeof(float));
+    tn_exec_free(e);
+    return copy;
+}
+
+/* Results by the pass are the interpreter's conv to within `bound` of the largest, and the same bits with two threads. */
+static void check_pass(const sizes *s, int tile, double bound) {
+    char text[TEXT];
+    conv_text(s, "", " weight", text);
+    if (chosen_tile(text, NULL) != tile) fail_msg("not tile %d: %s", tile, text);
+    tn_module *m = parse(text);
+    tn_graph *g = module_main(m);
+    eval_tensor in[2], want[1] = {{0}};
+    tn_diag diag = {0};
+    for (int i = 0; i < 2; i++) open_tensor(m, &g->params[i].type, &in[i], true);
+    if (eval_graph(g, in, want, NULL, &diag) != TN_OK) fail_msg("%s", diag.message);
+    tn_program *p = tn_compile_module(m, NULL);
+    if (!p) fail_msg("%s\n%s", tn_module_error(m)->message, text);
+    tn_pool *pool = tn_pool_new(2);
+    eval_tensor got = run(p, in, NULL), threaded = run(p, in, pool);
+    double greatest = 0, worst = 0;
+    for (int64_t k = 0; k < got.n; k++) {
+        greatest = fmax(greatest, fabs(eval_load_float(want, k)));
+        worst = fmax(worst, fabs(eval_load_float(want, k) - eval_load_float(&got, k)));
+    }
+    if (!(worst <= bound * greatest)) fail_msg("an error of %.3g of the largest\n%s", worst / greatest, text);
+    assert_memory_equal(got.data, threaded.data, (size_t)got.n * sizeof(float));
+    free(got.data);
+    free(threaded.data);
+    eval_tensor_free(want);
+    for (int i = 0; i < 2; i++) free(in[i].data);
+    tn_pool_free(pool);
+    tn_program_free(p);
+    tn_module_free(m);
+}
+
+static void test_pass(void **state) {
+    (void)state;
+    check_pass(&(sizes){1, 64, 64, 56, 56, {1, 1}, {1, 1}, 0}, 4, 4e-6);
+    check_pass(&(sizes){1, 128, 128, 28, 28, {1, 1}, {1, 1}, 0}, 4, 5e-6);
+    check_pass(&(sizes){1, 256, 256, 14, 14, {1, 1}, {1, 1}, 0}, 4, 7e-6);
+    check_pass(&(sizes){1, 512, 64, 7, 7, {1, 1}, {1, 1}, 0}, 2, 3e-6);
+    check_pass(&(sizes){1, 512, 96, 14, 14, {1, 1}, {1, 1}, 0}, 4, 1e-5);
+    check_pass(&(sizes){2, 32, 64, 13, 15, {0, 0}, {0, 0}, 0}, 4, 3e-6);
+    check_pass(&(sizes){4, 24, 48, 33, 31, {1, 0}, {0, 1}, 0}, 4, 3e-6);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_op),      cmocka_unit_test(test_loops), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_choices), cmocka_unit_test(test_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
