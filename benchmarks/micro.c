@@ -4,8 +4,8 @@
  *
  * First the machine: fused multiply-adds a second from registers, bytes a second from memory.
  * Then dots beside OpenBLAS (when it is installed: loaded at run time), ResNet-50's
- * convolutions, and memory-bound kernels. A figure is the best of many runs. After the table one
- * line of JSON, or in FILE.
+ * convolutions, Winograd's algorithm beside direct convolution, and memory-bound kernels. A figure
+ * is the best of many runs. After the table one line of JSON, or in FILE.
  */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -27,7 +27,8 @@ typedef struct settings {
 typedef struct figure {
     char group[16], name[48], unit[12];
     double value, milliseconds, share; /* of the machine's best; 0: not stated */
-    double peer;                       /* OpenBLAS, same unit; 0: none */
+    double peer;                       /* same unit; 0: none */
+    const char *peer_name;
 } figure;
 
 static struct {
@@ -57,20 +58,29 @@ static double best_of(void (*call)(void *), void *ctx) {
     return best;
 }
 
-static void record(const char *group, const char *name, const char *unit, double value, double seconds, double best,
-                   double peer) {
+static void record_beside(const char *group, const char *name, const char *unit, double value, double seconds,
+                          double best, const char *peer_name, double peer) {
     if (bench.n == (int)(sizeof bench.figures / sizeof *bench.figures)) return;
     figure *f = &bench.figures[bench.n++];
-    *f = (figure){.value = value, .milliseconds = seconds * 1e3, .share = best > 0 ? value / best : 0, .peer = peer};
+    *f = (figure){.value = value,
+                  .milliseconds = seconds * 1e3,
+                  .share = best > 0 ? value / best : 0,
+                  .peer = peer,
+                  .peer_name = peer_name};
     snprintf(f->group, sizeof f->group, "%s", group);
     snprintf(f->name, sizeof f->name, "%s", name);
     snprintf(f->unit, sizeof f->unit, "%s", unit);
     printf("%-10s %-36s %9.1f %-8s", group, name, value, unit);
     if (seconds > 0) printf(" %9.3f ms", seconds * 1e3);
     if (best > 0) printf(" %5.0f %%", 100 * value / best);
-    if (peer > 0) printf("   OpenBLAS %7.1f, ratio %4.2f", peer, value / peer);
+    if (peer > 0) printf("   %s %7.1f, ratio %4.2f", peer_name, peer, value / peer);
     printf("\n");
     fflush(stdout);
+}
+
+static void record(const char *group, const char *name, const char *unit, double value, double seconds, double best,
+                   double peer) {
+    record_beside(group, name, unit, value, seconds, best, "OpenBLAS", peer);
 }
 
 static float *floats(size_t n) {
@@ -337,6 +347,74 @@ static void measure_convs(void) {
     for (size_t i = 0; i < sizeof depthwise / sizeof *depthwise; i++) measure_conv("depthwise", &depthwise[i]);
 }
 
+/* ---- Winograd's algorithm ---- */
+
+/* Two programs of the same convolution, in turns. */
+typedef struct both_ways {
+    tn_program *programs[2];
+    timed runs[2];
+    double best[2]; /* seconds: direct, Winograd */
+} both_ways;
+
+static void open_way(both_ways *b, int way, const conv_size *c, const float *weights) {
+    tn_graph *g = tn_graph_new("conv");
+    int64_t pad[] = {c->pad, c->pad}, shape[] = {1, c->channels, c->extent, c->extent};
+    tn_val x =
+        tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(1), TN_SIZE(c->channels), TN_SIZE(c->extent), TN_SIZE(c->extent)));
+    tn_val k =
+        tn_weight(g, "k", TN_F32,
+                  TN_SHAPE(TN_SIZE(c->features), TN_SIZE(c->channels), TN_SIZE(c->taps), TN_SIZE(c->taps)), weights);
+    tn_window_args args = {.low = {2, pad}, .high = {2, pad}};
+    tn_output(g, "y", tn_relu(tn_conv_at(TN_HERE, x, k, args)));
+    b->programs[way] = tn_compile(g, &(tn_compile_options){.winograd = way ? "on" : "off"});
+    if (!b->programs[way]) {
+        fprintf(stderr, "micro: %s\n", tn_graph_error(g)->message);
+        exit(1);
+    }
+    tn_graph_free(g);
+    timed *t = &b->runs[way];
+    *t = (timed){.exec = tn_exec_new(b->programs[way], &(tn_exec_options){.pool = bench.pool}), .n = 1};
+    t->inputs[0] = tn_tensor_of(TN_F32, floats((size_t)(shape[1] * shape[2] * shape[3])), 4, shape);
+}
+
+static void take_turns(both_ways *b) {
+    b->best[0] = b->best[1] = 1e30;
+    for (double start = now(); now() - start < 2 * bench.options.seconds;)
+        for (int way = 0; way < 2; way++)
+            for (int i = 0; i < 4; i++) {
+                double t = now();
+                run_call(&b->runs[way]);
+                t = now() - t;
+                if (t < b->best[way]) b->best[way] = t;
+            }
+}
+
+/* "Effective": the direct algorithm's operations for either time. */
+static void measure_winograd(void) {
+    static const conv_size sizes[] = {{64, 56, 64, 3, 1, 1, 1, 1},
+                                      {128, 28, 128, 3, 1, 1, 1, 1},
+                                      {256, 14, 256, 3, 1, 1, 1, 1},
+                                      {512, 7, 512, 3, 1, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const conv_size *c = &sizes[i];
+        float *weights = floats((size_t)c->features * (size_t)c->channels * 9);
+        both_ways b;
+        for (int way = 0; way < 2; way++) open_way(&b, way, c, weights);
+        take_turns(&b);
+        double flops = 18.0 * c->features * c->channels * c->extent * c->extent * 1e-9;
+        char name[48];
+        snprintf(name, sizeof name, "%d, %dx%d to %d, effective", c->channels, c->extent, c->extent, c->features);
+        record_beside("winograd", name, "GFLOP/s", flops / b.best[1], b.best[1], bench.peak, "direct",
+                      flops / b.best[0]);
+        for (int way = 0; way < 2; way++) {
+            free(b.runs[way].inputs[0].data);
+            tn_exec_free(b.runs[way].exec);
+            tn_program_free(b.programs[way]);
+        }
+        free(weights);
+    }
+}
+
 /* ---- Memory-bound kernels ---- */
 
 /* `passes`: how often the tensor's bytes cross the memory bus, read or written. */
@@ -389,8 +467,9 @@ static int write_json(void) {
         const figure *f = &bench.figures[i];
         fprintf(out,
                 "%s{\"group\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"value\": %.2f, \"ms\": %.4f, \"share\": "
-                "%.3f, \"openblas\": %.2f}",
-                i ? ", " : "", f->group, f->name, f->unit, f->value, f->milliseconds, f->share, f->peer);
+                "%.3f, \"peer\": \"%s\", \"peer_value\": %.2f}",
+                i ? ", " : "", f->group, f->name, f->unit, f->value, f->milliseconds, f->share,
+                f->peer > 0 ? f->peer_name : "", f->peer);
     }
     fprintf(out, "]}\n");
     return out != stdout && fclose(out) != 0;
@@ -426,6 +505,7 @@ int main(int argc, char **argv) {
     load_blas();
     measure_dots();
     measure_convs();
+    measure_winograd();
     measure_memory();
     tn_pool_free(bench.pool);
     return write_json();
