@@ -102,12 +102,14 @@ bool rule_conv(rule_args *c) {
 
 /* ---- winograd --------------------------------------------------------------------------------- */
 
-/* Numbers that the op's loops count with: sums of a few of them fit in 63 bits. */
+/* Numbers that the op's loops count with: products of three of them and its matrices' sizes fit in 63 bits. */
+enum { MOST_WINOGRAD = 1 << 16 };
+
 static bool small_extent(rule_args *c, const char *what, tn_dim d, int64_t least, int64_t *value) {
     char text[RULE_TEXT];
-    if (dim_is_const(rule_dims(c), d, value) && *value >= least && *value <= INT32_MAX) return true;
-    return rule_error(c, TN_ERR_SHAPE, "%s is %s, but must be a number of %" PRId64 " or more", what,
-                      rule_dim_text(c, d, text), least);
+    if (dim_is_const(rule_dims(c), d, value) && *value >= least && *value <= MOST_WINOGRAD) return true;
+    return rule_error(c, TN_ERR_SHAPE, "%s is %s, but must be a number from %" PRId64 " to %d", what,
+                      rule_dim_text(c, d, text), least, MOST_WINOGRAD);
 }
 
 bool rule_winograd(rule_args *c) {
@@ -121,8 +123,8 @@ bool rule_winograd(rule_args *c) {
         !rule_dim_list(c, ATTR_low, 2, low) || !rule_dim_list(c, ATTR_high, 2, high))
         return false;
     if (tile != 2 && tile != 4) return rule_error(c, TN_ERR_ARGUMENT, "tile is %" PRId64 ", not 2 or 4", tile);
-    if (features < 1 || features > INT32_MAX)
-        return rule_error(c, TN_ERR_ARGUMENT, "features is %" PRId64 ", the least is 1", features);
+    if (features < 1 || features > MOST_WINOGRAD)
+        return rule_error(c, TN_ERR_ARGUMENT, "features is %" PRId64 ", not 1 to %d", features, MOST_WINOGRAD);
     for (int i = 0; i < 5; i++)
         if (!small_extent(c, "an extent of the transformed kernel", u->dims[i], i == 3 ? 0 : 1, &size[i])) return false;
     if (size[0] != tile + 2 || size[1] != tile + 2 || size[2] != (features + size[4] - 1) / size[4] ||

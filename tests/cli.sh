@@ -133,6 +133,7 @@ usage "tenon run: --threads: at most 1024 (see tenon run --help)" run mlp.tn --t
 usage "tenon run: --seed: 1.5 is not a number from 0 on (see tenon run --help)" run mlp.tn --seed 1.5
 usage "tenon bench: --seconds: 0 is not a number above 0 (see tenon bench --help)" bench mlp.tn --seconds 0
 usage "tenon run: --gemm: mkl is none of own|blas (see tenon run --help)" run mlp.tn --gemm mkl
+usage "tenon run: --winograd: 3 is none of on|off (see tenon run --help)" run mlp.tn --winograd 3
 usage "tenon run: --image-layout: hwc is none of nchw|nhwc (see tenon run --help)" run mlp.tn --image-layout hwc
 usage "tenon run: --image-size: 3 is not WxH (see tenon run --help)" run same.tn --input x=a.png --image-size 3
 usage "tenon run: --eval and --check exclude each other (see tenon run --help)" run mlp.tn --eval --check
@@ -198,6 +199,19 @@ tenon run mlp.tn --set n=2 --threads 1 --output-dir again
 ok "threads don't change bits" same two again
 tenon run mlp.tn --set n=2 --no-fusion --check
 ok "--no-fusion" is 0
+cat >conv.tn <<'END'
+module "conv"
+fn @main(%x: f32[1, 64, 14, 14], %k: f32[32, 64, 3, 3] weight) -> (%y: f32[1, 32, 14, 14]) {
+  %0 = conv %x, %k, low=[1, 1], high=[1, 1] : f32[1, 32, 14, 14]
+  return %0
+}
+END
+tenon dump conv.tn --after winograd
+ok "Winograd's algorithm is taken" says 0 "= winograd" out
+tenon dump conv.tn --after winograd --winograd off
+ok "--winograd off" says 0 "= conv" out
+tenon run conv.tn --check
+ok "Winograd's algorithm agrees with conv" is 0
 
 tenon run mlp.tn --set n=5 --check
 ok "--check tells the largest difference" eval 'is 0 && grep -qE "^h/1: largest difference [-0-9.e]+, [-0-9.e]+ of the sum of absolute terms$" out'

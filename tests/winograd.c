@@ -149,6 +149,7 @@ static void test_wrong(void **state) {
         {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=0", "features is 0"},
         {"f32[1, 4, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "channels differ"},
         {"f32[1, 3, h, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent is h"},
+        {"f32[1, 3, 8, 70000]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "to 65536"},
         {"f32[1, 3, 2, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent of the result is 0"},
         {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16, low=[-1, 0]", "the padding is -1"},
         {"f64[1, 3, 8, 8]", "f64[6, 6, 1, 3, 16]", "tile=4, features=16", "f64"},

@@ -25,7 +25,8 @@ enum {
     MANY_TILES = 64,         /* of a block that is: weights are read once for each */
     MOST_TILES = 256,        /* of a block, where there is a choice */
     REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
-    GROUP_BYTES = 192 << 10, /* of M, in a chunk */
+    LEAST_GROUPS = 8,        /* where they are chunks */
+    GROUP_BYTES = 192 << 10, /* of M, in a group */
 };
 
 typedef struct winograd {
@@ -220,7 +221,8 @@ static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vecto
 /* Tiles behind the last whole vector, when they are few: then lanes go along the features of a panel. */
 static int64_t rest_tiles(const winograd *w) {
     int64_t rest = w->block_rows * w->tiles[1] % w->lanes;
-    bool is_worth = w->pitch > w->lanes && rest * REST_COST <= w->lanes && w->channels >= rest * w->panel;
+    bool is_worth = w->pitch > w->lanes && w->panel <= 4 * w->lanes && rest * REST_COST <= w->lanes &&
+                    w->channels >= rest * w->panel;
     return is_worth ? rest : 0;
 }
 
@@ -483,9 +485,10 @@ static void choose_block(winograd *w) {
     if (!w->by_blocks) choose_rows(w, false);
     w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
     w->row_lanes = lanes_for(w, w->tiles[1]);
-    w->group = GROUP_BYTES / (planes * w->pitch * w->panel * 4);
-    if (w->group < 1) w->group = 1;
-    if (w->group > w->panels) w->group = w->panels;
+    int64_t fitting = GROUP_BYTES / (planes * w->pitch * w->panel * 4), wanted = w->by_blocks ? 1 : LEAST_GROUPS;
+    w->groups = fitting > 0 ? ceil_div(w->panels, fitting) : w->panels;
+    if (w->groups < wanted) w->groups = wanted < w->panels ? wanted : w->panels;
+    w->group = ceil_div(w->panels, w->groups);
     w->groups = ceil_div(w->panels, w->group);
     w->m_plane = round_up(w->group * w->panel * w->pitch, LINE) + LINE;
 }
