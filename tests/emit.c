@@ -89,6 +89,41 @@ static void strides(void **state) {
     }
 }
 
+/* Lanes at known distances: a few elements apart, backwards, woven from runs; from aligned and other counters on. */
+static void shuffles(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"i8", "f16", "f32", "f64"};
+    static const char *const indices[] = {"2*$1 + 1",
+                                          "3*$1",
+                                          "4*$1 + 3",
+                                          "n + 3 - $1",
+                                          "120 - 2*$1",
+                                          "120 - 3*$1",
+                                          "floordiv($1, 2) + 60*mod($1, 2)",
+                                          "floordiv($1, 4) + 41*mod($1, 4)",
+                                          "41*$1 - 163*floordiv($1, 4)",
+                                          "floordiv($1, 4) - 9*mod($1, 4) + 30"};
+    enum { N = sizeof indices / sizeof *indices };
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+        for (int i = 1; i <= 5; i++) {
+            static const int begins[] = {0, 4, 1};
+            int begin = begins[(d + (size_t)i) % 3], width = 1 << i;
+            script t = {NULL, 0, 0};
+            script_add(&t, "kernel @k map(in x: %s[200]", dtypes[d]);
+            for (int k = 0; k < N; k++) script_add(&t, ", out y%d: %s[n]", k, dtypes[d]);
+            script_add(&t, ") extents(n) {\nstage $0 in 1 {\n");
+            for (int k = 0; k < N; k++)
+                script_add(&t, "for $%d in 0 to n { %%%d = load x[$%d] : %s store y%d[$%d], %%%d }\n", k + 2, N + k,
+                           k + 2, dtypes[d], k, k + 2, N + k);
+            script_add(&t, "for $1 in %d to n vector %d {\n", begin, width);
+            for (int k = 0; k < N; k++)
+                script_add(&t, "%%%d = load x[%s] : %s store y%d[$1], %%%d\n", k, indices[k], dtypes[d], k, k);
+            script_add(&t, "} } }");
+            check_kernel(t.text, EXTENTS(37), EXACT);
+            free(t.text);
+        }
+}
+
 static void guards(void **state) {
     (void)state;
     static const char *const dtypes[] = {"bool", "u8", "bf16", "f32", "f64"};
@@ -433,6 +468,7 @@ int main(void) {
         cmocka_unit_test(static_tails),
         cmocka_unit_test(static_masks),
         cmocka_unit_test(strides),
+        cmocka_unit_test(shuffles),
         cmocka_unit_test(guards),
         cmocka_unit_test(guards_of_scalars),
         cmocka_unit_test(reductions),
