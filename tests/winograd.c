@@ -14,6 +14,7 @@
 #include "compiler/loops/loops.h"
 #include "tenon_compile.h"
 #include "tests/lib/compare.h"
+#include "tests/lib/kernel_check.h"
 #include "tests/lib/program_check.h"
 
 enum { FACTOR = 8, TEXT = 4096 };
@@ -93,15 +94,21 @@ static void open_tensor(const tn_module *m, const tn_type *type, eval_tensor *t,
     }
 }
 
-/* Every access is checked to be in its buffer. */
-static void evaluate_loops(const char *text, int vector_bytes) {
-    tn_module *m = parse(text);
-    tn_graph *g = module_main(m);
+static lt_kernel *lower(tn_module *m, int vector_bytes) {
     machine target = {.vector_bytes = vector_bytes,
                       .vector_count = vector_bytes == 64 ? 32 : 16,
                       .has_fma = true,
                       .l1_bytes = 32 << 10,
                       .l2_bytes = 512 << 10};
+    lt_kernel *k = lt_lower(module_main(m), &target);
+    if (!k) fail_msg("%s", tn_module_error(m)->message);
+    return k;
+}
+
+/* Every access is checked to be in its buffer. */
+static void evaluate_loops(const char *text, int vector_bytes) {
+    tn_module *m = parse(text);
+    tn_graph *g = module_main(m);
     eval_tensor in[4], want[2] = {{0}}, got[2];
     void *buffers[6];
     tn_diag diag = {0};
@@ -114,8 +121,7 @@ static void evaluate_loops(const char *text, int vector_bytes) {
         buffers[4 + i] = got[i].data;
     }
     if (eval_graph(g, in, want, &(eval_options){.magnitudes = true}, &diag) != TN_OK) fail_msg("%s", diag.message);
-    lt_kernel *k = lt_lower(g, &target);
-    if (!k) fail_msg("%s", tn_module_error(m)->message);
+    lt_kernel *k = lower(m, vector_bytes);
     if (!lt_verify(k, &diag) || lt_eval(k, buffers, NULL, &diag) != TN_OK) fail_msg("%s\n%s", diag.message, text);
     for (int i = 0; i < 2; i++) {
         comparison same = compare_tensors(&got[i], &want[i], FACTOR);
@@ -134,6 +140,22 @@ static void test_loops(void **state) {
         op_text(&all_sizes[i], i % 2 ? 2 : 4, false, text);
         for (int bytes = 16; bytes <= 64; bytes *= 2) evaluate_loops(text, bytes);
     }
+}
+
+/* The same loop tree on every target that runs here. */
+static void test_targets(void **state) {
+    char text[TEXT];
+    (void)state;
+    for (int i = 1; i < 6; i += 2)
+        for (int bytes = 16; bytes <= 64; bytes *= 4) {
+            op_text(&all_sizes[i], 2, false, text);
+            tn_module *m = parse(text);
+            char *loops = lt_print(lower(m, bytes));
+            assert_non_null(loops);
+            check_kernel_with(loops, NULL, EXACT, FILL_SMALL);
+            tn_free(loops);
+            tn_module_free(m);
+        }
 }
 
 /* ---- Wrong applications ---- */
@@ -296,8 +318,8 @@ static void test_pass(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op),      cmocka_unit_test(test_loops), cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_choices), cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_op),    cmocka_unit_test(test_loops),   cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_wrong), cmocka_unit_test(test_choices), cmocka_unit_test(test_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
