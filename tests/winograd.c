@@ -68,6 +68,16 @@ static void test_op(void **state) {
         }
 }
 
+/* Operands under views. */
+static void test_views(void **state) {
+    (void)state;
+    check_program("(%x: f32[2, 9, 10, 3], %u: f32[16, 3, 3, 4, 4]) -> (%y: f32[2, 40, 7, 8]) {\n"
+                  "  %0 = transpose %x, perm=[0, 3, 1, 2] : f32[2, 3, 9, 10]\n"
+                  "  %1 = transpose %u, perm=[3, 4, 2, 1, 0] : f32[4, 4, 3, 3, 16]\n"
+                  "  %2 = winograd %0, %1, tile=2, features=40 : f32[2, 40, 7, 8]\n  return %2\n}",
+                  "", "winograd", EXACT_NUMBERS);
+}
+
 /* ---- The op, as a loop tree ---- */
 
 static tn_module *parse(const char *function) {
@@ -318,8 +328,9 @@ static void test_pass(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op),    cmocka_unit_test(test_loops),   cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_wrong), cmocka_unit_test(test_choices), cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_op),      cmocka_unit_test(test_views), cmocka_unit_test(test_loops),
+        cmocka_unit_test(test_targets), cmocka_unit_test(test_wrong), cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

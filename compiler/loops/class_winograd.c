@@ -20,7 +20,8 @@
 enum {
     LINE = 16,               /* elements of a cache line */
     MOST_VECTORS = 3,        /* of V in a register tile */
-    CHUNK_CHANNELS = 4,      /* whose V a chunk makes */
+    MOST_ROWS = 16,          /* of U */
+    CHUNK_CHANNELS = 8,      /* whose V a chunk makes */
     LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
     MANY_TILES = 64,         /* of a block that is: weights are read once for each */
     MOST_TILES = 256,        /* of a block, where there is a choice */
@@ -43,7 +44,7 @@ typedef struct winograd {
     int64_t group, groups; /* panels in a chunk */
     bool by_blocks;
     /* Buffers. */
-    uint32_t lines, staged, v, m, rest, tiles_out, row_out;
+    uint32_t lines, staged, u, v, m, rest, tiles_out, row_out;
     /* The present chunk. */
     tn_dim image, block;
 } winograd;
@@ -58,22 +59,21 @@ static tn_dim plus(const winograd *w, tn_dim base, int64_t factor, tn_dim d) {
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
-static access_loop open_loop(winograd *w, lt_loop_kind kind, tn_dim begin, tn_dim end) {
-    return access_open_loop(w->a, kind, begin, end, kind == LT_VECTOR ? (uint32_t)w->lanes : 0, 0);
+static access_loop open_steps(winograd *w, tn_dim begin, tn_dim end) {
+    return access_open_loop(w->a, LT_SERIAL, begin, end, 0, 0);
 }
 
+static access_loop open_count(winograd *w, int64_t n) { return open_steps(w, constant(w, 0), constant(w, n)); }
+
+static access_loop open_lanes(winograd *w, int64_t n, int64_t lanes) {
+    return access_open_loop(w->a, LT_VECTOR, constant(w, 0), constant(w, n), (uint32_t)lanes, 0);
+}
+
+/* The lanes of a register, or fewer that are enough for n. */
 static int64_t lanes_for(const winograd *w, int64_t n) {
     int64_t lanes = w->lanes;
     while (lanes / 2 >= n) lanes /= 2;
     return lanes;
-}
-
-static access_loop open_count(winograd *w, lt_loop_kind kind, int64_t n) {
-    return open_loop(w, kind, constant(w, 0), constant(w, n));
-}
-
-static access_loop open_lanes(winograd *w, int64_t n, int64_t lanes) {
-    return access_open_loop(w->a, LT_VECTOR, constant(w, 0), constant(w, n), (uint32_t)lanes, 0);
 }
 
 static lt_value load(winograd *w, uint32_t buffer, tn_dim index) {
@@ -95,27 +95,27 @@ static int64_t line_length(const winograd *w) { return w->tile * w->staged_pitch
 
 /* Once for each chunk: what is left and right of the rows stays zero. */
 static void clear_lines(winograd *w, int64_t rows) {
-    access_loop loop = open_count(w, LT_VECTOR, rows * line_length(w));
+    access_loop loop = open_lanes(w, rows * line_length(w), w->lanes);
     store(w, w->lines, access_counter(&loop), zero(w));
     access_close_loop(w->a, &loop);
 }
 
 static void copy_line(winograd *w, tn_dim channel, tn_dim row, tn_dim to) {
-    access_loop loop = open_count(w, LT_VECTOR, w->in[1]);
+    access_loop loop = open_lanes(w, w->in[1], w->lanes);
     tn_dim column = access_counter(&loop), index[4] = {w->image, channel, row, column};
     store(w, w->lines, dim_add(w->t, to, column), access_value(w->a, w->n->operands[0], index));
     access_close_loop(w->a, &loop);
 }
 
 static void clear_line(winograd *w, tn_dim to) {
-    access_loop loop = open_count(w, LT_VECTOR, line_length(w));
+    access_loop loop = open_lanes(w, line_length(w), w->lanes);
     store(w, w->lines, dim_add(w->t, to, access_counter(&loop)), zero(w));
     access_close_loop(w->a, &loop);
 }
 
 /* `rows` rows from input row `first` on. */
 static void copy_lines(winograd *w, tn_dim channel, tn_dim first, int64_t rows) {
-    access_loop loop = open_count(w, LT_SERIAL, rows);
+    access_loop loop = open_count(w, rows);
     tn_dim line = dim_mul_const(w->t, access_counter(&loop), line_length(w));
     tn_dim row = dim_add(w->t, first, access_counter(&loop)), to = dim_add_const(w->t, line, w->low[1]);
     lt_value inside = access_within(w->a, row, constant(w, 0), constant(w, w->in[0]));
@@ -133,7 +133,7 @@ static void copy_lines(winograd *w, tn_dim channel, tn_dim first, int64_t rows) 
 }
 
 static void split_lines(winograd *w, int64_t rows) {
-    access_loop lines = open_count(w, LT_SERIAL, rows);
+    access_loop lines = open_count(w, rows);
     for (int64_t phase = 0; phase < w->tile; phase++) {
         access_loop loop = open_lanes(w, w->staged_pitch, w->staged_pitch < w->lanes ? w->staged_pitch : w->lanes);
         tn_dim line = access_counter(&lines), at = access_counter(&loop);
@@ -175,7 +175,7 @@ static tn_dim v_base(const winograd *w, tn_dim block) {
 
 /* V of one channel for the block; its staged rows begin with row `staged_row`. */
 static void transform_block(winograd *w, tn_dim channel, tn_dim block, tn_dim staged_row) {
-    access_loop rows = open_count(w, LT_SERIAL, w->block_rows);
+    access_loop rows = open_count(w, w->block_rows);
     tn_dim to = plus(w, v_base(w, block), w->pitch, channel);
     transform_row(w, dim_add(w->t, staged_row, access_counter(&rows)), plus(w, to, w->tiles[1], access_counter(&rows)));
     access_close_loop(w->a, &rows);
@@ -183,17 +183,26 @@ static void transform_block(winograd *w, tn_dim channel, tn_dim block, tn_dim st
 
 /* ---- Products ---- */
 
-static void emit_tile(winograd *w, tn_dim a_index, tn_dim b_index, tn_dim c_index, int64_t mr, int64_t nr) {
+/* A matrix of a register tile: where it begins, and elements from one row or step to the next. */
+typedef struct matrix_part {
+    uint32_t buffer;
+    tn_dim index;
+    int64_t pitch;
+} matrix_part;
+
+/* mr neighbours of A against nr of B for each channel. */
+static void emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
     lt_stmt *s = lt_tile(&w->a->b);
-    s->tile.a = w->a->sources[w->n->operands[1]].buffer;
-    s->tile.b = w->v;
-    s->tile.c = w->m;
-    s->tile.a_index = access_simplify(w->a, a_index);
-    s->tile.b_index = access_simplify(w->a, b_index);
-    s->tile.c_index = access_simplify(w->a, c_index);
+    s->tile.a = a.buffer;
+    s->tile.b = b.buffer;
+    s->tile.c = c.buffer;
+    s->tile.a_index = access_simplify(w->a, a.index);
+    s->tile.b_index = access_simplify(w->a, b.index);
+    s->tile.c_index = access_simplify(w->a, c.index);
     s->tile.a_row = constant(w, 1);
-    s->tile.a_depth = constant(w, w->panel);
-    s->tile.b_depth = s->tile.c_row = constant(w, w->pitch);
+    s->tile.a_depth = constant(w, a.pitch);
+    s->tile.b_depth = constant(w, b.pitch);
+    s->tile.c_row = constant(w, c.pitch);
     s->tile.depth = constant(w, w->channels);
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)nr;
@@ -201,7 +210,7 @@ static void emit_tile(winograd *w, tn_dim a_index, tn_dim b_index, tn_dim c_inde
 
 /* Rows of a register tile for that many vectors. */
 static int64_t tile_rows(const winograd *w, int64_t vectors) {
-    int64_t sums = w->a->b.machine->vector_count >= 32 ? 24 : 12, rows = LINE;
+    int64_t sums = w->a->b.machine->vector_count >= 32 ? 24 : 12, rows = MOST_ROWS;
     while (rows * vectors > sums) rows /= 2;
     return rows < w->panel ? rows : w->panel;
 }
@@ -209,13 +218,16 @@ static int64_t tile_rows(const winograd *w, int64_t vectors) {
 /* A panel of features against `vectors` vectors of tiles. */
 static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vectors) {
     int64_t rows = tile_rows(w, vectors), whole = w->panel / rows, rest = w->panel % rows, nr = vectors * w->lanes;
-    access_loop loop = open_count(w, LT_SERIAL, whole);
-    tn_dim number = access_counter(&loop);
-    emit_tile(w, plus(w, u, rows, number), v, plus(w, m, rows * w->pitch, number), rows, nr);
+    matrix_part a = {w->u, u, w->panel}, b = {w->v, v, w->pitch}, c = {w->m, m, w->pitch};
+    access_loop loop = open_count(w, whole);
+    a.index = plus(w, u, rows, access_counter(&loop));
+    c.index = plus(w, m, rows * w->pitch, access_counter(&loop));
+    emit_tile(w, a, b, c, rows, nr);
     access_close_loop(w->a, &loop);
-    if (rest)
-        emit_tile(w, dim_add_const(w->t, u, whole * rows), v, dim_add_const(w->t, m, whole * rows * w->pitch), rest,
-                  nr);
+    if (!rest) return;
+    a.index = dim_add_const(w->t, u, whole * rows);
+    c.index = dim_add_const(w->t, m, whole * rows * w->pitch);
+    emit_tile(w, a, b, c, rest, nr);
 }
 
 /* Tiles behind the last whole vector, when they are few: then lanes go along the features of a panel. */
@@ -227,20 +239,8 @@ static int64_t rest_tiles(const winograd *w) {
 }
 
 static void rest_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t rest) {
-    lt_builder *b = &w->a->b;
-    lt_stmt *s = lt_tile(b);
-    s->tile.a = w->v;
-    s->tile.b = w->a->sources[w->n->operands[1]].buffer;
-    s->tile.c = w->rest;
-    s->tile.a_index = access_simplify(w->a, v);
-    s->tile.b_index = access_simplify(w->a, u);
-    s->tile.c_index = constant(w, 0);
-    s->tile.a_row = constant(w, 1);
-    s->tile.a_depth = constant(w, w->pitch);
-    s->tile.b_depth = s->tile.c_row = constant(w, w->panel);
-    s->tile.depth = constant(w, w->channels);
-    s->tile.mr = (uint32_t)rest;
-    s->tile.nr = (uint32_t)w->panel;
+    matrix_part a = {w->v, v, w->pitch}, b = {w->u, u, w->panel}, c = {w->rest, constant(w, 0), w->panel};
+    emit_tile(w, a, b, c, rest, w->panel);
     access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
     tn_dim feature = access_counter(&loop);
     for (int64_t i = 0; i < rest; i++) {
@@ -254,9 +254,9 @@ static void rest_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t res
 static void products(winograd *w, tn_dim begin, tn_dim end) {
     int64_t panel_size = w->panel * w->channels, rest = rest_tiles(w), vectors = w->pitch / w->lanes - (rest > 0),
             parts = ceil_div(vectors, MOST_VECTORS);
-    access_loop planes = open_count(w, LT_SERIAL, w->side * w->side);
+    access_loop planes = open_count(w, w->side * w->side);
     tn_dim xi = access_counter(&planes);
-    access_loop panels = open_loop(w, LT_SERIAL, begin, end);
+    access_loop panels = open_steps(w, begin, end);
     tn_dim panel = access_counter(&panels);
     access_know_range(w->a, panel, constant(w, w->panels));
     tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), panel_size);
@@ -267,7 +267,7 @@ static void products(winograd *w, tn_dim begin, tn_dim end) {
     for (int which = 0; which < 2; which++) {
         int64_t n = which ? parts - longer : longer, size = which ? least : least + 1, first = which ? done : 0;
         if (n == 0) continue;
-        access_loop loop = open_count(w, LT_SERIAL, n);
+        access_loop loop = open_count(w, n);
         tn_dim column = plus(w, constant(w, first), size * w->lanes, access_counter(&loop));
         panel_tiles(w, u, dim_add(w->t, v, column), dim_add(w->t, m, column), size);
         access_close_loop(w->a, &loop);
@@ -287,7 +287,7 @@ static int64_t out_pitch(const winograd *w) { return w->pitch + w->lanes; }
 /* A^T M A of all tiles of a feature; `from` is its element (plane 0, tile 0) in M. */
 static void transform_products(winograd *w, tn_dim from) {
     lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE];
-    access_loop loop = open_count(w, LT_VECTOR, w->pitch);
+    access_loop loop = open_lanes(w, w->pitch, w->lanes);
     tn_dim at = access_counter(&loop);
     for (int64_t xi = 0; xi < w->side * w->side; xi++)
         m[xi] = load(w, w->m, dim_add_const(w->t, dim_add(w->t, from, at), xi * w->m_plane));
@@ -299,24 +299,23 @@ static void transform_products(winograd *w, tn_dim from) {
 
 /* A result row from its tiles, of which tile 0 is at `from`: whole vectors first, then the row. */
 static void result_row(winograd *w, tn_dim feature, tn_dim row, tn_dim from) {
-    access_loop weave = open_count(w, LT_VECTOR, round_up(w->tiles[1] * w->tile, w->lanes));
+    access_loop weave = open_lanes(w, round_up(w->tiles[1] * w->tile, w->lanes), w->lanes);
     tn_dim x = access_counter(&weave), number = dim_floordiv(w->t, x, constant(w, w->tile));
     tn_dim phase = plus(w, x, -w->tile, number);
     store(w, w->row_out, x, load(w, w->tiles_out, plus(w, dim_add(w->t, from, number), out_pitch(w), phase)));
     access_close_loop(w->a, &weave);
-    access_loop loop = open_count(w, LT_VECTOR, w->out[1]);
+    access_loop loop = open_lanes(w, w->out[1], w->lanes);
     tn_dim index[4] = {w->image, feature, row, access_counter(&loop)};
     lower_store_anchor(w->a, w->value, index, load(w, w->row_out, access_counter(&loop)));
     access_close_loop(w->a, &loop);
 }
 
 static void result_rows(winograd *w, tn_dim feature) {
-    access_loop rows = open_count(w, LT_SERIAL, w->block_rows);
+    access_loop rows = open_count(w, w->block_rows);
     tn_dim tile_row = plus(w, access_counter(&rows), w->block_rows, w->block);
     tn_dim first = dim_mul_const(w->t, tile_row, w->tile), size = constant(w, w->tile);
-    access_loop loop =
-        open_loop(w, LT_SERIAL, constant(w, 0),
-                  access_simplify(w->a, dim_min(w->t, size, dim_sub(w->t, constant(w, w->out[0]), first))));
+    access_loop loop = open_steps(
+        w, constant(w, 0), access_simplify(w->a, dim_min(w->t, size, dim_sub(w->t, constant(w, w->out[0]), first))));
     tn_dim within = access_counter(&loop);
     access_know_range(w->a, within, size);
     tn_dim from = dim_mul_const(w->t, access_counter(&rows), w->tiles[1]);
@@ -328,7 +327,7 @@ static void result_rows(winograd *w, tn_dim feature) {
 static void results(winograd *w, tn_dim begin, tn_dim end) {
     tn_dim first = dim_mul_const(w->t, begin, w->panel);
     tn_dim last = dim_min(w->t, dim_mul_const(w->t, end, w->panel), constant(w, w->features));
-    access_loop loop = open_loop(w, LT_SERIAL, first, access_simplify(w->a, last));
+    access_loop loop = open_steps(w, first, access_simplify(w->a, last));
     tn_dim feature = access_counter(&loop);
     access_know_range(w->a, feature, constant(w, w->features));
     transform_products(w, dim_mul_const(w->t, dim_sub(w->t, feature, first), w->pitch));
@@ -340,13 +339,39 @@ static void results(winograd *w, tn_dim begin, tn_dim end) {
 
 /* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
 static tn_dim open_named(winograd *w, tn_dim d, tn_dim end, access_loop *loop) {
-    *loop = open_loop(w, LT_SERIAL, d, dim_add_const(w->t, d, 1));
+    *loop = open_steps(w, d, dim_add_const(w->t, d, 1));
     access_know_range(w->a, access_counter(loop), end);
     return access_counter(loop);
 }
 
 static uint32_t scratch(winograd *w, int64_t elements, const char *name) {
     return lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, constant(w, elements), name);
+}
+
+/* U, when it is not a buffer as it is. */
+static void weights_stage(winograd *w) {
+    const tn_type *type = graph_type(w->a->fused, w->n->operands[1]);
+    tn_dim index[5];
+    access_loop named[3], channels, lanes;
+    w->u = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, type_element_count(w->t, type), "u");
+    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, type->dims, 3)), 3, type->dims, index);
+    for (int i = 0; i < 3; i++) index[i] = open_named(w, index[i], type->dims[i], &named[i]);
+    channels = open_count(w, w->channels);
+    lanes = open_lanes(w, w->panel, lanes_for(w, w->panel));
+    index[3] = access_counter(&channels);
+    index[4] = access_counter(&lanes);
+    store(w, w->u, access_offset(w->a, type, index), access_value(w->a, w->n->operands[1], index));
+    access_close_loop(w->a, &lanes);
+    access_close_loop(w->a, &channels);
+    for (int i = 3; i-- > 0;) access_close_loop(w->a, &named[i]);
+}
+
+static void find_weights(winograd *w) {
+    const source *s = &w->a->sources[w->n->operands[1]];
+    if (s->kind == SOURCE_BUFFER)
+        w->u = s->buffer;
+    else
+        weights_stage(w);
 }
 
 /* V of all images and blocks: chunks of a few channels of an image. */
@@ -363,13 +388,13 @@ static void input_stage(winograd *w) {
     w->image = number[0];
     clear_lines(w, rows);
     tn_dim first = dim_mul_const(w->t, number[1], CHUNK_CHANNELS), all = constant(w, w->channels);
-    channels = open_loop(w, LT_SERIAL, first,
-                         access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, first, CHUNK_CHANNELS), all)));
+    channels =
+        open_steps(w, first, access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, first, CHUNK_CHANNELS), all)));
     tn_dim channel = access_counter(&channels);
     access_know_range(w->a, channel, all);
     copy_lines(w, channel, constant(w, -w->low[0]), rows);
     split_lines(w, rows);
-    blocks = open_count(w, LT_SERIAL, w->blocks);
+    blocks = open_count(w, w->blocks);
     transform_block(w, channel, access_counter(&blocks), dim_mul_const(w->t, access_counter(&blocks), w->block_rows));
     access_close_loop(w->a, &blocks);
     access_close_loop(w->a, &channels);
@@ -380,7 +405,7 @@ static void input_stage(winograd *w) {
 static void input_of_block(winograd *w) {
     int64_t rows = w->block_rows * w->tile + 2;
     clear_lines(w, rows);
-    access_loop channels = open_count(w, LT_SERIAL, w->channels);
+    access_loop channels = open_count(w, w->channels);
     tn_dim first = dim_add_const(w->t, dim_mul_const(w->t, w->block, w->block_rows * w->tile), -w->low[0]);
     copy_lines(w, access_counter(&channels), first, rows);
     split_lines(w, rows);
@@ -416,7 +441,7 @@ static void result_stage(winograd *w) {
     w->block = number[1];
     if (w->by_blocks) {
         input_of_block(w);
-        access_loop groups = open_count(w, LT_SERIAL, w->groups);
+        access_loop groups = open_count(w, w->groups);
         features_of_group(w, access_counter(&groups));
         access_close_loop(w->a, &groups);
     } else
@@ -493,14 +518,6 @@ static void choose_block(winograd *w) {
     w->m_plane = round_up(w->group * w->panel * w->pitch, LINE) + LINE;
 }
 
-/* The weights lie in a buffer as they are: they were moved to prepare, or are a parameter. */
-static void find_weights(winograd *w) {
-    if (w->a->sources[w->n->operands[1]].kind == SOURCE_BUFFER) return;
-    module_error(w->a->fused->module, TN_ERR_UNSUPPORTED, w->n->locations,
-                 "kernel %s: winograd takes its transformed kernel from a buffer", w->a->fused->name);
-    w->a->b.failed = true;
-}
-
 /* ---- Entries ---- */
 
 bool winograd_takes(const tn_graph *fused) { return lower_anchor(fused, TN_OP_winograd) != NULL; }
@@ -509,8 +526,8 @@ lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
     access a;
     winograd w;
     if (access_open(&a, fused, "winograd", m) && read_shape(&w, &a, fused)) {
-        find_weights(&w);
         choose_block(&w);
+        find_weights(&w);
         if (!w.by_blocks) {
             tn_dim all = dim_mul_const(w.t, graph_type(fused, w.n->operands[0])->dims[0],
                                        w.blocks * w.side * w.side * w.v_plane);
