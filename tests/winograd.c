@@ -221,8 +221,8 @@ static int chosen_tile(const char *function, const tn_compile_options *options) 
     tn_diag diag = {0};
     char *text = tn_compile_text(m, options, "winograd", NULL, &diag);
     if (!text) fail_msg("%s\n%s", diag.message, function);
-    const char *op = strstr(text, "= winograd"), *tile = op ? strstr(op, "tile=") : NULL;
-    int result = tile ? atoi(tile + 5) : 0;
+    const char *op = text ? strstr(text, "= winograd") : NULL, *tile = op ? strstr(op, "tile=") : NULL;
+    int result = tile ? (int)strtol(tile + 5, NULL, 10) : 0;
     tn_text_free(text);
     tn_module_free(m);
     return result;

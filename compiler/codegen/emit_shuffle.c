@@ -74,7 +74,7 @@ static LLVMValueRef shuffle(const shuffled *s, LLVMValueRef a, LLVMValueRef b, c
 /* Lanes from vectors of `wide` elements that cover the span; the last one ends with the last element. */
 static LLVMValueRef load_near(const shuffled *s, const int64_t *offsets, int64_t low, int64_t span, uint32_t wide) {
     uint32_t n = s->lanes, n_parts = (uint32_t)((span + wide - 1) / wide), from[MOST_LANES];
-    LLVMValueRef parts[MOST_PARTS];
+    LLVMValueRef parts[MOST_PARTS] = {NULL};
     int64_t starts[MOST_PARTS];
     for (uint32_t p = 0; p < n_parts; p++) {
         starts[p] = p + 1 < n_parts ? (int64_t)p * wide : span - wide;
@@ -99,7 +99,7 @@ static LLVMValueRef load_near(const shuffled *s, const int64_t *offsets, int64_t
 /* Lane l is element l / runs of run l mod runs. */
 static LLVMValueRef load_woven(const shuffled *s, const int64_t *offsets, uint32_t runs) {
     uint32_t n = s->lanes, each = n / runs, from[MOST_LANES] = {0};
-    LLVMValueRef parts[MOST_PARTS];
+    LLVMValueRef parts[MOST_PARTS] = {NULL};
     for (uint32_t r = 0; r < runs; r++) parts[r] = load_part(s, offsets[r], each);
     if (runs == 4)
         for (uint32_t r = 0; r < 2; r++) {
@@ -132,7 +132,7 @@ static uint32_t part_width(const emit *e, LLVMTypeRef element, int64_t span) {
 /* ---- Entry ---- */
 
 LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMTypeRef element, LLVMValueRef guard) {
-    int64_t offsets[MOST_LANES], low = 0, high = 0;
+    int64_t offsets[MOST_LANES] = {0}, low = 0, high = 0;
     index = emit_substitute(e, index);
     if ((guard && emit_is_vector(guard)) || !lane_offsets(e, index, offsets)) return NULL;
     shuffled s = {e, element, buffer, e->lanes, NULL, guard};

@@ -153,7 +153,7 @@ static int64_t row_reach(const winograd *w) {
 
 /* The tiles of tile row `row` of the staged rows; tile 0 of plane 0 goes to `to`. */
 static void transform_row(winograd *w, tn_dim row, tn_dim to) {
-    lt_value d[WINOGRAD_SIDE * WINOGRAD_SIDE];
+    lt_value d[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
     access_loop loop = open_lanes(w, row_reach(w), w->row_lanes);
     tn_dim from = plus(w, access_counter(&loop), w->tile * line_length(w), row);
     for (int64_t i = 0; i < w->side; i++)
@@ -286,7 +286,7 @@ static int64_t out_pitch(const winograd *w) { return w->pitch + w->lanes; }
 
 /* A^T M A of all tiles of a feature; `from` is its element (plane 0, tile 0) in M. */
 static void transform_products(winograd *w, tn_dim from) {
-    lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE];
+    lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
     access_loop loop = open_lanes(w, w->pitch, w->lanes);
     tn_dim at = access_counter(&loop);
     for (int64_t xi = 0; xi < w->side * w->side; xi++)
@@ -481,7 +481,8 @@ static void set_block(winograd *w, int64_t rows) {
 
 /* Vectors of tiles for each tile; long register tiles are a little better. */
 static double waste(const winograd *w) {
-    double vectors = (double)(w->pitch / w->lanes) - (rest_tiles(w) ? 1 - 0.1 * REST_COST : 0);
+    int64_t whole = w->pitch / w->lanes;
+    double vectors = (double)whole - (rest_tiles(w) ? 1 - 0.1 * REST_COST : 0);
     return vectors * (double)w->lanes / (double)(w->block_rows * w->tiles[1]) * (1 + 0.1 / vectors);
 }
 
