@@ -21,6 +21,8 @@ static tn_dim node_flops(tn_graph *g, const node *n) {
             depth = dim_mul(t, depth, graph_type(g, n->operands[0])->dims[contract->ints.items[i]]);
     } else if (n->op == TN_OP_conv && b)
         depth = dim_product(t, b->dims + 1, b->rank - 1);
+    else if (n->op == TN_OP_winograd && b) /* those of the convolution that it is */
+        depth = dim_mul_const(t, b->dims[3], 9);
     else if (n->op == TN_OP_matmul) {
         const tn_type *a = graph_type(g, n->operands[0]);
         depth = a->dims[a->rank - 1];
