@@ -258,6 +258,10 @@ static void test_choices(void **state) {
         "  %0 = conv %x, %k : f64[1, 64, 54, 54]\n  return %0\n}",
         "(%x: f32[1, 64, 56, 56], %k: f32[64, 64, 3, 1] weight) -> (%y: f32[1, 64, 54, 56]) {\n"
         "  %0 = conv %x, %k : f32[1, 64, 54, 56]\n  return %0\n}",
+        /* Weights made of next to nothing stay that. */
+        "(%x: f32[1, 64, 56, 56], %s: f32[1] weight) -> (%y: f32[1, 64, 54, 54]) {\n"
+        "  %0 = broadcast %s, dims=[0], shape=[64, 64, 3, 3] : f32[64, 64, 3, 3]\n"
+        "  %1 = conv %x, %0 : f32[1, 64, 54, 54]\n  return %1\n}",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_int_equal(chosen_tile(others[i], NULL), 0);
     tn_module *m = parse(others[0]);

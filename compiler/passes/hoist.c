@@ -59,7 +59,7 @@ static double bytes_of(const tn_graph *g, value_id v) {
 
 /* Of each node: bytes of the weights and constants that it is made from, shared ones counted each
  * time, at most all there are. */
-static double *find_origins(const tn_graph *g) {
+double *find_origin_bytes(const tn_graph *g) {
     double *origin = tn_calloc(g->n_nodes + 1, sizeof *origin), all = 0;
     for (size_t i = 0; origin && i < g->n_nodes; i++)
         if (g->nodes[i].op == TN_OP_param || g->nodes[i].op == TN_OP_constant)
@@ -87,7 +87,7 @@ static void ask_operands(const tn_graph *g, const node *n, bool *asked) {
  * would grow, are followed to the work that makes them. */
 static bool find_moves(hoister *h) {
     const tn_graph *g = h->main;
-    double *origin = find_origins(g);
+    double *origin = find_origin_bytes(g);
     bool *asked = tn_calloc(g->n_nodes + 1, sizeof *asked), ok = origin && asked;
     for (size_t r = 0; ok && r < g->n_results; r++) asked[g->values[g->results[r].value].node] = true;
     for (size_t i = g->n_nodes; ok && i-- > 0;) {

@@ -40,6 +40,9 @@ char *doc_passes(void);
 
 /* Of each node of g: whether its results depend on weights and constants alone (hoist.c). */
 void find_known_at_load(const tn_graph *g, bool *known);
+/* Of each node: bytes of the weights and constants that it is made from, shared ones counted each time, at most all
+ * there are; packed weights may be `hoist_growth` times that. From tn_calloc; NULL: no memory. */
+double *find_origin_bytes(const tn_graph *g);
 
 /* ---- rebuild.c: a new function from an old one ---- */
 

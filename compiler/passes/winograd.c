@@ -49,10 +49,12 @@ static const kind kinds[] = {
 
 typedef struct candidate {
     int64_t channels, features, in[2], out[2], low[2], high[2];
+    double origin; /* bytes that the kernel is made from */
 } candidate;
 
 typedef struct rewriter {
-    const bool *known; /* of each node: at load time */
+    const bool *known;    /* of each node: at load time */
+    const double *origin; /* bytes that it is made from */
     double growth;
 } rewriter;
 
@@ -92,6 +94,7 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
         !is_known_number(t, kernel->dims[0], &c->features) || !is_known_number(t, kernel->dims[1], &c->channels) ||
         x->dims[1] != kernel->dims[1])
         return false;
+    c->origin = r->origin[g->values[n->operands[1]].node];
     for (int i = 0; i < 2; i++)
         if (!dim_is_value(t, kernel->dims[i + 2], TAPS) || !is_known_number(t, x->dims[i + 2], &c->in[i]) ||
             !is_known_number(t, y->dims[i + 2], &c->out[i]))
@@ -121,8 +124,8 @@ static double winograd_cost(const candidate *c, int64_t tile) {
 
 /* hoist would leave more in main. */
 static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
-    double panels = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
-    return side * side * panels > r->growth * (TAPS * TAPS) * (double)c->features;
+    double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
+    return side * side * features * (double)c->channels * sizeof(float) > r->growth * c->origin;
 }
 
 static const kind *choose(const rewriter *r, const candidate *c) {
@@ -175,10 +178,11 @@ bool pass_winograd(tn_module *m, const pass_options *o) {
     tn_graph *g = module_main(m);
     if (!g || o->no_winograd || module_find(m, "prepare")) return true;
     bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
-    if (!known) return module_no_memory(m);
-    find_known_at_load(g, known);
-    rewriter r = {known, o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
-    bool ok = graph_rebuild(g, true, rewrite_node, &r) != NULL;
+    double *origin = find_origin_bytes(g);
+    rewriter r = {known, origin, o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    if (known) find_known_at_load(g, known);
+    bool ok = known && origin ? graph_rebuild(g, true, rewrite_node, &r) != NULL : module_no_memory(m);
     tn_free(known);
+    tn_free(origin);
     return ok;
 }
