@@ -6,6 +6,7 @@
  */
 #include "compiler/stages.h"
 
+#include "compiler/loops/pack.h"
 #include "compiler/loops/section.h"
 
 #include <stdio.h>
@@ -100,8 +101,14 @@ static bool take_given_loops(compilation *c) {
     return true;
 }
 
+static int64_t panel_columns(const void *ctx, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
+    return blocking_panel(ctx, dtype, rows, columns, depth);
+}
+
 static bool run_passes(compilation *c, watching *w, bool *stopped) {
-    pass_options o = {.fold_limit_bytes = c->options->fold_limit_bytes,
+    pass_options o = {.panel_columns = panel_columns,
+                      .panel_ctx = codegen_machine(c->codegen),
+                      .fold_limit_bytes = c->options->fold_limit_bytes,
                       .hoist_growth = c->options->hoist_growth,
                       .calls_blas = c->blas != NULL,
                       .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
@@ -152,9 +159,9 @@ static bool run_stages(compilation *c, const char *prefix, watching *w) {
     bool stopped = false;
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
-    if (!run_passes(c, w, &stopped) || stopped) return stopped;
     c->codegen = codegen_new(c->options->target, c->options->level ? c->options->level : 2, &c->diag);
-    if (!c->codegen || !lower(c)) return false;
+    if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
+    if (!lower(c)) return false;
     if (stage_done(c, w, "loops")) return true;
     if (!emit(c, prefix)) return false;
     if (stage_done(c, w, "llvm") || (w->last && stage_done(c, w, "asm"))) return true;

@@ -32,6 +32,21 @@ static void product(int m, int k, int n, layout l, const char *symbolic, const c
     check_program(text, symbols, NULL, what);
 }
 
+/* The same with y a weight: it is packed when it is loaded. */
+static void product_of_weight(int m, int k, int n, bool b_crossed, const char *dtype, numbers what) {
+    char text[1024], symbols[32];
+    for (int is_symbolic = 0; is_symbolic < 2; is_symbolic++) {
+        char ms[16] = "m";
+        if (!is_symbolic) snprintf(ms, sizeof ms, "%d", m);
+        snprintf(text, sizeof text,
+                 "(%%x: %s[%s, %d], %%y: %s[%d, %d] weight) -> (%%z: %s[%s, %d]) {\n"
+                 "  %%0 = dot %%x, %%y, contract=[1]x[%d] : %s[%s, %d]\n  return %%0\n}",
+                 dtype, ms, k, dtype, b_crossed ? n : k, b_crossed ? k : n, dtype, ms, n, b_crossed, dtype, ms, n);
+        snprintf(symbols, sizeof symbols, "m=%d", m);
+        check_program(text, symbols, NULL, what);
+    }
+}
+
 static const char *const symbolic[] = {"...", "m..", ".k.", "..n", "mkn"};
 
 /* Every layout and choice of symbols at sizes around the tile, the vector and the block. */
@@ -61,6 +76,22 @@ static void test_deep(void **state) {
     product(5, 2500, 40, B_CROSSED, "...", "f32", EXACT_NUMBERS);
     product(300, 5000, 33, A_CROSSED, "...", "f32", EXACT_NUMBERS);
     product(9, 2200, 30, PLAIN, "...", "f32", ANY_NUMBERS);
+}
+
+static void test_weights(void **state) {
+    (void)state;
+    static const int sizes[][3] = {{1, 128, 64},  {1, 300, 50}, {5, 40, 33},    {14, 64, 96},    {37, 90, 100},
+                                   {128, 70, 16}, {3, 2000, 8}, {20, 1500, 40}, {64, 256, 1000}, {0, 40, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int crossed = 0; crossed < 2; crossed++)
+            product_of_weight(sizes[i][0], sizes[i][1], sizes[i][2], crossed, i % 3 ? "f32" : "f64", EXACT_NUMBERS);
+    product_of_weight(50, 200, 60, true, "f32", ANY_NUMBERS);
+    product_of_weight(50, 200, 60, false, "f16", EXACT_NUMBERS);
+    check_program("(%x: f32[n, 4, 30], %y: f32[30, 3, 4, 20] weight, %w: f32[3, 20] weight) -> (%z: f32[n, 3, 20]) {\n"
+                  "  %0 = dot %x, %y, contract=[1, 2]x[2, 0] : f32[n, 3, 20]\n"
+                  "  %1 = broadcast %w, dims=[1, 2], shape=[n, 3, 20] : f32[n, 3, 20]\n"
+                  "  %2 = mul %0, %1 : f32[n, 3, 20]\n  return %2\n}",
+                  "n=9", "contract", EXACT_NUMBERS);
 }
 
 static void test_rounding(void **state) {
@@ -116,7 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_deep),
         cmocka_unit_test(test_rounding),     cmocka_unit_test(test_dtypes),    cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_views_before),
+        cmocka_unit_test(test_views_before), cmocka_unit_test(test_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,29 +52,72 @@ static tn_dim follow_views(product *p, value_id v, const tn_dim *index, uint32_t
     return access_simplify(a, offset);
 }
 
+/* Opens ranges [0, extent) for outer, row or column, and k; closed by cutting n_ranges back. */
+static void add_analysis_ranges(product *p, const tn_dim *leaf, const tn_dim *extent, int n) {
+    for (int i = 0; i < n; i++) access_add_range(p->a, leaf[i], dim_const(p->t, 0), dim_add_const(p->t, extent[i], -1));
+}
+
+/* Value v, at what `index_of` says, lies in a buffer with constant strides. */
+static bool has_strides(product *p, matrix_side side, value_id v, matrix_index *index_of) {
+    matrix *m = &p->side[side];
+    dim_table *t = p->t;
+    tn_dim leaf[3], extent[3] = {p->outer, m->extent, p->depth}, index[TN_MAX_RANK], rest;
+    for (uint32_t i = 0; i < 3; i++) leaf[i] = dim_variable(t, ANALYSIS_VARIABLE + i);
+    size_t mark = p->a->n_ranges;
+    add_analysis_ranges(p, leaf, extent, 3);
+    index_of(p, side, leaf[0], leaf[1], leaf[2], index);
+    tn_dim offset = follow_views(p, v, index, &m->buffer);
+    p->a->n_ranges = mark;
+    return offset != DIM_INVALID && dim_split_linear(t, offset, leaf[2], &m->depth_step, &rest) &&
+           dim_split_linear(t, rest, leaf[1], &m->step, &m->base) && !dim_contains(t, m->depth_step, leaf[1]) &&
+           !dim_contains(t, m->depth_step, leaf[0]) && !dim_contains(t, m->step, leaf[0]);
+}
+
+/* The innermost extent of the value that v is a view of: how wide panels would be. */
+static int64_t innermost_extent(const product *p, value_id v) {
+    const tn_graph *g = p->a->fused;
+    while (p->a->sources[v].kind == SOURCE_COMPUTED && view_is_plain((tn_op)graph_node_of(g, v)->op))
+        v = graph_node_of(g, v)->operands[0];
+    const tn_type *type = graph_type(g, v);
+    return type->rank == 3 ? product_constant(p, type->dims[2]) : -1;
+}
+
+/* Column panel * width + within of v lies at base + panel * step * width + within + k * width. */
+static bool lies_in_panels(product *p, value_id v, matrix_index *index_of) {
+    matrix *m = &p->side[SIDE_B];
+    dim_table *t = p->t;
+    int64_t width = innermost_extent(p, v);
+    if (width <= 1) return false;
+    tn_dim panel_step, rest, one, leaf[4], index[TN_MAX_RANK];
+    tn_dim extent[4] = {p->outer, dim_ceildiv(t, m->extent, dim_const(t, width)), p->depth, dim_const(t, width)};
+    for (uint32_t i = 0; i < 4; i++) leaf[i] = dim_variable(t, ANALYSIS_VARIABLE + i);
+    size_t mark = p->a->n_ranges;
+    add_analysis_ranges(p, leaf, extent, 4);
+    index_of(p, SIDE_B, leaf[0], dim_add(t, dim_mul_const(t, leaf[1], width), leaf[3]), leaf[2], index);
+    tn_dim offset = follow_views(p, v, index, &m->buffer);
+    p->a->n_ranges = mark;
+    if (offset == DIM_INVALID || !dim_split_linear(t, offset, leaf[2], &m->depth_step, &rest) ||
+        !dim_split_linear(t, rest, leaf[3], &one, &rest) || !dim_split_linear(t, rest, leaf[1], &panel_step, &m->base))
+        return false;
+    m->step = dim_exact_div(t, panel_step, dim_const(t, width));
+    m->panel = width;
+    return dim_is_value(t, one, 1) && dim_is_value(t, m->depth_step, width) && m->step != DIM_INVALID &&
+           p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
+}
+
 void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *index_of) {
     matrix *m = &p->side[side];
-    size_t mark = p->a->n_ranges;
-    tn_dim leaf[3], extent[3] = {p->outer, m->extent, p->depth}, index[TN_MAX_RANK];
-    for (uint32_t i = 0; i < 3; i++) {
-        leaf[i] = dim_variable(p->t, ANALYSIS_VARIABLE + i);
-        access_add_range(p->a, leaf[i], dim_const(p->t, 0), dim_add_const(p->t, extent[i], -1));
-    }
-    index_of(p, side, leaf[0], leaf[1], leaf[2], index);
-    tn_dim offset = follow_views(p, v, index, &m->buffer), rest;
-    p->a->n_ranges = mark;
-    m->has_strides = offset != DIM_INVALID && dim_split_linear(p->t, offset, leaf[2], &m->depth_step, &rest) &&
-                     dim_split_linear(p->t, rest, leaf[1], &m->step, &m->base) &&
-                     !dim_contains(p->t, m->depth_step, leaf[1]) && !dim_contains(p->t, m->depth_step, leaf[0]) &&
-                     !dim_contains(p->t, m->step, leaf[0]);
+    m->panel = 0;
+    m->has_strides = has_strides(p, side, v, index_of);
     m->is_plain = m->has_strides && p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
+    if (!m->has_strides && side == SIDE_B && !lies_in_panels(p, v, index_of)) m->panel = 0;
 }
 
 operand product_in_place(const product *p, matrix_side side, tn_dim outer) {
     const matrix *m = &p->side[side];
     tn_dim variable = outer_variable(p);
     tn_dim base = access_simplify(p->a, dim_substitute(p->t, m->base, &variable, &outer, 1));
-    return (operand){m->buffer, base, m->step, m->step, m->depth_step};
+    return (operand){m->buffer, base, m->step, m->panel ? dim_const(p->t, 1) : m->step, m->depth_step};
 }
 
 /* ---- Packed layouts ---- */

@@ -10,7 +10,7 @@
  *   compute   chunks of row tiles x panels: tile, then `store` for each of its elements
  *
  * An operand that lies in a buffer with strides that suit the tile (is_plain) is read in place
- * where that costs nothing. A class may bring its own way of packing B (pack_steps), as rows
+ * where that costs nothing; so are weights that lie in panels from the start (compiler/passes/layout.c). A class may bring its own way of packing B (pack_steps), as rows
  * [k][columns], by a stage or by each chunk for itself. Packing is the seam for weights known ahead: a packed B is a
  * buffer of product_packed_elements() whose layout follows from shape and machine alone.
  */
@@ -28,6 +28,7 @@ typedef struct blocking {
     int64_t panels;      /* in a chunk */
     int64_t depth_block; /* steps of k at a time, C kept in scratch between; 0: all at once */
     bool packs[2];       /* the operand is copied first */
+    bool in_panels;      /* B lies in panels of nr columns already */
     bool by_steps;       /* B is packed in rows [k][columns], by pack_steps; else in panels */
     bool packs_in_chunk; /* by steps: each chunk packs what it reads */
     int64_t step_row;    /* by steps: elements from one step to the next */
@@ -44,9 +45,12 @@ typedef struct product_shape {
     int64_t taps;          /* the class packs B by steps, in multiples of this; 0: it does not */
     bool is_narrow;        /* columns may be few: tiles of one vector */
     bool keeps_b;          /* B is not packed if it can be read in place at all */
+    int64_t panel;         /* B lies in panels of that many columns; 0: it does not */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
+/* Columns of a panel for weights that are to be packed once and for all. */
+int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
 /* Cost of a product's tiles for one step of k, to compare shapes with each other. */
 double blocking_cost(const machine *m, const product_shape *s);
 
@@ -64,6 +68,8 @@ typedef struct matrix {
     uint32_t buffer;
     tn_dim base; /* over product_outer_variable */
     tn_dim step, depth_step;
+    int64_t panel; /* columns of B in a panel, which lie next to each other, its last one filled up; `step` is
+                    * between panels, divided by their columns; 0: not in panels */
 } matrix;
 
 typedef struct product {

@@ -54,6 +54,7 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
     b->mr = 1;
     b->nr = lanes;
     for (int64_t vectors = 1; vectors <= (s->is_narrow ? 1 : MOST_VECTORS); vectors++) {
+        if (s->panel && s->panel != vectors * lanes) continue;
         int64_t highest = least(sums / vectors, 2 * full.mr);
         if (!packs_a && is_aliased(s)) highest = least(highest, ALIASED_ROWS);
         for (int64_t mr = highest; mr >= 1 && mr >= highest / 2; mr--) {
@@ -64,7 +65,7 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
             b->nr = vectors * lanes;
         }
     }
-    while (s->columns > 0 && b->nr > 1 && b->nr / 2 >= s->columns) b->nr /= 2;
+    while (!s->panel && s->columns > 0 && b->nr > 1 && b->nr / 2 >= s->columns) b->nr /= 2;
     return best;
 }
 
@@ -120,7 +121,7 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
 static void choose_depth_block(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes,
             l2 = most(1, (int64_t)m->l2_bytes);
-    if (!b->packs[SIDE_B] && !s->keeps_b)
+    if (!b->packs[SIDE_B] && !s->keeps_b && !b->in_panels)
         b->depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
     else if (s->depth > 0 && panel_bytes > l2)
         b->depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, l2));
@@ -136,7 +137,8 @@ static bool reads_b_in_place(const product_shape *s, const blocking *b) {
 blocking blocking_choose(const machine *m, const product_shape *s) {
     blocking b = {.packs = {!s->is_plain[SIDE_A], true}};
     choose_tile(m, s, b.packs[SIDE_A], &b);
-    b.packs[SIDE_B] = !reads_b_in_place(s, &b);
+    b.in_panels = s->panel > 0 && s->panel == b.nr;
+    b.packs[SIDE_B] = !b.in_panels && !reads_b_in_place(s, &b);
     bool has_few_rows = s->rows < STEP_ROWS;
     if (b.packs[SIDE_B] && (s->taps > 0 || (s->columns_are_runs && has_few_rows))) {
         choose_steps(m, s, &b);
@@ -145,4 +147,18 @@ blocking blocking_choose(const machine *m, const product_shape *s) {
     choose_chunks(m, s, &b);
     choose_depth_block(m, s, &b);
     return b;
+}
+
+int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
+    product_shape s = {.outer = 1,
+                       .rows = rows,
+                       .columns = columns,
+                       .depth = depth,
+                       .element_bytes = tn_dtype_bits(dtype) / 8,
+                       .is_plain = {true, false},
+                       .row_bytes = depth * (tn_dtype_bits(dtype) / 8),
+                       .column_bytes = -1};
+    blocking b = {0};
+    choose_tile(m, &s, false, &b);
+    return b.nr % machine_lanes(m, tn_dtype_bits(dtype)) ? 0 : b.nr;
 }

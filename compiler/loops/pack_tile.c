@@ -118,7 +118,8 @@ static tn_dim operand_index(const product *p, const operand *o, tn_dim at, tn_di
 /* Columns of the tile for `n` of them: a packed panel is zeros up to whole vectors. */
 static int64_t tile_columns(const product *p, int64_t n) {
     int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum)), rounded = 1;
-    if (!p->how.packs[SIDE_B] || n == p->how.nr) return n;
+    bool is_filled = p->how.packs[SIDE_B] || p->how.in_panels;
+    if (!is_filled || n == p->how.nr) return n;
     while (rounded < n && rounded < lanes) rounded *= 2;
     if (rounded < n) rounded = (n + lanes - 1) / lanes * lanes;
     return rounded < p->how.nr ? rounded : p->how.nr;
@@ -347,7 +348,8 @@ product_shape product_known_shape(const product *p) {
                        .element_bytes = tn_dtype_bits(p->sum) / 8,
                        .row_bytes = a->is_plain ? known(p, a->step) : -1,
                        .column_bytes = b->is_plain ? known(p, b->depth_step) : -1,
-                       .taps = p->step_multiple};
+                       .taps = p->step_multiple,
+                       .panel = b->panel};
     s.is_plain[SIDE_A] = a->is_plain && s.rows >= 0;
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
     s.columns_are_runs = b->has_strides && dim_is_value(p->t, b->step, 1);

@@ -20,6 +20,7 @@ enum { DEFAULT_GROWTH = 4 };
 typedef struct hoister {
     tn_graph *main, *prepare;
     bool *known; /* of each node of main: at load time */
+    bool *asked; /* what stays in main reads its results */
     bool *moves; /* its results become weights of main */
     double growth;
     value_id *inner;  /* value of main to value of prepare */
@@ -30,24 +31,24 @@ typedef struct hoister {
 
 static bool is_movable(tn_op op) {
     loop_class c = op_table[op].loop_class;
+    if (op == TN_OP_barrier) return true; /* what others have packed */
     return c != CLASS_CONTROL && c != CLASS_EFFECT && c != CLASS_COMPOSITE && op != TN_OP_param && op != TN_OP_dim &&
            op != TN_OP_token;
 }
 
 static bool is_work(tn_op op) { return op_table[op].loop_class != CLASS_VIEW && op_table[op].loop_class != CLASS_LEAF; }
 
-void find_known_at_load(const tn_graph *g, bool *known_at_load) {
+void find_known_at_load(const tn_graph *g, bool *known) {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
         if (n->op == TN_OP_param) {
-            known_at_load[i] = g->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
+            known[i] = g->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
             continue;
         }
-        bool known = is_movable((tn_op)n->op);
+        known[i] = is_movable((tn_op)n->op);
         for (uint32_t k = 0; k < n->n_results; k++)
-            known &= type_is_static(g->module->dims, graph_type(g, n->first_result + k));
-        for (uint32_t k = 0; k < n->n_operands; k++) known &= known_at_load[g->values[n->operands[k]].node];
-        known_at_load[i] = known;
+            known[i] &= type_is_static(g->module->dims, graph_type(g, n->first_result + k));
+        for (uint32_t k = 0; k < n->n_operands; k++) known[i] &= known[g->values[n->operands[k]].node];
     }
 }
 
@@ -88,7 +89,7 @@ static void ask_operands(const tn_graph *g, const node *n, bool *asked) {
 static bool find_moves(hoister *h) {
     const tn_graph *g = h->main;
     double *origin = find_origin_bytes(g);
-    bool *asked = tn_calloc(g->n_nodes + 1, sizeof *asked), ok = origin && asked;
+    bool *asked = h->asked, ok = origin != NULL;
     for (size_t r = 0; ok && r < g->n_results; r++) asked[g->values[g->results[r].value].node] = true;
     for (size_t i = g->n_nodes; ok && i-- > 0;) {
         const node *n = &g->nodes[i];
@@ -99,7 +100,6 @@ static bool find_moves(hoister *h) {
             ask_operands(g, n, asked);
     }
     tn_free(origin);
-    tn_free(asked);
     return ok;
 }
 
@@ -164,6 +164,7 @@ static bool make_prepare(hoister *h) {
 static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     hoister *h = ctx;
     size_t i = (size_t)(n - from->nodes);
+    if (h->known[i] && !h->asked[i]) return true; /* what only moved work read */
     if (!h->moves[i]) return graph_copy_node(to, from, n, map);
     for (uint32_t k = 0; k < n->n_results; k++) {
         char *name = packed_name(h, n->first_result + k);
@@ -228,9 +229,10 @@ bool pass_hoist(tn_module *m, const pass_options *o) {
     if (!g || module_find(m, "prepare")) return true;
     hoister h = {.main = g, .n_weights = g->n_params, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
     h.known = tn_calloc(g->n_nodes + 1, sizeof *h.known);
+    h.asked = tn_calloc(g->n_nodes + 1, sizeof *h.asked);
     h.moves = tn_calloc(g->n_nodes + 1, sizeof *h.moves);
     h.inner = tn_malloc((g->n_values + 1) * sizeof *h.inner);
-    bool ok = h.known && h.moves && h.inner;
+    bool ok = h.known && h.asked && h.moves && h.inner;
     if (ok) {
         memset(h.inner, 0xff, (g->n_values + 1) * sizeof *h.inner);
         find_known_at_load(g, h.known);
@@ -239,6 +241,7 @@ bool pass_hoist(tn_module *m, const pass_options *o) {
             ok = make_prepare(&h) && graph_rebuild(g, true, hoist_node, &h) && drop_unread_weights(g);
     }
     tn_free(h.known);
+    tn_free(h.asked);
     tn_free(h.moves);
     tn_free(h.inner);
     return ok || module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while hoisting");

@@ -16,7 +16,10 @@ typedef struct pass_options {
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
     bool calls_blas;         /* products go to a BLAS library (blas.c) */
     bool no_winograd;        /* convolutions stay as they are */
-    bool no_fusion;          /* every node its own kernel: for finding faults */
+    /* Columns of a panel of B in a product of those sizes (rows -1: unknown), 0: it is not to be packed. NULL: nothing is. */
+    int64_t (*panel_columns)(const void *ctx, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
+    const void *panel_ctx;
+    bool no_fusion; /* every node its own kernel: for finding faults */
 } pass_options;
 
 /* False: the diagnostic is in the module. */

@@ -75,14 +75,33 @@ static void make_inputs(check *c, numbers what) {
 
 /* ---- Runs ---- */
 
+static tn_tensor tensor_of(const eval_tensor *t) { return tn_tensor_of(t->dtype, t->data, t->rank, t->dims); }
+
+static bool is_weight(const check *c, size_t i) { return c->graph->params[i].binding == BINDING_LOAD; }
+
+static void set_weights(const check *c, tn_program *p) {
+    const char *names[MOST_TENSORS];
+    tn_tensor tensors[MOST_TENSORS];
+    int n = 0;
+    tn_diag diag;
+    for (size_t i = 0; i < c->graph->n_params; i++)
+        if (is_weight(c, i)) {
+            names[n] = c->graph->params[i].name;
+            tensors[n++] = tensor_of(&c->in[i]);
+        }
+    if (n > 0 && tn_program_set_weights(p, names, tensors, n, &diag) != TN_OK)
+        fail_msg("%s\n%s", diag.message, c->text);
+}
+
 static tn_exec *run(check *c, tn_program *p, tn_pool *pool, tn_tensor *outputs) {
     tn_tensor inputs[MOST_TENSORS];
+    int n_inputs = 0;
     for (size_t i = 0; i < c->graph->n_params; i++)
-        inputs[i] = tn_tensor_of(c->in[i].dtype, c->in[i].data, c->in[i].rank, c->in[i].dims);
+        if (!is_weight(c, i)) inputs[n_inputs++] = tensor_of(&c->in[i]);
     tn_exec *exec = tn_exec_new(p, &(tn_exec_options){.pool = pool});
     assert_non_null(exec);
     for (size_t r = 0; r < c->graph->n_results; r++) outputs[r] = (tn_tensor){0};
-    if (tn_exec_run(exec, inputs, (int)c->graph->n_params, outputs, (int)c->graph->n_results) != TN_OK)
+    if (tn_exec_run(exec, inputs, n_inputs, outputs, (int)c->graph->n_results) != TN_OK)
         fail_msg("%s\n%s", tn_exec_error(exec)->message, c->text);
     return exec;
 }
@@ -119,6 +138,7 @@ void check_program_with(const tn_compile_options *options, const char *text, con
     tn_program *p = tn_compile_module(c.module, options);
     if (!p) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
     if (class_name) assert_string_equal(tn_program_kernel(p, 0)->class_name, class_name);
+    set_weights(&c, p);
     tn_pool *pool = tn_pool_new(2);
     tn_tensor got[MOST_TENSORS], threaded[MOST_TENSORS];
     tn_exec *execs[2] = {run(&c, p, NULL, got), run(&c, p, pool, threaded)};

@@ -1,0 +1,133 @@
+/* Layout: weights that a dot multiplies by lie as the dot's kernel reads them.
+ *
+ * in:  functions of primitives; how wide the kernel's panels would be (pass_options.panel_columns)
+ * out: where the second operand w of a `dot` in main is known at load time, the dot reads it from panels
+ *      [panels, k, columns], k-major, the last one filled up with zeros:
+ *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to `prepare` (hoist)
+ *        w      = views of packed                                    fold into the kernel's indices
+ * law: w's elements are what they were; the barrier keeps the views on both sides from cancelling
+ *
+ * Class contract sees through the views that an operand lies in panels (loops/pack.c), and so does whoever
+ * reads a dump: what is packed, and how, is in the graph.
+ */
+#include "compiler/passes/passes.h"
+#include "ir/build.h"
+#include "ir/dim_poly.h"
+
+enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024 };
+
+typedef struct packer {
+    const pass_options *o;
+    const bool *known; /* of each node of main: at load time */
+} packer;
+
+/* The weight as a matrix: axes that are summed over in the dot's order, then the others. */
+typedef struct weight_form {
+    int64_t perm[TN_MAX_RANK], inverse[TN_MAX_RANK];
+    tn_dim ordered[TN_MAX_RANK]; /* extents in that order */
+    int64_t depth, columns, width;
+} weight_form;
+
+static int64_t known_product(const dim_table *t, const tn_dim *dims, int n) {
+    int64_t product = 1, extent;
+    for (int i = 0; i < n; i++)
+        if (!dim_is_const(t, dims[i], &extent) || !int_mul(product, extent, &product)) return -1;
+    return product;
+}
+
+static bool read_weight(const tn_graph *g, const node *dot, weight_form *w) {
+    const attr *contract = attr_find(&dot->attrs, ATTR_contract);
+    const tn_type *type = graph_type(g, dot->operands[1]);
+    const dim_table *t = g->module->dims;
+    int n = contract ? (int)contract->split : 0, at = n;
+    uint32_t summed = 0;
+    for (int i = 0; i < n; i++) {
+        w->perm[i] = contract->ints.items[n + i];
+        summed |= 1u << w->perm[i];
+    }
+    for (int i = 0; i < type->rank; i++)
+        if (!(summed >> i & 1)) w->perm[at++] = i;
+    for (int i = 0; i < type->rank; i++) {
+        w->inverse[w->perm[i]] = i;
+        w->ordered[i] = type->dims[w->perm[i]];
+    }
+    w->depth = known_product(t, w->ordered, n);
+    w->columns = known_product(t, w->ordered + n, type->rank - n);
+    return w->columns >= LEAST_COLUMNS && w->depth > 0 && w->depth >= LEAST_ELEMENTS / w->columns;
+}
+
+static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form *w) {
+    if (n->op != TN_OP_dot || s->known[n - g->nodes] || !s->known[g->values[n->operands[1]].node]) return false;
+    const attr *batch = attr_find(&n->attrs, ATTR_batch), *contract = attr_find(&n->attrs, ATTR_contract);
+    const tn_type *rows = graph_type(g, n->operands[0]), *weight = graph_type(g, n->operands[1]);
+    tn_dtype dtype = (tn_dtype)weight->dtype;
+    if ((batch && batch->split > 0) || (dtype != TN_F32 && dtype != TN_F64)) return false;
+    if (attr_int(&n->attrs, ATTR_acc, dtype) != (int64_t)dtype || !read_weight(g, n, w)) return false;
+    tn_dim others[TN_MAX_RANK];
+    int n_others = 0;
+    for (int i = 0; i < rows->rank; i++) {
+        bool is_summed = false;
+        for (uint32_t k = 0; contract && k < contract->split; k++) is_summed |= contract->ints.items[k] == i;
+        if (!is_summed) others[n_others++] = rows->dims[i];
+    }
+    int64_t n_rows = known_product(g->module->dims, others, n_others);
+    w->width = s->o->panel_columns(s->o->panel_ctx, dtype, n_rows, w->columns, w->depth);
+    return w->width > 0;
+}
+
+static tn_val apply_perm(build *b, tn_val v, const int64_t *perm, int rank) {
+    attr a = build_ints(ATTR_perm, perm, rank);
+    return build_apply(b, TN_OP_transpose, &v, 1, &a, 1);
+}
+
+static tn_val reshape_to(build *b, tn_val v, int rank, const int64_t *extents) {
+    tn_dim dims[3];
+    for (int i = 0; i < rank; i++) dims[i] = dim_const(build_dims(b), extents[i]);
+    return build_reshape(b, v, rank, dims);
+}
+
+static const int64_t panels_first[] = {1, 0, 2}; /* and back */
+
+static tn_val pack(build *b, tn_val v, const weight_form *w, int64_t panels) {
+    int64_t padded = panels * w->width;
+    v = apply_perm(b, v, w->perm, build_type(v)->rank);
+    v = reshape_to(b, v, 2, (int64_t[]){w->depth, w->columns});
+    if (padded > w->columns) v = tn_pad_at(TN_HERE, v, 0, TN_INTS(0, 0), TN_INTS(0, padded - w->columns));
+    v = reshape_to(b, v, 3, (int64_t[]){w->depth, panels, w->width});
+    v = apply_perm(b, v, panels_first, 3);
+    return build_apply(b, TN_OP_barrier, &v, 1, NULL, 0);
+}
+
+static tn_val unpack(build *b, tn_val v, const weight_form *w, int64_t panels, int rank) {
+    v = apply_perm(b, v, panels_first, 3);
+    v = reshape_to(b, v, 2, (int64_t[]){w->depth, panels * w->width});
+    if (panels * w->width > w->columns) v = tn_slice_at(TN_HERE, v, 1, 0, w->columns, 1);
+    v = build_reshape(b, v, rank, w->ordered);
+    return apply_perm(b, v, w->inverse, rank);
+}
+
+static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
+    weight_form w;
+    build b;
+    if (!suits(ctx, from, n, &w)) return graph_copy_node(to, from, n, map);
+    tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
+    int rank = graph_type(from, n->operands[1])->rank;
+    int64_t panels = (w.columns + w.width - 1) / w.width;
+    if (!build_open(&b, TN_HERE, "layout", to, operands, 2)) return false;
+    operands[1] = unpack(&b, pack(&b, operands[1], &w, panels), &w, panels, rank);
+    tn_val product = build_apply(&b, TN_OP_dot, operands, 2, n->attrs.items, n->attrs.n);
+    map[n->first_result] = product.id;
+    return tn_is_valid(product);
+}
+
+bool pass_layout(tn_module *m, const pass_options *o) {
+    tn_graph *g = module_main(m);
+    if (!g || !o->panel_columns || o->calls_blas || module_find(m, "prepare")) return true;
+    bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
+    if (!known) return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while laying out weights");
+    find_known_at_load(g, known);
+    packer s = {o, known};
+    bool ok = graph_rebuild(g, true, lay_out, &s) != NULL;
+    tn_free(known);
+    return ok;
+}
