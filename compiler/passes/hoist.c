@@ -15,14 +15,14 @@
 
 #include <string.h>
 
-enum { DEFAULT_GROWTH = 4 };
+enum { DEFAULT_GROWTH = 4, SMALL_BYTES = 64 };
 
 typedef struct hoister {
     tn_graph *main, *prepare;
     bool *known; /* of each node of main: at load time */
     bool *asked; /* what stays in main reads its results */
     bool *moves; /* its results become weights of main */
-    double growth;
+    const pass_options *options;
     value_id *inner;  /* value of main to value of prepare */
     size_t n_weights; /* parameters of main before hoisting */
 } hoister;
@@ -73,10 +73,14 @@ double *find_origin_bytes(const tn_graph *g) {
     return origin;
 }
 
+bool hoist_accepts(const pass_options *o, double bytes, double origin) {
+    return bytes <= (o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH) * (origin + SMALL_BYTES);
+}
+
 static bool grows(const hoister *h, size_t i, const double *origin) {
     const node *n = &h->main->nodes[i];
     for (uint32_t k = 0; k < n->n_results; k++)
-        if (bytes_of(h->main, n->first_result + k) > h->growth * (origin[i] + 64)) return true;
+        if (!hoist_accepts(h->options, bytes_of(h->main, n->first_result + k), origin[i])) return true;
     return false;
 }
 
@@ -227,7 +231,7 @@ static bool any(const bool *flags, size_t n) {
 bool pass_hoist(tn_module *m, const pass_options *o) {
     tn_graph *g = module_main(m);
     if (!g || module_find(m, "prepare")) return true;
-    hoister h = {.main = g, .n_weights = g->n_params, .growth = o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    hoister h = {.main = g, .n_weights = g->n_params, .options = o};
     h.known = tn_calloc(g->n_nodes + 1, sizeof *h.known);
     h.asked = tn_calloc(g->n_nodes + 1, sizeof *h.asked);
     h.moves = tn_calloc(g->n_nodes + 1, sizeof *h.moves);

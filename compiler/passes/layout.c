@@ -18,7 +18,8 @@ enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024 };
 
 typedef struct packer {
     const pass_options *o;
-    const bool *known; /* of each node of main: at load time */
+    const bool *known;    /* of each node of main: at load time */
+    const double *origin; /* bytes that it is made from */
 } packer;
 
 /* The weight as a matrix: axes that are summed over in the dot's order, then the others. */
@@ -27,6 +28,8 @@ typedef struct weight_form {
     tn_dim ordered[TN_MAX_RANK]; /* extents in that order */
     int64_t depth, columns, width;
 } weight_form;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static int64_t known_product(const dim_table *t, const tn_dim *dims, int n) {
     int64_t product = 1, extent;
@@ -72,7 +75,9 @@ static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form
     }
     int64_t n_rows = known_product(g->module->dims, others, n_others);
     w->width = s->o->panel_columns(s->o->panel_ctx, dtype, n_rows, w->columns, w->depth);
-    return w->width > 0;
+    if (w->width <= 0) return false;
+    double elements = (double)ceil_div(w->columns, w->width) * (double)w->width * (double)w->depth;
+    return hoist_accepts(s->o, elements * tn_dtype_bits(dtype) / 8, s->origin[g->values[n->operands[1]].node]);
 }
 
 static tn_val apply_perm(build *b, tn_val v, const int64_t *perm, int rank) {
@@ -112,7 +117,7 @@ static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n
     if (!suits(ctx, from, n, &w)) return graph_copy_node(to, from, n, map);
     tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
     int rank = graph_type(from, n->operands[1])->rank;
-    int64_t panels = (w.columns + w.width - 1) / w.width;
+    int64_t panels = ceil_div(w.columns, w.width);
     if (!build_open(&b, TN_HERE, "layout", to, operands, 2)) return false;
     operands[1] = unpack(&b, pack(&b, operands[1], &w, panels), &w, panels, rank);
     tn_val product = build_apply(&b, TN_OP_dot, operands, 2, n->attrs.items, n->attrs.n);
@@ -124,10 +129,11 @@ bool pass_layout(tn_module *m, const pass_options *o) {
     tn_graph *g = module_main(m);
     if (!g || !o->panel_columns || o->calls_blas || module_find(m, "prepare")) return true;
     bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
-    if (!known) return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory while laying out weights");
-    find_known_at_load(g, known);
-    packer s = {o, known};
-    bool ok = graph_rebuild(g, true, lay_out, &s) != NULL;
+    double *origin = find_origin_bytes(g);
+    packer s = {o, known, origin};
+    if (known) find_known_at_load(g, known);
+    bool ok = known && origin ? graph_rebuild(g, true, lay_out, &s) != NULL : module_no_memory(m);
     tn_free(known);
+    tn_free(origin);
     return ok;
 }

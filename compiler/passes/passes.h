@@ -46,6 +46,8 @@ void find_known_at_load(const tn_graph *g, bool *known);
 /* Of each node: bytes of the weights and constants that it is made from, shared ones counted each time, at most all
  * there are; packed weights may be `hoist_growth` times that. From tn_calloc; NULL: no memory. */
 double *find_origin_bytes(const tn_graph *g);
+/* Whether hoist moves a known value of so many bytes that is made from `origin` bytes. */
+bool hoist_accepts(const pass_options *o, double bytes, double origin);
 
 /* ---- rebuild.c: a new function from an old one ---- */
 

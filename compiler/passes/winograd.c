@@ -26,8 +26,6 @@ enum {
     WEIGHT_COST = 16,    /* likewise for reading one weight from memory */
 };
 
-/* Bytes of transformed weights may exceed those of the weights by the option, or this. */
-static const double DEFAULT_GROWTH = 4;
 /* conv's cost that makes it worth it. */
 static const double LEAST_GAIN = 1.15;
 
@@ -55,7 +53,7 @@ typedef struct candidate {
 typedef struct rewriter {
     const bool *known;    /* of each node: at load time */
     const double *origin; /* bytes that it is made from */
-    double growth;
+    const pass_options *options;
 } rewriter;
 
 /* ---- What it is for ---- */
@@ -122,10 +120,10 @@ static double winograd_cost(const candidate *c, int64_t tile) {
     return together(planes * (features * channels * lanes + transforms), planes * features * channels * WEIGHT_COST);
 }
 
-/* hoist would leave more in main. */
+/* hoist would leave it in main. */
 static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
-    return side * side * features * (double)c->channels * sizeof(float) > r->growth * c->origin;
+    return !hoist_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
 }
 
 static const kind *choose(const rewriter *r, const candidate *c) {
@@ -179,7 +177,7 @@ bool pass_winograd(tn_module *m, const pass_options *o) {
     if (!g || o->no_winograd || module_find(m, "prepare")) return true;
     bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
     double *origin = find_origin_bytes(g);
-    rewriter r = {known, origin, o->hoist_growth > 0 ? o->hoist_growth : DEFAULT_GROWTH};
+    rewriter r = {known, origin, o};
     if (known) find_known_at_load(g, known);
     bool ok = known && origin ? graph_rebuild(g, true, rewrite_node, &r) != NULL : module_no_memory(m);
     tn_free(known);
