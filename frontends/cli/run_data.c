@@ -9,7 +9,7 @@
 /* ---- Names ---- */
 
 const param *run_data_param(const run_data *d, int i) {
-    if (i >= d->n_inputs) return &d->prepare->params[i - d->n_inputs];
+    if (d->prepare && i >= d->n_inputs) return &d->prepare->params[i - d->n_inputs];
     const param *p = &d->main->params[i];
     return d->prepare && p->binding == BINDING_LOAD ? NULL : p;
 }
