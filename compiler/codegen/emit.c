@@ -104,6 +104,14 @@ LLVMValueRef emit_intrinsic(emit *e, const char *name, LLVMTypeRef *types, unsig
     return LLVMBuildCall2(e->builder, LLVMGlobalGetValueType(f), f, args, n_args, result);
 }
 
+/* Both intrinsics end as their operand when instructions are selected; until then they are no recurrences. */
+LLVMValueRef emit_opaque(emit *e, LLVMValueRef step) {
+    LLVMTypeRef type = LLVMTypeOf(step);
+    if (LLVMGetTypeKind(type) == LLVMPointerTypeKind)
+        return emit_intrinsic(e, "llvm.launder.invariant.group", &type, 1, &step, 1, "");
+    return emit_intrinsic(e, "llvm.expect", &type, 1, (LLVMValueRef[]){step, LLVMConstNull(type)}, 2, "");
+}
+
 /* ---- Statements ---- */
 
 static void emit_const_stmt(emit *e, const lt_stmt *s) {

@@ -68,7 +68,8 @@ void emit_loop_close(emit *e, loop *l, const LLVMValueRef *inits, const LLVMValu
         return;
     }
     LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
-    LLVMValueRef next = LLVMBuildNSWAdd(e->builder, l->counter, emit_const_i64(e, l->step), "next");
+    LLVMValueRef step = LLVMBuildNSWAdd(e->builder, l->counter, emit_const_i64(e, l->step), "next");
+    LLVMValueRef next = emit_opaque(e, step);
     LLVMAddIncoming(l->counter, &next, &last, 1);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, l->end, "more"), l->head, l->exit);
     LLVMPositionBuilderAtEnd(e->builder, l->exit);

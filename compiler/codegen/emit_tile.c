@@ -141,9 +141,9 @@ static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
         t->sums[i] = phis[i];
     }
     emit_step(t, a, rows, b, columns);
-    LLVMValueRef next = LLVMBuildNSWAdd(e->builder, k, emit_const_i64(e, 1), "next");
-    LLVMValueRef a_next = emit_address_plus(e, t->s->tile.a, a, a_step);
-    LLVMValueRef b_next = emit_address_plus(e, t->s->tile.b, b, b_step);
+    LLVMValueRef next = emit_opaque(e, LLVMBuildNSWAdd(e->builder, k, emit_const_i64(e, 1), "next"));
+    LLVMValueRef a_next = emit_opaque(e, emit_address_plus(e, t->s->tile.a, a, a_step));
+    LLVMValueRef b_next = emit_opaque(e, emit_address_plus(e, t->s->tile.b, b, b_step));
     LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
     LLVMAddIncoming(k, &next, &last, 1);
     LLVMAddIncoming(a, &a_next, &last, 1);
