@@ -23,10 +23,10 @@ static void code_free(void *ctx) {
     tn_free(c);
 }
 
-static bool link_object(compilation *c, code *linked) {
+static bool link_objects(compilation *c, code *linked) {
     jit_options options = {.perf_map = c->options->perf_map};
     linked->jit = jit_new(&options, &c->diag);
-    linked->unit = linked->jit ? jit_add_object(linked->jit, c->object, c->object_bytes, &c->diag) : NULL;
+    linked->unit = linked->jit ? jit_add_objects(linked->jit, c->objects, c->n_objects, &c->diag) : NULL;
     return linked->unit != NULL;
 }
 
@@ -74,7 +74,7 @@ static tn_program *to_program(compilation *c) {
     p->destroy = code_free;
     p->destroy_ctx = linked;
     linked->module = module_retain(c->module);
-    if (!link_object(c, linked) || !make_program(c, linked, p)) {
+    if (!link_objects(c, linked) || !make_program(c, linked, p)) {
         tn_program_free(p);
         return NULL;
     }
@@ -87,7 +87,7 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     if (!m) return NULL;
     compilation c;
     tn_program *p = NULL;
-    if (compilation_run(&c, m, options, "", NULL, NULL, NULL) && codegen_is_host(c.codegen))
+    if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_is_host(c.codegen))
         p = to_program(&c);
     else if (c.diag.status == TN_OK)
         c.diag = (tn_diag){.status = TN_ERR_ARGUMENT, .message = "code for another machine cannot run in this process"};
@@ -105,10 +105,12 @@ tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, con
     compilation c;
     *object = NULL;
     *bytes = 0;
-    if (compilation_run(&c, m, options, prefix ? prefix : "", NULL, NULL, NULL)) {
-        *object = c.object;
-        *bytes = c.object_bytes;
-        c.object = NULL;
+    if (compilation_run(&c, m, options, &(compilation_goal){.prefix = prefix ? prefix : "", .one_object = true})) {
+        *object = tn_malloc(c.objects->size);
+        if (*object)
+            memcpy(*object, c.objects->bytes, *bytes = c.objects->size);
+        else
+            no_memory(&c);
     }
     tn_status status = c.diag.status;
     if (diag) diag_copy(diag, &c.diag);
@@ -130,7 +132,8 @@ char *tn_compile_text(tn_module *m, const tn_compile_options *options, const cha
         }
         return NULL;
     }
-    if (compilation_run(&c, m, options, "", stage, data_path, &text) && !text) no_memory(&c);
+    compilation_goal goal = {.prefix = "", .last = stage, .text = &text, .data_path = data_path};
+    if (compilation_run(&c, m, options, &goal) && !text) no_memory(&c);
     if (diag) diag_copy(diag, &c.diag);
     compilation_end(&c);
     return text;

@@ -50,18 +50,16 @@ static char *lowered_text(const compilation *c, const char *data_path) {
 }
 
 static char *stage_text(compilation *c, const char *stage, const char *data_path) {
-    size_t bytes;
     if (strcmp(stage, "loops") == 0) return lowered_text(c, data_path);
-    if (strcmp(stage, "llvm") == 0) return codegen_write(c->codegen, CODEGEN_LLVM, &bytes);
-    if (strcmp(stage, "asm") == 0) return codegen_write(c->codegen, CODEGEN_ASSEMBLY, &bytes);
+    if (strcmp(stage, "llvm") == 0) return codegen_text(c->codegen, CODEGEN_LLVM);
+    if (strcmp(stage, "asm") == 0) return codegen_text(c->codegen, CODEGEN_ASSEMBLY);
     return tn_module_print(c->module, data_path);
 }
 
 /* ---- Watching ---- */
 
 typedef struct watching {
-    const char *last, *data_path;
-    char **text;
+    const compilation_goal *goal;
     double start;
 } watching;
 
@@ -69,13 +67,13 @@ typedef struct watching {
 static bool stage_done(compilation *c, watching *w, const char *name) {
     const tn_compile_options *o = c->options;
     double now = now_ms();
-    bool is_last = w->last && strcmp(w->last, name) == 0;
+    bool is_last = w->goal->last && strcmp(w->goal->last, name) == 0;
     bool is_wanted =
         o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
     char *text = is_wanted && strcmp(name, "object") != 0 ? stage_text(c, name, NULL) : NULL;
     if (o->watch) o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
     tn_free(text);
-    if (is_last && w->text) *w->text = stage_text(c, name, w->data_path);
+    if (is_last && w->goal->text) *w->goal->text = stage_text(c, name, w->goal->data_path);
     w->start = now_ms();
     return is_last;
 }
@@ -152,22 +150,25 @@ static bool emit(compilation *c, const char *prefix) {
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
     return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
-           codegen_finish(c->codegen, verify_always);
+           (!verify_always || codegen_verify(c->codegen));
 }
 
-static bool run_stages(compilation *c, const char *prefix, watching *w) {
+static bool run_stages(compilation *c, watching *w) {
+    const tn_compile_options *o = c->options;
+    const compilation_goal *goal = w->goal;
     bool stopped = false;
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
-    c->codegen = codegen_new(c->options->target, c->options->level ? c->options->level : 2, &c->diag);
+    bool in_one_module = goal->one_object || goal->last || o->watch_text; /* texts are of one module */
+    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, &c->diag);
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
     if (!lower(c)) return false;
     if (stage_done(c, w, "loops")) return true;
-    if (!emit(c, prefix)) return false;
-    if (stage_done(c, w, "llvm") || (w->last && stage_done(c, w, "asm"))) return true;
-    c->object = codegen_write(c->codegen, CODEGEN_OBJECT, &c->object_bytes);
-    if (c->object) stage_done(c, w, "object");
-    return c->object != NULL;
+    if (!emit(c, goal->prefix)) return false;
+    if (stage_done(c, w, "llvm") || (goal->last && stage_done(c, w, "asm"))) return true;
+    c->objects = codegen_build(c->codegen, o->pool, &c->n_objects);
+    if (c->objects) stage_done(c, w, "object");
+    return c->objects != NULL;
 }
 
 static bool choose_gemm(compilation *c) {
@@ -179,10 +180,9 @@ static bool choose_gemm(compilation *c) {
     return fail(c, TN_ERR_ARGUMENT, message);
 }
 
-bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix,
-                     const char *last, const char *data_path, char **text) {
+bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal) {
     *c = (compilation){.options = options ? options : &no_options};
-    watching w = {.last = last, .data_path = data_path, .text = text, .start = now_ms()};
+    watching w = {.goal = goal, .start = now_ms()};
     if (m->error.status != TN_OK) {
         c->diag = m->error;
         return false;
@@ -192,11 +192,10 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     if (c->options->winograd && strcmp(c->options->winograd, "on") != 0 && strcmp(c->options->winograd, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");
     if (!choose_gemm(c)) return false;
-    return run_stages(c, prefix, &w);
+    return run_stages(c, &w);
 }
 
 void compilation_end(compilation *c) {
-    tn_free(c->object);
     codegen_free(c->codegen);
     emitted_tables_free(&c->tables);
     emitted_tables_free(&c->prepare_tables);

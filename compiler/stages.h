@@ -16,16 +16,23 @@ typedef struct compilation {
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;
     codegen *codegen;
-    blas *blas;   /* NULL: Tenon's own products */
-    char *object; /* from tn_malloc */
-    size_t object_bytes;
+    const object_file *objects; /* owned by codegen; NULL: not so far */
+    size_t n_objects;
+    blas *blas; /* NULL: Tenon's own products */
     tn_diag diag;
 } compilation;
 
-/* Runs the stages up to `last` (NULL: up to the object). *text gets the text of the last stage
- * when it is asked for. False: c->diag. The caller calls compilation_end either way. */
-bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const char *prefix,
-                     const char *last, const char *data_path, char **text);
+/* What is wanted of the stages. */
+typedef struct compilation_goal {
+    const char *prefix;    /* of the entries' names */
+    const char *last;      /* stage to run up to; NULL: up to the objects */
+    bool one_object;       /* not several that are linked with each other */
+    char **text;           /* gets the text of the last stage; or NULL */
+    const char *data_path; /* for that text, as tn_compile_text has it */
+} compilation_goal;
+
+/* False: c->diag. The caller calls compilation_end either way. */
+bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal);
 void compilation_end(compilation *c);
 
 #endif

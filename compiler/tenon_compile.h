@@ -43,7 +43,7 @@ typedef struct tn_compile_options {
      * it is not installed. In an object they are hooks->custom's, as ops blas.<dtype>.<n|t><n|t> on [batch, rows,
      * columns] operands that lie as they are (n) or transposed (t). */
     const char *gemm;
-    tn_pool *pool; /* that the program's runs use; NULL: the calling thread alone */
+    tn_pool *pool; /* that compiles, and that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
     int n_customs;

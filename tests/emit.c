@@ -439,7 +439,7 @@ static bool go_through(void) {
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext("kernel", context);
     if (ok) {
         LLVMValueRef stages[1];
-        ok = emit_kernel(&(emitter){module, &t, &diag}, k, "k", stages);
+        ok = emit_kernel(&(emitter){.module = module, .target = &t, .diag = &diag}, k, "k", stages);
     }
     assert_true(ok || diag.status == TN_ERR_MEMORY);
     LLVMDisposeModule(module);

@@ -284,6 +284,44 @@ static void test_bad_objects(void **state) {
     jit_free(j);
 }
 
+/* g(x) = f(x), which is in another object. */
+static LLVMMemoryBufferRef object_that_calls_f(void) {
+    build b;
+    start(&b, NULL);
+    LLVMValueRef g = open_function(&b, "g"), x = LLVMGetParam(g, 0);
+    LLVMTypeRef type = LLVMGlobalGetValueType(g);
+    LLVMBuildRet(b.builder, LLVMBuildCall2(b.builder, type, LLVMAddFunction(b.module, "f", type), &x, 1, ""));
+    LLVMMemoryBufferRef object = emit(&b, OBJECT_OBJECT);
+    finish(&b);
+    return object;
+}
+
+static void test_objects_that_refer_to_each_other(void **state) {
+    (void)state;
+    tn_diag diag;
+    jit *j = jit_new(NULL, &diag);
+    build b;
+    start(&b, NULL);
+    add_function(&b, "f", 1);
+    LLVMMemoryBufferRef buffers[] = {object_that_calls_f(), emit(&b, OBJECT_OBJECT)};
+    finish(&b);
+    object_file files[2];
+    for (int first = 0; first < 2; first++) {
+        for (int i = 0; i < 2; i++)
+            files[i ^ first] = (object_file){LLVMGetBufferStart(buffers[i]), LLVMGetBufferSize(buffers[i])};
+        jit_unit *u = jit_add_objects(j, files, 2, &diag);
+        if (!u) fail_msg("%s", diag.message);
+        assert_true(call(u, "g", 0) == 2);
+        jit_unit_free(u);
+    }
+    assert_null(jit_add_objects(j, &files[1], 1, &diag)); /* the caller alone */
+    assert_non_null(strstr(diag.message, "f"));
+    assert_null(jit_add_objects(j, (object_file[]){files[1], files[0], files[0]}, 3, &diag)); /* f twice */
+    assert_string_not_equal(diag.message, "");
+    for (int i = 0; i < 2; i++) LLVMDisposeMemoryBuffer(buffers[i]);
+    jit_free(j);
+}
+
 static void test_perf_map(void **state) {
     (void)state;
     tn_diag diag;
@@ -338,11 +376,12 @@ static void test_memory_stays_flat(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),         cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_levels_agree),    cmocka_unit_test(test_broken_module),
-        cmocka_unit_test(test_units_are_apart), cmocka_unit_test(test_memory_functions),
-        cmocka_unit_test(test_missing_symbol),  cmocka_unit_test(test_bad_objects),
-        cmocka_unit_test(test_perf_map),        cmocka_unit_test(test_memory_stays_flat),
+        cmocka_unit_test(test_targets),           cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_levels_agree),      cmocka_unit_test(test_broken_module),
+        cmocka_unit_test(test_units_are_apart),   cmocka_unit_test(test_memory_functions),
+        cmocka_unit_test(test_missing_symbol),    cmocka_unit_test(test_objects_that_refer_to_each_other),
+        cmocka_unit_test(test_bad_objects),       cmocka_unit_test(test_perf_map),
+        cmocka_unit_test(test_memory_stays_flat),
     };
     return cmocka_run_group_tests_name("jit", tests, NULL, NULL);
 }

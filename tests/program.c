@@ -429,6 +429,46 @@ static void test_errors_of_building(void **state) {
     tn_graph_free(g);
 }
 
+/* ---- Compilation on several threads -------------------------------------------------------------------- */
+
+/* Kernels of many sizes, so that there is code for several objects: y = sums of softmax(x[:, :k] w[:k, :]). */
+static tn_program *compile_many_kernels(tn_pool *pool) {
+    enum { KERNELS = 24, WIDTH = 40 };
+    tn_graph *g = tn_graph_new("many");
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_DIM("n"), TN_SIZE(WIDTH))), y = tn_scalar(g, TN_F32, 0);
+    tn_val w = tn_input(g, "w", TN_F32, TN_SHAPE(TN_SIZE(WIDTH), TN_SIZE(17)));
+    for (int k = WIDTH - KERNELS; k < WIDTH; k++) {
+        tn_val product = tn_matmul(tn_slice(x, 1, 0, k, 1), tn_slice(w, 0, 0, k, 1));
+        y = tn_add(y, tn_softmax(product, 1));
+    }
+    tn_output(g, "y", y);
+    tn_program *p = tn_compile(g, &(tn_compile_options){.pool = pool});
+    if (!p) fail_msg("%s", tn_graph_error(g)->message);
+    tn_graph_free(g);
+    return p;
+}
+
+static void test_compiling_in_parallel(void **state) {
+    (void)state;
+    enum { N = 5, WIDTH = 40, COLUMNS = 17, THREADS = 3 };
+    float x[N * WIDTH], w[WIDTH * COLUMNS], y[2][N * COLUMNS] = {{0}};
+    for (int i = 0; i < N * WIDTH; i++) x[i] = (float)(i * 37 % 101) / 101 - 0.5F;
+    for (int i = 0; i < WIDTH * COLUMNS; i++) w[i] = (float)(i * 53 % 97) / 97 - 0.5F;
+    for (int i = 0; i < 2; i++) {
+        tn_pool *pool = i ? tn_pool_new(THREADS) : NULL;
+        tn_program *p = compile_many_kernels(pool);
+        tn_tensor in[] = {TN_TENSOR(TN_F32, x, N, WIDTH), TN_TENSOR(TN_F32, w, WIDTH, COLUMNS)};
+        tn_tensor out = TN_TENSOR(TN_F32, y[i], N, COLUMNS);
+        run(p, in, &out);
+        tn_program_free(p);
+        tn_pool_free(pool);
+    }
+    float total = 0;
+    for (int i = 0; i < N * COLUMNS; i++) total += y[0][i];
+    assert_true(total > 24 * N - 0.01F && total < 24 * N + 0.01F); /* each row of each softmax sums to 1 */
+    assert_memory_equal(y[0], y[1], sizeof y[0]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters_and_constants_as_results),
@@ -446,6 +486,7 @@ int main(void) {
         cmocka_unit_test(test_prints),
         cmocka_unit_test(test_tokens_in_a_signature),
         cmocka_unit_test(test_errors_of_building),
+        cmocka_unit_test(test_compiling_in_parallel),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Code generation as the driver sees it (see codegen.h): a module and its machine, kept together. */
+/* Code generation as the driver sees it (see codegen.h): LLVM modules and the machine they are for. */
 #include "compiler/codegen/codegen.h"
 
 #include "compiler/codegen/object.h"
@@ -7,36 +7,77 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    MOST_SHARDS = 64,
+    SHARD_INSTRUCTIONS = 2000, /* a shard that has as many takes no more kernels: some 20 ms of code generation */
+};
+
+/* A module in a context of its own, so that shards can be worked on at once. The first has the program's functions;
+ * kernels fill it and then the others, in their order. What a kernel compiles to is the same in any of them. */
+typedef struct shard {
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    emitter emitter;
+    size_t instructions;
+    bool is_optimised;
+    tn_diag diag;
+    LLVMMemoryBufferRef object;
+} shard;
+
 struct codegen {
     target target;
     LLVMTargetMachineRef machine;
-    LLVMContextRef context;
-    LLVMModuleRef module;
+    int level;
+    bool in_one_module;
+    shard shards[MOST_SHARDS];
+    size_t n_shards;
+    object_file objects[MOST_SHARDS];
     tn_diag *diag;
 };
 
-codegen *codegen_new(const char *target_name, int level, tn_diag *diag) {
+static void close_module(shard *s) {
+    if (s->module) LLVMDisposeModule(s->module);
+    if (s->context) LLVMContextDispose(s->context);
+    s->module = NULL;
+    s->context = NULL;
+}
+
+static bool open_shard(codegen *g) {
+    shard *s = &g->shards[g->n_shards];
+    s->context = object_context_new(&s->diag);
+    if (s->context) s->module = LLVMModuleCreateWithNameInContext("tenon", s->context);
+    if (!s->module) {
+        close_module(s);
+        target_fail(g->diag, TN_ERR_MEMORY, "out of memory while opening a module");
+        return false;
+    }
+    target_mark_module(s->module, g->machine);
+    s->emitter = (emitter){.module = s->module, .target = &g->target, .diag = g->diag, .is_shared = !g->in_one_module};
+    g->n_shards++;
+    return true;
+}
+
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag) {
     codegen *g = tn_calloc(1, sizeof *g);
     if (!g) {
         target_fail(diag, TN_ERR_MEMORY, "out of memory");
         return NULL;
     }
     g->diag = diag;
+    g->level = level;
+    g->in_one_module = in_one_module;
     if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
-    if (g->machine) g->context = object_context_new(diag);
-    if (g->context) g->module = LLVMModuleCreateWithNameInContext("tenon", g->context);
-    if (g->module) {
-        target_mark_module(g->module, g->machine);
-        return g;
-    }
+    if (g->machine && open_shard(g)) return g;
     codegen_free(g);
     return NULL;
 }
 
 void codegen_free(codegen *g) {
     if (!g) return;
-    if (g->module) LLVMDisposeModule(g->module);
-    if (g->context) LLVMContextDispose(g->context);
+    for (size_t i = 0; i < g->n_shards; i++) {
+        close_module(&g->shards[i]);
+        if (g->shards[i].object) LLVMDisposeMemoryBuffer(g->shards[i].object);
+    }
     if (g->machine) LLVMDisposeTargetMachine(g->machine);
     target_free(&g->target);
     tn_free(g);
@@ -45,30 +86,92 @@ void codegen_free(codegen *g) {
 const machine *codegen_machine(const codegen *g) { return &g->target.machine; }
 bool codegen_is_host(const codegen *g) { return g->target.is_host; }
 
+/* ---- Emission ---- */
+
+static size_t count_instructions(LLVMValueRef function) {
+    size_t n = 0;
+    for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b; b = LLVMGetNextBasicBlock(b))
+        for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) n++;
+    return n;
+}
+
+static bool emit_into_shard(void *ctx, const lt_kernel *k, const char *symbol, LLVMValueRef *stages) {
+    codegen *g = ctx;
+    shard *s = &g->shards[g->n_shards - 1];
+    if (!g->in_one_module && s->instructions >= SHARD_INSTRUCTIONS && g->n_shards < MOST_SHARDS) {
+        if (!open_shard(g)) return false;
+        s++;
+    }
+    if (!emit_kernel(&s->emitter, k, symbol, stages)) return false;
+    for (uint32_t i = 0; i < k->n_stages; i++) s->instructions += count_instructions(stages[i]);
+    return true;
+}
+
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables) {
-    emitter out = {.module = g->module, .target = &g->target, .diag = g->diag};
-    return program_emit(&out, plan, entry, prefix, tables);
+    kernel_home home = {g, emit_into_shard};
+    return program_emit(&g->shards[0].emitter, &home, plan, entry, prefix, tables);
 }
 
-bool codegen_finish(codegen *g, bool verify) {
-    if (verify && object_verify(g->module, g->diag) != TN_OK) return false;
-    return object_optimise(g->module, g->machine, 1, g->diag) == TN_OK;
+/* ---- What comes of it ---- */
+
+bool codegen_verify(codegen *g) {
+    for (size_t i = 0; i < g->n_shards; i++)
+        if (object_verify(g->shards[i].module, g->diag) != TN_OK) return false;
+    return true;
 }
 
-char *codegen_write(codegen *g, codegen_form form, size_t *bytes) {
-    static const object_form forms[] = {
-        [CODEGEN_LLVM] = OBJECT_LLVM, [CODEGEN_ASSEMBLY] = OBJECT_ASSEMBLY, [CODEGEN_OBJECT] = OBJECT_OBJECT};
+static bool optimise(shard *s, LLVMTargetMachineRef machine) {
+    if (!s->is_optimised) s->is_optimised = object_optimise(s->module, machine, 1, &s->diag) == TN_OK;
+    return s->is_optimised;
+}
+
+static bool take_error(codegen *g, const shard *s) {
+    if (g->diag && g->diag->status == TN_OK) *g->diag = s->diag;
+    return false;
+}
+
+char *codegen_text(codegen *g, codegen_form form) {
+    static const object_form forms[] = {[CODEGEN_LLVM] = OBJECT_LLVM, [CODEGEN_ASSEMBLY] = OBJECT_ASSEMBLY};
+    shard *s = &g->shards[0];
     LLVMMemoryBufferRef buffer;
-    if (object_emit(g->module, g->machine, forms[form], &buffer, g->diag) != TN_OK) return NULL;
-    *bytes = LLVMGetBufferSize(buffer);
-    char *copy = tn_malloc(*bytes + 1);
+    if (!optimise(s, g->machine) || object_emit(s->module, g->machine, forms[form], &buffer, &s->diag) != TN_OK) {
+        take_error(g, s);
+        return NULL;
+    }
+    size_t bytes = LLVMGetBufferSize(buffer);
+    char *copy = tn_malloc(bytes + 1);
     if (copy) {
-        memcpy(copy, LLVMGetBufferStart(buffer), *bytes);
-        copy[*bytes] = '\0';
+        memcpy(copy, LLVMGetBufferStart(buffer), bytes);
+        copy[bytes] = '\0';
     } else
         target_fail(g->diag, TN_ERR_MEMORY, "out of memory");
     LLVMDisposeMemoryBuffer(buffer);
     return copy;
+}
+
+/* A chunk of a parallel loop over shards: from the module to the object, with a machine of its own. */
+static void build_shard(void *ctx, int64_t number, int32_t worker) {
+    codegen *g = ctx;
+    shard *s = &g->shards[number];
+    (void)worker;
+    LLVMTargetMachineRef machine = target_machine_new(&g->target, g->level, &s->diag);
+    if (machine && optimise(s, machine)) object_emit(s->module, machine, OBJECT_OBJECT, &s->object, &s->diag);
+    if (machine) LLVMDisposeTargetMachine(machine);
+    close_module(s);
+}
+
+const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n) {
+    tn_pool_parallel_for(pool, (int64_t)g->n_shards, build_shard, g);
+    for (size_t i = 0; i < g->n_shards; i++) {
+        const shard *s = &g->shards[i];
+        if (!s->object) {
+            take_error(g, s);
+            return NULL;
+        }
+        g->objects[i] = (object_file){LLVMGetBufferStart(s->object), LLVMGetBufferSize(s->object)};
+    }
+    *n = g->n_shards;
+    return g->objects;
 }
 
 void codegen_version(char *text, size_t capacity) {

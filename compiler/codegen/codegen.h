@@ -1,18 +1,23 @@
-/* Code generation as the driver sees it: a plan in, text or an object out. LLVM's types stay
+/* Code generation as the driver sees it: a plan in, text or objects out. LLVM's types stay
  * within this folder.
+ *
+ * law: the code of a kernel depends on its loop tree and the target alone: not on whether it stands with others in one
+ *      module or in one of several that are compiled at once, nor on the number of threads that do
  */
 #ifndef TN_CODEGEN_CODEGEN_H
 #define TN_CODEGEN_CODEGEN_H
 
+#include "compiler/codegen/jit.h"
 #include "compiler/codegen/tables.h"
 #include "compiler/loops/plan.h"
 
 typedef struct codegen codegen;
 
-typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY, CODEGEN_OBJECT } codegen_form;
+typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
 
-/* For the target of that name (NULL: this machine) at optimisation level 1 to 3. NULL: *diag. */
-codegen *codegen_new(const char *target_name, int level, tn_diag *diag);
+/* For the target of that name (NULL: this machine) at optimisation level 1 to 3. `in_one_module`: there will be one
+ * object, as ahead-of-time compilation and texts need. NULL: *diag. */
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag);
 void codegen_free(codegen *g);
 
 const machine *codegen_machine(const codegen *g);
@@ -21,11 +26,15 @@ bool codegen_is_host(const codegen *g);
 /* Emits the entries of `entry` and all it calls, named <prefix>bind and <prefix>run. */
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables);
 
-/* After all entries are emitted: LLVM's passes, once. With `verify` LLVM's verifier runs first. */
-bool codegen_finish(codegen *g, bool verify);
+/* After all entries are emitted: LLVM's verifier over them. */
+bool codegen_verify(codegen *g);
 
-/* The module in that form, NUL-terminated, in memory from tn_malloc; NULL: *diag. */
-char *codegen_write(codegen *g, codegen_form form, size_t *bytes);
+/* The optimised module (there must be one only) as NUL-terminated text from tn_malloc; NULL: *diag. */
+char *codegen_text(codegen *g, codegen_form form);
+
+/* Optimises all and writes the objects, shards in parallel on `pool` (NULL: the calling thread). They go together: the
+ * first refers to functions of the others. They live as long as `g`, which can do nothing else after. NULL: *diag. */
+const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n);
 
 /* "LLVM a.b.c, <cpu>", cut to capacity. */
 void codegen_version(char *text, size_t capacity);

@@ -148,7 +148,7 @@ void emit_block(emit *e, const lt_block *block) {
 
 /* ---- Stages ---- */
 
-static LLVMTypeRef stage_type(LLVMContextRef context) {
+LLVMTypeRef emit_stage_type(LLVMContextRef context) {
     LLVMTypeRef parameters[] = {LLVMPointerTypeInContext(context, 0), LLVMInt64TypeInContext(context),
                                 LLVMInt32TypeInContext(context)};
     return LLVMFunctionType(LLVMVoidTypeInContext(context), parameters, 3, false);
@@ -159,8 +159,8 @@ static void name_value(LLVMValueRef v, const char *name) { LLVMSetValueName2(v, 
 static void open_function(emit *e, const char *symbol, uint32_t stage) {
     char name[256];
     snprintf(name, sizeof name, "%s.s%u", symbol, stage);
-    e->function = LLVMAddFunction(e->module, name, stage_type(e->context));
-    LLVMSetLinkage(e->function, LLVMInternalLinkage);
+    e->function = LLVMAddFunction(e->module, name, emit_stage_type(e->context));
+    if (!e->out->is_shared) LLVMSetLinkage(e->function, LLVMInternalLinkage);
     target_mark_function(e->out->target, e->function);
     e->args = LLVMGetParam(e->function, 0);
     e->chunk = LLVMGetParam(e->function, 1);

@@ -1,7 +1,7 @@
 /* Loop trees to LLVM IR.
  *
  * in:  a verified loop tree and a module marked for a machine
- * out: one internal function for each stage, called as abi.h says
+ * out: one function for each stage, called as abi.h says
  * law: a result's bits depend on the loop tree and the instruction set, on nothing else; no
  *      value of any input makes the code trap or touch memory that the tree does not name
  */
@@ -16,12 +16,16 @@
 typedef struct emitter {
     LLVMModuleRef module;
     const target *target;
-    tn_diag *diag; /* filled when a call fails */
+    tn_diag *diag;  /* filled when a call fails */
+    bool is_shared; /* functions can be called from other modules */
 } emitter;
 
-/* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ... with internal
- * linkage; stages[] gets them (k->n_stages of them). False: *diag says why. */
+/* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ..., internal unless shared;
+ * stages[] gets them (k->n_stages of them). False: *diag says why. */
 bool emit_kernel(const emitter *out, const lt_kernel *k, const char *symbol, LLVMValueRef *stages);
+
+/* The type of a stage's function. */
+LLVMTypeRef emit_stage_type(LLVMContextRef context);
 
 /* A symbol as an expression of i64 values, for code outside kernels (sizes, offsets, chunk
  * counts): emits `d` at the builder's place with symbols[i] read as values[i]. Divisors are

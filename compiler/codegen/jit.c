@@ -235,43 +235,69 @@ static bool try_to_link(void *user, const char *name, const char *section, uint6
     return !try->linked;
 }
 
-static tn_status link_object(jit_unit *u, const void *bytes, size_t size, LLVMBinaryRef binary, tn_diag *diag) {
-    LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "object");
-    LLVMErrorRef error = LLVMOrcLLJITAddObjectFile(u->lljit, u->dylib, copy);
-    if (error) {
-        fail_with(diag, TN_ERR_INTERNAL, "the JIT refused the object", error);
-        return TN_ERR_INTERNAL;
-    }
-    link_try try = {.unit = u};
-    each_symbol(binary, try_to_link, &try);
-    if (!try.any || try.linked) return TN_OK;
-    if (diag) *diag = try.diag;
-    return TN_ERR_INTERNAL;
-}
+/* A binary to look into, over memory that is not its own. */
+typedef struct opened_object {
+    LLVMMemoryBufferRef view;
+    LLVMBinaryRef binary;
+} opened_object;
 
 static bool is_for_host(const unsigned char *bytes, size_t size) {
     enum { MACHINE_AT = 18 };
     return size > MACHINE_AT + 1 && bytes[MACHINE_AT] + 256 * bytes[MACHINE_AT + 1] == ELF_MACHINE;
 }
 
-jit_unit *jit_add_object(jit *j, const void *bytes, size_t size, tn_diag *diag) {
-    LLVMMemoryBufferRef view = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "object");
+static bool open_object(opened_object *o, const object_file *file, tn_diag *diag) {
     char *message = NULL;
-    LLVMBinaryRef binary = LLVMCreateBinary(view, NULL, &message);
-    jit_unit *u = NULL;
-    if (!binary) {
+    o->view = LLVMCreateMemoryBufferWithMemoryRangeCopy(file->bytes, file->size, "object");
+    o->binary = LLVMCreateBinary(o->view, NULL, &message);
+    if (!o->binary)
         target_fail(diag, TN_ERR_PARSE, "this is no object file: %s", message ? message : "unknown format");
-    } else if (!is_for_host(bytes, size)) {
+    else if (!is_for_host(file->bytes, file->size))
         target_fail(diag, TN_ERR_PARSE, "this object file is for another kind of machine");
-    } else if ((u = unit_new(diag)) && link_object(u, bytes, size, binary, diag) != TN_OK) {
+    LLVMDisposeMessage(message);
+    return o->binary && is_for_host(file->bytes, file->size);
+}
+
+static void close_object(opened_object *o) {
+    if (o->binary) LLVMDisposeBinary(o->binary);
+    if (o->view) LLVMDisposeMemoryBuffer(o->view);
+}
+
+/* All are added before any is linked: they may refer to each other. */
+static bool link_objects(jit_unit *u, const object_file *files, const opened_object *opened, size_t n, tn_diag *diag) {
+    for (size_t i = 0; i < n; i++) {
+        LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(files[i].bytes, files[i].size, "object");
+        LLVMErrorRef error = LLVMOrcLLJITAddObjectFile(u->lljit, u->dylib, copy);
+        if (!error) continue;
+        fail_with(diag, TN_ERR_INTERNAL, "the JIT refused the object", error);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        link_try try = {.unit = u};
+        each_symbol(opened[i].binary, try_to_link, &try);
+        if (!try.any || try.linked) continue;
+        if (diag) *diag = try.diag;
+        return false;
+    }
+    return true;
+}
+
+jit_unit *jit_add_objects(jit *j, const object_file *files, size_t n, tn_diag *diag) {
+    opened_object *opened = tn_calloc(n + 1, sizeof *opened);
+    if (!opened) {
+        target_fail(diag, TN_ERR_MEMORY, "out of memory while linking");
+        return NULL;
+    }
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) ok = open_object(&opened[i], &files[i], diag);
+    jit_unit *u = ok ? unit_new(diag) : NULL;
+    if (u && !link_objects(u, files, opened, n, diag)) {
         jit_unit_free(u);
         u = NULL;
-    } else if (u && j->options.perf_map) {
-        write_perf_map(u, binary);
     }
-    LLVMDisposeMessage(message);
-    if (binary) LLVMDisposeBinary(binary);
-    LLVMDisposeMemoryBuffer(view);
+    for (size_t i = 0; u && j->options.perf_map && i < n; i++) write_perf_map(u, opened[i].binary);
+    for (size_t i = 0; i < n; i++) close_object(&opened[i]);
+    tn_free(opened);
     return u;
 }
 

@@ -136,6 +136,13 @@ static bool find_needed(program_emitter *p) {
     return true;
 }
 
+/* The stage as this module's functions refer to it. */
+static LLVMValueRef seen_here(const program_emitter *p, LLVMValueRef stage) {
+    if (LLVMGetGlobalParent(stage) == p->module) return stage;
+    size_t length;
+    return LLVMAddFunction(p->module, LLVMGetValueName2(stage, &length), emit_stage_type(p->context));
+}
+
 static bool emit_kernels(program_emitter *p) {
     for (size_t i = 0; i < p->plan->n_functions; i++) {
         const function_plan *f = &p->plan->functions[i];
@@ -145,7 +152,8 @@ static bool emit_kernels(program_emitter *p) {
         snprintf(symbol, sizeof symbol, "%s%s", p->prefix, k->name);
         p->stages[f->kernel] = tn_calloc(k->n_stages + 1, sizeof *p->stages[f->kernel]);
         if (!p->stages[f->kernel]) return program_fail(p, TN_ERR_MEMORY, "out of memory");
-        if (!emit_kernel(p->out, k, symbol, p->stages[f->kernel])) return !(p->failed = true);
+        if (!p->home->emit(p->home->ctx, k, symbol, p->stages[f->kernel])) return !(p->failed = true);
+        for (uint32_t s = 0; s < k->n_stages; s++) p->stages[f->kernel][s] = seen_here(p, p->stages[f->kernel][s]);
     }
     return true;
 }
@@ -164,11 +172,12 @@ static bool emit_functions(program_emitter *p) {
     return true;
 }
 
-bool program_emit(const emitter *out, const program_plan *plan, tn_graph *entry, const char *prefix,
-                  emitted_tables *tables) {
+bool program_emit(const emitter *out, const kernel_home *home, const program_plan *plan, tn_graph *entry,
+                  const char *prefix, emitted_tables *tables) {
     LLVMContextRef context = LLVMGetModuleContext(out->module);
     program_emitter p = {
         .out = out,
+        .home = home,
         .plan = plan,
         .entry = entry,
         .prefix = prefix,

@@ -25,7 +25,7 @@ static void emit_launch(program_emitter *p) {
     LLVMBasicBlockRef start = new_block(p, f, "start"), several = new_block(p, f, "several"),
                       hooked = new_block(p, f, "hooked"), parallel = new_block(p, f, "parallel"),
                       head = new_block(p, f, "head"), body = new_block(p, f, "body"), done = new_block(p, f, "done");
-    LLVMTypeRef stage_type = LLVMFunctionType(p->empty, (LLVMTypeRef[]){p->pointer, p->i64, p->i32}, 3, false);
+    LLVMTypeRef stage_type = emit_stage_type(p->context);
     LLVMTypeRef for_type =
         LLVMFunctionType(p->empty, (LLVMTypeRef[]){p->pointer, p->i64, p->pointer, p->pointer}, 4, false);
 

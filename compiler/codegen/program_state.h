@@ -6,6 +6,7 @@
 
 typedef struct program_emitter {
     const emitter *out;
+    const kernel_home *home;
     const program_plan *plan;
     tn_graph *entry;
     const char *prefix;

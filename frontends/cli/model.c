@@ -169,9 +169,9 @@ static int set_weights(session *s) {
 int session_compile(session *s) {
     tn_compile_options options;
     model_compile_options(s->a, &options);
+    options.pool = s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
     s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
     if (!s->program) return EXIT_INPUT;
-    s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
     s->profile = GIVEN(s->a, profile) ? tn_profile_new(s->program) : NULL;
     s->exec = s->pool ? tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile}) : NULL;
     if (!s->exec || (GIVEN(s->a, profile) && !s->profile) || !set_symbols(s))

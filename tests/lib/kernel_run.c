@@ -45,7 +45,7 @@ static LLVMMemoryBufferRef compile(const char *target_name, const lt_kernel *k, 
     target_mark_module(module, tm);
     LLVMValueRef stages[KERNEL_RUN_STAGES];
     assert_true(k->n_stages <= KERNEL_RUN_STAGES);
-    emitter out = {module, &t, &diag};
+    emitter out = {.module = module, .target = &t, .diag = &diag};
     if (!emit_kernel(&out, k, "kernel", stages)) fail_msg("%s", diag.message);
     for (uint32_t i = 0; i < k->n_stages; i++) LLVMSetLinkage(stages[i], LLVMExternalLinkage);
     if (object_verify(module, &diag) != TN_OK) {
