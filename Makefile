@@ -203,10 +203,10 @@ run-tests:
 	@$(TEST_ENV) tests/tools/run-tests.sh $(TEST_BIN) $(TEST_SCRIPTS)
 
 asan:
-	@$(MAKE) --no-print-directory MODE=asan test
+	@TEST_TIMEOUT=3600 $(MAKE) --no-print-directory MODE=asan test
 
 coverage:
-	@$(MAKE) --no-print-directory MODE=coverage test; status=$$?; tests/tools/coverage.sh build/coverage; exit $$status
+	@TEST_TIMEOUT=3600 $(MAKE) --no-print-directory MODE=coverage test; status=$$?; tests/tools/coverage.sh build/coverage; exit $$status
 
 # The light_* architectures with seeded random weights. The gain keeps activations near 1.
 GAIN_light_resnet50 := 1
