@@ -87,10 +87,12 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     if (!m) return NULL;
     compilation c;
     tn_program *p = NULL;
-    if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_is_host(c.codegen))
+    if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_runs_here(c.codegen))
         p = to_program(&c);
-    else if (c.diag.status == TN_OK)
-        c.diag = (tn_diag){.status = TN_ERR_ARGUMENT, .message = "code for another machine cannot run in this process"};
+    else if (c.diag.status == TN_OK) {
+        c.diag.status = TN_ERR_ARGUMENT;
+        snprintf(c.diag.message, sizeof c.diag.message, "code for %s cannot run on this machine", c.options->target);
+    }
     if (!p) module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
     compilation_end(&c);
     return p;

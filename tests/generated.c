@@ -18,6 +18,7 @@
  * their sum, and a term left out or counted twice differs by 1 / n of the magnitude, thousands of
  * unit roundoffs.
  */
+#include "tests/lib/levels.h"
 #include "tests/lib/trial.h"
 
 #include "ir/dtype.h"
@@ -87,8 +88,13 @@ static int sample_of_result(const batch *b, size_t r) {
 
 /* ---- Checking a batch ------------------------------------------------------------------------------ */
 
-static tn_program *compile(tn_module *m, char *message) {
-    tn_compile_options options = {.verify_each = true};
+/* One level for all of a module, also for the sample of it that is tried alone. */
+static const char *level_of(const batch *b) {
+    return level_of_seed((uint64_t)b->op + b->dtype + b->symbolic + b->seeds[0] / SAMPLES);
+}
+
+static tn_program *compile(const batch *b, tn_module *m, char *message) {
+    tn_compile_options options = {.target = level_of(b), .verify_each = true};
     tn_program *p = tn_compile_module(m, &options);
     if (!p) snprintf(message, TRIAL_MESSAGE, "compile: %.900s", tn_module_error(m)->message);
     return p;
@@ -134,7 +140,7 @@ static bool computes_with_sizes(const batch *b) {
 static int check_fixed(batch *b, const eval_tensor *got, char *message) {
     if (b->s.n_symbols == 0) return -1;
     tn_module *m = trial_fixed(&b->t, message);
-    tn_program *p = m ? compile(m, message) : NULL;
+    tn_program *p = m ? compile(b, m, message) : NULL;
     eval_tensor *other = p ? trial_run(&b->t, p, NULL, message) : NULL;
     int wrong = !other                   ? -2
                 : computes_with_sizes(b) ? check_results(b, other, message)
@@ -147,7 +153,7 @@ static int check_fixed(batch *b, const eval_tensor *got, char *message) {
 
 static int check_batch(batch *b, char *message) {
     if (!trial_round_trip(b->g->module, message)) return -2;
-    tn_program *p = compile(b->g->module, message);
+    tn_program *p = compile(b, b->g->module, message);
     eval_tensor *got = p ? trial_run(&b->t, p, NULL, message) : NULL;
     int wrong = got ? check_results(b, got, message) : -2;
     if (wrong == -1) wrong = check_threads(b, p, got, message);

@@ -129,7 +129,7 @@ static void test_targets(void **state) {
     target host;
     tn_diag diag;
     assert_int_equal(target_init(&host, NULL, &diag), TN_OK);
-    assert_true(host.is_host);
+    assert_true(host.runs_here);
     assert_true(host.machine.l1_bytes >= 4096 && host.machine.l2_bytes >= host.machine.l1_bytes);
     target_free(&host);
     assert_int_equal(target_init(&host, "z80", &diag), TN_ERR_ARGUMENT);

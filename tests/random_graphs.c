@@ -12,6 +12,7 @@
  * FACTOR is that of tests/generated.c: magnitudes carry the roundings of every node on the way to
  * an element, so that it does not grow with the graph.
  */
+#include "tests/lib/levels.h"
 #include "tests/lib/trial.h"
 
 #include "compiler/loops/loops.h"
@@ -366,7 +367,8 @@ static bool check_kernels(random_graph *r) {
 
 static bool check_graph(random_graph *r) {
     static const tn_dtype dtypes[] = {TN_F32, TN_F64, TN_F32, TN_F16};
-    tn_compile_options fused = {.verify_each = true}, unfused = {.verify_each = true, .no_fusion = true};
+    tn_compile_options fused = {.target = level_of_seed(r->seed / 2), .verify_each = true}, unfused = fused;
+    unfused.no_fusion = true;
     r->s = (sampler){.state = r->seed * UINT64_C(0x9e3779b97f4a7c15) + 17,
                      .dtype = dtypes[r->seed % 4],
                      .symbolic = r->seed % 3 == 1,

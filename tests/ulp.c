@@ -23,6 +23,7 @@
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/codegen/vmath.h"
+#include "tests/lib/levels.h"
 
 /* ---- References ------------------------------------------------------------------------- */
 
@@ -134,11 +135,10 @@ typedef struct level {
     jit_unit *unit;
 } level;
 
-enum { LEVEL_COUNT = 4, VECTOR = 16, VARIANTS = 2 };
+enum { VECTOR = 16, VARIANTS = 2 };
 
 /* Lanes of the loops of each function: vectors and scalars, and where other widths are compared. */
 static const unsigned usual_lanes[VARIANTS] = {VECTOR, 1}, odd_lanes[] = {1, 2, 3, 8, 32};
-static const char *const level_names[LEVEL_COUNT] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "host"};
 
 static void function_name(char *out, size_t bytes, vmath_op op, bool is64, unsigned lanes) {
     snprintf(out, bytes, "%s_%d_%u", vmath_describe(op)->name, is64 ? 64 : 32, lanes);
@@ -341,7 +341,7 @@ static void compare_chunk(const level *l, vmath_op op, bool is64, bool also_scal
 static void check(level *levels, vmath_op op, bool is64, bool is_long, buffers *b) {
     const reference *r = &references[op];
     const vmath_info *info = vmath_describe(op);
-    worst worst_of[LEVEL_COUNT] = {{0}};
+    worst worst_of[LEVELS] = {{0}};
     bool all = is_long && !is64 && !r->binary;
     uint64_t chunks = all ? (UINT64_C(1) << 32) / CHUNK : is64 || r->binary ? 3 : 8;
     for (uint64_t chunk = 0; chunk < chunks; chunk++) {
@@ -357,13 +357,13 @@ static void check(level *levels, vmath_op op, bool is64, bool is_long, buffers *
             }
         }
         expect_chunk(r, is64, b);
-        for (int l = 0; l < LEVEL_COUNT; l++)
-            if (levels[l].unit && (!all || l == 0 || l == LEVEL_COUNT - 1)) /* with and without FMA */
+        for (int l = 0; l < LEVELS; l++)
+            if (levels[l].unit && (!all || l == 0 || l == LEVELS - 1)) /* with and without FMA */
                 compare_chunk(&levels[l], op, is64, chunk == 0, all, b, &worst_of[l]);
     }
     double bound = is64 ? info->ulp64 : info->ulp32, most = 0;
     bool is_wrong = false;
-    for (int l = 0; l < LEVEL_COUNT; l++) {
+    for (int l = 0; l < LEVELS; l++) {
         const worst *w = &worst_of[l];
         if (w->ulp > most) most = w->ulp;
         if (w->ulp <= bound) continue;
@@ -378,7 +378,7 @@ static void check(level *levels, vmath_op op, bool is64, bool is_long, buffers *
 /* ---- Tests ------------------------------------------------------------------------------ */
 
 static jit *the_jit;
-static level levels[LEVEL_COUNT];
+static level levels[LEVELS];
 static buffers *shared;
 
 static int set_up(void **state) {
@@ -387,25 +387,20 @@ static int set_up(void **state) {
     the_jit = the_jit ? the_jit : jit_new(NULL, &diag);
     shared = malloc(sizeof *shared);
     if (!the_jit || !shared) return -1;
-    target host;
-    if (target_init(&host, NULL, &diag) != TN_OK) return -1;
-    for (int l = 0; l < LEVEL_COUNT; l++) {
+    for (int l = 0; l < LEVELS; l++) {
         if (target_init(&levels[l].t, level_names[l], &diag) != TN_OK) return -1;
         const target *t = &levels[l].t;
-        bool runs = t->is_x86 == host.is_x86 && t->machine.vector_bytes <= host.machine.vector_bytes &&
-                    t->machine.has_fma <= host.machine.has_fma;
-        if (runs)
+        if (t->runs_here)
             levels[l].unit = compile_all(the_jit, t, usual_lanes, VARIANTS);
         else
             print_message("%s: not run, this machine lacks it\n", t->name);
     }
-    target_free(&host);
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    for (int l = 0; l < LEVEL_COUNT; l++) {
+    for (int l = 0; l < LEVELS; l++) {
         jit_unit_free(levels[l].unit);
         target_free(&levels[l].t);
     }
@@ -437,7 +432,7 @@ static void test_foreign(void **state) {
 static void test_widths(void **state) {
     (void)state;
     enum { COUNT = 96 * 32, WIDTHS = sizeof odd_lanes / sizeof odd_lanes[0] };
-    const level *host = &levels[LEVEL_COUNT - 1];
+    const level *host = &levels[LEVELS - 1];
     jit_unit *u = compile_all(the_jit, &host->t, odd_lanes, WIDTHS);
     static double in[2][COUNT], out[WIDTHS][COUNT]; /* holds floats as well */
     for (int op = 0; op < VMATH_OP_COUNT; op++) {

@@ -18,6 +18,7 @@
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/codegen/vmath.h"
+#include "tests/lib/levels.h"
 
 typedef long double wide; /* holds every value of every dtype */
 
@@ -337,15 +338,13 @@ static void test_conversions(void **state) { check_level(*state, true); }
 static void test_integers(void **state) { check_level(*state, false); }
 
 int main(void) {
-    static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "host"};
-    enum { LEVELS = sizeof levels / sizeof levels[0] };
     static char titles[2 * LEVELS][40];
     struct CMUnitTest tests[2 * LEVELS];
     for (int i = 0; i < LEVELS; i++) {
-        snprintf(titles[2 * i], sizeof titles[0], "conversions on %s", levels[i]);
-        snprintf(titles[2 * i + 1], sizeof titles[0], "integers on %s", levels[i]);
-        tests[2 * i] = (struct CMUnitTest){titles[2 * i], test_conversions, NULL, NULL, (void *)levels[i]};
-        tests[2 * i + 1] = (struct CMUnitTest){titles[2 * i + 1], test_integers, NULL, NULL, (void *)levels[i]};
+        snprintf(titles[2 * i], sizeof titles[0], "conversions on %s", level_names[i]);
+        snprintf(titles[2 * i + 1], sizeof titles[0], "integers on %s", level_names[i]);
+        tests[2 * i] = (struct CMUnitTest){titles[2 * i], test_conversions, NULL, NULL, (void *)level_names[i]};
+        tests[2 * i + 1] = (struct CMUnitTest){titles[2 * i + 1], test_integers, NULL, NULL, (void *)level_names[i]};
     }
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);
 }

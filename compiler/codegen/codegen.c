@@ -84,7 +84,7 @@ void codegen_free(codegen *g) {
 }
 
 const machine *codegen_machine(const codegen *g) { return &g->target.machine; }
-bool codegen_is_host(const codegen *g) { return g->target.is_host; }
+bool codegen_runs_here(const codegen *g) { return g->target.runs_here; }
 
 /* ---- Emission ---- */
 

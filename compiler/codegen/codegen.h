@@ -21,7 +21,7 @@ codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_
 void codegen_free(codegen *g);
 
 const machine *codegen_machine(const codegen *g);
-bool codegen_is_host(const codegen *g);
+bool codegen_runs_here(const codegen *g);
 
 /* Emits the entries of `entry` and all it calls, named <prefix>bind and <prefix>run. */
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables);

@@ -32,15 +32,20 @@ typedef struct known {
     const char *name, *triple, *features;
     bool is_x86, has_fma, has_f16;
     int vector_bytes, vector_count;
+    const char *needs; /* of a machine that runs its code: features of LLVM's names */
 } known;
+
+#define V2_NEEDS "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
+#define V3_NEEDS V2_NEEDS ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
+#define V4_NEEDS V3_NEEDS ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 
 /* The psABI's levels carry their names as LLVM's cpu; aarch64's baseline is "generic". */
 static const known known_targets[] = {
-    /* name        triple                       features  x86    fma    f16    bytes count */
-    {"x86-64-v2", "x86_64-unknown-linux-gnu", "", true, false, false, 16, 16},
-    {"x86-64-v3", "x86_64-unknown-linux-gnu", "", true, true, true, 32, 16},
-    {"x86-64-v4", "x86_64-unknown-linux-gnu", "", true, true, true, 64, 32},
-    {"aarch64", "aarch64-unknown-linux-gnu", "+neon", false, true, true, 16, 32},
+    /* name        triple                       features  x86    fma    f16    bytes count needs */
+    {"x86-64-v2", "x86_64-unknown-linux-gnu", "", true, false, false, 16, 16, V2_NEEDS},
+    {"x86-64-v3", "x86_64-unknown-linux-gnu", "", true, true, true, 32, 16, V3_NEEDS},
+    {"x86-64-v4", "x86_64-unknown-linux-gnu", "", true, true, true, 64, 32, V4_NEEDS},
+    {"aarch64", "aarch64-unknown-linux-gnu", "+neon", false, true, true, 16, 32, "+neon"},
 };
 
 enum { KNOWN_COUNT = sizeof known_targets / sizeof known_targets[0] };
@@ -90,11 +95,20 @@ static void register_targets(void) {
     LLVMInitializeAArch64AsmPrinter();
 }
 
-static bool has_feature(const char *features, const char *name) {
-    size_t length = strlen(name);
-    for (const char *at = features; (at = strstr(at, name)); at += length)
-        if (at > features && at[-1] == '+' && (at[length] == ',' || at[length] == '\0')) return true;
-    return false;
+/* Whether a list has all that another names; every name is written as "+name". */
+static bool has_features(const char *features, const char *needs) {
+    while (*needs) {
+        size_t length = strcspn(needs, ",");
+        const char *at = features;
+        while (*at && (strncmp(at, needs, length) != 0 || (at[length] != ',' && at[length] != '\0'))) {
+            at += strcspn(at, ",");
+            at += *at == ',';
+        }
+        if (!*at) return false;
+        needs += length;
+        needs += *needs == ',';
+    }
+    return true;
 }
 
 static char *copy(const char *text) {
@@ -106,19 +120,18 @@ static char *copy(const char *text) {
 
 /* What the host's feature list amounts to; `name` NULL where Tenon does not run. */
 static known classify_host(const char *triple, const char *features) {
-    known k = {.triple = triple, .features = features, .vector_bytes = 16, .vector_count = 16};
+    known k = {.triple = triple, .features = features, .vector_bytes = 16, .vector_count = 16, .needs = ""};
     if (strncmp(triple, "aarch64", 7) == 0) {
         k.name = "host";
         k.has_fma = k.has_f16 = true;
         k.vector_count = 32;
-    } else if (strncmp(triple, "x86_64", 6) == 0 && has_feature(features, "sse4.1")) {
+    } else if (strncmp(triple, "x86_64", 6) == 0 && has_features(features, "+sse4.1")) {
         k.name = "host";
         k.is_x86 = true;
-        k.has_fma = has_feature(features, "fma");
-        k.has_f16 = has_feature(features, "f16c");
-        if (has_feature(features, "avx2")) k.vector_bytes = 32;
-        if (has_feature(features, "avx512f") && has_feature(features, "avx512bw") &&
-            has_feature(features, "avx512dq") && has_feature(features, "avx512vl")) {
+        k.has_fma = has_features(features, "+fma");
+        k.has_f16 = has_features(features, "+f16c");
+        if (has_features(features, "+avx2")) k.vector_bytes = 32;
+        if (has_features(features, "+avx512f,+avx512bw,+avx512dq,+avx512vl")) {
             k.vector_bytes = 64;
             k.vector_count = 32;
         }
@@ -131,7 +144,6 @@ static tn_status fill(target *t, const known *k, const char *cpu, bool is_host, 
     t->triple = copy(k->triple);
     t->cpu = copy(cpu);
     t->features = copy(k->features);
-    t->is_host = is_host;
     t->is_x86 = k->is_x86;
     t->has_f16 = k->has_f16;
     t->machine = numbers_of(k, is_host);
@@ -140,35 +152,52 @@ static tn_status fill(target *t, const known *k, const char *cpu, bool is_host, 
     return TN_OK;
 }
 
-static tn_status init_host(target *t, tn_diag *diag) {
-    char *triple = LLVMGetDefaultTargetTriple(), *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
-    known k = classify_host(triple, features);
-    tn_status status =
-        k.name ? fill(t, &k, cpu, true, diag)
-               : target_fail(diag, TN_ERR_UNSUPPORTED,
-                             "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64",
-                             triple, cpu);
-    LLVMDisposeMessage(triple);
-    LLVMDisposeMessage(cpu);
-    LLVMDisposeMessage(features);
-    return status;
+/* What LLVM says of this machine. */
+typedef struct host_description {
+    char *triple, *cpu, *features;
+} host_description;
+
+static host_description describe_host(void) {
+    return (host_description){LLVMGetDefaultTargetTriple(), LLVMGetHostCPUName(), LLVMGetHostCPUFeatures()};
+}
+
+static void host_description_free(host_description *h) {
+    LLVMDisposeMessage(h->triple);
+    LLVMDisposeMessage(h->cpu);
+    LLVMDisposeMessage(h->features);
+}
+
+static tn_status init_host(target *t, const host_description *host, tn_diag *diag) {
+    known k = classify_host(host->triple, host->features);
+    t->runs_here = true;
+    return k.name ? fill(t, &k, host->cpu, true, diag)
+                  : target_fail(diag, TN_ERR_UNSUPPORTED,
+                                "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64",
+                                host->triple, host->cpu);
+}
+
+static tn_status init_known(target *t, const char *name, const host_description *host, tn_diag *diag) {
+    char all[256] = "host";
+    for (int i = 0; i < KNOWN_COUNT; i++) {
+        const known *k = &known_targets[i];
+        size_t used = strlen(all), kind = strcspn(k->triple, "-") + 1;
+        snprintf(all + used, sizeof all - used, ", %s", k->name);
+        if (strcmp(name, k->name) != 0) continue;
+        t->runs_here = strncmp(host->triple, k->triple, kind) == 0 && has_features(host->features, k->needs);
+        return fill(t, k, k->is_x86 ? k->name : "generic", false, diag);
+    }
+    return target_fail(diag, TN_ERR_ARGUMENT, "unknown target \"%s\"; known are %s", name, all);
 }
 
 tn_status target_init(target *t, const char *name, tn_diag *diag) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_targets);
     *t = (target){0};
-    if (!name || strcmp(name, "host") == 0) return init_host(t, diag);
-    for (int i = 0; i < KNOWN_COUNT; i++) {
-        const known *k = &known_targets[i];
-        if (strcmp(name, k->name) == 0) return fill(t, k, k->is_x86 ? k->name : "generic", false, diag);
-    }
-    char all[256] = "host";
-    for (int i = 0; i < KNOWN_COUNT; i++) {
-        size_t used = strlen(all);
-        snprintf(all + used, sizeof all - used, ", %s", known_targets[i].name);
-    }
-    return target_fail(diag, TN_ERR_ARGUMENT, "unknown target \"%s\"; known are %s", name, all);
+    host_description host = describe_host();
+    bool is_host = !name || strcmp(name, "host") == 0;
+    tn_status status = is_host ? init_host(t, &host, diag) : init_known(t, name, &host, diag);
+    host_description_free(&host);
+    return status;
 }
 
 void target_free(target *t) {

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "compiler/loops/scalar.h"
+#include "tests/lib/levels.h"
 
-static const char *const targets[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "host"};
-enum { TARGETS = sizeof targets / sizeof *targets, MAX_BUFFERS = 64, GUARD_BYTES = 64 };
+enum { MAX_BUFFERS = 64, GUARD_BYTES = 64 };
 
 void script_add(script *t, const char *format, ...) {
     va_list args;
@@ -189,19 +189,19 @@ void check_kernel_with(const char *text, const int64_t *extents, double ulps, fi
     check_calls(k);
     tn_status status = lt_eval(k, buffers[0], extents, &diag);
     if (status != TN_OK && status != TN_ERR_INDEX) fail_msg("%s\n%s", text, diag.message);
-    for (size_t t = 0; t < TARGETS; t++) {
-        if (!kernel_run_supports(targets[t])) continue;
+    for (size_t t = 0; t < LEVELS; t++) {
+        if (!level_runs_here(level_names[t])) continue;
         kernel_run r;
         for (uint32_t i = k->n_inputs; i < n; i++)
             memset(buffers[1][i], 0x5a, (size_t)elements[i] * scalar_bytes(k->buffers[i].dtype));
-        kernel_run_open(&r, targets[t], k);
+        kernel_run_open(&r, level_names[t], k);
         kernel_run_call(&r, buffers[1], extents);
         for (uint32_t i = 0; i < n; i++) {
             size_t bytes = (size_t)elements[i] * scalar_bytes(k->buffers[i].dtype);
-            compare(k, targets[t], i, buffers[1][i], buffers[0][i], elements[i], ulps);
+            compare(k, level_names[t], i, buffers[1][i], buffers[0][i], elements[i], ulps);
             for (size_t g = 0; g < GUARD_BYTES; g++)
                 if (blocks[1][i][g] != 0x5a || blocks[1][i][GUARD_BYTES + 1 + bytes + g] != 0x5a)
-                    fail_msg("%s\n%s: bytes outside %s were written", text, targets[t], k->buffers[i].name);
+                    fail_msg("%s\n%s: bytes outside %s were written", text, level_names[t], k->buffers[i].name);
         }
         if (status == TN_OK)
             assert_true(r.status == TN_STATUS_CLEAR);
@@ -210,7 +210,7 @@ void check_kernel_with(const char *text, const int64_t *extents, double ulps, fi
             snprintf(word, sizeof word, "element %llu (site %llu)",
                      (unsigned long long)(r.status & ((UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1)),
                      (unsigned long long)(r.status >> TN_STATUS_INDEX_BITS));
-            if (!strstr(diag.message, word)) fail_msg("%s\n%s: %s, but %s", text, targets[t], diag.message, word);
+            if (!strstr(diag.message, word)) fail_msg("%s\n%s: %s, but %s", text, level_names[t], diag.message, word);
         }
         kernel_run_close(&r);
     }

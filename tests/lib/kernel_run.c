@@ -14,18 +14,6 @@
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
 
-bool kernel_run_supports(const char *target_name) {
-    target t, host;
-    tn_diag diag = {.status = TN_OK};
-    bool ok = target_init(&t, target_name, &diag) == TN_OK && target_init(&host, NULL, &diag) == TN_OK;
-    if (ok && !t.is_host)
-        ok = t.is_x86 && host.is_x86 && t.machine.vector_bytes <= host.machine.vector_bytes &&
-             t.machine.has_fma <= host.machine.has_fma;
-    target_free(&t);
-    target_free(&host);
-    return ok;
-}
-
 machine kernel_run_machine(const char *target_name) {
     target t;
     tn_diag diag = {.status = TN_OK};

@@ -21,9 +21,6 @@ typedef struct kernel_run {
     uint64_t status; /* of the last call */
 } kernel_run;
 
-/* Whether code for that target runs on this machine. */
-bool kernel_run_supports(const char *target_name);
-
 /* What loop classes see of a target. */
 machine kernel_run_machine(const char *target_name);
 

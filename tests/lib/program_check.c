@@ -12,6 +12,7 @@
 
 #include "tenon_compile.h"
 #include "tests/lib/compare.h"
+#include "tests/lib/levels.h"
 
 enum { MOST_TENSORS = 8, FACTOR = 8 };
 
@@ -106,18 +107,33 @@ static tn_exec *run(check *c, tn_program *p, tn_pool *pool, tn_tensor *outputs) 
     return exec;
 }
 
-static void compare_results(check *c, const tn_tensor *got, const tn_tensor *threaded, numbers what) {
+static void compare_results(const check *c, const char *target, const tn_tensor *got, const tn_tensor *threaded,
+                            numbers what) {
     for (size_t r = 0; r < c->graph->n_results; r++) {
         eval_tensor view = tensor_view(got[r].dtype, got[r].rank, got[r].shape, got[r].data);
         comparison same = compare_tensors(&view, &c->want[r], what == EXACT_NUMBERS ? 0 : FACTOR);
-        if (!same.is_equal) fail_msg("result %zu: %s\n%s\n%s", r, same.message, c->symbols, c->text);
+        if (!same.is_equal) fail_msg("%s: result %zu: %s\n%s\n%s", target, r, same.message, c->symbols, c->text);
         if (view.n > 0 && memcmp(got[r].data, threaded[r].data, (size_t)view.n * (tn_dtype_bits(view.dtype) / 8)) != 0)
-            fail_msg("result %zu: two threads give other bits\n%s\n%s", r, c->symbols, c->text);
+            fail_msg("%s: result %zu: two threads give other bits\n%s\n%s", target, r, c->symbols, c->text);
     }
 }
 
 void check_program(const char *text, const char *symbols, const char *class_name, numbers what) {
     check_program_with(NULL, text, symbols, class_name, what);
+}
+
+static void check_on_target(check *c, const tn_compile_options *options, const char *class_name, numbers what) {
+    tn_program *p = tn_compile_module(c->module, options);
+    if (!p) fail_msg("%s: %s\n%s", options->target, tn_module_error(c->module)->message, c->text);
+    if (class_name) assert_string_equal(tn_program_kernel(p, 0)->class_name, class_name);
+    set_weights(c, p);
+    tn_pool *pool = tn_pool_new(2);
+    tn_tensor got[MOST_TENSORS], threaded[MOST_TENSORS];
+    tn_exec *execs[2] = {run(c, p, NULL, got), run(c, p, pool, threaded)};
+    compare_results(c, options->target, got, threaded, what);
+    for (int i = 0; i < 2; i++) tn_exec_free(execs[i]);
+    tn_pool_free(pool);
+    tn_program_free(p);
 }
 
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
@@ -135,17 +151,11 @@ void check_program_with(const tn_compile_options *options, const char *text, con
     tn_diag diag;
     if (eval_graph(c.graph, c.in, c.want, &reference, &diag) != TN_OK)
         fail_msg("the interpreter: %s\n%s", diag.message, text);
-    tn_program *p = tn_compile_module(c.module, options);
-    if (!p) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
-    if (class_name) assert_string_equal(tn_program_kernel(p, 0)->class_name, class_name);
-    set_weights(&c, p);
-    tn_pool *pool = tn_pool_new(2);
-    tn_tensor got[MOST_TENSORS], threaded[MOST_TENSORS];
-    tn_exec *execs[2] = {run(&c, p, NULL, got), run(&c, p, pool, threaded)};
-    compare_results(&c, got, threaded, what);
-    for (int i = 0; i < 2; i++) tn_exec_free(execs[i]);
-    tn_pool_free(pool);
-    tn_program_free(p);
+    for (int i = 0; i < LEVELS; i++) {
+        tn_compile_options on_target = options ? *options : (tn_compile_options){0};
+        on_target.target = level_names[i];
+        if (level_runs_here(level_names[i])) check_on_target(&c, &on_target, class_name, what);
+    }
     for (size_t i = 0; i < c.graph->n_params; i++) free(c.in[i].data);
     for (size_t r = 0; r < c.graph->n_results; r++) eval_tensor_free(&c.want[r]);
     tn_module_free(c.module);
