@@ -110,6 +110,41 @@ static void test_planes(void **state) {
     }
 }
 
+/* Few output channels a group: rows of one vector, of several, of parts of one; planes that are one group of rows, or
+ * cut in bands; strides and dilations along either axis; padding beyond the kernel; inputs smaller than the kernel. */
+static const sizes few_channels[] = {
+    {2, 2, 5, 5, 5, {56, 56}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 3, 3, {112, 40}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 3, 3, {14, 14}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+    {2, 1, 3, 3, 3, {29, 31}, {5, 5}, {2, 2}, {2, 2}, {0}, {0}},
+    {2, 2, 4, 4, 4, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 4, 4, 4, {25, 5}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 2, 2, 2, {700, 301}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 2, 2, 2, {300, 501}, {3, 3}, {2, 2}, {0, 1}, {0}, {0}},
+    {2, 1, 4, 12, 2, {20, 33}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 2, 2, 2, 2, {40, 17}, {3, 3}, {2, 1}, {1, 1}, {0}, {0}},
+    {2, 2, 2, 2, 2, {17, 40}, {3, 3}, {1, 2}, {1, 1}, {0}, {0}},
+    {2, 1, 2, 2, 2, {30, 70}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}},
+    {2, 1, 2, 2, 2, {30, 90}, {3, 3}, {1, 1}, {20, 20}, {20, 20}, {0}},
+    {2, 1, 2, 2, 2, {9, 50}, {3, 3}, {1, 1}, {5, 6}, {0}, {0}},
+    {2, 1, 2, 2, 2, {2, 2}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+    {2, 1, 3, 3, 3, {9, 1}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 3, 3, {1, 9}, {3, 1}, {1, 1}, {1, 0}, {0}, {0}},
+    {2, 1, 3, 3, 3, {33, 35}, {1, 7}, {1, 1}, {0, 3}, {0}, {0}},
+    {2, 1, 3, 3, 3, {33, 35}, {7, 7}, {3, 4}, {3, 3}, {0}, {0}},
+    {2, 0, 3, 3, 3, {9, 9}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+};
+
+static void test_few_channels(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"f16", "bf16", "f64", "i32", "i8"};
+    for (size_t i = 0; i < sizeof few_channels / sizeof *few_channels; i++) {
+        conv(&few_channels[i], i % 2 ? "n" : "", "f32", "conv", EXACT_NUMBERS);
+        conv(&few_channels[i], "", "f32", "conv", ANY_NUMBERS);
+        if (few_channels[i].extent[0] < 100) conv(&few_channels[i], "", dtypes[i % 5], NULL, EXACT_NUMBERS);
+    }
+}
+
 static void test_rounding(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof planes / sizeof *planes; i += 4)
@@ -207,9 +242,9 @@ static void test_windows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes),      cmocka_unit_test(test_rounding),  cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_other_ranks), cmocka_unit_test(test_epilogues), cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_planes), cmocka_unit_test(test_few_channels), cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_deep),   cmocka_unit_test(test_other_ranks),  cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_dtypes), cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
