@@ -42,8 +42,8 @@ static tn_dim batch_extent(const factor *f, int j, int n) {
 }
 
 /* The leading batch axes that both operands have become batch axes of the dot. The others can
- * stay free axes of the left operand when the right one only repeats along them; else both are
- * repeated to the full batch. */
+ * stay free axes of the left operand when the right one only repeats along them, as it does
+ * where both are 1: a weight is then a plain matrix. Else both are repeated to the full batch. */
 bool expand_matmul(tn_graph *g, const tn_val *x, uint32_t n_x, const attr_list *attrs, tn_val *results) {
     (void)n_x, (void)attrs;
     factor a = factor_of(x[0], true), b = factor_of(x[1], false);
@@ -60,6 +60,7 @@ bool expand_matmul(tn_graph *g, const tn_val *x, uint32_t n_x, const attr_list *
         else
             right_repeats &= is_one(g, right[j]);
     }
+    while (shared > 0 && right_repeats && is_one(g, right[shared - 1])) shared--;
     if (!right_repeats) {
         shared = n;
         a = with_batch(a, full, n, true);
