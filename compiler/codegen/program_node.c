@@ -40,6 +40,17 @@ static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, 
     LLVMBuildMemCpy(f->p->b, to, 1, from, 1, bytes);
 }
 
+/* Unless they are there already. */
+static void bring_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
+    program_emitter *p = f->p;
+    LLVMBasicBlockRef move = program_new_block(f, "move"), there = program_new_block(f, "there");
+    LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, from, to, ""), there, move);
+    LLVMPositionBuilderAtEnd(p->b, move);
+    copy_bytes(f, to, from, bytes);
+    LLVMBuildBr(p->b, there);
+    LLVMPositionBuilderAtEnd(p->b, there);
+}
+
 /* An array of 8-byte slots on the function's stack, made once. */
 LLVMValueRef program_stack_slots(function_emitter *f, int64_t n) {
     program_emitter *p = f->p;
@@ -269,7 +280,8 @@ static void emit_if(function_emitter *f, const node *n) {
  *
  * Each carried value has two buffers: the node's result, and one in the node's work. `current`
  * and `other` are slot arrays of pointers that are swapped after each step; at the end a value
- * that stands in its second buffer is copied home. */
+ * that stands in its second buffer is copied home. What the body returns as it was has one
+ * buffer, the operand's, which is the result's too. */
 typedef struct carried {
     uint32_t n;
     LLVMValueRef current, other, bodies_arena;
@@ -284,6 +296,11 @@ static carried start_carried(function_emitter *f, const node *n, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         tn_dim bytes = type_bytes(p, graph_type(f->graph, n->operands[i]));
         LLVMValueRef home = program_place(f, n->first_result + i);
+        if (plan_is_invariant(n, i)) {
+            program_store_at(p, c.current, i, home);
+            program_store_at(p, c.other, i, home);
+            continue;
+        }
         copy_bytes(f, home, program_place(f, n->operands[i]), program_dim(f, bytes));
         program_store_at(p, c.current, i, home);
         program_store_at(p, c.other, i, c.bodies_arena);
@@ -305,15 +322,10 @@ static void swap_carried(function_emitter *f, const carried *c) {
 
 static void bring_home(function_emitter *f, const node *n, const carried *c) {
     program_emitter *p = f->p;
-    for (uint32_t i = 0; i < c->n; i++) {
-        LLVMBasicBlockRef move = program_new_block(f, "move"), home = program_new_block(f, "home");
-        LLVMValueRef at = program_load_at(p, c->current, i, p->pointer), to = program_place(f, n->first_result + i);
-        LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, at, to, ""), home, move);
-        LLVMPositionBuilderAtEnd(p->b, move);
-        copy_bytes(f, to, at, program_dim(f, type_bytes(p, graph_type(f->graph, n->operands[i]))));
-        LLVMBuildBr(p->b, home);
-        LLVMPositionBuilderAtEnd(p->b, home);
-    }
+    for (uint32_t i = 0; i < c->n; i++)
+        if (!plan_is_invariant(n, i))
+            bring_bytes(f, program_place(f, n->first_result + i), program_load_at(p, c->current, i, p->pointer),
+                        program_dim(f, type_bytes(p, graph_type(f->graph, n->operands[i]))));
 }
 
 static void emit_while(function_emitter *f, const node *n) {
@@ -349,7 +361,7 @@ static void enter_slices(function_emitter *f, LLVMValueRef slots, uint32_t first
 
 static void emit_scan(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
-    uint32_t n_carried = (uint32_t)attr_int(&n->attrs, ATTR_carried, 0);
+    uint32_t n_carried = plan_carried(n);
     uint32_t n_in = n->n_operands - n_carried, n_out = n->n_results - n_carried;
     bool reverse = attr_int(&n->attrs, ATTR_reverse, 0) != 0;
     carried c = start_carried(f, n, n_carried, n_carried + n_in, n_carried + n_out);
@@ -404,13 +416,16 @@ static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
     [TN_OP_custom] = program_emit_custom,
 };
 
-/* Result r's value to `to`, unless it is made there or stays in its own state. */
+/* Result r's value to `to`, unless it is made there or stays in its own state. For a parameter that is result r a
+ * loop gives one buffer. */
 static void copy_result(function_emitter *f, uint32_t r, LLVMValueRef to) {
     const result *of = &f->graph->results[r];
     const place *at = &f->plan->values[plan_root(f->graph, of->value)];
     bool stays = at->kind == PLACE_PARAM && of->state_param == (int32_t)at->index;
     if (at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r)) return;
-    copy_bytes(f, to, program_place(f, of->value), program_dim(f, type_bytes(f->p, graph_type(f->graph, of->value))));
+    LLVMValueRef bytes = program_dim(f, type_bytes(f->p, graph_type(f->graph, of->value)));
+    bool may_be_there = at->kind == PLACE_PARAM && at->index == r;
+    (may_be_there ? bring_bytes : copy_bytes)(f, to, program_place(f, of->value), bytes);
 }
 
 /* Results that live elsewhere (parameters, constants, a value that is two results) are copied;

@@ -39,10 +39,23 @@ static bool grow_index(uint32_t **index, size_t *capacity, size_t n, bool *grown
     return true;
 }
 
-static bool is_alias(const node *n) { return n->op == TN_OP_reshape || n->op == TN_OP_barrier; }
+uint32_t plan_carried(const node *n) {
+    if (n->op == TN_OP_while) return n->n_operands;
+    return n->op == TN_OP_scan ? (uint32_t)attr_int(&n->attrs, ATTR_carried, 0) : 0;
+}
+
+bool plan_is_invariant(const node *n, uint32_t k) {
+    if (k >= plan_carried(n)) return false;
+    const tn_graph *body = attr_find(&n->attrs, ATTR_body)->func;
+    return plan_root(body, body->results[k].value) == body->params[k].value;
+}
+
+static bool is_alias(const node *n, uint32_t result) {
+    return n->op == TN_OP_reshape || n->op == TN_OP_barrier || plan_is_invariant(n, result);
+}
 
 value_id plan_root(const tn_graph *g, value_id v) {
-    for (const node *n = graph_node_of(g, v); is_alias(n); n = graph_node_of(g, v))
+    for (const node *n = graph_node_of(g, v); is_alias(n, g->values[v].result); n = graph_node_of(g, v))
         v = n->operands[g->values[v].result];
     return v;
 }
@@ -183,11 +196,9 @@ static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n,
         callee_bytes = dim_max(t, callee_bytes, plan_in_caller(a->func, n, own));
         *scratch = dim_max(t, *scratch, plan_in_caller(a->func, n, f->scratch_bytes));
     }
-    uint32_t n_carried = n->op == TN_OP_while  ? n->n_operands
-                         : n->op == TN_OP_scan ? (uint32_t)attr_int(&n->attrs, ATTR_carried, 0)
-                                               : 0;
-    for (uint32_t i = 0; i < n_carried; i++)
-        carried = dim_add(t, carried, aligned(t, type_bytes(t, graph_type(g, n->operands[i]))));
+    for (uint32_t i = 0; i < plan_carried(n); i++)
+        if (!plan_is_invariant(n, i))
+            carried = dim_add(t, carried, aligned(t, type_bytes(t, graph_type(g, n->operands[i]))));
     return dim_add(t, carried, callee_bytes);
 }
 
@@ -303,7 +314,7 @@ static void place_node(placing *s, size_t i) {
             *at = (place){.kind = PLACE_PARAM, .index = (uint32_t)attr_int(&n->attrs, ATTR_index, 0)};
         else if (n->op == TN_OP_constant)
             *at = (place){.kind = PLACE_CONSTANT, .index = (uint32_t)i};
-        else if (at->kind == PLACE_NONE && !is_alias(n) && g->values[v].type.dtype != TN_TOKEN) {
+        else if (at->kind == PLACE_NONE && !is_alias(n, k) && g->values[v].type.dtype != TN_TOKEN) {
             uint32_t own = storage_to_take(s, i, k);
             if (own == UINT32_MAX) {
                 own = (uint32_t)s->n_storages++;

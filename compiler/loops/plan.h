@@ -9,7 +9,8 @@
  *      written (plan_arena.c)
  *
  * Plans are made bottom-up: a call is given a part of the caller's arena for as long as it
- * runs, `if` the larger of its branches'; what a loop carries is held twice and swapped.
+ * runs, `if` the larger of its branches'; what a loop carries is held twice and swapped, unless the body
+ * returns it as it was: that stays where it is.
  */
 #ifndef TN_LOOPS_PLAN_H
 #define TN_LOOPS_PLAN_H
@@ -74,8 +75,12 @@ void plan_free(program_plan *p);
 const function_plan *plan_of(const program_plan *p, const tn_graph *g);             /* NULL: none */
 const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fused); /* NULL: none */
 
-/* Value whose buffer v shares by being another name for it. */
+/* Value whose buffer v shares by being another name for it: through reshapes, barriers, and loops that leave it. */
 value_id plan_root(const tn_graph *g, value_id v);
+
+/* How many values a loop carries (0: n is no loop), and whether its body returns number k of them as it was. */
+uint32_t plan_carried(const node *n);
+bool plan_is_invariant(const node *n, uint32_t k);
 
 /* The attributes by which nodes name functions. */
 enum { PLAN_CALLEES = 5 };
