@@ -26,15 +26,21 @@ static const char text[] =
     "{\n"
     "  %0 = dot %x, %w, contract=[1]x[0] : f32[n, 3]\n"
     "  %1 = softmax %0, axis=1 : f32[n, 3]\n"
-    "  %2 = if %c, %1, then=@turn, otherwise=@same, symbols=[n, n] : f32[n, 3]\n"
+    "  %2 = if %c, %1, %w, then=@turn, otherwise=@same, symbols=[n, n] : f32[n, 3]\n"
     "  %3 = sort %x, axis=1 : f32[n, 4]\n"
     "  %4 = constant value=f32[1, 1, 4, 4] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} : f32[1, 1, 4, 4]\n"
     "  %5 = reshape %w, shape=[2, 1, 2, 3] : f32[2, 1, 2, 3]\n"
     "  %6 = conv %4, %5, low=[0, 1], high=[0, 0] : f32[1, 2, 3, 3]\n"
     "  return %2, %3, %6\n"
     "}\n"
-    "fn @turn(%v: f32[k, 3]) -> (%w: f32[k, 3]) { %0 = neg %v : f32[k, 3] return %0 }\n"
-    "fn @same(%v: f32[k, 3]) -> (%w: f32[k, 3]) { return %v }\n";
+    "fn @turn(%v: f32[k, 3], %u: f32[4, 3]) -> (%w: f32[k, 3]) {\n" /* neg %u is lifted out */
+    "  %0 = neg %u : f32[4, 3]\n"
+    "  %1 = slice %0, start=[0, 0], limit=[1, 3] : f32[1, 3]\n"
+    "  %2 = broadcast %1, dims=[0, 1], shape=[k, 3] : f32[k, 3]\n"
+    "  %3 = add %v, %2 : f32[k, 3]\n"
+    "  return %3\n"
+    "}\n"
+    "fn @same(%v: f32[k, 3], %u: f32[4, 3]) -> (%w: f32[k, 3]) { return %v }\n";
 
 static const float weight[12] = {1, -2, 3, -4, 5, -6, 7, -8, 9, -10, 11, -12};
 

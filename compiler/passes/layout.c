@@ -1,9 +1,9 @@
 /* Layout: weights that a dot multiplies by lie as the dot's kernel reads them.
  *
  * in:  functions of primitives; how wide the kernel's panels would be (pass_options.panel_columns)
- * out: where the second operand w of a `dot` in main is known at load time, the dot reads it from panels
+ * out: where the second operand w of a `dot` is known at load time, the dot reads it from panels
  *      [panels, k, columns], k-major, the last one filled up with zeros:
- *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to `prepare` (hoist)
+ *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to main (lift), to `prepare` (hoist)
  *        w      = views of packed                                    fold into the kernel's indices
  * law: w's elements are what they were; the barrier keeps the views on both sides from cancelling
  *
@@ -18,8 +18,7 @@ enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024 };
 
 typedef struct packer {
     const pass_options *o;
-    const bool *known;    /* of each node of main: at load time */
-    const double *origin; /* bytes that it is made from */
+    load_time what; /* of the function */
 } packer;
 
 /* The weight as a matrix: axes that are summed over in the dot's order, then the others. */
@@ -60,7 +59,8 @@ static bool read_weight(const tn_graph *g, const node *dot, weight_form *w) {
 }
 
 static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form *w) {
-    if (n->op != TN_OP_dot || s->known[n - g->nodes] || !s->known[g->values[n->operands[1]].node]) return false;
+    if (n->op != TN_OP_dot || s->what.known[n - g->nodes] || !s->what.known[g->values[n->operands[1]].node])
+        return false;
     const attr *batch = attr_find(&n->attrs, ATTR_batch), *contract = attr_find(&n->attrs, ATTR_contract);
     const tn_type *rows = graph_type(g, n->operands[0]), *weight = graph_type(g, n->operands[1]);
     tn_dtype dtype = (tn_dtype)weight->dtype;
@@ -77,7 +77,7 @@ static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form
     w->width = s->o->panel_columns(s->o->panel_ctx, dtype, n_rows, w->columns, w->depth);
     if (w->width <= 0) return false;
     double elements = (double)ceil_div(w->columns, w->width) * (double)w->width * (double)w->depth;
-    return hoist_accepts(s->o, elements * tn_dtype_bits(dtype) / 8, s->origin[g->values[n->operands[1]].node]);
+    return load_time_accepts(s->o, elements * tn_dtype_bits(dtype) / 8, s->what.origin[g->values[n->operands[1]].node]);
 }
 
 static tn_val apply_perm(build *b, tn_val v, const int64_t *perm, int rank) {
@@ -125,15 +125,23 @@ static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n
     return tn_is_valid(product);
 }
 
+/* Of functions that do not change, but may call some that do. */
+static bool copy_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
+    (void)ctx;
+    return graph_copy_node(to, from, n, map);
+}
+
 bool pass_layout(tn_module *m, const pass_options *o) {
-    tn_graph *g = module_main(m);
-    if (!g || !o->panel_columns || o->calls_blas || module_find(m, "prepare")) return true;
-    bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
-    double *origin = find_origin_bytes(g);
-    packer s = {o, known, origin};
-    if (known) find_known_at_load(g, known);
-    bool ok = known && origin ? graph_rebuild(g, true, lay_out, &s) != NULL : module_no_memory(m);
-    tn_free(known);
-    tn_free(origin);
+    if (!o->panel_columns || o->calls_blas || module_find(m, "prepare")) return true;
+    module_load_time all;
+    bool ok = module_load_time_find(&all, m);
+    for (size_t i = 0; ok && i < all.n; i++) {
+        tn_graph *g = m->graphs[all.order[i]];
+        packer s = {.o = o};
+        ok = load_time_find(&s.what, g, all.of[all.order[i]].params, o) &&
+             graph_rebuild(g, true, all.of[all.order[i]].is_reached ? lay_out : copy_node, &s) != NULL;
+        load_time_free(&s.what);
+    }
+    module_load_time_free(&all);
     return ok;
 }

@@ -41,13 +41,43 @@ extern const size_t n_passes;
 /* docs/PASSES.md, from tn_malloc; NULL: no memory. */
 char *doc_passes(void);
 
-/* Of each node of g: whether its results depend on weights and constants alone (hoist.c). */
-void find_known_at_load(const tn_graph *g, bool *known);
-/* Of each node: bytes of the weights and constants that it is made from, shared ones counted each time, at most all
- * there are; packed weights may be `hoist_growth` times that. From tn_calloc; NULL: no memory. */
-double *find_origin_bytes(const tn_graph *g);
-/* Whether hoist moves a known value of so many bytes that is made from `origin` bytes. */
-bool hoist_accepts(const pass_options *o, double bytes, double origin);
+/* ---- load_time.c: what depends on weights and constants alone ---- */
+
+/* Of each node of a function. */
+typedef struct load_time {
+    bool *known;    /* at load time */
+    bool *asked;    /* what is not, or a result, reads it, if only through views */
+    bool *moves;    /* it is known, and work: to be done once for each set of weights */
+    double *origin; /* bytes of the weights and constants that it is made from, shared ones counted each time, at most
+                     * all there are; packed weights may be `hoist_growth` times that */
+} load_time;
+
+/* `params`: which parameters are known; NULL: main's weights. False: no memory (recorded), and nothing to free. */
+bool load_time_find(load_time *w, const tn_graph *g, const bool *params, const pass_options *o);
+void load_time_free(load_time *w);
+/* Whether a known value of so many bytes that is made from `origin` bytes moves. */
+bool load_time_accepts(const pass_options *o, double bytes, double origin);
+/* Copies what moves and all that it needs, but for parameters, which map[] has already. */
+bool load_time_copy_moves(const load_time *w, tn_graph *to, const tn_graph *from, value_id *map);
+
+typedef struct function_load_time {
+    bool *params; /* which are known */
+    size_t n_sites;
+    bool is_reached; /* from main, by one way: what is known in it can be moved there (lift.c) */
+} function_load_time;
+
+/* Of each function of a module, by its number. */
+typedef struct module_load_time {
+    tn_module *m;
+    function_load_time *of;
+    size_t n, *order; /* callees first */
+} module_load_time;
+
+bool module_load_time_find(module_load_time *w, tn_module *m);
+void module_load_time_free(module_load_time *w);
+
+/* The operand of n that parameter `index` of a function it names is given; UINT32_MAX: a part of one. */
+uint32_t callee_operand(const node *n, uint32_t index);
 
 /* ---- rebuild.c: a new function from an old one ---- */
 

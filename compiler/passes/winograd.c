@@ -51,8 +51,7 @@ typedef struct candidate {
 } candidate;
 
 typedef struct rewriter {
-    const bool *known;    /* of each node: at load time */
-    const double *origin; /* bytes that it is made from */
+    load_time what;
     const pass_options *options;
 } rewriter;
 
@@ -86,13 +85,13 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
     const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
                   *y = graph_type(g, n->first_result);
     if (x->dtype != TN_F32 || x->rank != 4 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
-        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !r->known[g->values[n->operands[1]].node] ||
+        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !r->what.known[g->values[n->operands[1]].node] ||
         !is_one(n, ATTR_stride) || !is_one(n, ATTR_dilation) || !is_one(n, ATTR_input_dilation) ||
         !read_padding(t, n, ATTR_low, c->low) || !read_padding(t, n, ATTR_high, c->high) ||
         !is_known_number(t, kernel->dims[0], &c->features) || !is_known_number(t, kernel->dims[1], &c->channels) ||
         x->dims[1] != kernel->dims[1])
         return false;
-    c->origin = r->origin[g->values[n->operands[1]].node];
+    c->origin = r->what.origin[g->values[n->operands[1]].node];
     for (int i = 0; i < 2; i++)
         if (!dim_is_value(t, kernel->dims[i + 2], TAPS) || !is_known_number(t, x->dims[i + 2], &c->in[i]) ||
             !is_known_number(t, y->dims[i + 2], &c->out[i]))
@@ -123,7 +122,7 @@ static double winograd_cost(const candidate *c, int64_t tile) {
 /* hoist would leave it in main. */
 static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
-    return !hoist_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
+    return !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
 }
 
 static const kind *choose(const rewriter *r, const candidate *c) {
@@ -175,12 +174,8 @@ static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const no
 bool pass_winograd(tn_module *m, const pass_options *o) {
     tn_graph *g = module_main(m);
     if (!g || o->no_winograd || module_find(m, "prepare")) return true;
-    bool *known = tn_calloc(g->n_nodes + 1, sizeof *known);
-    double *origin = find_origin_bytes(g);
-    rewriter r = {known, origin, o};
-    if (known) find_known_at_load(g, known);
-    bool ok = known && origin ? graph_rebuild(g, true, rewrite_node, &r) != NULL : module_no_memory(m);
-    tn_free(known);
-    tn_free(origin);
+    rewriter r = {.options = o};
+    bool ok = load_time_find(&r.what, g, NULL, o) && graph_rebuild(g, true, rewrite_node, &r) != NULL;
+    load_time_free(&r.what);
     return ok;
 }
