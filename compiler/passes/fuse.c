@@ -260,25 +260,6 @@ static void list_members(fuser *f) {
         if (group_of[i] != GROUP_NONE) f->members[f->first_member[group_of[i] + 1]++] = i;
 }
 
-static bool copy_signature(fuser *f) {
-    tn_graph *to = f->to, *from = f->from;
-    for (size_t i = 0; i < from->n_symbols; i++)
-        if (!graph_add_symbol(to, from->symbols[i].dim, from->symbols[i].low, from->symbols[i].high,
-                              from->symbols[i].divisor))
-            return false;
-    for (size_t i = 0; i < from->n_params; i++) {
-        const param *p = &from->params[i];
-        f->map[p->value] = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
-        if (f->map[p->value] == VALUE_NONE) return false;
-        to->params[i].initial = p->initial;
-    }
-    for (size_t i = 0; i < from->n_constraints; i++) {
-        const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
-    }
-    return true;
-}
-
 static bool open_fuser(fuser *f, const pass_options *o) {
     tn_graph *g = f->from;
     if (!grouping_make(&f->groups, g, o)) return false;
@@ -311,7 +292,7 @@ static void close_fuser(fuser *f) {
 
 static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels) {
     fuser f = {.from = g, .n_kernels = *n_kernels};
-    bool ok = open_fuser(&f, o) && copy_signature(&f);
+    bool ok = open_fuser(&f, o) && graph_copy_signature(f.to, f.from, f.map);
     /* Effects and all that stays in the function keep their order; groups come when needed. */
     for (uint32_t i = 0; ok && i < g->n_nodes; i++)
         if (f.groups.roles[i] == FUSION_TOP) ok = make_all(&f, i);

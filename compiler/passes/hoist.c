@@ -81,10 +81,7 @@ static bool hoist_node(void *ctx, tn_graph *to, const tn_graph *from, const node
 /* ---- Raw weights that main does not read any more ---- */
 
 static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *uses, value_id *map, int32_t *param_of) {
-    for (size_t i = 0; i < from->n_symbols; i++) {
-        const symbol *s = &from->symbols[i];
-        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
-    }
+    if (!graph_copy_symbols(to, from)) return false;
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
         if (p->binding == BINDING_LOAD && uses[p->value] == 0) continue;
@@ -94,10 +91,7 @@ static bool copy_without(tn_graph *to, const tn_graph *from, const uint32_t *use
         to->params[param_of[i]].initial = p->initial;
         to->values[map[p->value]].name = from->values[p->value].name;
     }
-    for (size_t i = 0; i < from->n_constraints; i++) {
-        const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
-    }
+    if (!graph_copy_constraints(to, from)) return false;
     for (size_t i = 0; i < from->n_nodes; i++)
         if (from->nodes[i].op != TN_OP_param && !graph_copy_node(to, from, &from->nodes[i], map)) return false;
     for (size_t r = 0; r < from->n_results; r++) {

@@ -142,16 +142,8 @@ static bool renew(const callee *c, const additions *more, const tn_graph *caller
     value_id *map = tn_malloc((g->n_values + 1) * sizeof *map), *added = tn_malloc((more->n + 1) * sizeof *added);
     bool ok = to && map && added;
     if (ok) memset(map, 0xff, (g->n_values + 1) * sizeof *map);
-    for (size_t i = 0; ok && i < g->n_symbols; i++) {
-        const symbol *s = &g->symbols[i];
-        ok = graph_add_symbol(to, s->dim, s->low, s->high, s->divisor);
-    }
-    ok = ok && copy_params(c, to, more, caller, first, map, added);
-    for (size_t i = 0; ok && i < g->n_constraints; i++) {
-        const constraint *k = &g->constraints[i];
-        ok = graph_add_constraint(to, k->relation, k->a, k->b, (tn_op)k->op, k->locations);
-    }
-    ok = ok && copy_nodes(c, to, map) && copy_rest(c, to, more, map, added, returns_more);
+    ok = ok && graph_copy_symbols(to, g) && copy_params(c, to, more, caller, first, map, added) &&
+         graph_copy_constraints(to, g) && copy_nodes(c, to, map) && copy_rest(c, to, more, map, added, returns_more);
     if (ok) graph_take_content(g, to);
     tn_free(map);
     tn_free(added);

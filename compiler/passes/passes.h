@@ -92,6 +92,11 @@ typedef bool rebuild_node(void *ctx, tn_graph *to, const tn_graph *from, const n
  * those are rebuilt or by redirect_callees. NULL: the diagnostic is in the module. */
 tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *ctx);
 
+/* Symbols, parameters (entered in map[]) and constraints; or parts of that, for passes that change the rest. */
+bool graph_copy_signature(tn_graph *to, const tn_graph *from, value_id *map);
+bool graph_copy_symbols(tn_graph *to, const tn_graph *from);
+bool graph_copy_constraints(tn_graph *to, const tn_graph *from);
+
 /* graph_rebuild of every function, callees first: a call records what its callee has come to require. */
 bool module_rebuild(tn_module *m, bool live_only, rebuild_node *visit, void *ctx);
 

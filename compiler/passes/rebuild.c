@@ -16,12 +16,25 @@ static uint8_t *find_live(const tn_graph *g) {
     return live;
 }
 
-static bool copy_signature(tn_graph *to, const tn_graph *from, value_id *map) {
-    to->is_kernel = from->is_kernel;
+bool graph_copy_symbols(tn_graph *to, const tn_graph *from) {
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
         if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
     }
+    return true;
+}
+
+bool graph_copy_constraints(tn_graph *to, const tn_graph *from) {
+    for (size_t i = 0; i < from->n_constraints; i++) {
+        const constraint *c = &from->constraints[i];
+        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
+    }
+    return true;
+}
+
+bool graph_copy_signature(tn_graph *to, const tn_graph *from, value_id *map) {
+    to->is_kernel = from->is_kernel;
+    if (!graph_copy_symbols(to, from)) return false;
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
         value_id v = graph_add_param(to, p->name, graph_type(from, p->value), p->binding);
@@ -30,11 +43,7 @@ static bool copy_signature(tn_graph *to, const tn_graph *from, value_id *map) {
         to->values[v].name = from->values[p->value].name;
         map[p->value] = v;
     }
-    for (size_t i = 0; i < from->n_constraints; i++) {
-        const constraint *c = &from->constraints[i];
-        if (!graph_add_constraint(to, c->relation, c->a, c->b, (tn_op)c->op, c->locations)) return false;
-    }
-    return true;
+    return graph_copy_constraints(to, from);
 }
 
 static bool copy_names(tn_graph *to, const tn_graph *from, const node *n, const value_id *map) {
@@ -47,7 +56,7 @@ static bool copy_names(tn_graph *to, const tn_graph *from, const node *n, const 
 
 static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebuild_node *visit, void *ctx,
                   value_id *map) {
-    if (!copy_signature(to, from, map)) return false;
+    if (!graph_copy_signature(to, from, map)) return false;
     for (size_t i = 0; i < from->n_nodes; i++) {
         const node *n = &from->nodes[i];
         if (n->op == TN_OP_param || (live && !live[i])) continue;
