@@ -16,23 +16,11 @@
 
 static const tn_compile_options by_blas = {.gemm = "blas", .verify_each = true};
 
-static char *stage_of(const tn_compile_options *options, const char *function) {
-    char text[2048];
-    tn_diag diag;
-    snprintf(text, sizeof text, "module \"m\"\nfn @main%s\n", function);
-    tn_module *m = tn_module_parse(text, strlen(text), "m.tn");
-    assert_non_null(m);
-    char *stage = tn_compile_text(m, options, "clean", NULL, &diag);
-    if (!stage) fail_msg("%s\n%s", diag.message, text);
-    tn_module_free(m);
-    return stage;
-}
-
 /* The op that the product becomes; NULL: it stays a dot. */
 static void check_form(const char *function, const char *symbols, const char *op, numbers what) {
     char call[64] = "= dot ";
     if (op) snprintf(call, sizeof call, "name=\"%s\"", op);
-    char *stage = stage_of(&by_blas, function);
+    char *stage = program_stage(function, "clean", &by_blas);
     if (!strstr(stage, call) || (op && strstr(stage, "= dot "))) fail_msg("no %s in\n%s", call, stage);
     tn_text_free(stage);
     check_program_with(&by_blas, function, symbols, NULL, what);
@@ -127,7 +115,7 @@ static void test_unknown_gemm(void **state) {
 /* The text of the stage asks for the library again; without it a run says which op nobody has. */
 static void test_text_without_library(void **state) {
     (void)state;
-    char *stage = stage_of(&by_blas, strstr(plain_text, "(%x"));
+    char *stage = program_stage(strstr(plain_text, "(%x"), "clean", &by_blas);
     tn_module *m = tn_module_parse(stage, strlen(stage), "stage.tn");
     assert_null(tn_module_error(m));
     for (int with = 0; with < 2; with++) {

@@ -12,13 +12,7 @@
 
 /* Where `exp` of the weights is computed after lift: "main", or the name of the function that keeps it. */
 static void check_lifted(const char *text, const char *symbols, const char *wanted) {
-    char whole[4096], place[64] = "nowhere";
-    tn_diag diag;
-    snprintf(whole, sizeof whole, "module \"lift\"\nfn @main%s", text);
-    tn_module *m = tn_module_parse(whole, strlen(whole), "lift");
-    assert_non_null(m);
-    char *lifted = tn_compile_text(m, NULL, "lift", NULL, &diag);
-    if (!lifted) fail_msg("%s\n%s", diag.message, text);
+    char place[64] = "nowhere", *lifted = program_stage(text, "lift", NULL);
     for (char *line = strtok(lifted, "\n"); line; line = strtok(NULL, "\n")) {
         char name[64];
         if (sscanf(line, "fn @%63[^(]", name) == 1) strcpy(place, name);
@@ -26,7 +20,6 @@ static void check_lifted(const char *text, const char *symbols, const char *want
     }
     if (strcmp(place, wanted) != 0) fail_msg("exp is in %s, not in %s\n%s", place, wanted, text);
     tn_text_free(lifted);
-    tn_module_free(m);
     check_program(text, symbols, NULL, ANY_NUMBERS);
 }
 
@@ -112,17 +105,10 @@ static void test_packed(void **state) {
         "  %0 = dot %h, %w, contract=[1]x[1] : f32[2, 64]\n  %1 = add %0, %x : f32[2, 64]\n"
         "  %2 = tanh %1 : f32[2, 64]\n  %3 = slice %2, start=[0, 0], limit=[2, 48] : f32[2, 48]\n"
         "  return %3, %w, %2\n}\n";
-    char whole[2048];
-    tn_diag diag;
-    snprintf(whole, sizeof whole, "module \"lift\"\nfn @main%s", text);
-    tn_module *m = tn_module_parse(whole, strlen(whole), "lift");
-    assert_non_null(m);
-    char *hoisted = tn_compile_text(m, NULL, "hoist", NULL, &diag);
-    assert_non_null(hoisted);
+    char *hoisted = program_stage(text, "hoist", NULL);
     const char *prepare = strstr(hoisted, "fn @prepare"), *barrier = strstr(hoisted, "= barrier ");
     if (!prepare || !barrier || barrier < prepare) fail_msg("%s", hoisted);
     tn_text_free(hoisted);
-    tn_module_free(m);
     check_program(text, "n=5", NULL, ANY_NUMBERS);
 }
 

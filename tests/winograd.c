@@ -217,14 +217,10 @@ static void conv_text(const sizes *s, const char *attrs, const char *binding, ch
 
 /* tile of the winograd in the text after the pass; 0: there is none. */
 static int chosen_tile(const char *function, const tn_compile_options *options) {
-    tn_module *m = parse(function);
-    tn_diag diag = {0};
-    char *text = tn_compile_text(m, options, "winograd", NULL, &diag);
-    if (!text) fail_msg("%s\n%s", diag.message, function);
-    const char *op = text ? strstr(text, "= winograd") : NULL, *tile = op ? strstr(op, "tile=") : NULL;
+    char *text = program_stage(function, "winograd", options);
+    const char *op = strstr(text, "= winograd"), *tile = op ? strstr(op, "tile=") : NULL;
     int result = tile ? (int)strtol(tile + 5, NULL, 10) : 0;
     tn_text_free(text);
-    tn_module_free(m);
     return result;
 }
 

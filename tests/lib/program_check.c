@@ -122,6 +122,28 @@ void check_program(const char *text, const char *symbols, const char *class_name
     check_program_with(NULL, text, symbols, class_name, what);
 }
 
+/* ---- Modules ---- */
+
+static tn_module *parse_program(const char *text) {
+    char *module_text = malloc(strlen(text) + 64);
+    assert_non_null(module_text);
+    sprintf(module_text, "module \"check\"\nfn @main%s\n", text);
+    tn_module *m = tn_module_parse(module_text, strlen(module_text), "check");
+    assert_non_null(m);
+    if (tn_module_error(m)) fail_msg("%s\n%s", tn_module_error(m)->message, text);
+    free(module_text);
+    return m;
+}
+
+char *program_stage(const char *text, const char *stage, const tn_compile_options *options) {
+    tn_diag diag = {0};
+    tn_module *m = parse_program(text);
+    char *after = tn_compile_text(m, options, stage, NULL, &diag);
+    if (!after) fail_msg("%s\n%s", diag.message, text);
+    tn_module_free(m);
+    return after;
+}
+
 static void check_on_target(check *c, const tn_compile_options *options, const char *class_name, numbers what) {
     tn_program *p = tn_compile_module(c->module, options);
     if (!p) fail_msg("%s: %s\n%s", options->target, tn_module_error(c->module)->message, c->text);
@@ -138,13 +160,7 @@ static void check_on_target(check *c, const tn_compile_options *options, const c
 
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
                         const char *class_name, numbers what) {
-    check c = {.text = text, .symbols = symbols};
-    char *module_text = malloc(strlen(text) + 64);
-    assert_non_null(module_text);
-    sprintf(module_text, "module \"check\"\nfn @main%s\n", text);
-    c.module = tn_module_parse(module_text, strlen(module_text), "check");
-    assert_non_null(c.module);
-    if (tn_module_error(c.module)) fail_msg("%s\n%s", tn_module_error(c.module)->message, text);
+    check c = {.text = text, .symbols = symbols, .module = parse_program(text)};
     c.graph = module_main(c.module);
     make_inputs(&c, what);
     eval_options reference = {.magnitudes = what == ANY_NUMBERS};
@@ -159,5 +175,4 @@ void check_program_with(const tn_compile_options *options, const char *text, con
     for (size_t i = 0; i < c.graph->n_params; i++) free(c.in[i].data);
     for (size_t r = 0; r < c.graph->n_results; r++) eval_tensor_free(&c.want[r]);
     tn_module_free(c.module);
-    free(module_text);
 }

@@ -19,4 +19,8 @@ void check_program(const char *text, const char *symbols, const char *class_name
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
                         const char *class_name, numbers what);
 
+/* The text of a module of that function (and those behind it) after a stage, to be freed with tn_text_free; fails the
+ * running test when there is none. `options` may be NULL. */
+char *program_stage(const char *text, const char *stage, const tn_compile_options *options);
+
 #endif
