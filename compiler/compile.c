@@ -52,6 +52,8 @@ static bool no_memory(compilation *c) {
     return false;
 }
 
+static void drop_pages(void *ctx) { module_drop_pages(ctx); }
+
 static bool make_program(compilation *c, code *linked, tn_program *p) {
     if (!describe_program(p, c) || !find_entries(c, linked, "", p)) return no_memory(c);
     if (c->prepare) {
@@ -59,6 +61,8 @@ static bool make_program(compilation *c, code *linked, tn_program *p) {
         if (!p->prepare || !describe_prepare(p->prepare, c) || !find_entries(c, linked, "prepare_", p->prepare))
             return no_memory(c);
     }
+    p->drop_pages = drop_pages;
+    p->drop_pages_ctx = linked->module;
     tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
     return program_seal(p, &c->diag) == TN_OK;
 }

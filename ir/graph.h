@@ -189,10 +189,15 @@ struct tn_graph {
     location_id origin; /* in force: see graph_set_origin */
 };
 
-/* Something a module keeps alive: a mapped file, say. */
+/* Something a module keeps alive, as its kind says: a mapped file, say. */
+typedef struct attachment_kind {
+    void (*release)(void *data);
+    void (*drop_pages)(void *data); /* gives back memory that can be had from a file again; NULL: there is none */
+} attachment_kind;
+
 typedef struct attachment {
     struct attachment *next;
-    void (*release)(void *data);
+    const attachment_kind *kind;
     void *data;
 } attachment;
 
@@ -224,11 +229,13 @@ tn_module *module_retain(tn_module *m);
 /* A copy of all functions, for passes to work on. Constant data are not copied: the copy keeps
  * `m` alive. The caller frees it. NULL: no memory. */
 tn_module *module_clone(tn_module *m);
-/* Hands `data` over: release(data) is called when the module is freed. False: no memory (recorded), and
+/* Hands `data` over: kind->release(data) is called when the module is freed. False: no memory (recorded), and
  * nothing was handed over. */
-bool module_attach(tn_module *m, void (*release)(void *data), void *data);
-/* What was attached last with that `release`; NULL: nothing. */
-void *module_attached(const tn_module *m, void (*release)(void *data));
+bool module_attach(tn_module *m, const attachment_kind *kind, void *data);
+/* What was attached last of that kind; NULL: nothing. */
+void *module_attached(const tn_module *m, const attachment_kind *kind);
+/* Gives back what memory can be had again, of attachments to m and to what it is a copy of. */
+void module_drop_pages(const tn_module *m);
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m);                  /* the function "main", else the first */

@@ -32,7 +32,7 @@ void graph_release(tn_graph *g) {
 void tn_module_free(tn_module *m) {
     if (!m || atomic_fetch_sub(&m->references, 1) > 0) return;
     tn_module_free(m->source);
-    for (const attachment *a = m->attachments; a; a = a->next) a->release(a->data);
+    for (const attachment *a = m->attachments; a; a = a->next) a->kind->release(a->data);
     for (size_t i = 0; i < m->n_graphs; i++) graph_release(m->graphs[i]);
     tn_free(m->graphs);
     interner_free(m->interner);
@@ -46,18 +46,24 @@ tn_module *module_retain(tn_module *m) {
     return m;
 }
 
-bool module_attach(tn_module *m, void (*release)(void *data), void *data) {
+bool module_attach(tn_module *m, const attachment_kind *kind, void *data) {
     attachment *a = ARENA_NEW(&m->memory, attachment);
     if (!a) return module_no_memory(m);
-    *a = (attachment){m->attachments, release, data};
+    *a = (attachment){m->attachments, kind, data};
     m->attachments = a;
     return true;
 }
 
-void *module_attached(const tn_module *m, void (*release)(void *data)) {
+void *module_attached(const tn_module *m, const attachment_kind *kind) {
     for (const attachment *a = m->attachments; a; a = a->next)
-        if (a->release == release) return a->data;
+        if (a->kind == kind) return a->data;
     return NULL;
+}
+
+void module_drop_pages(const tn_module *m) {
+    for (; m; m = m->source)
+        for (const attachment *a = m->attachments; a; a = a->next)
+            if (a->kind->drop_pages) a->kind->drop_pages(a->data);
 }
 
 /* ---- Functions ------------------------------------------------------------------------------- */

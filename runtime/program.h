@@ -83,6 +83,11 @@ struct tn_program {
     void (*release_weights)(void *ctx);
     void *release_weights_ctx;
 
+    /* Called while `prepare` runs, after each kernel: gives back memory of raw weights that can be had again
+     * from a file. NULL: there is none. */
+    void (*drop_pages)(void *ctx);
+    void *drop_pages_ctx;
+
     /* Called when the program ends: the compiler's resources (code). May be NULL. */
     void (*destroy)(void *ctx);
     void *destroy_ctx;

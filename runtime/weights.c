@@ -82,11 +82,19 @@ static bool place(int64_t bytes, int64_t *total, int64_t *offset) {
     return !__builtin_add_overflow(*total, padded, total);
 }
 
+/* So that raw and packed weights do not both stay in memory in whole. */
+static void drop_pages(void *ctx, int32_t kernel) {
+    const tn_program *p = ctx;
+    (void)kernel;
+    p->drop_pages(p->drop_pages_ctx);
+}
+
 static tn_status bind_prepare(packing *k) {
     tn_program *p = k->program;
     if (p->prepare == NULL) return TN_OK;
     tn_pool *pool = program_retain_pool(p);
-    k->prepare = tn_exec_new(p->prepare, &(tn_exec_options){.pool = pool});
+    tn_hooks hooks = {.ctx = p, .kernel_end = p->drop_pages != NULL ? drop_pages : NULL};
+    k->prepare = tn_exec_new(p->prepare, &(tn_exec_options){.pool = pool, .hooks = &hooks});
     tn_pool_free(pool);
     if (k->prepare == NULL) return no_memory(k);
     tn_status status = tn_exec_bind(k->prepare, k->raw, (int)p->n_weights);
@@ -123,6 +131,7 @@ static tn_status run_prepare(packing *k) {
     if (k->prepare == NULL) return TN_OK;
     uint32_t n = k->program->prepare->n_outputs;
     for (uint32_t i = 0; i < n; i++) k->prepared[i].data = k->set->block + k->offsets[i];
+    if (k->program->drop_pages != NULL) k->program->drop_pages(k->program->drop_pages_ctx);
     tn_status status = tn_exec_run(k->prepare, k->raw, (int)k->program->n_weights, k->prepared, (int)n);
     if (status != TN_OK && k->diag != NULL) *k->diag = *tn_exec_error(k->prepare);
     return status;

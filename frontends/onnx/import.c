@@ -254,6 +254,8 @@ static bool import_main(importer *im) {
 /* ---- Public -------------------------------------------------------------------------------- */
 
 static void release_model(void *model) { onnx_model_close(model); }
+static void drop_pages(void *model) { onnx_model_drop_pages(model); }
+static const attachment_kind model_kind = {release_model, drop_pages};
 
 static onnx_limits limits_of(const tn_onnx_options *options) {
     onnx_limits limits = ONNX_LIMITS_DEFAULT;
@@ -290,7 +292,7 @@ static tn_module *import(const char *path, const void *data, size_t bytes, const
                             : onnx_model_open(im.path, &limits, &im.model, &diag);
     if (status != TN_OK)
         pass_on(&im, &diag);
-    else if (!module_attach(im.module, release_model, im.model))
+    else if (!module_attach(im.module, &model_kind, im.model))
         onnx_model_close(im.model);
     else if (import_check_ops(&im))
         import_main(&im);
@@ -307,7 +309,7 @@ tn_module *tn_onnx_parse(const void *data, size_t bytes, const char *name, const
 }
 
 const char *tn_onnx_metadata(const tn_module *m, const char *key) {
-    const onnx_model *model = m ? module_attached(m, release_model) : NULL;
+    const onnx_model *model = m ? module_attached(m, &model_kind) : NULL;
     for (size_t i = 0; model && key && i < model->metadata_props.count; i++)
         if (strcmp(model->metadata_props.items[i].key, key) == 0) return model->metadata_props.items[i].value;
     return NULL;

@@ -70,6 +70,8 @@ tn_status onnx_model_from_memory(const void *bytes, size_t size, const char *fol
     return status;
 }
 
+void onnx_model_drop_pages(const onnx_model *model) { store_drop_pages(model->store); }
+
 void onnx_model_close(onnx_model *model) {
     if (model) store_close(model->store);
 }

@@ -238,6 +238,9 @@ tn_status onnx_model_open(const char *path, const onnx_limits *limits, onnx_mode
 tn_status onnx_model_from_memory(const void *bytes, size_t size, const char *folder, const onnx_limits *limits,
                                  onnx_model **model, tn_diag *diag);
 
+/* Gives back the memory that pages of the model's files take; what is read again comes from the files again. */
+void onnx_model_drop_pages(const onnx_model *model);
+
 /* NULL is fine. */
 void onnx_model_close(onnx_model *model);
 

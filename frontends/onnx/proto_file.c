@@ -113,6 +113,10 @@ tn_status file_map_beneath(int folder, const char *relative, file_map *map, tn_d
     return error ? diag_fail(diag, TN_ERR_IO, "external data: '%.200s': %s", relative, error) : TN_OK;
 }
 
+void file_map_drop_pages(const file_map *map) {
+    if (map->mapping) madvise(map->mapping, map->bytes.size, MADV_DONTNEED); /* never written: nothing is lost */
+}
+
 void file_map_close(file_map *map) {
     if (map->mapping) munmap(map->mapping, map->bytes.size);
     *map = (file_map){0};

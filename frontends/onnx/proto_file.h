@@ -28,6 +28,8 @@ int folder_open(const char *folder);
 /* Maps the file `relative` beneath the open folder. */
 tn_status file_map_beneath(int folder, const char *relative, file_map *map, tn_diag *diag);
 
+/* Gives back the memory that its pages take; what is read again comes from the file again. */
+void file_map_drop_pages(const file_map *map);
 void file_map_close(file_map *map);
 
 #endif

@@ -38,6 +38,12 @@ proto_parser store_parser(onnx_store *store, tn_diag *diag) {
     };
 }
 
+void store_drop_pages(const onnx_store *store) {
+    for (const onnx_external_file *file = store->external_files; file; file = file->next)
+        file_map_drop_pages(&file->map);
+    file_map_drop_pages(&store->file);
+}
+
 void store_close(onnx_store *store) {
     if (!store) return;
     for (onnx_external_file *file = store->external_files; file; file = file->next) file_map_close(&file->map);

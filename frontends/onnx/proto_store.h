@@ -30,6 +30,8 @@ tn_status store_open(const char *path, const void *bytes, size_t size, const onn
 /* A parser whose structs live in the store. */
 proto_parser store_parser(onnx_store *store, tn_diag *diag);
 
+/* See file_map_drop_pages. */
+void store_drop_pages(const onnx_store *store);
 void store_close(onnx_store *store);
 
 #endif
