@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -293,12 +294,11 @@ static void test_memory_stays_flat(void **state) {
 static long resident_of(const char *path) {
     FILE *maps = fopen("/proc/self/smaps", "r");
     char line[4096];
-    unsigned long from, to;
-    long sum = -1, kb;
+    long sum = -1;
     bool is_its = false;
     while (maps && fgets(line, sizeof line, maps)) {
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) is_its = strstr(line, path) != NULL;
-        if (is_its && sscanf(line, "Rss: %ld kB", &kb) == 1) sum = (sum < 0 ? 0 : sum) + kb;
+        if (!isupper((unsigned char)line[0])) is_its = strstr(line, path) != NULL; /* a mapping; its figures follow */
+        if (is_its && strncmp(line, "Rss:", 4) == 0) sum = (sum < 0 ? 0 : sum) + strtol(line + 4, NULL, 10);
     }
     if (maps) fclose(maps);
     return sum;
