@@ -80,17 +80,6 @@ static void test_views(void **state) {
 
 /* ---- The op, as a loop tree ---- */
 
-static tn_module *parse(const char *function) {
-    char *text = malloc(strlen(function) + 64);
-    assert_non_null(text);
-    sprintf(text, "module \"winograd\"\nfn @main%s\n", function);
-    tn_module *m = tn_module_parse(text, strlen(text), "winograd");
-    assert_non_null(m);
-    if (tn_module_error(m)) fail_msg("%s\n%s", tn_module_error(m)->message, text);
-    free(text);
-    return m;
-}
-
 static void open_tensor(const tn_module *m, const tn_type *type, eval_tensor *t, bool random) {
     int64_t dims[TN_MAX_RANK];
     for (int i = 0; i < type->rank; i++) assert_true(dim_is_const(m->dims, type->dims[i], &dims[i]));
@@ -117,7 +106,7 @@ static lt_kernel *lower(tn_module *m, int vector_bytes) {
 
 /* Every access is checked to be in its buffer. */
 static void evaluate_loops(const char *text, int vector_bytes) {
-    tn_module *m = parse(text);
+    tn_module *m = program_parse(text);
     tn_graph *g = module_main(m);
     eval_tensor in[4], want[2] = {{0}}, got[2];
     void *buffers[6];
@@ -159,7 +148,7 @@ static void test_targets(void **state) {
     for (int i = 1; i < 6; i += 2)
         for (int bytes = 16; bytes <= 64; bytes *= 4) {
             op_text(&all_sizes[i], 2, false, text);
-            tn_module *m = parse(text);
+            tn_module *m = program_parse(text);
             char *loops = lt_print(lower(m, bytes));
             assert_non_null(loops);
             check_kernel_with(loops, NULL, EXACT, FILL_SMALL);
@@ -260,7 +249,7 @@ static void test_choices(void **state) {
         "  %1 = conv %x, %0 : f32[1, 64, 54, 54]\n  return %1\n}",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_int_equal(chosen_tile(others[i], NULL), 0);
-    tn_module *m = parse(others[0]);
+    tn_module *m = program_parse(others[0]);
     tn_diag diag = {0};
     assert_null(tn_compile_text(m, &(tn_compile_options){.winograd = "maybe"}, "winograd", NULL, &diag));
     assert_int_equal(diag.status, TN_ERR_ARGUMENT);
@@ -289,7 +278,7 @@ static void check_pass(const sizes *s, int tile, double bound) {
     char text[TEXT];
     conv_text(s, "", " weight", text);
     if (chosen_tile(text, NULL) != tile) fail_msg("not tile %d: %s", tile, text);
-    tn_module *m = parse(text);
+    tn_module *m = program_parse(text);
     tn_graph *g = module_main(m);
     eval_tensor in[2], want[1] = {{0}};
     tn_diag diag = {0};

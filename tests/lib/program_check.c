@@ -124,7 +124,7 @@ void check_program(const char *text, const char *symbols, const char *class_name
 
 /* ---- Modules ---- */
 
-static tn_module *parse_program(const char *text) {
+tn_module *program_parse(const char *text) {
     char *module_text = malloc(strlen(text) + 64);
     assert_non_null(module_text);
     sprintf(module_text, "module \"check\"\nfn @main%s\n", text);
@@ -137,7 +137,7 @@ static tn_module *parse_program(const char *text) {
 
 char *program_stage(const char *text, const char *stage, const tn_compile_options *options) {
     tn_diag diag = {0};
-    tn_module *m = parse_program(text);
+    tn_module *m = program_parse(text);
     char *after = tn_compile_text(m, options, stage, NULL, &diag);
     if (!after) fail_msg("%s\n%s", diag.message, text);
     tn_module_free(m);
@@ -160,7 +160,7 @@ static void check_on_target(check *c, const tn_compile_options *options, const c
 
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
                         const char *class_name, numbers what) {
-    check c = {.text = text, .symbols = symbols, .module = parse_program(text)};
+    check c = {.text = text, .symbols = symbols, .module = program_parse(text)};
     c.graph = module_main(c.module);
     make_inputs(&c, what);
     eval_options reference = {.magnitudes = what == ANY_NUMBERS};
