@@ -24,12 +24,10 @@ static void enter(call_walk *w, size_t graph) {
 }
 
 static bool enter_function(call_walk *w, const tn_graph *g) {
-    for (size_t i = 0; i < w->m->n_graphs; i++)
-        if (w->m->graphs[i] == g && !w->seen[i]) {
-            enter(w, i);
-            return true;
-        }
-    return false;
+    size_t number = module_number_of(w->m, g);
+    if (number == w->m->n_graphs || w->seen[number]) return false;
+    enter(w, number);
+    return true;
 }
 
 /* Goes on with the calls of the function on top until one leads to a new function; false: there is none left. */

@@ -40,9 +40,8 @@ static const tensor_data *copy_data(cloner *c, const tensor_data *data) {
 }
 
 static tn_graph *copy_of(const cloner *c, const tn_graph *g) {
-    for (size_t i = 0; i < c->from->n_graphs; i++)
-        if (c->from->graphs[i] == g) return c->graphs[i];
-    return NULL;
+    size_t number = module_number_of(c->from, g);
+    return number < c->from->n_graphs ? c->graphs[number] : NULL;
 }
 
 static bool copy_attr(cloner *c, const attr *from, attr *to) {

@@ -239,6 +239,8 @@ void module_drop_pages(const tn_module *m);
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m);                  /* the function "main", else the first */
+/* Its place among the functions of m; n_graphs: it has none. */
+size_t module_number_of(const tn_module *m, const tn_graph *g);
 /* Takes a function that nothing calls out of its module and releases it. */
 void module_remove_graph(tn_module *m, tn_graph *g);
 /* Numbers of all functions, each behind those that it calls; from tn_malloc, NULL: no memory (calls.c). */

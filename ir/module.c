@@ -104,9 +104,14 @@ tn_graph *module_add_graph(tn_module *m, const char *name) {
     return g;
 }
 
-void module_remove_graph(tn_module *m, tn_graph *g) {
+size_t module_number_of(const tn_module *m, const tn_graph *g) {
     size_t at = 0;
     while (at < m->n_graphs && m->graphs[at] != g) at++;
+    return at;
+}
+
+void module_remove_graph(tn_module *m, tn_graph *g) {
+    size_t at = module_number_of(m, g);
     if (at == m->n_graphs) return;
     memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
     m->n_graphs--;

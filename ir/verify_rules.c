@@ -32,12 +32,6 @@ static tn_type copy_type(rebuilder *r, const tn_type *type) {
     return copy;
 }
 
-static size_t graph_index(const rebuilder *r, const tn_graph *g) {
-    size_t i = 0;
-    while (r->v->module->graphs[i] != g) i++;
-    return i;
-}
-
 /* ---- Constants ------------------------------------------------------------------------------------ */
 
 static data_pair *data_slot(const rebuilder *r, const tensor_data *data) {
@@ -78,7 +72,7 @@ static bool copy_attr(rebuilder *r, const attr *from, attr *to) {
     *to = *from;
     switch (attr_kind_of((attr_name)from->name)) {
     case ATTR_KIND_DIM: to->dim = copy_dim(r, from->dim); return true;
-    case ATTR_KIND_FUNC: to->func = r->graphs[graph_index(r, from->func)]; return true;
+    case ATTR_KIND_FUNC: to->func = r->graphs[module_number_of(r->v->module, from->func)]; return true;
     case ATTR_KIND_DATA: return (to->data = copy_data(r, from->data)) != NULL;
     case ATTR_KIND_DIMS: {
         tn_dim *items = ARENA_ARRAY(&r->to->memory, tn_dim, from->dims.n + 1);
@@ -219,7 +213,7 @@ static bool rebuild_callees_first(rebuilder *r, size_t index) {
         for (uint32_t k = 0; k < g->nodes[i].attrs.n; k++) {
             const attr *a = &g->nodes[i].attrs.items[k];
             if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC &&
-                !rebuild_callees_first(r, graph_index(r, a->func)))
+                !rebuild_callees_first(r, module_number_of(r->v->module, a->func)))
                 return false;
         }
     return rebuild_with_memory(r, index);

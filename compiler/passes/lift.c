@@ -32,12 +32,6 @@ typedef struct lifter {
     const pass_options *o;
 } lifter;
 
-static const function_load_time *known_of(const lifter *l, const tn_graph *g) {
-    size_t i = 0;
-    while (l->all->m->graphs[i] != g) i++;
-    return &l->all->of[i];
-}
-
 /* ---- What there is to lift ---- */
 
 static uint32_t count_moves(const callee *c) {
@@ -50,7 +44,7 @@ static bool find_callees(const lifter *l, const node *n, callee *callees, uint32
     for (uint32_t k = 0; k < n->attrs.n; k++) {
         const attr *a = &n->attrs.items[k];
         if (attr_kind_of((attr_name)a->name) != ATTR_KIND_FUNC) continue;
-        const function_load_time *known = known_of(l, a->func);
+        const function_load_time *known = &l->all->of[module_number_of(l->all->m, a->func)];
         if (!known->is_reached || *count == MOST_CALLEES) return true;
         callee *c = &callees[(*count)++];
         c->g = a->func;

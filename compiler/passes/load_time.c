@@ -135,9 +135,7 @@ static bool returns_unchanged(const node *n, uint32_t index) {
 /* What node n tells of a function that it names. */
 static void enter_site(module_load_time *w, const tn_graph *g, const bool *known, const node *n,
                        const tn_graph *callee) {
-    size_t f = 0;
-    while (w->m->graphs[f] != callee) f++;
-    function_load_time *at = &w->of[f];
+    function_load_time *at = &w->of[module_number_of(w->m, callee)];
     at->n_sites++;
     for (uint32_t i = 0; known && i < callee->n_params; i++) {
         uint32_t operand = callee_operand(n, i);

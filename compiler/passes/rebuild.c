@@ -73,8 +73,7 @@ static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebui
 
 void graph_take_content(tn_graph *g, tn_graph *from) {
     tn_module *m = g->module;
-    size_t at = 0;
-    while (m->graphs[at] != from) at++;
+    size_t at = module_number_of(m, from);
     memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
     m->n_graphs--;
     from->name = g->name;

@@ -40,8 +40,7 @@ static tn_dim graph_flops(tn_graph *g, tn_dim *done) {
         const attr *callee = attr_find(&n->attrs, ATTR_callee), *values = attr_find(&n->attrs, ATTR_symbols);
         sum = dim_add(t, sum, node_flops(g, n));
         if (!callee) continue;
-        size_t k = 0;
-        while (g->module->graphs[k] != callee->func) k++;
+        size_t k = module_number_of(g->module, callee->func);
         if (done[k] == DIM_INVALID) done[k] = graph_flops(callee->func, done);
         tn_dim from[64];
         size_t n_symbols = callee->func->n_symbols;
