@@ -112,12 +112,12 @@ static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *da
     return program_load_at(p, weights, count_weights(p->entry) + (int64_t)i, p->pointer);
 }
 
-LLVMValueRef program_place(function_emitter *f, value_id v) {
+static LLVMValueRef address_of(function_emitter *f, const place *at) {
     program_emitter *p = f->p;
-    const place *at = &f->plan->values[plan_root(f->graph, v)];
     switch (at->kind) {
     case PLACE_PARAM: return program_load_at(p, f->params, at->index, p->pointer);
-    case PLACE_RESULT: return program_load_at(p, f->results, at->index, p->pointer);
+    case PLACE_RESULT:
+        return byte_offset(p, program_load_at(p, f->results, at->index, p->pointer), program_dim(f, at->offset));
     case PLACE_ARENA: return byte_offset(p, f->arena, program_dim(f, at->offset));
     case PLACE_CONSTANT: {
         const tensor_data *data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
@@ -125,6 +125,10 @@ LLVMValueRef program_place(function_emitter *f, value_id v) {
     }
     default: return LLVMConstNull(p->pointer); /* a token */
     }
+}
+
+LLVMValueRef program_place(function_emitter *f, value_id v) {
+    return address_of(f, &f->plan->values[plan_root(f->graph, v)]);
 }
 
 static LLVMValueRef work_of(function_emitter *f, const node *n) {
@@ -254,6 +258,19 @@ static void emit_call(function_emitter *f, const node *n) {
         emit_kernel_call(f, n);
     else
         call_function(f, n, callee, operand_slots(f, n, 0, n->n_operands), result_slots(f, n), work_of(f, n));
+}
+
+/* Operands that are not made where they are wanted are brought there. */
+static void emit_concat(function_emitter *f, const node *n) {
+    program_emitter *p = f->p;
+    place to = f->plan->values[n->first_result];
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        const place *from = &f->plan->values[plan_root(f->graph, n->operands[k])];
+        tn_dim bytes = plan_value_bytes(f->graph, n->operands[k]);
+        if (from->kind != to.kind || from->index != to.index || from->offset != to.offset)
+            copy_bytes(f, address_of(f, &to), address_of(f, from), program_dim(f, bytes));
+        to.offset = dim_add(p->dims, to.offset, bytes);
+    }
 }
 
 LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at) {
@@ -406,6 +423,7 @@ static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
     [TN_OP_constant] = emit_nothing,
     [TN_OP_reshape] = emit_nothing,
     [TN_OP_barrier] = emit_nothing,
+    [TN_OP_concat] = emit_concat,
     [TN_OP_token] = emit_nothing,
     [TN_OP_call] = emit_call,
     [TN_OP_if] = emit_if,

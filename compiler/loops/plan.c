@@ -78,7 +78,9 @@ static tn_dim aligned(dim_table *t, tn_dim bytes) {
     return dim_mul_const(t, dim_ceildiv(t, bytes, dim_const(t, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
 }
 
-static tn_dim type_bytes(dim_table *t, const tn_type *type) {
+tn_dim plan_value_bytes(const tn_graph *g, value_id v) {
+    dim_table *t = g->module->dims;
+    const tn_type *type = graph_type(g, v);
     return dim_mul_const(t, type_element_count(t, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
 }
 
@@ -197,8 +199,7 @@ static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n,
         *scratch = dim_max(t, *scratch, plan_in_caller(a->func, n, f->scratch_bytes));
     }
     for (uint32_t i = 0; i < plan_carried(n); i++)
-        if (!plan_is_invariant(n, i))
-            carried = dim_add(t, carried, aligned(t, type_bytes(t, graph_type(g, n->operands[i]))));
+        if (!plan_is_invariant(n, i)) carried = dim_add(t, carried, aligned(t, plan_value_bytes(g, n->operands[i])));
     return dim_add(t, carried, callee_bytes);
 }
 
@@ -253,6 +254,7 @@ typedef struct placing {
     program_plan *program;
     function_plan *plan;
     tn_graph *graph;
+    plan_part *parts;     /* by root value */
     size_t *last_use;     /* node index, by root value */
     uint32_t *storage_of; /* by value; UINT32_MAX: none */
     storage *storages;
@@ -275,7 +277,7 @@ static void place_results(placing *s) {
         tn_op op = (tn_op)graph_node_of(g, root)->op;
         if (op != TN_OP_param && op != TN_OP_constant && s->plan->values[root].kind == PLACE_NONE &&
             g->results[r].state_param < 0)
-            s->plan->values[root] = (place){.kind = PLACE_RESULT, .index = r};
+            s->plan->values[root] = (place){PLACE_RESULT, r, dim_const(g->module->dims, 0)};
     }
 }
 
@@ -284,7 +286,6 @@ static void place_results(placing *s) {
 static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
     const tn_graph *g = s->graph;
     const node *n = &g->nodes[i];
-    dim_table *t = g->module->dims;
     const attr *callee = attr_find(&n->attrs, ATTR_callee);
     if (!callee || !callee->func->is_kernel) return UINT32_MAX;
     const lt_kernel *loops = plan_kernel_of(s->program, callee->func)->loops;
@@ -292,8 +293,7 @@ static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
         value_id root = plan_root(g, n->operands[o]);
         uint32_t own = s->storage_of[root];
         if (own == UINT32_MAX || s->last_use[root] != i || s->storages[own].life.to != i ||
-            s->storages[own].taken == i + 1 ||
-            s->storages[own].life.bytes != type_bytes(t, graph_type(g, n->first_result + k)))
+            s->storages[own].taken == i + 1 || s->storages[own].life.bytes != plan_value_bytes(g, n->first_result + k))
             continue;
         bool once = true;
         for (uint32_t other = 0; other < n->n_operands; other++)
@@ -301,6 +301,32 @@ static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
         if (once && may_overwrite(loops, o, loops->n_inputs + k)) return own;
     }
     return UINT32_MAX;
+}
+
+/* The storage that is to have result `k` of node i. */
+static uint32_t storage_for(placing *s, size_t i, uint32_t k) {
+    value_id v = s->graph->nodes[i].first_result + k, whole = s->parts[v].whole != VALUE_NONE ? s->parts[v].whole : v;
+    uint32_t own = s->storage_of[whole];
+    if (own == UINT32_MAX && s->parts[v].whole == VALUE_NONE) own = storage_to_take(s, i, k);
+    if (own == UINT32_MAX) {
+        own = (uint32_t)s->n_storages++;
+        s->storages[own] = (storage){.life = {.bytes = plan_value_bytes(s->graph, whole), .from = i, .to = i}};
+    }
+    return s->storage_of[whole] = s->storage_of[v] = own;
+}
+
+static void place_result(placing *s, size_t i, uint32_t k) {
+    value_id v = s->graph->nodes[i].first_result + k;
+    const plan_part *part = &s->parts[v];
+    const place *whole = part->whole != VALUE_NONE ? &s->plan->values[part->whole] : NULL;
+    if (whole && whole->kind == PLACE_RESULT) {
+        s->plan->values[v] = (place){PLACE_RESULT, whole->index, part->offset};
+        return;
+    }
+    storage *own = &s->storages[storage_for(s, i, k)];
+    if (s->last_use[v] != SIZE_MAX && s->last_use[v] > own->life.to) own->life.to = s->last_use[v];
+    own->taken = i + 1;
+    s->plan->values[v].kind = PLACE_ARENA;
 }
 
 static void place_node(placing *s, size_t i) {
@@ -314,18 +340,8 @@ static void place_node(placing *s, size_t i) {
             *at = (place){.kind = PLACE_PARAM, .index = (uint32_t)attr_int(&n->attrs, ATTR_index, 0)};
         else if (n->op == TN_OP_constant)
             *at = (place){.kind = PLACE_CONSTANT, .index = (uint32_t)i};
-        else if (at->kind == PLACE_NONE && !is_alias(n, k) && g->values[v].type.dtype != TN_TOKEN) {
-            uint32_t own = storage_to_take(s, i, k);
-            if (own == UINT32_MAX) {
-                own = (uint32_t)s->n_storages++;
-                s->storages[own] = (storage){.life = {.bytes = type_bytes(t, &g->values[v].type), .from = i, .to = i}};
-            }
-            if (s->last_use[v] != SIZE_MAX && s->last_use[v] > s->storages[own].life.to)
-                s->storages[own].life.to = s->last_use[v];
-            s->storages[own].taken = i + 1;
-            s->storage_of[v] = own;
-            at->kind = PLACE_ARENA;
-        }
+        else if (at->kind == PLACE_NONE && !is_alias(n, k) && g->values[v].type.dtype != TN_TOKEN)
+            place_result(s, i, k);
     }
     tn_dim work = node_work(s->program, g, n, &s->plan->scratch_bytes);
     if (!dim_is_value(t, work, 0)) {
@@ -348,7 +364,7 @@ static void stage_states(placing *s) {
         const place *from = &s->plan->values[plan_root(g, g->results[r].value)];
         int32_t own = g->results[r].state_param;
         if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index)) continue;
-        tn_dim bytes = type_bytes(g->module->dims, graph_type(g, g->results[r].value));
+        tn_dim bytes = plan_value_bytes(g, g->results[r].value);
         s->plan->staged[r] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
         s->storages[s->n_storages++] = (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}};
     }
@@ -358,6 +374,7 @@ static bool place_values(placing *s) {
     tn_graph *g = s->graph;
     dim_table *t = g->module->dims;
     find_last_uses(s);
+    plan_join(g, s->parts);
     place_results(s);
     for (size_t i = 0; i < g->n_nodes; i++) place_node(s, i);
     stage_states(s);
@@ -366,7 +383,9 @@ static bool place_values(placing *s) {
     for (size_t i = 0; i < s->n_storages; i++) blocks[i] = s->storages[i].life;
     s->plan->arena_bytes = plan_place(t, blocks, s->n_storages);
     for (value_id v = 0; v < g->n_values; v++)
-        if (s->plan->values[v].kind == PLACE_ARENA) s->plan->values[v].offset = blocks[s->storage_of[v]].offset;
+        if (s->plan->values[v].kind == PLACE_ARENA)
+            s->plan->values[v].offset = dim_add(t, blocks[s->storage_of[v]].offset,
+                                                s->parts[v].whole != VALUE_NONE ? s->parts[v].offset : dim_const(t, 0));
     for (size_t i = 0; i < g->n_nodes; i++)
         if (s->plan->work_offset[i] != DIM_INVALID) s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
     for (size_t r = 0; r < g->n_results; r++)
@@ -378,15 +397,17 @@ static bool place_values(placing *s) {
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {
     if (!plan_called(p, g, m)) return false;
     placing s = {.program = p, .graph = g, .plan = add_function(p, g)};
+    s.parts = tn_malloc((g->n_values + 1) * sizeof *s.parts);
     s.last_use = tn_malloc((g->n_values + 1) * sizeof *s.last_use);
     s.storage_of = tn_malloc((g->n_values + 1) * sizeof *s.storage_of);
     s.storages = tn_calloc(g->n_values + g->n_nodes + g->n_results + 1, sizeof *s.storages);
-    bool ok = s.plan && s.plan->values && s.last_use && s.storage_of && s.storages;
+    bool ok = s.plan && s.plan->values && s.parts && s.last_use && s.storage_of && s.storages;
     if (ok) {
         memset(s.last_use, 0xff, (g->n_values + 1) * sizeof *s.last_use);
         memset(s.storage_of, 0xff, (g->n_values + 1) * sizeof *s.storage_of);
         ok = place_values(&s);
     }
+    tn_free(s.parts);
     tn_free(s.last_use);
     tn_free(s.storage_of);
     tn_free(s.storages);

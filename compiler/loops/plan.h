@@ -1,7 +1,7 @@
 /* The plan: which kernels there are, and where every value lives while a function runs.
  *
  * in:  a module after fuse: functions of calls (kernels and others), control ops, constants,
- *      and reshape / barrier nodes, which are other names for their operands
+ *      reshape / barrier nodes, which are other names for their operands, and concats of what lies side by side
  * out: loop trees, equal ones once; for each function a place for every value, the bytes of
  *      arena it needs and of scratch its kernels need, as dims over its symbols
  * law: values that live at the same time never share bytes, except that a kernel may write
@@ -23,7 +23,7 @@ enum { PLAN_ALIGNMENT = 64 };
 typedef enum place_kind {
     PLACE_NONE,     /* tokens, and values nobody reads */
     PLACE_PARAM,    /* the buffer of parameter `index` */
-    PLACE_RESULT,   /* the caller's buffer for result `index` */
+    PLACE_RESULT,   /* `offset` bytes into the caller's buffer for result `index` */
     PLACE_ARENA,    /* `offset` bytes into the function's part of the arena */
     PLACE_CONSTANT, /* data of the node `index`, in the object */
 } place_kind;
@@ -91,6 +91,19 @@ tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);
 
 /* Bytes of a kernel's LT_TEMP and LT_SCRATCH buffers, over its extents; each buffer aligned. */
 tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role);
+
+tn_dim plan_value_bytes(const tn_graph *g, value_id v);
+
+/* ---- plan_join.c: concats ---- */
+
+/* A value lies in the buffer of `whole`, that many bytes from its beginning; VALUE_NONE: nobody asks where. */
+typedef struct plan_part {
+    value_id whole;
+    tn_dim offset;
+} plan_part;
+
+/* Fills parts[] for each value, by its root. */
+void plan_join(const tn_graph *g, plan_part *parts);
 
 /* ---- plan_arena.c: lifetimes to offsets ---- */
 

@@ -58,7 +58,22 @@ static bool is_scalar_constant(const tn_graph *g, const node *n) {
            dim_is_value(g->module->dims, type_element_count(g->module->dims, graph_type(g, n->first_result)), 1);
 }
 
-static fusion_role role_of(const tn_graph *g, const node *n) {
+/* A concat whose parts lie one after the other, each of them made in this function: the plan has them made there. */
+static bool joins_in_place(const tn_graph *g, const node *n) {
+    const tn_type *type = graph_type(g, n->first_result);
+    for (int64_t i = attr_int(&n->attrs, ATTR_axis, 0); i-- > 0;)
+        if (!dim_is_value(g->module->dims, type->dims[i], 1)) return false;
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        const node *from = graph_node_of(g, n->operands[k]);
+        while (from->op == TN_OP_reshape) from = graph_node_of(g, from->operands[0]);
+        loop_class c = op_table[from->op].loop_class;
+        if (c == CLASS_LEAF || c == CLASS_EFFECT) return false;
+    }
+    return true;
+}
+
+static fusion_role role_of(const tn_graph *g, const node *n, bool no_fusion) {
+    if (n->op == TN_OP_concat && !no_fusion && joins_in_place(g, n)) return FUSION_TOP;
     switch (op_table[n->op].loop_class) {
     case CLASS_CONTROL:
     case CLASS_EFFECT: return FUSION_TOP;
@@ -318,12 +333,12 @@ static void keep_for_kernel(grouping *s, uint32_t reader, value_id v) {
         s->kept[v] = true;
 }
 
-static void find_roles(grouper *s) {
+static void find_roles(grouper *s, bool no_fusion) {
     tn_graph *g = s->g;
     uint32_t *views = s->stack; /* of each node: views that are read through it, itself included */
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
-        s->out->roles[i] = role_of(g, n);
+        s->out->roles[i] = role_of(g, n, no_fusion);
         if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0)
             views[i] = 0;
         else if ((views[i] = 1 + views[g->values[n->operands[0]].node]) > MAX_INLINE) {
@@ -351,7 +366,7 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o) {
     if (ok) {
         memset(out->group_of, 0xff, (g->n_nodes + 1) * sizeof *out->group_of);
         for (uint32_t i = 0; i < TN_MAX_RANK; i++) s.variables[i] = dim_variable(s.t, i);
-        find_roles(&s);
+        find_roles(&s, o->no_fusion);
         for (uint32_t i = 0; i < g->n_nodes; i++)
             if (out->roles[i] == FUSION_MEMBER) {
                 start_group(&s, i);
