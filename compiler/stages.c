@@ -99,8 +99,10 @@ static bool take_given_loops(compilation *c) {
     return true;
 }
 
-static int64_t panel_columns(const void *ctx, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
-    return blocking_panel(ctx, dtype, rows, columns, depth);
+static int64_t panel_columns(const void *ctx, const weight_use *use) {
+    if (use->is_conv)
+        return blocking_conv_panel(ctx, use->dtype, use->rows, use->columns, use->depth, use->is_pointwise);
+    return blocking_panel(ctx, use->dtype, use->rows, use->columns, use->depth);
 }
 
 static bool run_passes(compilation *c, watching *w, bool *stopped) {

@@ -29,17 +29,21 @@ static void list(char *out, size_t bytes, const int *items, int n, int otherwise
     snprintf(out + used, bytes - used, "]");
 }
 
+typedef struct conv_text {
+    char text[4096], symbols[128];
+} conv_text;
+
 /* conv, then a bias and a maximum, as a text whose first axes are symbols when `symbolic` names them: n the images, h and
- * w the spatial axes. */
-static void conv(const sizes *s, const char *symbolic, const char *dtype, const char *class_name, numbers what) {
+ * w the spatial axes. `binding` of the kernel: "" or " weight". */
+static conv_text write_conv(const sizes *s, const char *symbolic, const char *dtype, const char *binding) {
     static const char *const names[] = {"h", "w", "d"};
-    char in[128], out[256], kernel[128], text[4096], symbols[128], stride[32], pad[32], dilation[32], spread[32];
-    char images[16] = "n";
+    char in[128], out[256], kernel[128], stride[32], pad[32], dilation[32], spread[32], images[16] = "n";
+    conv_text c;
     if (!strchr(symbolic, 'n')) snprintf(images, sizeof images, "%d", s->images);
     size_t i = (size_t)snprintf(in, sizeof in, "%s, %d", images, s->channels);
     size_t o = (size_t)snprintf(out, sizeof out, "%s, %d", images, s->features);
     size_t k = (size_t)snprintf(kernel, sizeof kernel, "%d, %d", s->features, s->channels / s->groups);
-    size_t v = (size_t)snprintf(symbols, sizeof symbols, "n=%d", s->images);
+    size_t v = (size_t)snprintf(c.symbols, sizeof c.symbols, "n=%d", s->images);
     for (int a = 0; a < s->spatial; a++) {
         int step = s->stride[a] ? s->stride[a] : 1, apart = s->dilation[a] ? s->dilation[a] : 1,
             zeros = s->spread[a] ? s->spread[a] : 1;
@@ -53,20 +57,25 @@ static void conv(const sizes *s, const char *symbolic, const char *dtype, const 
             o += (size_t)snprintf(out + o, sizeof out - o, ", %d", (zeros * s->extent[a] + more) / step + 1);
         }
         k += (size_t)snprintf(kernel + k, sizeof kernel - k, ", %d", s->tap[a]);
-        v += (size_t)snprintf(symbols + v, sizeof symbols - v, " %s=%d", names[a], s->extent[a]);
+        v += (size_t)snprintf(c.symbols + v, sizeof c.symbols - v, " %s=%d", names[a], s->extent[a]);
     }
     list(stride, sizeof stride, s->stride, s->spatial, 1);
     list(pad, sizeof pad, s->pad, s->spatial, 0);
     list(dilation, sizeof dilation, s->dilation, s->spatial, 1);
     list(spread, sizeof spread, s->spread, s->spatial, 1);
-    snprintf(text, sizeof text,
-             "(%%x: %s[%s], %%k: %s[%s], %%b: %s[%d]) -> (%%y: %s[%s]) {\n"
+    snprintf(c.text, sizeof c.text,
+             "(%%x: %s[%s], %%k: %s[%s]%s, %%b: %s[%d]) -> (%%y: %s[%s]) {\n"
              "  %%0 = conv %%x, %%k, stride=%s, low=%s, high=%s, dilation=%s, input_dilation=%s, groups=%d : %s[%s]\n"
              "  %%1 = broadcast %%b, dims=[1], shape=[%s] : %s[%s]\n"
              "  %%2 = add %%0, %%1 : %s[%s]\n  %%3 = max %%2, %%1 : %s[%s]\n  return %%3\n}",
-             dtype, in, dtype, kernel, dtype, s->features, dtype, out, stride, pad, pad, dilation, spread, s->groups,
-             dtype, out, out, dtype, out, dtype, out, dtype, out);
-    check_program(text, symbols, class_name, what);
+             dtype, in, dtype, kernel, binding, dtype, s->features, dtype, out, stride, pad, pad, dilation, spread,
+             s->groups, dtype, out, out, dtype, out, dtype, out, dtype, out);
+    return c;
+}
+
+static void conv(const sizes *s, const char *symbolic, const char *dtype, const char *class_name, numbers what) {
+    conv_text c = write_conv(s, symbolic, dtype, "");
+    check_program(c.text, c.symbols, class_name, what);
 }
 
 static const sizes planes[] = {
@@ -159,6 +168,37 @@ static void test_deep(void **state) {
     for (size_t i = 0; i < 2; i++) conv(&deep[i], "", "f32", "conv", EXACT_NUMBERS);
 }
 
+/* Beside few positions weights are packed: tap by tap or pointwise, panels that are not full, several images, dilations,
+ * other ranks; and some that are not. */
+static void test_packed_weights(void **state) {
+    (void)state;
+    static const struct {
+        sizes s;
+        bool is_packed;
+    } cases[] = {
+        {{2, 1, 64, 128, 1, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, true},
+        {{2, 3, 40, 72, 1, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, true},
+        {{2, 1, 30, 520, 1, {14, 14}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}}, true},
+        {{2, 2, 20, 400, 1, {3, 3}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}}, true},
+        {{2, 1, 20, 400, 1, {9, 9}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}}, false},
+        {{2, 1, 20, 400, 1, {3, 3}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}}, true},
+        {{1, 1, 30, 500, 1, {5}, {3}, {1}, {1}, {0}, {0}}, true},
+        {{3, 1, 8, 300, 1, {2, 2, 5}, {2, 1, 3}, {1, 1, 1}, {0}, {0}, {0}}, true},
+        {{2, 1, 64, 64, 1, {16, 16}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, false},
+        {{2, 1, 64, 128, 2, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, false},
+        {{2, 1, 16, 128, 1, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {0}, {2, 2}}, false},
+    };
+    const tn_compile_options widest = {.target = "x86-64-v4"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        conv_text c = write_conv(&cases[i].s, "", "f32", " weight");
+        char *stage = program_stage(c.text, "layout", &widest);
+        if ((strstr(stage, "= barrier ") != NULL) != cases[i].is_packed) fail_msg("case %zu:\n%s", i, stage);
+        tn_text_free(stage);
+        check_program(c.text, c.symbols, NULL, EXACT_NUMBERS);
+        check_program(c.text, c.symbols, NULL, ANY_NUMBERS);
+    }
+}
+
 static void test_other_ranks(void **state) {
     (void)state;
     static const sizes others[] = {
@@ -242,9 +282,9 @@ static void test_windows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes), cmocka_unit_test(test_few_channels), cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_deep),   cmocka_unit_test(test_other_ranks),  cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_dtypes), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_planes),    cmocka_unit_test(test_few_channels),   cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_deep),      cmocka_unit_test(test_packed_weights), cmocka_unit_test(test_other_ranks),
+        cmocka_unit_test(test_epilogues), cmocka_unit_test(test_dtypes),         cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

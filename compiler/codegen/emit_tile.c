@@ -10,7 +10,7 @@
 
 enum {
     PREFETCH_LINE = 64,
-    PREFETCH_AHEAD = 4096, /* bytes */
+    PREFETCH_LOCALITY = 3, /* all levels */
 };
 
 /* Columns are covered by vectors of the widest kind, then of half of it, down to one. */
@@ -83,24 +83,23 @@ static LLVMValueRef splat_to(emit *e, LLVMValueRef scalar, uint32_t lanes) {
     return v;
 }
 
-/* Rows of A that lie next to each other stream by, each read once: memory is told ahead of time. */
-static void prefetch_rows(const tile *t, LLVMValueRef a) {
+/* Asks for what is read after the tile, a step's share of it. */
+static void prefetch_next(const tile *t, LLVMValueRef next) {
     emit *e = t->e;
-    int64_t depth_step, bytes = tn_dtype_bits(e->kernel->buffers[t->s->tile.a].dtype) / 8;
-    if (!dim_is_value(e->dims, t->s->tile.a_row, 1) || !dim_is_const(e->dims, t->s->tile.a_depth, &depth_step) ||
-        depth_step * bytes != PREFETCH_LINE)
-        return;
-    LLVMValueRef ahead = emit_const_i64(e, PREFETCH_AHEAD / bytes);
-    LLVMValueRef args[] = {emit_address_plus(e, t->s->tile.a, a, ahead), LLVMConstInt(e->i32, 0, false),
-                           LLVMConstInt(e->i32, 3, false), LLVMConstInt(e->i32, 1, false)};
-    emit_intrinsic(e, "llvm.prefetch", &e->pointer, 1, args, 4, "");
+    int64_t step, bytes = tn_dtype_bits(e->kernel->buffers[t->s->tile.next].dtype) / 8;
+    dim_is_const(e->dims, t->s->tile.next_step, &step);
+    for (int64_t at = 0; at < step * bytes; at += PREFETCH_LINE) {
+        LLVMValueRef line = emit_address_plus(e, t->s->tile.next, next, emit_const_i64(e, at / bytes));
+        LLVMValueRef args[] = {line, LLVMConstInt(e->i32, 0, false), LLVMConstInt(e->i32, PREFETCH_LOCALITY, false),
+                               LLVMConstInt(e->i32, 1, false)};
+        emit_intrinsic(e, "llvm.prefetch", &e->pointer, 1, args, 4, "");
+    }
 }
 
 /* One step: sums[r, :] += a[r] * b[:]. */
 static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, LLVMValueRef b, LLVMValueRef *columns) {
     emit *e = t->e;
     static const column_group one = {0, 1};
-    prefetch_rows(t, a);
     for (uint32_t g = 0; g < t->n_groups; g++) {
         LLVMValueRef at = emit_const_i64(e, t->groups[g].first);
         columns[g] = load_group(t, t->s->tile.b, emit_address_plus(e, t->s->tile.b, b, at), &t->groups[g]);
@@ -114,15 +113,37 @@ static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, L
     }
 }
 
+/* A pointer that moves on by `step` elements with each step of the depth loop. */
+typedef struct cursor {
+    uint32_t buffer;
+    LLVMValueRef start, step, phi, after;
+} cursor;
+
+static cursor cursor_of(emit *e, uint32_t buffer, tn_dim index, tn_dim step) {
+    return (cursor){.buffer = buffer, .start = emit_address(e, buffer, index), .step = emit_dim(e, step)};
+}
+
+static void open_cursor(emit *e, cursor *c, LLVMBasicBlockRef before) {
+    c->phi = LLVMBuildPhi(e->builder, e->pointer, "at");
+    LLVMAddIncoming(c->phi, &c->start, &before, 1);
+}
+
+static void close_cursor(emit *e, cursor *c, LLVMBasicBlockRef last) {
+    c->after = emit_opaque(e, emit_address_plus(e, c->buffer, c->phi, c->step));
+    LLVMAddIncoming(c->phi, &c->after, &last, 1);
+}
+
 /* for k in 0..depth; the sums are phis. `work` has room for n phis, mr rows, n_groups columns. */
 static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
     emit *e = t->e;
     uint32_t n = t->s->tile.mr * t->n_groups;
     LLVMValueRef *phis = work, *rows = work + n, *columns = rows + t->s->tile.mr;
     LLVMValueRef depth = emit_dim(e, t->s->tile.depth), zero = emit_const_i64(e, 0);
-    LLVMValueRef a_start = emit_address(e, t->s->tile.a, t->s->tile.a_index);
-    LLVMValueRef b_start = emit_address(e, t->s->tile.b, t->s->tile.b_index);
-    LLVMValueRef a_step = emit_dim(e, t->s->tile.a_depth), b_step = emit_dim(e, t->s->tile.b_depth);
+    cursor cursors[3] = {cursor_of(e, t->s->tile.a, t->s->tile.a_index, t->s->tile.a_depth),
+                         cursor_of(e, t->s->tile.b, t->s->tile.b_index, t->s->tile.b_depth)};
+    uint32_t n_cursors = 2;
+    if (t->s->tile.next != LT_NONE)
+        cursors[n_cursors++] = cursor_of(e, t->s->tile.next, t->s->tile.next_index, t->s->tile.next_step);
     for (uint32_t r = 0; r < t->s->tile.mr; r++) rows[r] = emit_dim(e, dim_mul_const(e->dims, t->s->tile.a_row, r));
 
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);
@@ -130,24 +151,20 @@ static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, depth, zero, "any"), head, exit);
     LLVMPositionBuilderAtEnd(e->builder, head);
     LLVMValueRef k = LLVMBuildPhi(e->builder, e->i64, "k");
-    LLVMValueRef a = LLVMBuildPhi(e->builder, e->pointer, "a"), b = LLVMBuildPhi(e->builder, e->pointer, "b");
     LLVMAddIncoming(k, &zero, &before, 1);
-    LLVMAddIncoming(a, &a_start, &before, 1);
-    LLVMAddIncoming(b, &b_start, &before, 1);
+    for (uint32_t i = 0; i < n_cursors; i++) open_cursor(e, &cursors[i], before);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef init = t->sums[i];
         phis[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(init), "sum");
         LLVMAddIncoming(phis[i], &init, &before, 1);
         t->sums[i] = phis[i];
     }
-    emit_step(t, a, rows, b, columns);
+    if (n_cursors > 2) prefetch_next(t, cursors[2].phi);
+    emit_step(t, cursors[0].phi, rows, cursors[1].phi, columns);
     LLVMValueRef next = emit_opaque(e, LLVMBuildNSWAdd(e->builder, k, emit_const_i64(e, 1), "next"));
-    LLVMValueRef a_next = emit_opaque(e, emit_address_plus(e, t->s->tile.a, a, a_step));
-    LLVMValueRef b_next = emit_opaque(e, emit_address_plus(e, t->s->tile.b, b, b_step));
     LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
     LLVMAddIncoming(k, &next, &last, 1);
-    LLVMAddIncoming(a, &a_next, &last, 1);
-    LLVMAddIncoming(b, &b_next, &last, 1);
+    for (uint32_t i = 0; i < n_cursors; i++) close_cursor(e, &cursors[i], last);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, depth, "more"), head, exit);
     LLVMPositionBuilderAtEnd(e->builder, exit);
     for (uint32_t i = 0; i < n; i++) {

@@ -351,4 +351,8 @@ void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer) {
     b->block = outer;
 }
 
-lt_stmt *lt_tile(lt_builder *b) { return lt_append(b, LT_TILE); }
+lt_stmt *lt_tile(lt_builder *b) {
+    lt_stmt *s = lt_append(b, LT_TILE);
+    s->tile.next = LT_NONE;
+    return s;
+}

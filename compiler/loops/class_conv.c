@@ -8,7 +8,10 @@
  * The weights are A and read where they are. B's column for a position holds the elements that the
  * kernel meets there; the step (channel, tap) of a band is the input shifted, so it is packed
  * row by row, zeros beyond the edges. A convolution of one tap with stride 1 and no padding
- * reads its input in place. Few output channels in a group: class_conv_direct.c.
+ * reads its input in place.
+ *
+ * Weights that lie in panels (compiler/passes/layout.c) are B: planes of few positions would fill vectors badly.
+ * Few output channels in a group: class_conv_direct.c.
  */
 #include "compiler/loops/conv.h"
 
@@ -24,7 +27,8 @@ typedef struct blocked_conv {
     convolution c;
     int64_t band;      /* result rows in a band */
     tn_dim bands, row; /* bands; extent of a row */
-    bool is_pointwise; /* B in place: columns are positions of the whole result */
+    bool is_whole;     /* positions are those of the whole result */
+    bool swaps;        /* weights are B */
 } blocked_conv;
 
 /* ---- Indices ---- */
@@ -49,7 +53,7 @@ static void kernel_index(product *p, matrix_side side, tn_dim outer, tn_dim at, 
     conv_kernel_taps(c, step + 1, index + 2);
 }
 
-/* One tap, stride 1, no padding: the band is all of the result, column p is position p. */
+/* One tap, stride 1, no padding: the band is all of the result, at position p is element p. */
 static void input_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index) {
     const blocked_conv *b = p->ctx;
     const convolution *c = &b->c;
@@ -61,24 +65,46 @@ static void input_index(product *p, matrix_side side, tn_dim outer, tn_dim at, t
     access_unravel(c->a, at, c->spatial, c->input->dims + 2, index + 2);
 }
 
-static lt_value element(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
+static lt_value weight(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
     tn_dim index[TN_MAX_RANK];
-    (side == SIDE_A ? kernel_index : input_index)(p, side, outer, at, k, index);
-    return access_value(p->a, ((blocked_conv *)p->ctx)->c.conv->operands[side == SIDE_A], index);
+    kernel_index(p, side, outer, at, k, index);
+    return access_value(p->a, ((blocked_conv *)p->ctx)->c.conv->operands[1], index);
+}
+
+/* What the kernel meets at position `at` of the whole result, in step k. */
+static lt_value met(product *p, tn_dim outer, tn_dim at, tn_dim k) {
+    blocked_conv *b = p->ctx;
+    convolution *c = &b->c;
+    tn_dim number[3], extents[TN_MAX_RANK] = {c->channels}, step[TN_MAX_RANK], position[CONV_SPATIAL],
+                      index[TN_MAX_RANK];
+    lt_value inside = LT_NONE;
+    for (int i = 0; i < c->spatial; i++) extents[i + 1] = dim_const(c->t, c->tap[i]);
+    unravel_outer(b, outer, number);
+    access_unravel(c->a, k, c->spatial + 1, extents, step);
+    access_unravel(c->a, at, c->spatial, c->result.dims + 2, position);
+    index[0] = number[0];
+    index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->channels), step[0]);
+    for (int i = 0; i < c->spatial; i++) index[i + 2] = conv_position(c, i, position[i], step[i + 1], &inside);
+    return conv_element(c, index, inside);
+}
+
+static lt_value element(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k) {
+    bool is_weight = (side == SIDE_B) == ((blocked_conv *)p->ctx)->swaps;
+    return is_weight ? weight(p, side, outer, at, k) : met(p, outer, at, k);
 }
 
 static void store(product *p, tn_dim outer, tn_dim row, tn_dim column, lt_value sum) {
     blocked_conv *b = p->ctx;
     convolution *c = &b->c;
-    tn_dim number[3], index[TN_MAX_RANK];
+    tn_dim number[3], index[TN_MAX_RANK], feature = b->swaps ? column : row, position = b->swaps ? row : column;
     unravel_outer(b, outer, number);
     index[0] = number[0];
-    index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->features), row);
-    if (b->is_pointwise)
-        access_unravel(c->a, column, c->spatial, c->result.dims + 2, index + 2);
+    index[1] = dim_add(c->t, dim_mul(c->t, number[1], c->features), feature);
+    if (b->is_whole)
+        access_unravel(c->a, position, c->spatial, c->result.dims + 2, index + 2);
     else {
         tn_dim in_band[2], extents[2] = {dim_const(c->t, b->band), b->row};
-        access_unravel(c->a, column, 2, extents, in_band);
+        access_unravel(c->a, position, 2, extents, in_band);
         conv_unravel_row(c, dim_add(c->t, dim_mul_const(c->t, number[2], b->band), in_band[0]), index + 2);
         index[c->spatial + 1] = in_band[1];
     }
@@ -248,36 +274,72 @@ static void choose_band(blocked_conv *b, const machine *m, tn_dim rows) {
     set_band(b, best, rows);
 }
 
-static void set_up(blocked_conv *b, const machine *m) {
+static void choose_blocking(product *p, const machine *m, bool keeps_b) {
+    product_shape s = product_known_shape(p);
+    s.keeps_b = keeps_b;
+    p->how = blocking_choose(m, &s);
+}
+
+/* One chunk's band is all of the result. */
+static void set_whole(blocked_conv *b, tn_dim rows) {
+    b->is_whole = true;
+    b->row = dim_mul(b->c.t, rows, b->row);
+    set_band(b, 1, dim_const(b->c.t, 1));
+}
+
+/* Weights are B, in panels. False: they do not lie so. */
+static bool set_up_swapped(blocked_conv *b, const machine *m, tn_dim rows) {
     convolution *c = &b->c;
     product *p = &b->p;
-    *p = (product){.a = c->a, .t = c->t, .ctx = b, .sum = c->sum, .element = element, .store = store};
-    p->depth = dim_mul_const(c->t, c->channels, c->taps);
-    p->side[SIDE_A].extent = c->features;
-    b->row = c->result.dims[c->spatial + 1];
-    tn_dim rows = dim_product(c->t, c->result.dims + 2, c->spatial - 1);
-    b->is_pointwise = is_pointwise(c);
-    if (b->is_pointwise) {
-        b->row = dim_mul(c->t, rows, b->row);
-        set_band(b, 1, dim_const(c->t, 1));
-        product_find_plain(p, SIDE_B, c->conv->operands[0], input_index);
-        product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
-        product_shape s = product_known_shape(p);
-        s.keeps_b = true;
-        p->how = blocking_choose(m, &s);
-        if (!p->how.packs[SIDE_B]) return;
-        b->row = c->result.dims[c->spatial + 1];
-        b->is_pointwise = false;
-    }
-    p->side[SIDE_B] = (matrix){0};
+    set_whole(b, rows);
+    p->side[SIDE_A].extent = b->row;
+    p->side[SIDE_B].extent = c->features;
+    b->swaps = true;
+    product_find_plain(p, SIDE_B, c->conv->operands[1], kernel_index);
+    if (!p->side[SIDE_B].panel) return false;
+    if (is_pointwise(c)) product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
+    p->lanes_along_rows = true;
+    choose_blocking(p, m, false);
+    return true;
+}
+
+static bool set_up_in_place(blocked_conv *b, const machine *m, tn_dim rows) {
+    const convolution *c = &b->c;
+    product *p = &b->p;
+    if (!is_pointwise(c)) return false;
+    set_whole(b, rows);
+    product_find_plain(p, SIDE_B, c->conv->operands[0], input_index);
+    product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
+    choose_blocking(p, m, true);
+    return !p->how.packs[SIDE_B];
+}
+
+static bool set_up_packed(blocked_conv *b, const machine *m, tn_dim rows) {
+    const convolution *c = &b->c;
+    product *p = &b->p;
     p->pack_steps = pack_steps;
     p->step_multiple = c->taps;
     set_band(b, 1, rows);
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
     choose_band(b, m, rows);
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index); /* the band is part of its base */
-    product_shape s = product_known_shape(p);
-    p->how = blocking_choose(m, &s);
+    choose_blocking(p, m, false);
+    return true;
+}
+
+/* The first of the ways that the weights and the input allow. */
+static void set_up(blocked_conv *b, const machine *m) {
+    static bool (*const ways[])(blocked_conv *, const machine *, tn_dim) = {set_up_swapped, set_up_in_place,
+                                                                            set_up_packed};
+    const convolution c = b->c;
+    bool is_done = false;
+    for (size_t i = 0; !is_done; i++) {
+        *b = (blocked_conv){.c = c, .row = c.result.dims[c.spatial + 1]};
+        b->p = (product){.a = c.a, .t = c.t, .ctx = b, .sum = c.sum, .element = element, .store = store};
+        b->p.depth = dim_mul_const(c.t, c.channels, c.taps);
+        b->p.side[SIDE_A].extent = c.features;
+        is_done = ways[i](b, m, dim_product(c.t, c.result.dims + 2, c.spatial - 1));
+    }
 }
 
 /* ---- Entries ---- */

@@ -27,6 +27,7 @@ enum {
     MOST_TILES = 256,        /* of a block, where there is a choice */
     REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
     LEAST_GROUPS = 8,        /* where they are chunks */
+    AHEAD = 1024,            /* elements of U */
     GROUP_BYTES = 192 << 10, /* of M, in a group */
 };
 
@@ -191,7 +192,7 @@ typedef struct matrix_part {
 } matrix_part;
 
 /* mr neighbours of A against nr of B for each channel. */
-static void emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
+static lt_stmt *emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
     lt_stmt *s = lt_tile(&w->a->b);
     s->tile.a = a.buffer;
     s->tile.b = b.buffer;
@@ -206,6 +207,14 @@ static void emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, 
     s->tile.depth = constant(w, w->channels);
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)nr;
+    return s;
+}
+
+/* U streams by, each element read once for a block: memory is asked ahead of time. */
+static void ask_ahead(winograd *w, lt_stmt *s) {
+    s->tile.next = w->u;
+    s->tile.next_index = access_simplify(w->a, dim_add_const(w->t, s->tile.a_index, AHEAD));
+    s->tile.next_step = constant(w, w->panel);
 }
 
 /* Rows of a register tile for that many vectors. */
@@ -222,7 +231,7 @@ static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vecto
     access_loop loop = open_count(w, whole);
     a.index = plus(w, u, rows, access_counter(&loop));
     c.index = plus(w, m, rows * w->pitch, access_counter(&loop));
-    emit_tile(w, a, b, c, rows, nr);
+    ask_ahead(w, emit_tile(w, a, b, c, rows, nr));
     access_close_loop(w->a, &loop);
     if (!rest) return;
     a.index = dim_add_const(w->t, u, whole * rows);

@@ -149,7 +149,10 @@ static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
            same_dim(p, x->tile.a_index, y->tile.a_index) && same_dim(p, x->tile.b_index, y->tile.b_index) &&
            same_dim(p, x->tile.c_index, y->tile.c_index) && same_dim(p, x->tile.a_row, y->tile.a_row) &&
            same_dim(p, x->tile.a_depth, y->tile.a_depth) && same_dim(p, x->tile.b_depth, y->tile.b_depth) &&
-           same_dim(p, x->tile.c_row, y->tile.c_row) && same_dim(p, x->tile.depth, y->tile.depth);
+           same_dim(p, x->tile.c_row, y->tile.c_row) && same_dim(p, x->tile.depth, y->tile.depth) &&
+           x->tile.next == y->tile.next &&
+           (x->tile.next == LT_NONE ||
+            (same_dim(p, x->tile.next_index, y->tile.next_index) && same_dim(p, x->tile.next_step, y->tile.next_step)));
 }
 
 static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {

@@ -132,12 +132,13 @@ typedef struct lt_stmt {
         } branch;
         /* c[r, j] (+)= sum over k of a[r, k] * b[k, j] for r < mr, j < nr, k < depth, one FMA
          * chain over k for each element. a, b of one float dtype (f16/bf16 are widened first); c of that dtype,
-         * usually LT_LOCAL or LT_SCRATCH. */
+         * usually LT_LOCAL or LT_SCRATCH. A hint: elements next_index + [k * next_step, (k + 1) * next_step) of
+         * buffer `next` (LT_NONE: no hint) will be read after the tile, so step k asks memory for them; they need not exist. */
         struct {
-            uint32_t a, b, c;
+            uint32_t a, b, c, next;
             tn_dim a_index, b_index, c_index;      /* of element [0, 0] */
             tn_dim a_row, a_depth, b_depth, c_row; /* strides; columns of b and c have stride 1 */
-            tn_dim depth;
+            tn_dim depth, next_index, next_step;
             uint32_t mr, nr;
             bool accumulate;
         } tile;

@@ -51,6 +51,10 @@ typedef struct product_shape {
 blocking blocking_choose(const machine *m, const product_shape *s);
 /* Columns of a panel for weights that are to be packed once and for all. */
 int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
+/* The same for a convolution's weights as B, with positions that are read in place or are copied; 0: they are
+ * better A. */
+int64_t blocking_conv_panel(const machine *m, tn_dtype dtype, int64_t positions, int64_t features, int64_t depth,
+                            bool in_place);
 /* Cost of a product's tiles for one step of k, to compare shapes with each other. */
 double blocking_cost(const machine *m, const product_shape *s);
 

@@ -15,12 +15,16 @@ enum {
     CHUNK_ROW_TILES = 16,
     CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
-    STEP_COLUMNS = 512,  /* of B packed by steps, in a chunk */
-    STEP_ROW_TILES = 36, /* in a chunk that packs its own part of B */
-    STEP_ROWS = 256,     /* of A (or symbolic): chunks pack B */
-    FEW_CHUNKS = 8,      /* with fewer B is packed once for all, and rows are split */
-    THIN_DEPTH = 64,     /* rows of B read at a time where it streams past few rows of A */
+    STEP_COLUMNS = 512,   /* of B packed by steps, in a chunk */
+    STEP_ROW_TILES = 36,  /* in a chunk that packs its own part of B */
+    STEP_ROWS = 256,      /* of A (or symbolic): chunks pack B */
+    FEW_CHUNKS = 8,       /* with fewer B is packed once for all, and rows are split */
+    COPY_COST = 6,        /* half cycles for an element that the kernel meets, gathered with others */
+    MOST_POSITIONS = 512, /* beside which weights are better B: they stay in the L2 */
+    THIN_DEPTH = 64,      /* rows of B read at a time where it streams past few rows of A */
 };
+
+#define SWAP_GAIN 1.04 /* at least, of weights as B */
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -149,16 +153,36 @@ blocking blocking_choose(const machine *m, const product_shape *s) {
     return b;
 }
 
+/* Weights as B in a product of that shape. */
+static product_shape panel_shape(tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
+    unsigned bytes = tn_dtype_bits(dtype) / 8;
+    return (product_shape){.outer = 1,
+                           .rows = rows,
+                           .columns = columns,
+                           .depth = depth,
+                           .element_bytes = bytes,
+                           .is_plain = {true, false},
+                           .row_bytes = depth * bytes,
+                           .column_bytes = -1};
+}
+
 int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
-    product_shape s = {.outer = 1,
-                       .rows = rows,
-                       .columns = columns,
-                       .depth = depth,
-                       .element_bytes = tn_dtype_bits(dtype) / 8,
-                       .is_plain = {true, false},
-                       .row_bytes = depth * (tn_dtype_bits(dtype) / 8),
-                       .column_bytes = -1};
+    product_shape s = panel_shape(dtype, rows, columns, depth);
     blocking b = {0};
     choose_tile(m, &s, false, &b);
+    return b.nr % machine_lanes(m, tn_dtype_bits(dtype)) ? 0 : b.nr;
+}
+
+/* As B weights stream by once, however many positions there are, and the next ones can be asked for. As A they are
+ * read again for each panel of positions, and few positions fill vectors badly. */
+int64_t blocking_conv_panel(const machine *m, tn_dtype dtype, int64_t positions, int64_t features, int64_t depth,
+                            bool in_place) {
+    product_shape as_a = panel_shape(dtype, features, positions, depth),
+                  as_b = panel_shape(dtype, positions, features, depth);
+    blocking b = {0};
+    as_b.row_bytes = -1;
+    double cost = choose_tile(m, &as_b, !in_place, &b);
+    if (!in_place) cost += (double)(positions * COPY_COST);
+    if (positions > MOST_POSITIONS || cost * SWAP_GAIN >= blocking_cost(m, &as_a)) return 0;
     return b.nr % machine_lanes(m, tn_dtype_bits(dtype)) ? 0 : b.nr;
 }

@@ -125,6 +125,20 @@ static int64_t tile_columns(const product *p, int64_t n) {
     return rounded < p->how.nr ? rounded : p->how.nr;
 }
 
+/* The row tiles of a panel ask for the next panel, each for its part. */
+static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_dim column) {
+    dim_table *t = p->t;
+    const operand *b = &c->sides[SIDE_B];
+    int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
+    if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps)) || p->how.row_tiles < 2) return;
+    tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
+    tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step);
+    tn_dim next = operand_index(p, b, dim_add_const(t, column, nr), c->k);
+    s->tile.next = b->buffer;
+    s->tile.next_index = access_simplify(p->a, dim_add(t, next, part));
+    s->tile.next_step = constant(p, step);
+}
+
 /* Rows from `row`, columns from `column` on; C's element [0, 0] of the tile is at c_index. */
 static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr, tn_dim c_index,
                           bool accumulate) {
@@ -144,6 +158,7 @@ static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column,
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)tile_columns(p, nr);
     s->tile.accumulate = accumulate;
+    ask_for_next(p, c, s, row, column);
 }
 
 /* Where rows are symbolic, few of them get a low tile: a batch of one is common. */

@@ -256,9 +256,12 @@ static bool parse_tile(parser *p, lt_stmt *s) {
         !take_panel(p, &s->tile.c, &s->tile.c_index, &s->tile.c_row, NULL))
         return false;
     s->tile.accumulate = lexer_accept(&p->lex, "+");
+    s->tile.next = LT_NONE;
     return lexer_expect(&p->lex, "=") &&
            take_panel(p, &s->tile.a, &s->tile.a_index, &s->tile.a_row, &s->tile.a_depth) &&
-           lexer_expect(&p->lex, "*") && take_panel(p, &s->tile.b, &s->tile.b_index, &s->tile.b_depth, NULL);
+           lexer_expect(&p->lex, "*") && take_panel(p, &s->tile.b, &s->tile.b_index, &s->tile.b_depth, NULL) &&
+           (!lexer_accept(&p->lex, "next") ||
+            take_panel(p, &s->tile.next, &s->tile.next_index, &s->tile.next_step, NULL));
 }
 
 typedef struct statement_row {

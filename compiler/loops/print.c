@@ -156,6 +156,9 @@ static void put_tile(printer *p, const lt_stmt *s) {
     put_panel(p, s->tile.a, s->tile.a_index, s->tile.a_row, s->tile.a_depth);
     put(p, " * ");
     put_panel(p, s->tile.b, s->tile.b_index, s->tile.b_depth, DIM_INVALID);
+    if (s->tile.next == LT_NONE) return;
+    put(p, " next ");
+    put_panel(p, s->tile.next, s->tile.next_index, s->tile.next_step, DIM_INVALID);
 }
 
 static void put_stmt(printer *p, const lt_stmt *s) {

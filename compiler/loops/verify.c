@@ -244,7 +244,10 @@ static bool check_tile(checker *c, const lt_stmt *s) {
                            s->tile.a_depth, s->tile.b_depth, s->tile.c_row,   s->tile.depth};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         if (!check_dim(c, dims[i], "a tile's index or stride", false)) return false;
-    return true;
+    if (s->tile.next == LT_NONE) return true;
+    if (s->tile.next >= c->kernel->n_buffers) return fail(c, "a tile names no next buffer");
+    return check_dim(c, s->tile.next_index, "a tile's next index", false) &&
+           (dim_is_const(c->dims, s->tile.next_step, NULL) || fail(c, "a tile's next step is not a number"));
 }
 
 static bool check_stmt(checker *c, const lt_stmt *s) {

@@ -25,7 +25,8 @@ typedef struct packer {
 typedef struct weight_form {
     int64_t perm[TN_MAX_RANK], inverse[TN_MAX_RANK];
     tn_dim ordered[TN_MAX_RANK]; /* extents in that order */
-    int64_t depth, columns, width;
+    weight_use use;
+    int64_t width; /* of a panel */
 } weight_form;
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -37,48 +38,87 @@ static int64_t known_product(const dim_table *t, const tn_dim *dims, int n) {
     return product;
 }
 
-static bool read_weight(const tn_graph *g, const node *dot, weight_form *w) {
-    const attr *contract = attr_find(&dot->attrs, ATTR_contract);
-    const tn_type *type = graph_type(g, dot->operands[1]);
+/* `summed`: axes of the weight that are summed over, in that order. */
+static void read_weight(const tn_graph *g, value_id v, const int64_t *summed, int n, weight_form *w) {
+    const tn_type *type = graph_type(g, v);
     const dim_table *t = g->module->dims;
-    int n = contract ? (int)contract->split : 0, at = n;
-    uint32_t summed = 0;
+    int at = n;
+    uint32_t is_summed = 0;
     for (int i = 0; i < n; i++) {
-        w->perm[i] = contract->ints.items[n + i];
-        summed |= 1u << w->perm[i];
+        w->perm[i] = summed[i];
+        is_summed |= 1u << summed[i];
     }
     for (int i = 0; i < type->rank; i++)
-        if (!(summed >> i & 1)) w->perm[at++] = i;
+        if (!(is_summed >> i & 1)) w->perm[at++] = i;
     for (int i = 0; i < type->rank; i++) {
         w->inverse[w->perm[i]] = i;
         w->ordered[i] = type->dims[w->perm[i]];
     }
-    w->depth = known_product(t, w->ordered, n);
-    w->columns = known_product(t, w->ordered + n, type->rank - n);
-    return w->columns >= LEAST_COLUMNS && w->depth > 0 && w->depth >= LEAST_ELEMENTS / w->columns;
+    w->use.dtype = (tn_dtype)type->dtype;
+    w->use.depth = known_product(t, w->ordered, n);
+    w->use.columns = known_product(t, w->ordered + n, type->rank - n);
+}
+
+/* ---- Whose weights are packed ---- */
+
+/* Rows of the first operand: what is neither summed over nor known. */
+static bool read_dot(const tn_graph *g, const node *n, weight_form *w) {
+    const attr *batch = attr_find(&n->attrs, ATTR_batch), *contract = attr_find(&n->attrs, ATTR_contract);
+    const tn_type *rows = graph_type(g, n->operands[0]);
+    int n_summed = contract ? (int)contract->split : 0, n_others = 0;
+    tn_dim others[TN_MAX_RANK];
+    if (batch && batch->split > 0) return false;
+    read_weight(g, n->operands[1], contract ? contract->ints.items + n_summed : NULL, n_summed, w);
+    for (int i = 0; i < rows->rank; i++) {
+        bool is_summed = false;
+        for (int k = 0; k < n_summed; k++) is_summed |= contract->ints.items[k] == i;
+        if (!is_summed) others[n_others++] = rows->dims[i];
+    }
+    w->use.rows = known_product(g->module->dims, others, n_others);
+    return true;
+}
+
+/* One tap, stride 1, no padding. */
+static bool is_pointwise(const tn_graph *g, const node *n) {
+    const tn_type *input = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
+                  *result = graph_type(g, n->first_result);
+    for (int i = 2; i < input->rank; i++)
+        if (!dim_is_value(g->module->dims, kernel->dims[i], 1) || input->dims[i] != result->dims[i]) return false;
+    return true;
+}
+
+static bool read_conv(const tn_graph *g, const node *n, weight_form *w) {
+    static const int64_t summed[TN_MAX_RANK] = {1, 2, 3, 4, 5, 6, 7};
+    const attr *spread = attr_find(&n->attrs, ATTR_input_dilation);
+    const tn_type *result = graph_type(g, n->first_result);
+    for (uint32_t i = 0; spread && i < spread->ints.n; i++)
+        if (spread->ints.items[i] != 1) return false;
+    if (attr_int(&n->attrs, ATTR_groups, 1) > 1) return false;
+    read_weight(g, n->operands[1], summed, result->rank - 1, w);
+    w->use.rows = known_product(g->module->dims, result->dims + 2, result->rank - 2);
+    w->use.is_conv = true;
+    w->use.is_pointwise = is_pointwise(g, n);
+    return w->use.rows > 0;
 }
 
 static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form *w) {
-    if (n->op != TN_OP_dot || s->what.known[n - g->nodes] || !s->what.known[g->values[n->operands[1]].node])
+    bool (*read)(const tn_graph *, const node *, weight_form *) = n->op == TN_OP_dot    ? read_dot
+                                                                  : n->op == TN_OP_conv ? read_conv
+                                                                                        : NULL;
+    if (!read || s->what.known[n - g->nodes] || !s->what.known[g->values[n->operands[1]].node]) return false;
+    tn_dtype dtype = (tn_dtype)graph_type(g, n->operands[1])->dtype;
+    if ((dtype != TN_F32 && dtype != TN_F64) || attr_int(&n->attrs, ATTR_acc, dtype) != (int64_t)dtype) return false;
+    *w = (weight_form){0};
+    if (!read(g, n, w) || w->use.columns < LEAST_COLUMNS || w->use.depth < 1 ||
+        w->use.depth < LEAST_ELEMENTS / w->use.columns)
         return false;
-    const attr *batch = attr_find(&n->attrs, ATTR_batch), *contract = attr_find(&n->attrs, ATTR_contract);
-    const tn_type *rows = graph_type(g, n->operands[0]), *weight = graph_type(g, n->operands[1]);
-    tn_dtype dtype = (tn_dtype)weight->dtype;
-    if ((batch && batch->split > 0) || (dtype != TN_F32 && dtype != TN_F64)) return false;
-    if (attr_int(&n->attrs, ATTR_acc, dtype) != (int64_t)dtype || !read_weight(g, n, w)) return false;
-    tn_dim others[TN_MAX_RANK];
-    int n_others = 0;
-    for (int i = 0; i < rows->rank; i++) {
-        bool is_summed = false;
-        for (uint32_t k = 0; contract && k < contract->split; k++) is_summed |= contract->ints.items[k] == i;
-        if (!is_summed) others[n_others++] = rows->dims[i];
-    }
-    int64_t n_rows = known_product(g->module->dims, others, n_others);
-    w->width = s->o->panel_columns(s->o->panel_ctx, dtype, n_rows, w->columns, w->depth);
+    w->width = s->o->panel_columns(s->o->panel_ctx, &w->use);
     if (w->width <= 0) return false;
-    double elements = (double)ceil_div(w->columns, w->width) * (double)w->width * (double)w->depth;
+    double elements = (double)ceil_div(w->use.columns, w->width) * (double)w->width * (double)w->use.depth;
     return load_time_accepts(s->o, elements * tn_dtype_bits(dtype) / 8, s->what.origin[g->values[n->operands[1]].node]);
 }
+
+/* ---- Packing ---- */
 
 static tn_val apply_perm(build *b, tn_val v, const int64_t *perm, int rank) {
     attr a = build_ints(ATTR_perm, perm, rank);
@@ -96,17 +136,17 @@ static const int64_t panels_first[] = {1, 0, 2}; /* and back */
 static tn_val pack(build *b, tn_val v, const weight_form *w, int64_t panels) {
     int64_t padded = panels * w->width;
     v = apply_perm(b, v, w->perm, build_type(v)->rank);
-    v = reshape_to(b, v, 2, (int64_t[]){w->depth, w->columns});
-    if (padded > w->columns) v = tn_pad_at(TN_HERE, v, 0, TN_INTS(0, 0), TN_INTS(0, padded - w->columns));
-    v = reshape_to(b, v, 3, (int64_t[]){w->depth, panels, w->width});
+    v = reshape_to(b, v, 2, (int64_t[]){w->use.depth, w->use.columns});
+    if (padded > w->use.columns) v = tn_pad_at(TN_HERE, v, 0, TN_INTS(0, 0), TN_INTS(0, padded - w->use.columns));
+    v = reshape_to(b, v, 3, (int64_t[]){w->use.depth, panels, w->width});
     v = apply_perm(b, v, panels_first, 3);
     return build_apply(b, TN_OP_barrier, &v, 1, NULL, 0);
 }
 
 static tn_val unpack(build *b, tn_val v, const weight_form *w, int64_t panels, int rank) {
     v = apply_perm(b, v, panels_first, 3);
-    v = reshape_to(b, v, 2, (int64_t[]){w->depth, panels * w->width});
-    if (panels * w->width > w->columns) v = tn_slice_at(TN_HERE, v, 1, 0, w->columns, 1);
+    v = reshape_to(b, v, 2, (int64_t[]){w->use.depth, panels * w->width});
+    if (panels * w->width > w->use.columns) v = tn_slice_at(TN_HERE, v, 1, 0, w->use.columns, 1);
     v = build_reshape(b, v, rank, w->ordered);
     return apply_perm(b, v, w->inverse, rank);
 }
@@ -117,10 +157,10 @@ static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n
     if (!suits(ctx, from, n, &w)) return graph_copy_node(to, from, n, map);
     tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
     int rank = graph_type(from, n->operands[1])->rank;
-    int64_t panels = ceil_div(w.columns, w.width);
+    int64_t panels = ceil_div(w.use.columns, w.width);
     if (!build_open(&b, TN_HERE, "layout", to, operands, 2)) return false;
     operands[1] = unpack(&b, pack(&b, operands[1], &w, panels), &w, panels, rank);
-    tn_val product = build_apply(&b, TN_OP_dot, operands, 2, n->attrs.items, n->attrs.n);
+    tn_val product = build_apply(&b, (tn_op)n->op, operands, 2, n->attrs.items, n->attrs.n);
     map[n->first_result] = product.id;
     return tn_is_valid(product);
 }

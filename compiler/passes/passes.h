@@ -10,14 +10,22 @@
 #include "ir/graph.h"
 #include "ir/op.h"
 
+/* A product by weights. */
+typedef struct weight_use {
+    tn_dtype dtype;
+    int64_t rows, columns, depth; /* rows -1: unknown */
+    bool is_conv;                 /* rows are positions, columns output channels */
+    bool is_pointwise;            /* of one tap, over the input as it is */
+} weight_use;
+
 typedef struct pass_options {
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
     bool calls_blas;         /* products go to a BLAS library (blas.c) */
     bool no_winograd;        /* convolutions stay as they are */
-    /* Columns of a panel of B in a product of those sizes (rows -1: unknown), 0: it is not to be packed. NULL: nothing is. */
-    int64_t (*panel_columns)(const void *ctx, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
+    /* Columns of a panel of weights for that use; 0: they are not to be packed. NULL: none are. */
+    int64_t (*panel_columns)(const void *ctx, const weight_use *use);
     const void *panel_ctx;
     bool no_fusion; /* every node its own kernel: for finding faults */
 } pass_options;
