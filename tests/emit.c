@@ -403,6 +403,26 @@ static void tiles(void **state) {
     check_tile("bf16", "bf16", 2, 9, 4, true, false, false);
 }
 
+/* Into the middle of rows that are longer than what is written. */
+static void check_transpose(const char *dtype, int rows, int columns) {
+    script t = {NULL, 0, 0};
+    int from_row = columns + 3, to_row = rows + 2;
+    script_add(&t, "kernel @k map(in x: %s[%d], out y: %s[%d]) {\nstage $0 in 1 {\n", dtype, rows * from_row, dtype,
+               columns * to_row + 1);
+    script_add(&t, "for $1 in 0 to %d { %%0 = const 0 : %s store y[$1], %%0 }\n", columns * to_row + 1, dtype);
+    script_add(&t, "transpose %d x %d: y[1; %d] = x[2; %d]\n} }", rows, columns, to_row, from_row);
+    check_kernel_with(t.text, EXTENTS(1), EXACT, FILL_SMALL);
+    free(t.text);
+}
+
+static void transposes(void **state) {
+    static const char *const dtypes[] = {"f32", "f64", "bf16", "i8", "bool"};
+    static const int sizes[][2] = {{1, 1}, {16, 16}, {14, 16}, {7, 33}, {1, 20}, {64, 5}, {31, 47}};
+    (void)state;
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_transpose(dtypes[d], sizes[i][0], sizes[i][1]);
+}
+
 #ifdef TN_HOSTILE_MALLOC
 #include "compiler/codegen/emit.h"
 
@@ -420,6 +440,7 @@ static bool go_through(void) {
         "    for $3 in 0 to 4 unrolled { store l[3*$3], %3 }\n"
         "    for $4 in 0 to m { %6 = load l[mod($4*m, 7)] : f32 store s[$0], %6 store y[m*$0 + $4], %6 }\n"
         "    tile 2 x 4 depth m: l[0; 4] += x[0; m, 1] * x[0; 4]\n"
+        "    transpose 2 x 4: s[0; 2] = l[0; 4]\n"
         "  }\n"
         "}\n";
     tn_diag diag = {.status = TN_OK};
@@ -480,6 +501,7 @@ int main(void) {
         cmocka_unit_test(scatters),
         cmocka_unit_test(stages_and_scratch),
         cmocka_unit_test(tiles),
+        cmocka_unit_test(transposes),
 #ifdef TN_HOSTILE_MALLOC
         cmocka_unit_test(every_allocation_fails_in_turn),
 #endif

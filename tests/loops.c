@@ -36,7 +36,8 @@ static void everything_prints_and_parses(void **state) {
                "for $3 in 0 to n vector 8 carry(%14 = %0 by add -> %15, %16 = %1 by or -> %17) { next %14, %16 }\n"
                "for $4 in 2 to 5 unrolled { store l[$4], %13 }\n"
                "for $5 in $1 to n { if %1 { store y[$2], %11 if %10 } else { store y[$5], %0 } }\n"
-               "tile 2 x 4 depth 3: l[0; 4] += x[$0; 3, 1] * x[0; 4]\n");
+               "tile 2 x 4 depth 3: l[0; 4] += x[$0; 3, 1] * x[0; 4] next x[$0; 2]\n"
+               "transpose 2 x 3: l[$0; 2] = x[n; 3]\n");
     tn_module *m = module_new("test");
     lt_kernel *k = parse_kernel_text(m, text); /* compares what it prints and parses */
     tn_diag diag;
@@ -158,6 +159,12 @@ static void rules(void **state) {
         {"tile 4 x 4 depth n: l[0; 4] = b[0; 1, 1] * x[0; 4]", "a of a tile is bool"},
         {"for $1 in 0 to 4 vector 4 { tile 4 x 4 depth n: l[0; 4] = x[0; 1, 1] * x[0; 4] }",
          "a tile inside a vector loop"},
+        {"transpose 0 x 4: l[0; 4] = x[0; 4]", "a transpose of 0 x 4"},
+        {"transpose 4 x 65: l[0; 4] = x[0; 65]", "a transpose of 4 x 65"},
+        {"transpose 4 x 4: l[0; 4] = l[0; 4]", "a transpose of l into itself"},
+        {"transpose 4 x 4: t[0; 4] = x[0; 4]", "a transpose of f32 into f64"},
+        {"transpose 4 x 4: x[0; 4] = l[0; 4]", "a transpose into the input x"},
+        {"for $1 in 0 to 4 vector 4 { transpose 4 x 4: l[0; 4] = x[0; 4] }", "a transpose inside a vector loop"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tn_module *m = module_new("test");
@@ -185,6 +192,8 @@ static void accesses_are_checked(void **state) {
         {"%3 = load x[$0 - 1] : f32", "element -1 of x"},
         {"store l[16], %0", "element 16 of l, which has 16"},
         {"tile 1 x 4 depth 1: l[0; 4] = x[0; 1, 1] * x[0; 4]", "element 3 of x"},
+        {"transpose 2 x 2: l[0; 2] = x[0; 2]", "element 3 of x"},
+        {"transpose 1 x 3: l[10; 4] = x[0; 3]", "element 18 of l"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tn_module *m = module_new("test");
@@ -301,7 +310,8 @@ static void every_allocation_fails_in_turn(void **state) {
     (void)state;
     char *text =
         around("for $1 in 0 to n vector 4 carry(%3 = %0 by add -> %4, %5 = %0 by max -> %6) { next %3, %5 }\n"
-               "if %1 { store y[mod($0, 3)], %4 } else { tile 2 x 2 depth 2: l[0; 2] = x[0; 2, 1] * x[0; 2] }");
+               "if %1 { store y[mod($0, 3)], %4 } else { tile 2 x 2 depth 2: l[0; 2] = x[0; 2, 1] * x[0; 2] }\n"
+               "transpose 2 x 2: l[0; 2] = x[0; 2]");
     for (int sticky = 0; sticky < 2; sticky++)
         for (uint64_t nth = 0;; nth++) {
             tn_malloc_fail_at(nth, sticky);

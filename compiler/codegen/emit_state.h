@@ -142,11 +142,12 @@ LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMType
 LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x);
 LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits);
 
-/* ---- emit_loop.c, emit_vary.c, emit_bind.c, emit_tile.c ---- */
+/* ---- emit_loop.c, emit_vary.c, emit_bind.c, emit_tile.c, emit_transpose.c ---- */
 void emit_loop(emit *e, const lt_stmt *s);
 void emit_if(emit *e, const lt_stmt *s);
 void emit_mark_varying(emit *e, const lt_stmt *vector_loop);
 void emit_bind(emit *e, const lt_stmt *s);
 void emit_tile(emit *e, const lt_stmt *s);
+void emit_transpose(emit *e, const lt_stmt *s);
 
 #endif

@@ -68,12 +68,12 @@ static bool block_suits_mask(const emit *e, const lt_block *block) {
         const lt_stmt *s = block->items[i];
         bool suits = true;
         if (s->kind == LT_LOAD || s->kind == LT_STORE)
-            suits = e->out->target->machine.vector_bytes >= 64 || tn_dtype_bits(s->dtype) >= 32;
+            suits = machine_has_masks(&e->out->target->machine) || tn_dtype_bits(s->dtype) >= 32;
         else if (s->kind == LT_LOOP)
             suits = block_suits_mask(e, &s->loop.body);
         else if (s->kind == LT_IF)
             suits = block_suits_mask(e, &s->branch.then) && block_suits_mask(e, &s->branch.otherwise);
-        else if (s->kind == LT_TILE)
+        else if (s->kind == LT_TILE || s->kind == LT_TRANSPOSE)
             suits = false;
         if (!suits) return false;
     }

@@ -356,3 +356,5 @@ lt_stmt *lt_tile(lt_builder *b) {
     s->tile.next = LT_NONE;
     return s;
 }
+
+lt_stmt *lt_transpose(lt_builder *b) { return lt_append(b, LT_TRANSPOSE); }

@@ -76,9 +76,7 @@ static void choose_rows(planes *p, const machine *m) {
 }
 
 static void choose_lanes(planes *p, const machine *m) {
-    p->lanes = lower_lanes(p->c.a->fused, m);
-    bool has_masks = m->vector_bytes >= 64;
-    while (p->lanes > 1 && (has_masks ? p->lanes / 2 >= p->out[X] : p->lanes > p->out[X])) p->lanes /= 2;
+    p->lanes = lower_lanes_for(p->c.a->fused, m, dim_const(p->c.t, p->out[X]));
     p->masks_lanes = p->lanes > p->out[X];
 }
 

@@ -30,7 +30,7 @@ void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum
 
 /* Lanes that suit all dtypes of the function: of its widest one. */
 uint32_t lower_lanes(const tn_graph *fused, const machine *m);
-/* The same, at most the extent when that is known. */
+/* The same, no more than a known extent needs. */
 uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent);
 
 /* Vector loops that cover [begin, end) with `body`. A static length is covered by whole vectors, of

@@ -76,6 +76,10 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
         add(s, (uint64_t)stmt->tile.mr << 32 | stmt->tile.nr);
         add_dim(s, stmt->tile.depth);
         break;
+    case LT_TRANSPOSE:
+        add(s, (uint64_t)stmt->transpose.rows << 32 | stmt->transpose.columns);
+        add_dim(s, stmt->transpose.from_row);
+        break;
     }
 }
 
@@ -155,6 +159,15 @@ static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
             (same_dim(p, x->tile.next_index, y->tile.next_index) && same_dim(p, x->tile.next_step, y->tile.next_step)));
 }
 
+static bool same_transpose(const pair *p, const lt_stmt *x, const lt_stmt *y) {
+    return x->transpose.from == y->transpose.from && x->transpose.to == y->transpose.to &&
+           x->transpose.rows == y->transpose.rows && x->transpose.columns == y->transpose.columns &&
+           same_dim(p, x->transpose.from_index, y->transpose.from_index) &&
+           same_dim(p, x->transpose.to_index, y->transpose.to_index) &&
+           same_dim(p, x->transpose.from_row, y->transpose.from_row) &&
+           same_dim(p, x->transpose.to_row, y->transpose.to_row);
+}
+
 static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     if (x->kind != y->kind || x->dtype != y->dtype || x->result != y->result) return false;
     switch (x->kind) {
@@ -169,6 +182,7 @@ static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {
         return x->branch.condition == y->branch.condition && same_block(p, &x->branch.then, &y->branch.then) &&
                same_block(p, &x->branch.otherwise, &y->branch.otherwise);
     case LT_TILE: return same_tile(p, x, y);
+    case LT_TRANSPOSE: return same_transpose(p, x, y);
     }
     return false;
 }

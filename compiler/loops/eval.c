@@ -259,6 +259,22 @@ static bool eval_tile(evaluator *v, const lt_stmt *s) {
     return true;
 }
 
+static bool eval_transpose(evaluator *v, const lt_stmt *s) {
+    panel from, to;
+    if (!eval_panel(v, &from, s->transpose.from, s->transpose.from_index, s->transpose.from_row,
+                    s->transpose.from_row) ||
+        !eval_panel(v, &to, s->transpose.to, s->transpose.to_index, s->transpose.to_row, s->transpose.to_row))
+        return false;
+    for (int64_t i = 0; i < s->transpose.rows; i++)
+        for (int64_t j = 0; j < s->transpose.columns; j++) {
+            uint64_t x;
+            if (!read_element(v, from.buffer, from.index + i * from.stride + j, &x) ||
+                !write_element(v, to.buffer, to.index + j * to.stride + i, x))
+                return false;
+        }
+    return true;
+}
+
 /* ---- Statements ---- */
 
 static bool eval_stmt(evaluator *v, const lt_stmt *s) {
@@ -276,6 +292,7 @@ static bool eval_stmt(evaluator *v, const lt_stmt *s) {
     case LT_LOOP: return eval_loop(v, s);
     case LT_IF: return eval_block(v, v->values[s->branch.condition] ? &s->branch.then : &s->branch.otherwise);
     case LT_TILE: return eval_tile(v, s);
+    case LT_TRANSPOSE: return eval_transpose(v, s);
     }
     return fail(v, TN_ERR_INTERNAL, "no such statement");
 }

@@ -62,7 +62,8 @@ typedef enum lt_kind {
     LT_STORE, /* buffer[index] = value, when the guard holds */
     LT_LOOP,
     LT_IF,
-    LT_TILE, /* register tile of a contraction */
+    LT_TILE,      /* register tile of a contraction */
+    LT_TRANSPOSE, /* copy of a small matrix, rows becoming columns */
 } lt_kind;
 
 typedef enum lt_loop_kind {
@@ -142,6 +143,13 @@ typedef struct lt_stmt {
             uint32_t mr, nr;
             bool accumulate;
         } tile;
+        /* to[j, i] = from[i, j] for i < rows, j < columns: buffers of one dtype, not the same. */
+        struct {
+            uint32_t from, to;
+            tn_dim from_index, to_index; /* of element [0, 0] */
+            tn_dim from_row, to_row;     /* strides; columns have stride 1 */
+            uint32_t rows, columns;      /* of `from` */
+        } transpose;
     };
 } lt_stmt;
 
@@ -220,7 +228,9 @@ lt_stmt *lt_open_if(lt_builder *b, lt_value condition); /* then is open */
 void lt_else(lt_builder *b, lt_stmt *branch);
 void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer);
 
-lt_stmt *lt_tile(lt_builder *b); /* appended with everything zero: the caller fills it */
+/* Appended with everything zero: the caller fills them. */
+lt_stmt *lt_tile(lt_builder *b);
+lt_stmt *lt_transpose(lt_builder *b);
 
 /* ---- Everything else one can do with a loop tree ---- */
 

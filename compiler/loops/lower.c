@@ -87,8 +87,9 @@ uint32_t lower_lanes(const tn_graph *fused, const machine *m) {
 uint32_t lower_lanes_for(const tn_graph *fused, const machine *m, tn_dim extent) {
     uint32_t lanes = lower_lanes(fused, m);
     int64_t known;
-    if (dim_is_const(fused->module->dims, extent, &known))
-        while (lanes > 1 && (int64_t)lanes > known) lanes /= 2;
+    if (!dim_is_const(fused->module->dims, extent, &known)) return lanes;
+    /* One step with some lanes off beats two of half the lanes. */
+    while (lanes > 1 && (machine_has_masks(m) ? lanes / 2 >= known : lanes > known)) lanes /= 2;
     return lanes;
 }
 

@@ -27,4 +27,7 @@ static inline int machine_lanes(const machine *m, unsigned bits) {
     return lanes > 0 ? lanes : 1;
 }
 
+/* Whether a step with some lanes off costs no more than a whole one, whatever the element: AVX-512. */
+static inline bool machine_has_masks(const machine *m) { return m->vector_bytes >= 64; }
+
 #endif

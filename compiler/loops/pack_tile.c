@@ -27,8 +27,9 @@ typedef struct chunk {
     lt_value has_rest[2];    /* the rest behind the last tile is this chunk's; LT_NONE: always */
     operand sides[2];
     uint32_t c;
-    tn_dim c_row;    /* stride */
-    tn_dim depth, k; /* of the present block */
+    tn_dim c_row, c_column; /* strides */
+    uint32_t turned;        /* where columns of C become rows, to be stored; LT_NONE: they don't */
+    tn_dim depth, k;        /* of the present block */
 } chunk;
 
 static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t, value); }
@@ -71,7 +72,8 @@ static void store_part(product *p, const chunk *c, const part *q) {
     at_side[outer] = open_part(p, LT_SERIAL, begin[outer], end[outer], p->side[outer].extent, 0, &lines);
     at_side[inner] = open_part(p, LT_VECTOR, begin[inner], end[inner], p->side[inner].extent, lanes, &run);
     tn_dim row = at_side[SIDE_A], column = at_side[SIDE_B];
-    tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row), dim_sub(t, column, q->column0));
+    tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row),
+                        dim_mul(t, dim_sub(t, column, q->column0), c->c_column));
     p->store(p, c->outer, row, column, lt_load(&p->a->b, c->c, at, LT_NONE));
     access_close_loop(p->a, &run);
     access_close_loop(p->a, &lines);
@@ -179,10 +181,38 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
 
 typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
 
+static void turn_columns(product *p, const chunk *c, tn_dim first, int64_t mr, int64_t n) {
+    lt_stmt *s = lt_transpose(&p->a->b);
+    s->transpose.from = c->c;
+    s->transpose.to = c->turned;
+    s->transpose.from_index = first;
+    s->transpose.from_row = c->c_row;
+    s->transpose.to_index = dim_mul_const(p->t, first, p->how.mr);
+    s->transpose.to_row = constant(p, p->how.mr);
+    s->transpose.rows = (uint32_t)mr;
+    s->transpose.columns = (uint32_t)n;
+}
+
+/* Columns of the tile become rows, for lanes that run along them. */
+static void turn(product *p, chunk *c, int64_t mr, int64_t nr) {
+    int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum));
+    if (nr >= lanes) {
+        access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), constant(p, nr / lanes), 0, 0);
+        turn_columns(p, c, dim_mul_const(p->t, access_counter(&loop), lanes), mr, lanes);
+        access_close_loop(p->a, &loop);
+    }
+    if (nr % lanes) turn_columns(p, c, constant(p, nr / lanes * lanes), mr, nr % lanes);
+    c->c = c->turned;
+    c->c_row = constant(p, 1);
+    c->c_column = constant(p, p->how.mr);
+}
+
 /* All of k at once: C is the tile's own. */
 static void whole_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     emit_tile(p, c, row, column, mr, nr, constant(p, 0), false);
-    store_tile(p, c, row, column, mr, nr);
+    chunk turned = *c;
+    if (c->turned != LT_NONE) turn(p, &turned, mr, nr);
+    store_tile(p, &turned, row, column, mr, nr);
 }
 
 static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
@@ -321,6 +351,8 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
 static void all_depth(product *p, chunk *c, const division *d) {
     c->c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
     c->c_row = constant(p, p->how.nr);
+    if (p->lanes_along_rows)
+        c->turned = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "turned");
     c->k = constant(p, 0);
     c->depth = p->depth;
     if (packs_here(p)) pack_here(p, c, &d[SIDE_B], steps_buffer(p));
@@ -334,7 +366,7 @@ static void compute_stage(product *p) {
     access_loop loops[3];
     access_unravel(p->a, access_open_stage(p->a, dim_product(t, extents, 3)), 3, extents, number);
     for (int i = 0; i < 3; i++) number[i] = open_named(p, number[i], extents[i], &loops[i]);
-    chunk c = {.outer = number[0]};
+    chunk c = {.outer = number[0], .c_column = constant(p, 1), .turned = LT_NONE};
     take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
     take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
     for (int side = 0; side < 2; side++)

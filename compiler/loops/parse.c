@@ -264,6 +264,14 @@ static bool parse_tile(parser *p, lt_stmt *s) {
             take_panel(p, &s->tile.next, &s->tile.next_index, &s->tile.next_step, NULL));
 }
 
+static bool parse_transpose(parser *p, lt_stmt *s) {
+    return take_uint(p, &s->transpose.rows, MAX_IDS) && lexer_expect(&p->lex, "x") &&
+           take_uint(p, &s->transpose.columns, MAX_IDS) && lexer_expect(&p->lex, ":") &&
+           take_panel(p, &s->transpose.to, &s->transpose.to_index, &s->transpose.to_row, NULL) &&
+           lexer_expect(&p->lex, "=") &&
+           take_panel(p, &s->transpose.from, &s->transpose.from_index, &s->transpose.from_row, NULL);
+}
+
 typedef struct statement_row {
     const char *word;
     lt_kind kind;
@@ -272,7 +280,7 @@ typedef struct statement_row {
 
 static const statement_row statements[] = {
     {"store", LT_STORE, parse_store}, {"bind", LT_BIND, parse_bind}, {"for", LT_LOOP, parse_for},
-    {"if", LT_IF, parse_if},          {"tile", LT_TILE, parse_tile},
+    {"if", LT_IF, parse_if},          {"tile", LT_TILE, parse_tile}, {"transpose", LT_TRANSPOSE, parse_transpose},
 };
 
 static bool parse_stmt(parser *p) {

@@ -18,6 +18,7 @@
  *         store y[$0], %5
  *       } else {
  *         tile 4 x 16 depth n: t[0; 16] += x[$0; 1, 4] * x[0; 16]
+ *         transpose 4 x 16: u[0; 4] = t[0; 16]
  *       }
  *     }
  *   }
@@ -161,6 +162,13 @@ static void put_tile(printer *p, const lt_stmt *s) {
     put_panel(p, s->tile.next, s->tile.next_index, s->tile.next_step, DIM_INVALID);
 }
 
+static void put_transpose(printer *p, const lt_stmt *s) {
+    put(p, "transpose %u x %u: ", s->transpose.rows, s->transpose.columns);
+    put_panel(p, s->transpose.to, s->transpose.to_index, s->transpose.to_row, DIM_INVALID);
+    put(p, " = ");
+    put_panel(p, s->transpose.from, s->transpose.from_index, s->transpose.from_row, DIM_INVALID);
+}
+
 static void put_stmt(printer *p, const lt_stmt *s) {
     start_line(p);
     if (s->result != LT_NONE) put(p, "%%%u = ", s->result);
@@ -189,6 +197,7 @@ static void put_stmt(printer *p, const lt_stmt *s) {
     case LT_LOOP: put_loop(p, s); break;
     case LT_IF: put_if(p, s); break;
     case LT_TILE: put_tile(p, s); break;
+    case LT_TRANSPOSE: put_transpose(p, s); break;
     }
     if (s->result != LT_NONE) put(p, " : %s", tn_dtype_name(s->dtype));
     put(p, "\n");

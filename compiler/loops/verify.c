@@ -18,6 +18,7 @@ enum {
     MAX_DEPTH = 64,
     MAX_TILE_ROWS = 64,
     MAX_TILE_COLUMNS = 1024,
+    MAX_TRANSPOSED = 64, /* rows, columns: it is unrolled */
     MAX_UNROLLED_STEPS = 1024,
     MAX_LOCAL_ELEMENTS = 1 << 16
 };
@@ -250,6 +251,25 @@ static bool check_tile(checker *c, const lt_stmt *s) {
            (dim_is_const(c->dims, s->tile.next_step, NULL) || fail(c, "a tile's next step is not a number"));
 }
 
+static bool check_transpose(checker *c, const lt_stmt *s) {
+    const lt_kernel *k = c->kernel;
+    if (c->vector) return fail(c, "a transpose inside a vector loop");
+    if (s->transpose.rows == 0 || s->transpose.rows > MAX_TRANSPOSED || s->transpose.columns == 0 ||
+        s->transpose.columns > MAX_TRANSPOSED)
+        return fail(c, "a transpose of %u x %u", s->transpose.rows, s->transpose.columns);
+    if (s->transpose.from >= k->n_buffers || s->transpose.to >= k->n_buffers)
+        return fail(c, "a transpose names no buffer");
+    const lt_buffer *from = &k->buffers[s->transpose.from], *to = &k->buffers[s->transpose.to];
+    if (from == to) return fail(c, "a transpose of %s into itself", from->name);
+    if (from->dtype != to->dtype)
+        return fail(c, "a transpose of %s into %s", tn_dtype_name(from->dtype), tn_dtype_name(to->dtype));
+    if (to->role == LT_INPUT) return fail(c, "a transpose into the input %s", to->name);
+    const tn_dim dims[] = {s->transpose.from_index, s->transpose.to_index, s->transpose.from_row, s->transpose.to_row};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        if (!check_dim(c, dims[i], "a transpose's index or stride", false)) return false;
+    return true;
+}
+
 static bool check_stmt(checker *c, const lt_stmt *s) {
     switch (s->kind) {
     case LT_CONST: return define(c, s->result, s->dtype);
@@ -265,6 +285,7 @@ static bool check_stmt(checker *c, const lt_stmt *s) {
         return check_typed(c, s->branch.condition, TN_BOOL, "the condition") && check_block(c, &s->branch.then, NULL) &&
                check_block(c, &s->branch.otherwise, NULL);
     case LT_TILE: return check_tile(c, s);
+    case LT_TRANSPOSE: return check_transpose(c, s);
     default: return fail(c, "no such statement");
     }
 }

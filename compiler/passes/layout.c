@@ -1,14 +1,15 @@
-/* Layout: weights that a dot multiplies by lie as the dot's kernel reads them.
+/* Layout: weights lie as the kernels read them that multiply by them.
  *
  * in:  functions of primitives; how wide the kernel's panels would be (pass_options.panel_columns)
- * out: where the second operand w of a `dot` is known at load time, the dot reads it from panels
- *      [panels, k, columns], k-major, the last one filled up with zeros:
+ * out: where the second operand w of a `dot` or `conv` is known at load time and better read in panels, it
+ *      is read from [panels, k, columns], k-major, the last one filled up with zeros. A convolution's k is all
+ *      that it sums over, its columns are the output channels:
  *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to main (lift), to `prepare` (hoist)
  *        w      = views of packed                                    fold into the kernel's indices
  * law: w's elements are what they were; the barrier keeps the views on both sides from cancelling
  *
- * Class contract sees through the views that an operand lies in panels (loops/pack.c), and so does whoever
- * reads a dump: what is packed, and how, is in the graph.
+ * Classes contract and conv see through the views that an operand lies in panels (loops/pack.c), and so does
+ * whoever reads a dump: what is packed, and how, is in the graph.
  */
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
