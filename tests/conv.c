@@ -154,6 +154,29 @@ static void test_few_channels(void **state) {
     }
 }
 
+/* As many channels as vectors have lanes, or some vectors more: planes in one band or several, blocks of a row with and
+ * without edges, padding beyond the kernel, strides and dilations along either axis, inputs smaller than the kernel. */
+static void test_channels_as_lanes(void **state) {
+    (void)state;
+    static const sizes cases[] = {
+        {2, 2, 16, 16, 16, {14, 14}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+        {2, 1, 48, 48, 48, {7, 7}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+        {2, 1, 16, 16, 16, {90, 50}, {4, 4}, {2, 2}, {2, 2}, {0}, {0}},
+        {2, 1, 16, 16, 16, {64, 61}, {4, 5}, {1, 3}, {1, 2}, {0}, {0}},
+        {2, 1, 16, 16, 16, {20, 23}, {5, 5}, {3, 1}, {0, 0}, {2, 3}, {0}},
+        {2, 1, 16, 16, 16, {5, 20}, {7, 7}, {1, 1}, {9, 11}, {0}, {0}},
+        {2, 1, 16, 16, 16, {2, 2}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+        {2, 1, 16, 16, 16, {3, 1}, {7, 3}, {1, 1}, {3, 1}, {0}, {0}},
+        {2, 1, 16, 16, 16, {1, 19}, {1, 16}, {1, 1}, {0, 8}, {0}, {0}},
+        {2, 1, 24, 24, 24, {12, 13}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+        {2, 1, 16, 32, 16, {12, 13}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        conv(&cases[i], i % 2 ? "n" : "", "f32", "conv", EXACT_NUMBERS);
+        conv(&cases[i], "", i % 2 ? "f64" : "f32", "conv", ANY_NUMBERS);
+    }
+}
+
 static void test_rounding(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof planes / sizeof *planes; i += 4)
@@ -282,9 +305,16 @@ static void test_windows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes),    cmocka_unit_test(test_few_channels),   cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_deep),      cmocka_unit_test(test_packed_weights), cmocka_unit_test(test_other_ranks),
-        cmocka_unit_test(test_epilogues), cmocka_unit_test(test_dtypes),         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_channels_as_lanes),
+        cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_few_channels),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_packed_weights),
+        cmocka_unit_test(test_other_ranks),
+        cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
