@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- Allocation ---------------------------------------------------------------------------- */
 
@@ -47,10 +48,24 @@ void *tn_calloc(size_t count, size_t bytes) {
 
 void *tn_realloc(void *old, size_t bytes) { return is_possible(bytes) ? realloc(old, bytes ? bytes : 1) : NULL; }
 
+/* Weights and activations that outgrow the TLB are read faster from few large pages. */
+enum { HUGE_PAGE = 2 << 20, LEAST_HUGE_PAGES = 2 };
+
+static void ask_for_huge_pages(void *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: refusing it is no error */
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
 void *tn_aligned_alloc(size_t alignment, size_t bytes) {
     void *p = NULL;
+    bool is_large = bytes >= LEAST_HUGE_PAGES * HUGE_PAGE;
     if (alignment < sizeof(void *)) alignment = sizeof(void *);
+    if (is_large && alignment < HUGE_PAGE) alignment = HUGE_PAGE;
     if (!is_possible(bytes) || posix_memalign(&p, alignment, bytes ? bytes : 1) != 0) return NULL;
+    if (is_large) ask_for_huge_pages(p, bytes);
     return p;
 }
 
