@@ -37,6 +37,8 @@ const dtype_set DTYPES_BITS = SET_BOOL | SET_SINT | SET_UINT;
 const dtype_set DTYPES_NUMBER = SET_SINT | SET_UINT | SET_FLOAT;
 const dtype_set DTYPES_ANY = SET_BOOL | SET_SINT | SET_UINT | SET_FLOAT;
 const dtype_set DTYPES_INDEX = UINT32_C(1) << TN_I32 | UINT32_C(1) << TN_I64;
+const dtype_set DTYPES_NARROW = UINT32_C(1) << TN_I8 | UINT32_C(1) << TN_U8 | UINT32_C(1) << TN_I16 |
+                                UINT32_C(1) << TN_U16 | UINT32_C(1) << TN_F16 | UINT32_C(1) << TN_BF16;
 
 tn_dtype dtype_accumulator(tn_dtype dtype) {
     return dtype_is_float(dtype) && tn_dtype_bits(dtype) < 32 ? TN_F32 : dtype;

@@ -12,6 +12,7 @@ extern const dtype_set DTYPES_BITS;   /* bool and integers */
 extern const dtype_set DTYPES_NUMBER; /* all but bool */
 extern const dtype_set DTYPES_ANY;    /* all that have data: not token */
 extern const dtype_set DTYPES_INDEX;  /* i32 and i64 */
+extern const dtype_set DTYPES_NARROW; /* all numbers of fewer bits than f32: it holds each of theirs */
 
 static inline bool dtype_in(dtype_set set, unsigned dtype) { return dtype < TN_DTYPE_COUNT && (set >> dtype & 1); }
 static inline bool dtype_is_float(unsigned dtype) { return dtype_in(DTYPES_FLOAT, dtype); }

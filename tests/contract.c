@@ -94,6 +94,42 @@ static void test_weights(void **state) {
                   "n=9", "contract", EXACT_NUMBERS);
 }
 
+/* Numbers of fewer bits are converted by the product's own kernel: from memory, and from panels as they lie. */
+static void test_narrow(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"bf16", "i8", "f16", "u16"};
+    char text[1024];
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        snprintf(text, sizeof text,
+                 "(%%x: f32[n, 40], %%y: %s[40, 70]) -> (%%z: f32[n, 70]) {\n"
+                 "  %%0 = convert %%y, dtype=f32 : f32[40, 70]\n"
+                 "  %%1 = dot %%x, %%0, contract=[1]x[0] : f32[n, 70]\n  return %%1\n}",
+                 dtypes[i]);
+        check_program(text, "n=1", "contract", EXACT_NUMBERS);
+        check_program(text, "n=30", "contract", EXACT_NUMBERS);
+        for (int width = 16; width <= 64; width *= 2) {
+            snprintf(text, sizeof text,
+                     "(%%x: f32[n, 40], %%y: %s[3, 40, %d]) -> (%%z: f32[n, %d]) {\n"
+                     "  %%0 = convert %%y, dtype=f32 : f32[3, 40, %d]\n"
+                     "  %%1 = transpose %%0, perm=[1, 0, 2] : f32[40, 3, %d]\n"
+                     "  %%2 = reshape %%1, shape=[40, %d] : f32[40, %d]\n"
+                     "  %%3 = dot %%x, %%2, contract=[1]x[0] : f32[n, %d]\n  return %%3\n}",
+                     dtypes[i], width, 3 * width, width, width, 3 * width, 3 * width, 3 * width);
+            check_program(text, "n=1", "contract", EXACT_NUMBERS);
+            check_program(text, "n=30", "contract", EXACT_NUMBERS);
+        }
+    }
+}
+
+/* What others read too is converted once, by a kernel of its own. */
+static void test_narrow_for_others(void **state) {
+    (void)state;
+    check_program("(%x: f32[9, 40], %y: bf16[40, 70]) -> (%z: f32[9, 70], %w: f32[40, 70]) {\n"
+                  "  %0 = convert %y, dtype=f32 : f32[40, 70]\n  %1 = neg %0 : f32[40, 70]\n"
+                  "  %2 = dot %x, %0, contract=[1]x[0] : f32[9, 70]\n  return %2, %1\n}",
+                  "", "map", EXACT_NUMBERS);
+}
+
 static void test_rounding(void **state) {
     (void)state;
     for (int l = 0; l < 4; l++) product(50, 200, 60, (layout)l, symbolic[l], "f32", ANY_NUMBERS);
@@ -145,9 +181,11 @@ static void test_views_before(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_odd_sizes), cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_dtypes),    cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_odd_sizes),
+        cmocka_unit_test(test_deep),         cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_dtypes),       cmocka_unit_test(test_axes),
         cmocka_unit_test(test_views_before), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_narrow),       cmocka_unit_test(test_narrow_for_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

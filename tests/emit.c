@@ -365,12 +365,12 @@ static void stages_and_scratch(void **state) {
 
 /* ---- Tiles ---- */
 
-static void check_tile(const char *dtype, const char *sum, int mr, int nr, int64_t depth, bool accumulate, bool packed,
-                       bool is_local) {
+static void check_tile_of(const char *dtype, const char *b_dtype, const char *sum, int mr, int nr, int64_t depth,
+                          bool accumulate, bool packed, bool is_local) {
     script t = {NULL, 0, 0};
     script_add(
         &t, "kernel @k contract(in a: %s[%d*k], in b: %s[%d*k], out c: %s[%d]%s%s%s%s) extents(k) {\nstage $0 in 1 {\n",
-        dtype, mr, dtype, nr, sum, mr * nr, is_local ? ", local l: " : "", is_local ? sum : "",
+        dtype, mr, b_dtype, nr, sum, mr * nr, is_local ? ", local l: " : "", is_local ? sum : "",
         is_local ? "[4096]" : "", "");
     const char *to = is_local ? "l" : "c";
     script_add(&t, "for $1 in 0 to %d { %%0 = const 2 : %s store %s[$1], %%0 }\n", mr * nr, sum, to);
@@ -390,6 +390,11 @@ static void check_tile(const char *dtype, const char *sum, int mr, int nr, int64
     free(u.text);
 }
 
+static void check_tile(const char *dtype, const char *sum, int mr, int nr, int64_t depth, bool accumulate, bool packed,
+                       bool is_local) {
+    check_tile_of(dtype, dtype, sum, mr, nr, depth, accumulate, packed, is_local);
+}
+
 static void tiles(void **state) {
     (void)state;
     check_tile("f32", "f32", 6, 64, 37, false, true, false);
@@ -401,6 +406,11 @@ static void tiles(void **state) {
     check_tile("f64", "f64", 6, 20, 11, true, true, false);
     check_tile("f16", "f32", 4, 24, 7, false, true, true);
     check_tile("bf16", "bf16", 2, 9, 4, true, false, false);
+    static const char *const narrow[] = {"i8", "u8", "i16", "u16", "f16", "bf16"};
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++) {
+        check_tile_of("f32", narrow[i], "f32", 1, 64, 37, false, true, true);
+        check_tile_of("f32", narrow[i], "f32", 3, 27, 8, i % 2, false, false);
+    }
 }
 
 /* Into the middle of rows that are longer than what is written. */

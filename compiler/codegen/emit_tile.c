@@ -2,7 +2,8 @@
  *
  * in:  LT_TILE: mr rows of A against nr columns of B, depth steps
  * out: mr x nr accumulators in vector registers through one loop over the depth: each step
- *      loads a row of B, splats mr elements of A, and multiplies and adds
+ *      loads a row of B, converts it when it is narrower, splats mr elements of A, and multiplies
+ *      and adds
  * law: each element is one chain over the depth, fused where the target fuses, so that neither
  *      mr, nr nor the vector width changes a bit
  */
@@ -21,6 +22,7 @@ typedef struct column_group {
 typedef struct tile {
     emit *e;
     const lt_stmt *s;
+    tn_dtype sum;
     LLVMTypeRef element; /* in registers */
     uint32_t n_groups;
     column_group *groups;
@@ -47,7 +49,7 @@ static LLVMValueRef load_group(const tile *t, uint32_t buffer, LLVMValueRef addr
     LLVMTypeRef type = vmath_memory_type(e->context, dtype, g->lanes > 1 ? g->lanes : 0);
     LLVMValueRef v = LLVMBuildLoad2(e->builder, type, address, "");
     LLVMSetAlignment(v, emit_alignment(e, buffer));
-    return vmath_unpack(&e->math, dtype, v);
+    return vmath_convert(&e->math, vmath_unpack(&e->math, dtype, v), dtype, t->sum);
 }
 
 static LLVMValueRef c_address(const tile *t, uint32_t row, const column_group *g) {
@@ -177,9 +179,9 @@ static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
 }
 
 void emit_tile(emit *e, const lt_stmt *s) {
-    tn_dtype dtype = e->kernel->buffers[s->tile.b].dtype;
-    tile t = {.e = e, .s = s, .element = vmath_register_type(e->context, dtype, 0)};
-    uint32_t widest = (uint32_t)machine_lanes(&e->out->target->machine, dtype == TN_F64 ? 64 : 32);
+    tn_dtype sum = e->kernel->buffers[s->tile.c].dtype == TN_F64 ? TN_F64 : TN_F32;
+    tile t = {.e = e, .s = s, .sum = sum, .element = vmath_register_type(e->context, sum, 0)};
+    uint32_t widest = (uint32_t)machine_lanes(&e->out->target->machine, tn_dtype_bits(sum));
     t.n_groups = split_columns(s->tile.nr, widest, NULL);
     uint32_t n = s->tile.mr * t.n_groups;
     t.groups = tn_calloc(t.n_groups + 1u, sizeof *t.groups);

@@ -230,8 +230,9 @@ static bool eval_panel(evaluator *v, panel *p, uint32_t buffer, tn_dim index, tn
 }
 
 static bool eval_tile(evaluator *v, const lt_stmt *s) {
-    tn_dtype dtype = v->kernel->buffers[s->tile.a].dtype, stored = v->kernel->buffers[s->tile.c].dtype;
-    tn_dtype sum_dtype = dtype == TN_F64 ? TN_F64 : TN_F32;
+    const lt_buffer *buffers = v->kernel->buffers;
+    tn_dtype a_dtype = buffers[s->tile.a].dtype, b_dtype = buffers[s->tile.b].dtype, stored = buffers[s->tile.c].dtype;
+    tn_dtype sum_dtype = stored == TN_F64 ? TN_F64 : TN_F32;
     panel a, b, c;
     int64_t depth;
     if (!eval_panel(v, &a, s->tile.a, s->tile.a_index, s->tile.a_row, s->tile.a_depth) ||
@@ -249,8 +250,8 @@ static bool eval_tile(evaluator *v, const lt_stmt *s) {
                 if (!read_element(v, a.buffer, a.index + r * a.stride + k * a.second, &x[0]) ||
                     !read_element(v, b.buffer, b.index + k * b.stride + j, &x[1]))
                     return false;
-                x[0] = scalar_convert(dtype, sum_dtype, x[0]);
-                x[1] = scalar_convert(dtype, sum_dtype, x[1]);
+                x[0] = scalar_convert(a_dtype, sum_dtype, x[0]);
+                x[1] = scalar_convert(b_dtype, sum_dtype, x[1]);
                 x[2] = sum;
                 scalar_op(TN_OP_fma, 0, sum_dtype, sum_dtype, x, &sum);
             }

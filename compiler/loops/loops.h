@@ -132,9 +132,11 @@ typedef struct lt_stmt {
             lt_block then, otherwise;
         } branch;
         /* c[r, j] (+)= sum over k of a[r, k] * b[k, j] for r < mr, j < nr, k < depth, one FMA
-         * chain over k for each element. a, b of one float dtype (f16/bf16 are widened first); c of that dtype,
-         * usually LT_LOCAL or LT_SCRATCH. A hint: elements next_index + [k * next_step, (k + 1) * next_step) of
-         * buffer `next` (LT_NONE: no hint) will be read after the tile, so step k asks memory for them; they need not exist. */
+         * chain over k for each element, in f64 where c is f64, else in f32, to which a and b are converted first.
+         * All are floats; a and b are of one dtype, or b is of a narrow one (also an integer of 8 or 16 bits) beside
+         * f32. c is usually LT_LOCAL or LT_SCRATCH. A hint: elements
+         * next_index + [k * next_step, (k + 1) * next_step) of buffer `next` (LT_NONE: no hint) will be read after the
+         * tile, so step k asks memory for them; they need not exist. */
         struct {
             uint32_t a, b, c, next;
             tn_dim a_index, b_index, c_index;      /* of element [0, 0] */

@@ -9,6 +9,7 @@
  */
 #include "compiler/loops/pack.h"
 
+#include "ir/dtype.h"
 #include "ir/view.h"
 
 enum {
@@ -31,16 +32,23 @@ enum { ANALYSIS_VARIABLE = 0x7ffffff0 };
 
 static tn_dim outer_variable(const product *p) { return dim_variable(p->t, ANALYSIS_VARIABLE); }
 
+/* Packing and tiles convert what they read to the sum's dtype. */
+static bool converts_to_sum(const product *p, const node *n) {
+    return n->op == TN_OP_convert && (tn_dtype)graph_type(p->a->fused, n->first_result)->dtype == p->sum;
+}
+
 /* The offset in a buffer that an element of v has after all its views; DIM_INVALID: it has none. */
 static tn_dim follow_views(product *p, value_id v, const tn_dim *index, uint32_t *buffer) {
     access *a = p->a;
-    tn_dim at[TN_MAX_RANK], from[TN_MAX_RANK];
+    tn_dim at[TN_MAX_RANK] = {0}, from[TN_MAX_RANK];
     for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = index[i];
     while (a->sources[v].kind == SOURCE_COMPUTED) {
         const node *n = graph_node_of(a->fused, v);
-        if (!view_is_plain((tn_op)n->op)) return DIM_INVALID;
-        view_index(a->fused, n, at, a->ranges, (int)a->n_ranges, from);
+        bool is_view = view_is_plain((tn_op)n->op);
+        if (!is_view && !converts_to_sum(p, n)) return DIM_INVALID;
         v = n->operands[0];
+        if (!is_view) continue;
+        view_index(a->fused, n, at, a->ranges, (int)a->n_ranges, from);
         for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = from[i];
     }
     const source *s = &a->sources[v];
@@ -73,10 +81,20 @@ static bool has_strides(product *p, matrix_side side, value_id v, matrix_index *
            !dim_contains(t, m->depth_step, leaf[0]) && !dim_contains(t, m->step, leaf[0]);
 }
 
+static tn_dtype dtype_of(const product *p, matrix_side side) {
+    return p->a->b.kernel->buffers[p->side[side].buffer].dtype;
+}
+
+/* The tile can read B as it lies. */
+static bool is_readable(const product *p) {
+    tn_dtype dtype = dtype_of(p, SIDE_B);
+    return dtype == p->sum || (p->sum == TN_F32 && dtype_in(DTYPES_NARROW, dtype));
+}
+
 /* The innermost extent of the value that v is a view of: how wide panels would be. */
 static int64_t innermost_extent(const product *p, value_id v) {
     const tn_graph *g = p->a->fused;
-    while (p->a->sources[v].kind == SOURCE_COMPUTED && view_is_plain((tn_op)graph_node_of(g, v)->op))
+    while (p->a->sources[v].kind == SOURCE_COMPUTED && graph_node_of(g, v)->n_operands == 1)
         v = graph_node_of(g, v)->operands[0];
     const tn_type *type = graph_type(g, v);
     return type->rank == 3 ? product_constant(p, type->dims[2]) : -1;
@@ -101,15 +119,14 @@ static bool lies_in_panels(product *p, value_id v, matrix_index *index_of) {
         return false;
     m->step = dim_exact_div(t, panel_step, dim_const(t, width));
     m->panel = width;
-    return dim_is_value(t, one, 1) && dim_is_value(t, m->depth_step, width) && m->step != DIM_INVALID &&
-           p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
+    return dim_is_value(t, one, 1) && dim_is_value(t, m->depth_step, width) && m->step != DIM_INVALID && is_readable(p);
 }
 
 void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *index_of) {
     matrix *m = &p->side[side];
     m->panel = 0;
     m->has_strides = has_strides(p, side, v, index_of);
-    m->is_plain = m->has_strides && p->a->b.kernel->buffers[m->buffer].dtype == p->sum;
+    m->is_plain = m->has_strides && dtype_of(p, side) == p->sum;
     if (!m->has_strides && side == SIDE_B && !lies_in_panels(p, v, index_of)) m->panel = 0;
 }
 

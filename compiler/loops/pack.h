@@ -10,9 +10,11 @@
  *   compute   chunks of row tiles x panels: tile, then `store` for each of its elements
  *
  * An operand that lies in a buffer with strides that suit the tile (is_plain) is read in place
- * where that costs nothing; so are weights that lie in panels from the start (compiler/passes/layout.c). A class may bring its own way of packing B (pack_steps), as rows
- * [k][columns], by a stage or by each chunk for itself. Packing is the seam for weights known ahead: a packed B is a
- * buffer of product_packed_elements() whose layout follows from shape and machine alone.
+ * where that costs nothing; so are weights that lie in panels from the start (compiler/passes/layout.c), also those of
+ * fewer bits than the sum, which the tile converts: beside many rows that hides behind the multiply-adds, beside few
+ * behind memory. A class may bring its own way of packing B (pack_steps), as rows [k][columns], by a stage or by each
+ * chunk for itself. Packing is the seam for weights known ahead: a packed B is a buffer of product_packed_elements()
+ * whose layout follows from shape and machine alone.
  */
 #ifndef TN_LOOPS_PACK_H
 #define TN_LOOPS_PACK_H

@@ -7,6 +7,7 @@
  */
 #include "compiler/loops/loops.h"
 #include "compiler/loops/scalar.h"
+#include "ir/dtype.h"
 #include "ir/op.h"
 
 #include <stdarg.h>
@@ -227,20 +228,24 @@ static bool check_float_buffer(const checker *c, uint32_t buffer, const char *wh
     return scalar_kind_of(b->dtype) == SCALAR_FLOAT || fail(c, "%s of a tile is %s", what, tn_dtype_name(b->dtype));
 }
 
+/* Only b may be of another dtype than a: of a narrow one, beside f32. */
+static bool check_tile_dtypes(const checker *c, const lt_stmt *s) {
+    if (s->tile.b >= c->kernel->n_buffers) return fail(c, "a tile names no buffer");
+    if (!check_float_buffer(c, s->tile.a, "a") || !check_float_buffer(c, s->tile.c, "c")) return false;
+    const lt_buffer *buffers = c->kernel->buffers;
+    tn_dtype a = buffers[s->tile.a].dtype, b = buffers[s->tile.b].dtype, sum = buffers[s->tile.c].dtype;
+    if (a != b && !(a == TN_F32 && dtype_in(DTYPES_NARROW, b)))
+        return fail(c, "a tile of %s and %s", tn_dtype_name(a), tn_dtype_name(b));
+    return (a == TN_F64) == (sum == TN_F64) || fail(c, "a tile of %s into %s", tn_dtype_name(a), tn_dtype_name(sum));
+}
+
 static bool check_tile(checker *c, const lt_stmt *s) {
     if (c->vector) return fail(c, "a tile inside a vector loop");
     if (s->tile.mr == 0 || s->tile.mr > MAX_TILE_ROWS || s->tile.nr == 0 || s->tile.nr > MAX_TILE_COLUMNS)
         return fail(c, "a tile of %u x %u", s->tile.mr, s->tile.nr);
-    if (!check_float_buffer(c, s->tile.a, "a") || !check_float_buffer(c, s->tile.b, "b") ||
-        !check_float_buffer(c, s->tile.c, "c"))
-        return false;
-    const lt_buffer *buffers = c->kernel->buffers;
-    tn_dtype dtype = buffers[s->tile.a].dtype, sum = buffers[s->tile.c].dtype;
-    if (buffers[s->tile.b].dtype != dtype)
-        return fail(c, "a tile of %s and %s", tn_dtype_name(dtype), tn_dtype_name(buffers[s->tile.b].dtype));
-    if ((dtype == TN_F64) != (sum == TN_F64))
-        return fail(c, "a tile of %s into %s", tn_dtype_name(dtype), tn_dtype_name(sum));
-    if (buffers[s->tile.c].role == LT_INPUT) return fail(c, "a tile into the input %s", buffers[s->tile.c].name);
+    if (!check_tile_dtypes(c, s)) return false;
+    const lt_buffer *into = &c->kernel->buffers[s->tile.c];
+    if (into->role == LT_INPUT) return fail(c, "a tile into the input %s", into->name);
     const tn_dim dims[] = {s->tile.a_index, s->tile.b_index, s->tile.c_index, s->tile.a_row,
                            s->tile.a_depth, s->tile.b_depth, s->tile.c_row,   s->tile.depth};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)

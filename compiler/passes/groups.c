@@ -140,7 +140,7 @@ static bool reads_legally(const grouper *s, uint32_t id, value_id v, const tn_di
                memcmp(own, index, type->rank * sizeof *own) == 0;
     }
     if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0) return true;
-    if (!index) return reads_legally(s, id, n->operands[0], NULL);
+    if (!index || n->op == TN_OP_convert) return reads_legally(s, id, n->operands[0], index);
     dim_range ranges[TN_MAX_RANK];
     const group *g = &s->groups[id];
     for (int k = 0; k < g->domain.rank; k++)
@@ -333,12 +333,28 @@ static void keep_for_kernel(grouping *s, uint32_t reader, value_id v) {
         s->kept[v] = true;
 }
 
+/* Data of fewer bits stays so in memory: where products alone read its conversion, each converts for itself. */
+static void inline_conversions(grouper *s) {
+    const tn_graph *g = s->g;
+    uint32_t *others = s->next; /* of each node: what reads it, if through views, other than products */
+    for (size_t i = 0; i < g->n_nodes; i++) others[i] = 0;
+    for (size_t r = 0; r < g->n_results; r++) others[g->values[g->results[r].value].node]++;
+    for (size_t i = g->n_nodes; i-- > 0;) {
+        const node *n = &g->nodes[i];
+        bool is_stored = n->n_operands == 1 && s->out->roles[g->values[n->operands[0]].node] == FUSION_TOP;
+        if (others[i] == 0 && is_stored && is_widening(g, n)) s->out->roles[i] = FUSION_INLINE;
+        bool counts = s->out->roles[i] == FUSION_INLINE ? others[i] > 0 : n->op != TN_OP_dot;
+        for (uint32_t k = 0; counts && k < n->n_operands; k++) others[g->values[n->operands[k]].node]++;
+    }
+}
+
 static void find_roles(grouper *s, bool no_fusion) {
     tn_graph *g = s->g;
     uint32_t *views = s->stack; /* of each node: views that are read through it, itself included */
+    for (size_t i = 0; i < g->n_nodes; i++) s->out->roles[i] = role_of(g, &g->nodes[i], no_fusion);
+    if (!no_fusion) inline_conversions(s);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
-        s->out->roles[i] = role_of(g, n, no_fusion);
         if (s->out->roles[i] != FUSION_INLINE || n->n_operands == 0)
             views[i] = 0;
         else if ((views[i] = 1 + views[g->values[n->operands[0]].node]) > MAX_INLINE) {

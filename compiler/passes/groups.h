@@ -9,7 +9,7 @@
 /* What a node is to fusion. */
 typedef enum fusion_role {
     FUSION_TOP,    /* stays in the function: parameters, data, control flow, effects */
-    FUSION_INLINE, /* an index map or a leaf: copied into every kernel that reads it */
+    FUSION_INLINE, /* an index map, a leaf, or a conversion of stored data: copied into every kernel that reads it */
     FUSION_MEMBER, /* work: belongs to exactly one group */
 } fusion_role;
 

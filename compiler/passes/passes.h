@@ -7,6 +7,7 @@
 #ifndef TN_PASSES_PASSES_H
 #define TN_PASSES_PASSES_H
 
+#include "ir/dtype.h"
 #include "ir/graph.h"
 #include "ir/op.h"
 
@@ -48,6 +49,12 @@ extern const size_t n_passes;
 
 /* docs/PASSES.md, from tn_malloc; NULL: no memory. */
 char *doc_passes(void);
+
+/* A conversion of narrow numbers to f32: the kernel of a product does it as it reads (loops/pack.c). */
+static inline bool is_widening(const tn_graph *g, const node *n) {
+    return n->op == TN_OP_convert && graph_type(g, n->first_result)->dtype == TN_F32 &&
+           dtype_in(DTYPES_NARROW, graph_type(g, n->operands[0])->dtype);
+}
 
 /* ---- load_time.c: what depends on weights and constants alone ---- */
 
