@@ -111,6 +111,7 @@ static bool run_passes(compilation *c, watching *w, bool *stopped) {
                       .fold_limit_bytes = c->options->fold_limit_bytes,
                       .hoist_growth = c->options->hoist_growth,
                       .calls_blas = c->blas != NULL,
+                      .weights = c->weights,
                       .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
                       .no_fusion = c->options->no_fusion};
     for (size_t i = 0; i < n_passes; i++) {
@@ -182,6 +183,20 @@ static bool choose_gemm(compilation *c) {
     return fail(c, TN_ERR_ARGUMENT, message);
 }
 
+static bool choose_weights(compilation *c) {
+    static const char *const names[] = {[WEIGHTS_F32] = "f32", [WEIGHTS_BF16] = "bf16", [WEIGHTS_INT8] = "int8"};
+    const char *weights = c->options->weights ? c->options->weights : "f32";
+    int i = 0, n = (int)(sizeof names / sizeof *names);
+    while (i < n && strcmp(weights, names[i]) != 0) i++;
+    char message[160];
+    snprintf(message, sizeof message, "weights is \"%.80s\": it can be \"f32\", \"bf16\" or \"int8\"", weights);
+    if (i == n) return fail(c, TN_ERR_ARGUMENT, message);
+    if (i != WEIGHTS_F32 && c->options->gemm && strcmp(c->options->gemm, "blas") == 0)
+        return fail(c, TN_ERR_ARGUMENT, "gemm is \"blas\", which reads weights as f32: weights cannot be narrower");
+    c->weights = (weight_format)i;
+    return true;
+}
+
 bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal) {
     *c = (compilation){.options = options ? options : &no_options};
     watching w = {.goal = goal, .start = now_ms()};
@@ -193,7 +208,7 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     if (c->module->error.status != TN_OK) return take_module_error(c);
     if (c->options->winograd && strcmp(c->options->winograd, "on") != 0 && strcmp(c->options->winograd, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");
-    if (!choose_gemm(c)) return false;
+    if (!choose_weights(c) || !choose_gemm(c)) return false;
     return run_stages(c, &w);
 }
 

@@ -12,6 +12,7 @@
 typedef struct compilation {
     const tn_compile_options *options;
     tn_module *module; /* a copy of the user's: passes work on it */
+    weight_format weights;
     program_plan plan;
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;

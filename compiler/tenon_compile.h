@@ -44,6 +44,12 @@ typedef struct tn_compile_options {
      * it is not installed. In an object they are hooks->custom's, as ops blas.<dtype>.<n|t><n|t> on [batch, rows,
      * columns] operands that lie as they are (n) or transposed (t). */
     const char *gemm;
+    /* How weights that products multiply by (the second operand of dot, of f32, known when the program is loaded, from
+     * 4,096 elements on) are stored; sums are kept in f32. NULL or "f32": as they are. "bf16": rounded to that, each is
+     * off by at most 2^-8 of itself. "int8": as whole numbers from -127 to 127 times a scale for each column of the
+     * product, max |w| / 127; each is off by at most half a scale. Weights must be finite. For models whose time is
+     * that of reading weights. Not with gemm "blas". */
+    const char *weights;
     tn_pool *pool; /* that compiles, and that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */

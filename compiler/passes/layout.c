@@ -6,6 +6,8 @@
  *      that it sums over, its columns are the output channels:
  *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to main (lift), to `prepare` (hoist)
  *        w      = views of packed                                    fold into the kernel's indices
+ *      Where w is converted from a narrow weight (quantise.c), the panels are narrow and the conversion comes
+ *      behind the barrier as before
  * law: w's elements are what they were; the barrier keeps the views on both sides from cancelling
  *
  * Classes contract and conv see through the views that an operand lies in panels (loops/pack.c), and so does
@@ -17,17 +19,13 @@
 
 enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024 };
 
-typedef struct packer {
-    const pass_options *o;
-    load_time what; /* of the function */
-} packer;
-
 /* The weight as a matrix: axes that are summed over in the dot's order, then the others. */
 typedef struct weight_form {
     int64_t perm[TN_MAX_RANK], inverse[TN_MAX_RANK];
     tn_dim ordered[TN_MAX_RANK]; /* extents in that order */
     weight_use use;
-    int64_t width; /* of a panel */
+    int64_t width;   /* of a panel */
+    value_id stored; /* what is packed: the weight, or, without its barrier, what it is converted from */
 } weight_form;
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -102,7 +100,7 @@ static bool read_conv(const tn_graph *g, const node *n, weight_form *w) {
     return w->use.rows > 0;
 }
 
-static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form *w) {
+static bool suits(const load_time_visit *s, const tn_graph *g, const node *n, weight_form *w) {
     bool (*read)(const tn_graph *, const node *, weight_form *) = n->op == TN_OP_dot    ? read_dot
                                                                   : n->op == TN_OP_conv ? read_conv
                                                                                         : NULL;
@@ -113,10 +111,13 @@ static bool suits(const packer *s, const tn_graph *g, const node *n, weight_form
     if (!read(g, n, w) || w->use.columns < LEAST_COLUMNS || w->use.depth < 1 ||
         w->use.depth < LEAST_ELEMENTS / w->use.columns)
         return false;
-    w->width = s->o->panel_columns(s->o->panel_ctx, &w->use);
+    w->width = s->options->panel_columns(s->options->panel_ctx, &w->use);
     if (w->width <= 0) return false;
+    value_id narrow = narrow_weight(g, n->operands[1]);
+    w->stored = narrow == VALUE_NONE ? n->operands[1] : graph_node_of(g, narrow)->operands[0];
     double elements = (double)ceil_div(w->use.columns, w->width) * (double)w->width * (double)w->use.depth;
-    return load_time_accepts(s->o, elements * tn_dtype_bits(dtype) / 8, s->what.origin[g->values[n->operands[1]].node]);
+    return load_time_accepts(s->options, elements * tn_dtype_bits(dtype) / 8,
+                             s->what.origin[g->values[n->operands[1]].node]);
 }
 
 /* ---- Packing ---- */
@@ -156,33 +157,18 @@ static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n
     weight_form w;
     build b;
     if (!suits(ctx, from, n, &w)) return graph_copy_node(to, from, n, map);
-    tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
+    tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[w.stored]}};
     int rank = graph_type(from, n->operands[1])->rank;
     int64_t panels = ceil_div(w.use.columns, w.width);
     if (!build_open(&b, TN_HERE, "layout", to, operands, 2)) return false;
-    operands[1] = unpack(&b, pack(&b, operands[1], &w, panels), &w, panels, rank);
+    tn_val packed = tn_convert_at(TN_HERE, pack(&b, operands[1], &w, panels), w.use.dtype);
+    operands[1] = unpack(&b, packed, &w, panels, rank);
     tn_val product = build_apply(&b, (tn_op)n->op, operands, 2, n->attrs.items, n->attrs.n);
     map[n->first_result] = product.id;
     return tn_is_valid(product);
 }
 
-/* Of functions that do not change, but may call some that do. */
-static bool copy_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
-    (void)ctx;
-    return graph_copy_node(to, from, n, map);
-}
-
 bool pass_layout(tn_module *m, const pass_options *o) {
     if (!o->panel_columns || o->calls_blas || module_find(m, "prepare")) return true;
-    module_load_time all;
-    bool ok = module_load_time_find(&all, m);
-    for (size_t i = 0; ok && i < all.n; i++) {
-        tn_graph *g = m->graphs[all.order[i]];
-        packer s = {.o = o};
-        ok = load_time_find(&s.what, g, all.of[all.order[i]].params, o) &&
-             graph_rebuild(g, true, all.of[all.order[i]].is_reached ? lay_out : copy_node, &s) != NULL;
-        load_time_free(&s.what);
-    }
-    module_load_time_free(&all);
-    return ok;
+    return load_time_rebuild(m, o, lay_out);
 }

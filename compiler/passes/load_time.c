@@ -66,21 +66,31 @@ static bool grows(const load_time *w, const pass_options *o, const tn_graph *g, 
     return false;
 }
 
+value_id narrow_weight(const tn_graph *g, value_id v) {
+    const node *n = graph_node_of(g, v);
+    return is_widening(g, n) && graph_node_of(g, n->operands[0])->op == TN_OP_barrier ? n->operands[0] : VALUE_NONE;
+}
+
+/* To be done once for each set of weights. */
+static bool is_moved(const load_time *w, const pass_options *o, const tn_graph *g, size_t i) {
+    const node *n = &g->nodes[i];
+    return w->known[i] && is_work((tn_op)n->op) && !grows(w, o, g, i) &&
+           narrow_weight(g, n->first_result) == VALUE_NONE;
+}
+
 static void ask_operands(const tn_graph *g, const node *n, bool *asked) {
     for (uint32_t k = 0; k < n->n_operands; k++) asked[g->values[n->operands[k]].node] = true;
 }
 
-/* The frontier: known values that nodes known only at run time read. Views among them, and what
- * would grow, are followed to the work that makes them. */
+/* The frontier: known values that nodes known only at run time read. Views among them, conversions of narrow weights
+ * and what would grow are followed to the work that makes them. */
 static void find_moves(load_time *w, const pass_options *o, const tn_graph *g) {
     for (size_t r = 0; r < g->n_results; r++) w->asked[g->values[g->results[r].value].node] = true;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const node *n = &g->nodes[i];
         if (w->known[i] && (!w->asked[i] || n->op == TN_OP_param || n->op == TN_OP_constant)) continue;
-        if (w->known[i] && is_work((tn_op)n->op) && !grows(w, o, g, i))
-            w->moves[i] = true;
-        else
-            ask_operands(g, n, w->asked);
+        w->moves[i] = is_moved(w, o, g, i);
+        if (!w->moves[i]) ask_operands(g, n, w->asked);
     }
 }
 
@@ -178,4 +188,25 @@ void module_load_time_free(module_load_time *w) {
     tn_free(w->of);
     tn_free(w->order);
     *w = (module_load_time){0};
+}
+
+/* Of functions that do not change, but may call some that do. */
+static bool copy_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
+    (void)ctx;
+    return graph_copy_node(to, from, n, map);
+}
+
+bool load_time_rebuild(tn_module *m, const pass_options *o, rebuild_node *visit) {
+    module_load_time all;
+    bool ok = module_load_time_find(&all, m);
+    for (size_t i = 0; ok && i < all.n; i++) {
+        tn_graph *g = m->graphs[all.order[i]];
+        const function_load_time *known = &all.of[all.order[i]];
+        load_time_visit v = {.options = o};
+        ok = load_time_find(&v.what, g, known->params, o) &&
+             graph_rebuild(g, true, known->is_reached ? visit : copy_node, &v) != NULL;
+        load_time_free(&v.what);
+    }
+    module_load_time_free(&all);
+    return ok;
 }

@@ -19,12 +19,16 @@ typedef struct weight_use {
     bool is_pointwise;            /* of one tap, over the input as it is */
 } weight_use;
 
+/* How the weights of products are stored. */
+typedef enum weight_format { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_INT8 } weight_format;
+
 typedef struct pass_options {
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
     bool calls_blas;         /* products go to a BLAS library (blas.c) */
     bool no_winograd;        /* convolutions stay as they are */
+    weight_format weights;   /* of products of f32 */
     /* Columns of a panel of weights for that use; 0: they are not to be packed. NULL: none are. */
     int64_t (*panel_columns)(const void *ctx, const weight_use *use);
     const void *panel_ctx;
@@ -70,6 +74,9 @@ typedef struct load_time {
 /* `params`: which parameters are known; NULL: main's weights. False: no memory (recorded), and nothing to free. */
 bool load_time_find(load_time *w, const tn_graph *g, const bool *params, const pass_options *o);
 void load_time_free(load_time *w);
+/* What v widens behind a barrier: a pass put it there (quantise.c), so that kernels read fewer bytes and convert for
+ * themselves; VALUE_NONE: v is no such conversion. */
+value_id narrow_weight(const tn_graph *g, value_id v);
 /* Whether a known value of so many bytes that is made from `origin` bytes moves. */
 bool load_time_accepts(const pass_options *o, double bytes, double origin);
 /* Copies what moves and all that it needs, but for parameters, which map[] has already. */
@@ -100,6 +107,16 @@ uint32_t callee_operand(const node *n, uint32_t index);
  * enters the new ids of its results in map[first_result + k]. Return false after an error.
  * graph_copy_node(to, from, n, map) is the identity. */
 typedef bool rebuild_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map);
+
+/* What the visitor of load_time_rebuild is given. */
+typedef struct load_time_visit {
+    const pass_options *options;
+    load_time what; /* of the function */
+} load_time_visit;
+
+/* load_time.c: graph_rebuild of all functions, callees first; `visit` sees the nodes of those that main reaches by one
+ * way, the others are copied. */
+bool load_time_rebuild(tn_module *m, const pass_options *o, rebuild_node *visit);
 
 /* Builds the successor of g: same name, parameters, symbols, results, constraints; each node through `visit`
  * (parameters are made beforehand). Nodes that no result needs are left out when `live_only`.

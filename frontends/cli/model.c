@@ -98,7 +98,8 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .perf_map = GIVEN(a, perf_map),
                                     .verify_each = GIVEN(a, verify_each),
                                     .winograd = TEXT_OF(a, winograd),
-                                    .gemm = TEXT_OF(a, gemm)};
+                                    .gemm = TEXT_OF(a, gemm),
+                                    .weights = TEXT_OF(a, weights)};
     if (GIVEN(a, time)) options->watch = show_time;
 }
 
