@@ -127,12 +127,15 @@ static int64_t tile_columns(const product *p, int64_t n) {
     return rounded < p->how.nr ? rounded : p->how.nr;
 }
 
-/* The row tiles of a panel ask for the next panel, each for its part. */
+/* The row tiles of a panel ask for the next panel, each for its part. A single one leaves that to the processor, which
+ * asks far enough ahead for f32; narrow panels go by faster. */
 static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_dim column) {
     dim_table *t = p->t;
     const operand *b = &c->sides[SIDE_B];
     int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
-    if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps)) || p->how.row_tiles < 2) return;
+    bool is_narrow = p->a->b.kernel->buffers[b->buffer].dtype != p->sum;
+    if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
+    if (p->how.row_tiles < 2 && !is_narrow) return;
     tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
     tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step);
     tn_dim next = operand_index(p, b, dim_add_const(t, column, nr), c->k);
