@@ -189,6 +189,19 @@ static LLVMValueRef masked_call(emit *e, const char *name, LLVMTypeRef *types, u
 #endif
 }
 
+LLVMValueRef emit_masked_load(emit *e, LLVMTypeRef vector, LLVMValueRef address, LLVMValueRef mask,
+                              unsigned alignment) {
+    LLVMTypeRef types[] = {vector, e->pointer};
+    LLVMValueRef args[] = {address, mask, LLVMConstNull(vector)};
+    return masked_call(e, "llvm.masked.load", types, 2, args, 3, 0, alignment);
+}
+
+void emit_masked_store(emit *e, LLVMValueRef value, LLVMValueRef address, LLVMValueRef mask, unsigned alignment) {
+    LLVMTypeRef types[] = {LLVMTypeOf(value), e->pointer};
+    LLVMValueRef args[] = {value, address, mask};
+    masked_call(e, "llvm.masked.store", types, 2, args, 3, 1, alignment);
+}
+
 /* ---- Loads ---- */
 
 static LLVMValueRef plain_load(emit *e, LLVMTypeRef type, LLVMValueRef address, unsigned alignment) {
@@ -208,11 +221,7 @@ static LLVMValueRef load_contiguous(emit *e, const lt_stmt *s, LLVMTypeRef type,
     LLVMValueRef address = emit_address(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);
     LLVMTypeRef vector = LLVMVectorType(type, e->lanes);
-    if (guard && emit_is_vector(guard)) {
-        LLVMTypeRef types[] = {vector, e->pointer};
-        LLVMValueRef args[] = {address, guard, LLVMConstNull(vector)};
-        return masked_call(e, "llvm.masked.load", types, 2, args, 3, 0, alignment);
-    }
+    if (guard && emit_is_vector(guard)) return emit_masked_load(e, vector, address, guard, alignment);
     return plain_load(e, vector, guard ? emit_address_if(e, guard, address) : address, alignment);
 }
 
@@ -317,9 +326,7 @@ static void store_contiguous(emit *e, const lt_stmt *s, LLVMValueRef memory, LLV
         return;
     }
     if (guard && emit_is_vector(guard)) {
-        LLVMTypeRef types[] = {LLVMTypeOf(memory), e->pointer};
-        LLVMValueRef args[] = {memory, address, guard};
-        masked_call(e, "llvm.masked.store", types, 2, args, 3, 1, alignment);
+        emit_masked_store(e, memory, address, guard, alignment);
         return;
     }
     guarded g = begin_if(e, guard);

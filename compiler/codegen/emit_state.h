@@ -131,6 +131,10 @@ unsigned emit_alignment(const emit *e, uint32_t buffer);
 /* The guard ANDed with the mask; NULL: always. */
 LLVMValueRef emit_guard(emit *e, lt_value guard);
 
+/* A vector's lanes that the mask lets through; the others are 0, and not touched in memory. */
+LLVMValueRef emit_masked_load(emit *e, LLVMTypeRef vector, LLVMValueRef address, LLVMValueRef mask, unsigned alignment);
+void emit_masked_store(emit *e, LLVMValueRef value, LLVMValueRef address, LLVMValueRef mask, unsigned alignment);
+
 /* `address` when the condition holds, else one from which zeros are read. */
 LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address);
 

@@ -10,13 +10,15 @@
 #include "compiler/codegen/emit_state.h"
 
 enum {
+    MOST_LANES = 256,
     PREFETCH_LINE = 64,
     PREFETCH_LOCALITY = 3, /* all levels */
 };
 
-/* Columns are covered by vectors of the widest kind, then of half of it, down to one. */
+/* Columns are covered by vectors of the widest kind; what is left by one with some lanes off, or without masks by
+ * vectors of half the lanes, down to one. */
 typedef struct column_group {
-    uint32_t first, lanes;
+    uint32_t first, lanes, used;
 } column_group;
 
 typedef struct tile {
@@ -33,22 +35,34 @@ static LLVMTypeRef group_type(LLVMTypeRef element, const column_group *g) {
     return g->lanes > 1 ? LLVMVectorType(element, g->lanes) : element;
 }
 
-static uint32_t split_columns(uint32_t nr, uint32_t widest, column_group *groups) {
+static uint32_t split_columns(const machine *m, uint32_t nr, uint32_t widest, column_group *groups) {
     uint32_t n = 0;
     for (uint32_t first = 0; first < nr; n++) {
-        while (widest > nr - first) widest /= 2;
-        if (groups) groups[n] = (column_group){first, widest};
+        uint32_t left = nr - first;
+        while (widest > 1 && (machine_has_masks(m) ? widest / 2 >= left : widest > left)) widest /= 2;
+        if (groups) groups[n] = (column_group){first, widest, widest < left ? widest : left};
         first += widest;
     }
     return n;
+}
+
+/* The lanes in use; NULL: all. */
+static LLVMValueRef group_mask(const emit *e, const column_group *g) {
+    LLVMValueRef lanes[MOST_LANES];
+    if (g->used == g->lanes) return NULL;
+    for (uint32_t i = 0; i < g->lanes; i++) lanes[i] = LLVMConstInt(e->i1, i < g->used, false);
+    return LLVMConstVector(lanes, g->lanes);
 }
 
 static LLVMValueRef load_group(const tile *t, uint32_t buffer, LLVMValueRef address, const column_group *g) {
     emit *e = t->e;
     tn_dtype dtype = e->kernel->buffers[buffer].dtype;
     LLVMTypeRef type = vmath_memory_type(e->context, dtype, g->lanes > 1 ? g->lanes : 0);
-    LLVMValueRef v = LLVMBuildLoad2(e->builder, type, address, "");
-    LLVMSetAlignment(v, emit_alignment(e, buffer));
+    LLVMValueRef v, mask = group_mask(e, g);
+    if (mask)
+        v = emit_masked_load(e, type, address, mask, emit_alignment(e, buffer));
+    else
+        LLVMSetAlignment(v = LLVMBuildLoad2(e->builder, type, address, ""), emit_alignment(e, buffer));
     return vmath_convert(&e->math, vmath_unpack(&e->math, dtype, v), dtype, t->sum);
 }
 
@@ -72,8 +86,11 @@ static void store_sums(const tile *t) {
         for (uint32_t g = 0; g < t->n_groups; g++) {
             tn_dtype dtype = e->kernel->buffers[t->s->tile.c].dtype;
             LLVMValueRef packed = vmath_pack(&e->math, dtype, t->sums[r * t->n_groups + g]);
-            LLVMValueRef store = LLVMBuildStore(e->builder, packed, c_address(t, r, &t->groups[g]));
-            LLVMSetAlignment(store, emit_alignment(e, t->s->tile.c));
+            LLVMValueRef to = c_address(t, r, &t->groups[g]), mask = group_mask(e, &t->groups[g]);
+            if (mask)
+                emit_masked_store(e, packed, to, mask, emit_alignment(e, t->s->tile.c));
+            else
+                LLVMSetAlignment(LLVMBuildStore(e->builder, packed, to), emit_alignment(e, t->s->tile.c));
         }
 }
 
@@ -101,7 +118,7 @@ static void prefetch_next(const tile *t, LLVMValueRef next) {
 /* One step: sums[r, :] += a[r] * b[:]. */
 static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, LLVMValueRef b, LLVMValueRef *columns) {
     emit *e = t->e;
-    static const column_group one = {0, 1};
+    static const column_group one = {0, 1, 1};
     for (uint32_t g = 0; g < t->n_groups; g++) {
         LLVMValueRef at = emit_const_i64(e, t->groups[g].first);
         columns[g] = load_group(t, t->s->tile.b, emit_address_plus(e, t->s->tile.b, b, at), &t->groups[g]);
@@ -182,13 +199,14 @@ void emit_tile(emit *e, const lt_stmt *s) {
     tn_dtype sum = e->kernel->buffers[s->tile.c].dtype == TN_F64 ? TN_F64 : TN_F32;
     tile t = {.e = e, .s = s, .sum = sum, .element = vmath_register_type(e->context, sum, 0)};
     uint32_t widest = (uint32_t)machine_lanes(&e->out->target->machine, tn_dtype_bits(sum));
-    t.n_groups = split_columns(s->tile.nr, widest, NULL);
+    const machine *m = &e->out->target->machine;
+    t.n_groups = split_columns(m, s->tile.nr, widest, NULL);
     uint32_t n = s->tile.mr * t.n_groups;
     t.groups = tn_calloc(t.n_groups + 1u, sizeof *t.groups);
     t.sums = tn_calloc(n + 1u, sizeof *t.sums);
     LLVMValueRef *work = tn_calloc((size_t)n + s->tile.mr + t.n_groups + 1, sizeof *work);
     if (t.groups && t.sums && work) {
-        split_columns(s->tile.nr, widest, t.groups);
+        split_columns(m, s->tile.nr, widest, t.groups);
         load_sums(&t);
         emit_depth_loop(&t, work);
         store_sums(&t);
