@@ -62,19 +62,27 @@ static val quotient(const vm *m, vpair a, vpair b) {
     return vmad(m, rest, inverse, q);
 }
 
+/* x, or 0 where what it is to be multiplied with would make it 0 anyway: a product that underflows
+ * takes CPUs tens of cycles, and masks of -inf make many. */
+static val zero_below(const vm *m, val argument, double low, val x) {
+    return vsel(m, vlt(m, argument, vnum(m, low)), vnum(m, 0), x);
+}
+
 val vmath_exp(const vm *m, const val *a) {
     /* Beyond these the result is 0 or infinity. */
-    val x = m->is64 ? clamp(m, a[0], -746, 710) : clamp(m, a[0], -104, 89);
-    return rounded(m, exp_parts(m, x));
+    double low = m->is64 ? -746 : -104, high = m->is64 ? 710 : 89;
+    scaled s = exp_parts(m, clamp(m, a[0], low, high));
+    return vscale(m, zero_below(m, a[0], low, vadd(m, s.sum.hi, s.sum.lo)), s.k);
 }
 
 val vmath_exp2(const vm *m, const val *a) {
-    val x = m->is64 ? clamp(m, a[0], -1080, 1025) : clamp(m, a[0], -160, 129);
+    double low = m->is64 ? -1080 : -160, high = m->is64 ? 1025 : 129;
+    val x = clamp(m, a[0], low, high);
     vwhole k = vnearest(m, x, 1);
     val r = vsub(m, x, k.value);
     val slope = vpoly(m, r, exp2);
     if (m->is64) slope = vadd(m, slope, vnum(m, ln2_dd[0]));
-    return vscale(m, vmad(m, r, slope, vnum(m, 1)), k);
+    return vscale(m, zero_below(m, a[0], low, vmad(m, r, slope, vnum(m, 1))), k);
 }
 
 val vmath_expm1(const vm *m, const val *a) {
