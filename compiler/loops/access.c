@@ -280,11 +280,11 @@ static access_emitter *const emitters[TN_OP_COUNT] = {
     [TN_OP_conv] = access_conv,
 };
 
-static lt_value load_source(access *a, const source *s, int rank, const tn_dim *index) {
+static tn_dim offset_in(access *a, const source *s, int rank, const tn_dim *index) {
     dim_table *t = a->fused->module->dims;
     tn_dim offset = s->base;
     for (int i = 0; i < rank; i++) offset = dim_add(t, offset, dim_mul(t, index[i], s->stride[i]));
-    return lt_load(&a->b, s->buffer, access_simplify(a, offset), a->guard);
+    return access_simplify(a, offset);
 }
 
 lt_value access_value(access *a, value_id v, const tn_dim *index) {
@@ -298,7 +298,7 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     const node *n = graph_node_of(a->fused, v);
     lt_value result;
     if (s->kind == SOURCE_BUFFER)
-        result = load_source(a, s, rank, index);
+        result = lt_load(&a->b, s->buffer, offset_in(a, s, rank, index), a->guard);
     else if (emitters[n->op])
         result = emitters[n->op](a, v, n, index);
     else if (op_table[n->op].loop_class == CLASS_MAP)
@@ -310,6 +310,16 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     }
     add_memo(a, v, rank, index, result);
     return result;
+}
+
+void access_overwrite(access *a, value_id v, const tn_dim *index, lt_value value) {
+    const source *s = &a->sources[v];
+    lt_store(&a->b, s->buffer, offset_in(a, s, graph_type(a->fused, v)->rank, index), value, a->guard);
+}
+
+void access_take_place(access *a, value_id v, value_id former) {
+    a->sources[v] = a->sources[former];
+    access_computed(a, former);
 }
 
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {
