@@ -227,6 +227,8 @@ bool emit_kernel(const emitter *out, const lt_kernel *k, const char *symbol, LLV
         ok = emit_stage(&e, &k->stages[i], symbol, i);
         stages[i] = e.function;
     }
+    /* Where an index is only made simpler, code is emitted without it. */
+    if (ok && dim_table_status(e.dims) == TN_ERR_MEMORY) ok = no_memory(&e);
     finish(&e);
     return ok;
 }
