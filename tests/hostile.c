@@ -22,16 +22,20 @@
 
 static const char text[] =
     "module \"hostile\"\n"
-    "fn @main(%x: f32[n, 4], %w: f32[4, 3] weight, %c: bool[]) -> (%p: f32[n, 3], %s: f32[n, 4], %v: f32[1, 2, 3, 3]) "
+    "fn @main(%x: f32[n, 4], %w: f32[4, 3] weight, %c: bool[]) -> (%p: f32[n, 3], %s: f32[n, 4], %v: f32[1, 2, 3, 3], "
+    "%a: f32[n, 4]) "
     "{\n"
     "  %0 = dot %x, %w, contract=[1]x[0] : f32[n, 3]\n"
     "  %1 = softmax %0, axis=1 : f32[n, 3]\n"
     "  %2 = if %c, %1, %w, then=@turn, otherwise=@same, symbols=[n, n] : f32[n, 3]\n"
+    "  %7 = dot %x, %x, contract=[1]x[1] : f32[n, n]\n"
+    "  %8 = softmax %7, axis=1 : f32[n, n]\n"
+    "  %9 = dot %8, %x, contract=[1]x[0] : f32[n, 4]\n"
     "  %3 = sort %x, axis=1 : f32[n, 4]\n"
     "  %4 = constant value=f32[1, 1, 4, 4] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} : f32[1, 1, 4, 4]\n"
     "  %5 = reshape %w, shape=[2, 1, 2, 3] : f32[2, 1, 2, 3]\n"
     "  %6 = conv %4, %5, low=[0, 1], high=[0, 0] : f32[1, 2, 3, 3]\n"
-    "  return %2, %3, %6\n"
+    "  return %2, %3, %6, %9\n"
     "}\n"
     "fn @turn(%v: f32[k, 3], %u: f32[4, 3]) -> (%w: f32[k, 3]) {\n" /* neg %u is lifted out */
     "  %0 = neg %u : f32[4, 3]\n"
@@ -183,7 +187,7 @@ static tn_status run(void *fixture, const char *name, char *message, size_t capa
     static bool c = true;
     tn_tensor inputs[2] = {tn_tensor_strided(TN_F32, x, 2, (int64_t[]){2, 4}, (int64_t[]){4, 1}),
                            tn_tensor_strided(TN_BOOL, &c, 0, NULL, NULL)};
-    tn_tensor outputs[3] = {{0}},
+    tn_tensor outputs[4] = {{0}},
               w = tn_tensor_strided(TN_F32, (void *)weight, 2, (int64_t[]){4, 3}, (int64_t[]){3, 1});
     const char *weight_name = "w";
     tn_diag diag = {.status = TN_OK};
@@ -192,7 +196,7 @@ static tn_status run(void *fixture, const char *name, char *message, size_t capa
     if (status != TN_OK) return status;
     tn_exec *e = tn_exec_new(fixture, NULL);
     if (!e) return TN_ERR_MEMORY;
-    status = tn_exec_run(e, inputs, 2, outputs, 3);
+    status = tn_exec_run(e, inputs, 2, outputs, 4);
     if (status != TN_OK) snprintf(message, capacity, "%s", tn_exec_error(e)->message);
     if (status == TN_OK) {
         static const float sorted[2][4] = {{0, 1, 2, 3}, {4, 5, 6, 7}};

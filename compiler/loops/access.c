@@ -211,6 +211,12 @@ tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loo
     return row;
 }
 
+tn_dim access_open_named(access *a, tn_dim d, tn_dim end, access_loop *loop) {
+    *loop = access_open_loop(a, LT_SERIAL, d, dim_add_const(a->fused->module->dims, d, 1), 0, 0);
+    access_know_range(a, access_counter(loop), end);
+    return access_counter(loop);
+}
+
 /* ---- Single ops ---- */
 
 static lt_value emit_constant(access *a, value_id v, const node *n, const tn_dim *index) {

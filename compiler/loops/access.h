@@ -90,6 +90,9 @@ tn_dim access_open_stage(access *a, tn_dim chunks);
 /* A stage over [0, total) split in chunks of `grain`: opens stage and loop; returns the counter. */
 tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loop);
 
+/* A variable that is `d`, with the range [0, end), until the loop is closed: what divisions hide is known again. */
+tn_dim access_open_named(access *a, tn_dim d, tn_dim end, access_loop *loop);
+
 void access_add_range(access *a, tn_dim leaf, tn_dim low, tn_dim high);
 /* The variable opened last, whatever its loop's bounds say, is known to be in [0, end). */
 void access_know_range(access *a, tn_dim leaf, tn_dim end);

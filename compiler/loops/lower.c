@@ -14,6 +14,7 @@ static const struct {
     {"index", index_takes, index_lower},
     {"sort", sort_takes, sort_lower},
     {"contract", contract_takes, contract_lower},
+    {"attention", attention_takes, attention_lower},
     {"conv", conv_takes, conv_lower},
     {"winograd", winograd_takes, winograd_lower},
     {"window", window_takes, window_lower},

@@ -16,7 +16,6 @@ enum {
     CHUNK_ELEMENTS = 16384, /* packed by a chunk */
     ROW_ALIGNMENT = 16,     /* elements: packed rows begin on cache lines */
     ALIAS_BYTES = 2048,     /* rows apart by a multiple of this fall into few sets of the L1 */
-    TRANSPOSE_ROWS = 8,     /* streams read at a time when elements cross over */
 };
 
 int64_t product_constant(const product *p, tn_dim d) {
@@ -37,27 +36,58 @@ static bool converts_to_sum(const product *p, const node *n) {
     return n->op == TN_OP_convert && (tn_dtype)graph_type(p->a->fused, n->first_result)->dtype == p->sum;
 }
 
-/* The offset in a buffer that an element of v has after all its views; DIM_INVALID: it has none. */
-static tn_dim follow_views(product *p, value_id v, const tn_dim *index, uint32_t *buffer) {
+static void copy_index(const product *p, value_id v, const tn_dim *from, tn_dim *to) {
+    for (int i = 0; i < graph_type(p->a->fused, v)->rank; i++) to[i] = from[i];
+}
+
+/* The value that v is a view of, and the index there of its element `at`. */
+static value_id behind_views(product *p, value_id v, tn_dim *at) {
     access *a = p->a;
-    tn_dim at[TN_MAX_RANK] = {0}, from[TN_MAX_RANK];
-    for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = index[i];
+    tn_dim from[TN_MAX_RANK] = {0};
     while (a->sources[v].kind == SOURCE_COMPUTED) {
         const node *n = graph_node_of(a->fused, v);
         bool is_view = view_is_plain((tn_op)n->op);
-        if (!is_view && !converts_to_sum(p, n)) return DIM_INVALID;
+        if (!is_view && !converts_to_sum(p, n)) break;
         v = n->operands[0];
         if (!is_view) continue;
         view_index(a->fused, n, at, a->ranges, (int)a->n_ranges, from);
-        for (int i = 0; i < graph_type(a->fused, v)->rank; i++) at[i] = from[i];
+        copy_index(p, v, from, at);
     }
-    const source *s = &a->sources[v];
+    return v;
+}
+
+static bool is_computed_by(const product *p, value_id v, loop_class c) {
+    return p->a->sources[v].kind == SOURCE_COMPUTED && op_table[graph_node_of(p->a->fused, v)->op].loop_class == c;
+}
+
+/* The same, and through elementwise ops the first operand that is no constant. */
+static value_id behind_elements(product *p, value_id v, tn_dim *at) {
+    v = behind_views(p, v, at);
+    while (is_computed_by(p, v, CLASS_MAP)) {
+        const node *n = graph_node_of(p->a->fused, v);
+        value_id next = VALUE_NONE;
+        tn_dim from[TN_MAX_RANK] = {0};
+        for (uint32_t k = 0; k < n->n_operands && next == VALUE_NONE; k++) {
+            copy_index(p, v, at, from);
+            next = behind_views(p, n->operands[k], from);
+            if (is_computed_by(p, next, CLASS_LEAF)) next = VALUE_NONE;
+        }
+        if (next == VALUE_NONE) break;
+        v = next;
+        copy_index(p, v, from, at);
+    }
+    return v;
+}
+
+/* The offset in its buffer of an element of v; DIM_INVALID: it is in none. */
+static tn_dim offset_of(product *p, value_id v, const tn_dim *at, uint32_t *buffer) {
+    const source *s = &p->a->sources[v];
     if (s->kind != SOURCE_BUFFER) return DIM_INVALID;
     tn_dim offset = s->base;
-    for (int i = 0; i < graph_type(a->fused, v)->rank; i++)
+    for (int i = 0; i < graph_type(p->a->fused, v)->rank; i++)
         offset = dim_add(p->t, offset, dim_mul(p->t, at[i], s->stride[i]));
     *buffer = s->buffer;
-    return access_simplify(a, offset);
+    return access_simplify(p->a, offset);
 }
 
 /* Opens ranges [0, extent) for outer, row or column, and k; closed by cutting n_ranges back. */
@@ -65,7 +95,7 @@ static void add_analysis_ranges(product *p, const tn_dim *leaf, const tn_dim *ex
     for (int i = 0; i < n; i++) access_add_range(p->a, leaf[i], dim_const(p->t, 0), dim_add_const(p->t, extent[i], -1));
 }
 
-/* Value v, at what `index_of` says, lies in a buffer with constant strides. */
+/* Value v, at what `index_of` says, lies in a buffer with constant strides; or what it is computed from does. */
 static bool has_strides(product *p, matrix_side side, value_id v, matrix_index *index_of) {
     matrix *m = &p->side[side];
     dim_table *t = p->t;
@@ -74,11 +104,15 @@ static bool has_strides(product *p, matrix_side side, value_id v, matrix_index *
     size_t mark = p->a->n_ranges;
     add_analysis_ranges(p, leaf, extent, 3);
     index_of(p, side, leaf[0], leaf[1], leaf[2], index);
-    tn_dim offset = follow_views(p, v, index, &m->buffer);
+    value_id whole = behind_views(p, v, index), part = behind_elements(p, whole, index);
+    tn_dim offset = offset_of(p, part, index, &m->buffer);
     p->a->n_ranges = mark;
-    return offset != DIM_INVALID && dim_split_linear(t, offset, leaf[2], &m->depth_step, &rest) &&
-           dim_split_linear(t, rest, leaf[1], &m->step, &m->base) && !dim_contains(t, m->depth_step, leaf[1]) &&
-           !dim_contains(t, m->depth_step, leaf[0]) && !dim_contains(t, m->step, leaf[0]);
+    bool has_steps = offset != DIM_INVALID && dim_split_linear(t, offset, leaf[2], &m->depth_step, &rest) &&
+                     dim_split_linear(t, rest, leaf[1], &m->step, &m->base) &&
+                     !dim_contains(t, m->depth_step, leaf[1]) && !dim_contains(t, m->depth_step, leaf[0]) &&
+                     !dim_contains(t, m->step, leaf[0]);
+    m->runs_along_depth = has_steps && dim_is_value(t, m->depth_step, 1) && !dim_is_value(t, m->step, 1);
+    return has_steps && part == whole;
 }
 
 static tn_dtype dtype_of(const product *p, matrix_side side) {
@@ -112,7 +146,7 @@ static bool lies_in_panels(product *p, value_id v, matrix_index *index_of) {
     size_t mark = p->a->n_ranges;
     add_analysis_ranges(p, leaf, extent, 4);
     index_of(p, SIDE_B, leaf[0], dim_add(t, dim_mul_const(t, leaf[1], width), leaf[3]), leaf[2], index);
-    tn_dim offset = follow_views(p, v, index, &m->buffer);
+    tn_dim offset = offset_of(p, behind_views(p, v, index), index, &m->buffer);
     p->a->n_ranges = mark;
     if (offset == DIM_INVALID || !dim_split_linear(t, offset, leaf[2], &m->depth_step, &rest) ||
         !dim_split_linear(t, rest, leaf[3], &one, &rest) || !dim_split_linear(t, rest, leaf[1], &panel_step, &m->base))
@@ -145,10 +179,10 @@ tn_dim product_panels(const product *p, int64_t size, matrix_side side) {
 
 /* A whose rows are runs in memory stays in rows, so that packing copies runs. */
 static bool is_in_rows(const product *p, matrix_side side) {
-    return side == SIDE_A && p->side[SIDE_A].has_strides && dim_is_value(p->t, p->side[SIDE_A].depth_step, 1);
+    return side == SIDE_A && p->side[SIDE_A].runs_along_depth;
 }
 
-static tn_dim row_length(const product *p) {
+tn_dim product_row_length(const product *p) {
     tn_dim units = dim_ceildiv(p->t, p->depth, dim_const(p->t, ROW_ALIGNMENT));
     tn_dim length = dim_mul_const(p->t, units, ROW_ALIGNMENT);
     int64_t known = product_constant(p, length), bytes = tn_dtype_bits(p->sum) / 8;
@@ -162,19 +196,20 @@ static tn_dim packed_size(const product *p, matrix_side side) {
     if (is_by_steps(p, side)) return dim_mul_const(p->t, p->depth, p->how.step_row);
     int64_t size = side == SIDE_A ? p->how.mr : p->how.nr;
     tn_dim padded = dim_mul_const(p->t, product_panels(p, size, side), size);
-    return dim_mul(p->t, padded, is_in_rows(p, side) ? row_length(p) : p->depth);
+    return dim_mul(p->t, padded, is_in_rows(p, side) ? product_row_length(p) : p->depth);
 }
 
 tn_dim product_packed_elements(const product *p, matrix_side side) {
-    return dim_mul(p->t, p->outer, packed_size(p, side));
+    tn_dim one = packed_size(p, side);
+    return p->is_alone ? one : dim_mul(p->t, p->outer, one);
 }
 
 operand product_packed(const product *p, matrix_side side, tn_dim outer) {
     operand o = p->packed[side];
     tn_dim one = dim_const(p->t, 1);
-    o.base = dim_mul(p->t, outer, packed_size(p, side));
+    o.base = p->is_alone ? dim_const(p->t, 0) : dim_mul(p->t, outer, packed_size(p, side));
     if (is_by_steps(p, side)) return (operand){o.buffer, o.base, one, one, dim_const(p->t, p->how.step_row)};
-    o.advance = is_in_rows(p, side) ? row_length(p) : p->depth;
+    o.advance = is_in_rows(p, side) ? product_row_length(p) : p->depth;
     o.row = is_in_rows(p, side) ? o.advance : one;
     o.depth = is_in_rows(p, side) ? one : dim_const(p->t, side == SIDE_A ? p->how.mr : p->how.nr);
     return o;
@@ -199,7 +234,17 @@ static lt_value element_or_zero(product *p, matrix_side side, tn_dim outer, tn_d
     return inside == LT_NONE ? x : lt_select(&p->a->b, inside, x, lt_const_int(&p->a->b, p->sum, 0));
 }
 
-/* Rows of A one after the other, each a run. */
+/* A row of A, a run. */
+static void pack_row(product *p, tn_dim outer, tn_dim row, uint32_t buffer, tn_dim base) {
+    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(p->t, 0), p->depth,
+                                       lower_lanes_for(p->a->fused, p->a->b.machine, p->depth), 0);
+    tn_dim k = access_counter(&run);
+    lt_value x = element_or_zero(p, SIDE_A, outer, row, k);
+    lt_store(&p->a->b, buffer, access_simplify(p->a, dim_add(p->t, base, k)), x, LT_NONE);
+    access_close_loop(p->a, &run);
+}
+
+/* Rows of A one after the other. */
 static void pack_rows(product *p) {
     dim_table *t = p->t;
     operand o = product_packed(p, SIDE_A, dim_const(t, 0));
@@ -209,19 +254,14 @@ static void pack_rows(product *p) {
     access_loop rows;
     tn_dim row = access_open_rows(p->a, total, grain > 0 ? grain : 1, &rows);
     access_unravel(p->a, row, 2, extents, at);
-    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), p->depth,
-                                       lower_lanes_for(p->a->fused, p->a->b.machine, p->depth), 0);
-    tn_dim k = access_counter(&run);
-    lt_value x = element_or_zero(p, SIDE_A, at[0], at[1], k);
-    lt_store(&p->a->b, o.buffer, dim_add(t, dim_mul(t, row, o.advance), k), x, LT_NONE);
-    access_close_loop(p->a, &run);
+    pack_row(p, at[0], at[1], o.buffer, dim_mul(t, row, o.advance));
     access_close_loop(p->a, &rows);
 }
 
-/* One panel of `size` rows or columns from `first` on, k-major, written from `base` on. */
+/* One panel of `size` rows or columns from `first` on, k-major, written from `base` on; the tile reads `n` of them. */
 typedef struct panel {
     matrix_side side;
-    int64_t size;
+    int64_t size, n;
     tn_dim outer, first;
     uint32_t buffer;
     tn_dim base;
@@ -238,28 +278,58 @@ static void pack_element(product *p, const panel *q, tn_dim within, tn_dim k) {
 static void pack_panel_along(product *p, const panel *q) {
     dim_table *t = p->t;
     access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
-    access_loop lanes =
-        access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->size), lanes_up_to(p, q->size), 0);
+    access_loop lanes = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->n), lanes_up_to(p, q->n), 0);
     pack_element(p, q, access_counter(&lanes), access_counter(&steps));
     access_close_loop(p->a, &lanes);
     access_close_loop(p->a, &steps);
 }
 
-/* Runs in memory cross the panel: a few of them are read at a time, element by element. */
+/* `n` steps from k on, through a small buffer: rows are copied there as they lie, then they become columns. */
+static void pack_steps_across(product *p, const panel *q, tn_dim k, int64_t n, uint32_t turned) {
+    dim_table *t = p->t;
+    tn_dim width = dim_const(t, n);
+    access_loop rows = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), dim_const(t, q->n), 0, 0);
+    tn_dim within = access_counter(&rows);
+    access_loop run = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), width, lanes_up_to(p, n), 0);
+    tn_dim step = access_counter(&run);
+    lt_value x = element_or_zero(p, q->side, q->outer, dim_add(t, q->first, within), dim_add(t, k, step));
+    lt_store(&p->a->b, turned, dim_add(t, dim_mul(t, within, width), step), x, LT_NONE);
+    access_close_loop(p->a, &run);
+    access_close_loop(p->a, &rows);
+    lt_stmt *s = lt_transpose(&p->a->b);
+    s->transpose.from = turned;
+    s->transpose.to = q->buffer;
+    s->transpose.from_index = dim_const(t, 0);
+    s->transpose.from_row = width;
+    s->transpose.to_index = access_simplify(p->a, dim_add(t, q->base, dim_mul_const(t, k, q->size)));
+    s->transpose.to_row = dim_const(t, q->size);
+    s->transpose.rows = (uint32_t)q->n;
+    s->transpose.columns = (uint32_t)n;
+}
+
+/* Runs in memory cross the panel: as many steps as a vector has lanes at a time, and what is left. */
 static void pack_panel_across(product *p, const panel *q) {
     dim_table *t = p->t;
-    for (int64_t done = 0; done < q->size; done += TRANSPOSE_ROWS) {
-        int64_t n = q->size - done < TRANSPOSE_ROWS ? q->size - done : TRANSPOSE_ROWS;
-        access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
-        for (int64_t i = 0; i < n; i++) pack_element(p, q, dim_const(t, done + i), access_counter(&steps));
-        access_close_loop(p->a, &steps);
+    int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum)), depth = product_constant(p, p->depth);
+    uint32_t turned = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, dim_const(t, q->n * lanes), "turned");
+    tn_dim blocks = dim_floordiv(t, p->depth, dim_const(t, lanes)), done = dim_mul_const(t, blocks, lanes);
+    if (!dim_is_value(t, blocks, 0)) {
+        access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), blocks, 0, 0);
+        pack_steps_across(p, q, dim_mul_const(t, access_counter(&loop), lanes), lanes, turned);
+        access_close_loop(p->a, &loop);
     }
+    if (depth >= 0) {
+        if (depth % lanes) pack_steps_across(p, q, done, depth % lanes, turned);
+        return;
+    }
+    access_loop rest = access_open_loop(p->a, LT_SERIAL, done, p->depth, 0, 0);
+    access_know_range(p->a, access_counter(&rest), p->depth);
+    pack_steps_across(p, q, access_counter(&rest), 1, turned);
+    access_close_loop(p->a, &rest);
 }
 
 static void pack_panel(product *p, const panel *q) {
-    const matrix *m = &p->side[q->side];
-    bool crosses = m->has_strides && dim_is_value(p->t, m->depth_step, 1) && !dim_is_value(p->t, m->step, 1);
-    (crosses ? pack_panel_across : pack_panel_along)(p, q);
+    (p->side[q->side].runs_along_depth ? pack_panel_across : pack_panel_along)(p, q);
 }
 
 /* Panels counted over all outer matrices. */
@@ -272,9 +342,13 @@ static void pack_panels(product *p, matrix_side side) {
     access_loop loop;
     tn_dim number = access_open_rows(p->a, dim_mul(t, p->outer, panels), grain > 0 ? grain : 1, &loop);
     access_unravel(p->a, number, 2, extents, at);
-    panel q = {side,     size,
-               at[0],    dim_mul_const(t, at[1], size),
-               o.buffer, dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    panel q = {side,
+               size,
+               size,
+               at[0],
+               dim_mul_const(t, at[1], size),
+               o.buffer,
+               dim_mul_const(t, dim_mul(t, number, p->depth), size)};
     pack_panel(p, &q);
     access_close_loop(p->a, &loop);
 }
@@ -319,4 +393,46 @@ void product_pack_stage(product *p, matrix_side side) {
         pack_rows(p);
     else
         pack_panels(p, side);
+}
+
+/* ---- For one chunk ---- */
+
+static void pack_panel_number(product *p, tn_dim outer, tn_dim number, int64_t n) {
+    tn_dim first = dim_mul_const(p->t, number, p->how.nr);
+    panel q = {SIDE_B, p->how.nr, n, outer, first, p->packed[SIDE_B].buffer, dim_mul(p->t, first, p->depth)};
+    pack_panel(p, &q);
+}
+
+void product_pack_columns(product *p, tn_dim outer) {
+    if (!p->how.packs[SIDE_B]) return;
+    dim_table *t = p->t;
+    int64_t nr = p->how.nr, columns = product_constant(p, p->side[SIDE_B].extent),
+            rest = columns < 0 ? 0 : columns % nr;
+    tn_dim whole = columns < 0 ? product_panels(p, nr, SIDE_B) : dim_const(t, columns / nr);
+    p->is_alone = true;
+    p->packed[SIDE_B].buffer =
+        lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, product_packed_elements(p, SIDE_B), "columns");
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), whole, 0, 0);
+    pack_panel_number(p, outer, access_counter(&loop), nr);
+    access_close_loop(p->a, &loop);
+    if (rest) pack_panel_number(p, outer, whole, product_tile_columns(p, rest));
+}
+
+operand product_rows_in(const product *p, const product_rows *rows, uint32_t buffer, tn_dim row) {
+    tn_dim base = dim_mul_const(p->t, dim_mul(p->t, rows->begin, row), -1);
+    return (operand){buffer, base, row, row, dim_const(p->t, 1)};
+}
+
+operand product_take_rows(product *p, const product_rows *rows) {
+    if (!p->how.packs[SIDE_A]) return product_in_place(p, SIDE_A, rows->outer);
+    tn_dim length = product_row_length(p), size = dim_const(p->t, p->how.row_tiles * p->how.mr);
+    uint32_t buffer = lt_add_buffer(&p->a->b, LT_SCRATCH, p->sum, dim_mul(p->t, size, length), "rows");
+    bool is_known = product_constant(p, p->side[SIDE_A].extent) >= 0; /* else tiles may reach beyond the last row */
+    tn_dim end = is_known ? rows->end : dim_add(p->t, rows->begin, size);
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, rows->begin, end, 0, 0);
+    if (is_known) access_know_range(p->a, access_counter(&loop), p->side[SIDE_A].extent);
+    tn_dim from_first = dim_sub(p->t, access_counter(&loop), rows->begin);
+    pack_row(p, rows->outer, access_counter(&loop), buffer, dim_mul(p->t, from_first, length));
+    access_close_loop(p->a, &loop);
+    return product_rows_in(p, rows, buffer, length);
 }

@@ -48,9 +48,12 @@ typedef struct product_shape {
     bool is_narrow;        /* columns may be few: tiles of one vector */
     bool keeps_b;          /* B is not packed if it can be read in place at all */
     int64_t panel;         /* B lies in panels of that many columns; 0: it does not */
+    int64_t tile_rows;     /* the tile must have as many; 0: any */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
+/* Two products, the first one's C a block of rows at a time the second one's A: tiles and blocks have the same rows. */
+void blocking_choose_chain(const machine *m, const product_shape s[2], blocking how[2]);
 /* Columns of a panel for weights that are to be packed once and for all. */
 int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
 /* The same for a convolution's weights as B, with positions that are read in place or are copied; 0: they are
@@ -68,9 +71,10 @@ typedef struct operand {
 } operand;
 
 typedef struct matrix {
-    tn_dim extent;    /* rows of A, columns of B */
-    bool has_strides; /* an element is buffer[base + at * step + k * depth_step], converted */
-    bool is_plain;    /* and of the sum's dtype */
+    tn_dim extent;         /* rows of A, columns of B */
+    bool has_strides;      /* an element is buffer[base + at * step + k * depth_step], converted */
+    bool is_plain;         /* and of the sum's dtype */
+    bool runs_along_depth; /* neighbours along k are neighbours in memory, or computed from such; not so along `at` */
     uint32_t buffer;
     tn_dim base; /* over product_outer_variable */
     tn_dim step, depth_step;
@@ -86,6 +90,7 @@ typedef struct product {
     tn_dtype sum; /* f32 or f64 */
     blocking how;
     operand packed[2];
+    bool is_alone; /* what is packed is one of the `outer` matrices, for one chunk */
     void *ctx;
 
     /* Element `at` (a row or column), k of A or B. */
@@ -112,6 +117,29 @@ void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *
 /* All stages; p->how must be chosen. */
 void product_lower(product *p);
 
+/* ---- A block of rows at a time, for a class that has a stage of its own ---- */
+
+/* Rows [begin, end) of the product number `outer`: block `number`, of how.row_tiles tiles. */
+typedef struct product_rows {
+    tn_dim outer, number, begin, end;
+} product_rows;
+
+tn_dim product_row_blocks(const product *p);
+product_rows product_rows_of(const product *p, tn_dim outer, tn_dim number);
+
+/* If it is to be packed: packs B of product `outer` for this chunk alone, before any block of it. */
+void product_pack_columns(product *p, tn_dim outer);
+/* The block's rows of A: in place, or copied to scratch. */
+operand product_take_rows(product *p, const product_rows *rows);
+/* The block's rows in a buffer, `row` elements apart. */
+operand product_rows_in(const product *p, const product_rows *rows, uint32_t buffer, tn_dim row);
+
+/* All columns of C into a buffer, as product_rows_in finds them; tiles that reach beyond the extents are stored
+ * whole. */
+void product_into(product *p, const product_rows *rows, operand a, uint32_t buffer, tn_dim row);
+/* All columns of C, stored by `store`. */
+void product_from(product *p, const product_rows *rows, operand a);
+
 product_shape product_known_shape(const product *p);
 
 /* ---- Between pack.c and pack_tile.c ---- */
@@ -119,6 +147,9 @@ product_shape product_known_shape(const product *p);
 tn_dim product_panels(const product *p, int64_t size, matrix_side side); /* ceil(extent / size) */
 tn_dim product_packed_elements(const product *p, matrix_side side);
 void product_pack_stage(product *p, matrix_side side);
+/* Columns of the tile for `n` of them: a packed panel is zeros up to whole vectors. */
+int64_t product_tile_columns(const product *p, int64_t n);
+tn_dim product_row_length(const product *p); /* of a packed row of A */
 operand product_in_place(const product *p, matrix_side side, tn_dim outer);
 operand product_packed(const product *p, matrix_side side, tn_dim outer);
 /* The number of a constant dim, else -1. */

@@ -13,6 +13,7 @@ enum {
     ALIAS_BYTES = 4096,    /* rows of A in place that far apart share sets of the L1 */
     ALIASED_ROWS = 8,
     CHUNK_ROW_TILES = 16,
+    CHAIN_ROW_TILES = 4,
     CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
     STEP_COLUMNS = 512,   /* of B packed by steps, in a chunk */
@@ -62,6 +63,7 @@ static double choose_tile(const machine *m, const product_shape *s, bool packs_a
         int64_t highest = least(sums / vectors, 2 * full.mr);
         if (!packs_a && is_aliased(s)) highest = least(highest, ALIASED_ROWS);
         for (int64_t mr = highest; mr >= 1 && mr >= highest / 2; mr--) {
+            if (s->tile_rows && mr != s->tile_rows) continue;
             double cost = tiling_cost(s, mr, vectors, lanes);
             if (best >= 0 && cost >= best) continue;
             best = cost;
@@ -152,6 +154,46 @@ blocking blocking_choose(const machine *m, const product_shape *s) {
     choose_depth_block(m, s, &b);
     return b;
 }
+
+/* ---- Two products in a chain ---- */
+
+/* Steps of k of both, in tiles of that many rows; negative: there is no such tile. */
+static double choose_chain_tiles(const machine *m, const product_shape s[2], int64_t rows, blocking how[2]) {
+    double sum = 0;
+    for (int i = 0; i < 2; i++) {
+        product_shape shape = s[i];
+        shape.tile_rows = rows;
+        how[i] = (blocking){.packs = {i == 0 && !s[0].is_plain[SIDE_A], true}};
+        double cost = choose_tile(m, &shape, i == 1 || how[i].packs[SIDE_A], &how[i]);
+        if (cost < 0) return cost;
+        sum += cost * (double)most(1, or_unknown(s[i].depth));
+    }
+    return sum;
+}
+
+void blocking_choose_chain(const machine *m, const product_shape s[2], blocking how[2]) {
+    double best = -1;
+    machine_tile full = s[0].element_bytes == 8 ? m->tile_f64 : m->tile_f32;
+    for (int64_t rows = 2 * full.mr; rows >= 1; rows--) {
+        blocking now[2];
+        double cost = choose_chain_tiles(m, s, rows, now);
+        if (cost < 0 || (best >= 0 && cost >= best)) continue;
+        best = cost;
+        how[0] = now[0];
+        how[1] = now[1];
+    }
+    int64_t row_bytes = most(1, or_unknown(s[0].columns)) * (int64_t)s[0].element_bytes * how[0].mr;
+    int64_t limit = least(most(1, (int64_t)m->l2_bytes / 4 / row_bytes), CHAIN_ROW_TILES);
+    int64_t row_tiles = balanced(ceil_div(or_unknown(s[0].rows), how[0].mr), limit);
+    for (int i = 0; i < 2; i++) {
+        how[i].in_panels = s[i].panel > 0 && s[i].panel == how[i].nr;
+        how[i].packs[SIDE_B] = !how[i].in_panels && !reads_b_in_place(&s[i], &how[i]);
+        how[i].row_tiles = row_tiles;
+        how[i].panels = 1;
+    }
+}
+
+/* ---- Panels made ahead ---- */
 
 /* Weights as B in a product of that shape. */
 static product_shape panel_shape(tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {

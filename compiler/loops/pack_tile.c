@@ -30,16 +30,10 @@ typedef struct chunk {
     tn_dim c_row, c_column; /* strides */
     uint32_t turned;        /* where columns of C become rows, to be stored; LT_NONE: they don't */
     tn_dim depth, k;        /* of the present block */
+    bool goes_on;           /* C holds the sums of the blocks before */
 } chunk;
 
 static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t, value); }
-
-/* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
-static tn_dim open_named(product *p, tn_dim d, tn_dim end, access_loop *loop) {
-    *loop = access_open_loop(p->a, LT_SERIAL, d, dim_add_const(p->t, d, 1), 0, 0);
-    access_know_range(p->a, access_counter(loop), end);
-    return access_counter(loop);
-}
 
 /* A loop over [begin, end) that is known to be within [0, whole). */
 static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width,
@@ -117,8 +111,7 @@ static tn_dim operand_index(const product *p, const operand *o, tn_dim at, tn_di
     return dim_add(t, o->base, dim_add(t, dim_mul(t, at, o->advance), dim_mul(t, k, o->depth)));
 }
 
-/* Columns of the tile for `n` of them: a packed panel is zeros up to whole vectors. */
-static int64_t tile_columns(const product *p, int64_t n) {
+int64_t product_tile_columns(const product *p, int64_t n) {
     int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum)), rounded = 1;
     bool is_filled = p->how.packs[SIDE_B] || p->how.in_panels;
     if (!is_filled || n == p->how.nr) return n;
@@ -161,7 +154,7 @@ static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column,
     s->tile.c_row = c->c_row;
     s->tile.depth = c->depth;
     s->tile.mr = (uint32_t)mr;
-    s->tile.nr = (uint32_t)tile_columns(p, nr);
+    s->tile.nr = (uint32_t)product_tile_columns(p, nr);
     s->tile.accumulate = accumulate;
     ask_for_next(p, c, s, row, column);
 }
@@ -222,11 +215,11 @@ static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
     return dim_mul_const(p->t, c->begin[side], c->cuts[side].size);
 }
 
-/* A block of k: C is the chunk's. */
+/* A block of k, or all: C is the chunk's. */
 static void block_of_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     dim_table *t = p->t;
     tn_dim r = dim_sub(t, row, first_of(p, c, SIDE_A)), j = dim_sub(t, column, first_of(p, c, SIDE_B));
-    emit_tile(p, c, row, column, mr, nr, dim_add(t, dim_mul(t, r, c->c_row), j), true);
+    emit_tile(p, c, row, column, mr, nr, dim_add(t, dim_mul(t, r, c->c_row), j), c->goes_on);
 }
 
 /* Runs what follows only where the chunk has the rest of that side. */
@@ -338,6 +331,7 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
     int64_t row = d[SIDE_B].per_chunk * p->how.nr, elements = d[SIDE_A].per_chunk * p->how.mr * row;
     c->c = scratch_buffer(p, elements, "sums");
     c->c_row = constant(p, row);
+    c->goes_on = true;
     clear(p, c->c, elements);
     uint32_t steps = packs_here(p) ? steps_buffer(p) : LT_NONE;
     access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), blocks, 0, 0);
@@ -362,20 +356,22 @@ static void all_depth(product *p, chunk *c, const division *d) {
     chunk_tiles(p, c, whole_depth);
 }
 
+static operand operand_of(const product *p, matrix_side side, tn_dim outer) {
+    return p->how.packs[side] ? product_packed(p, side, outer) : product_in_place(p, side, outer);
+}
+
 static void compute_stage(product *p) {
     dim_table *t = p->t;
     division d[2] = {division_of(p, SIDE_A), division_of(p, SIDE_B)};
     tn_dim extents[3] = {p->outer, d[SIDE_B].chunks, d[SIDE_A].chunks}, number[3];
     access_loop loops[3];
     access_unravel(p->a, access_open_stage(p->a, dim_product(t, extents, 3)), 3, extents, number);
-    for (int i = 0; i < 3; i++) number[i] = open_named(p, number[i], extents[i], &loops[i]);
+    for (int i = 0; i < 3; i++) number[i] = access_open_named(p->a, number[i], extents[i], &loops[i]);
     chunk c = {.outer = number[0], .c_column = constant(p, 1), .turned = LT_NONE};
     take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
     take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
     for (int side = 0; side < 2; side++)
-        if (!(side == SIDE_B && packs_here(p)))
-            c.sides[side] = p->how.packs[side] ? product_packed(p, (matrix_side)side, c.outer)
-                                               : product_in_place(p, (matrix_side)side, c.outer);
+        if (!(side == SIDE_B && packs_here(p))) c.sides[side] = operand_of(p, (matrix_side)side, c.outer);
     if (p->how.depth_block > 0)
         blocks_of_depth(p, &c, d);
     else
@@ -417,4 +413,43 @@ void product_lower(product *p) {
         product_pack_stage(p, (matrix_side)side);
     }
     compute_stage(p);
+}
+
+/* ---- A block of rows ---- */
+
+product_rows product_rows_of(const product *p, tn_dim outer, tn_dim number) {
+    division d = division_of(p, SIDE_A);
+    tn_dim size = constant(p, d.per_chunk * d.cut.size), begin = dim_mul(p->t, number, size);
+    tn_dim end = access_simplify(p->a, dim_min(p->t, dim_add(p->t, begin, size), p->side[SIDE_A].extent));
+    return (product_rows){outer, number, begin, end};
+}
+
+tn_dim product_row_blocks(const product *p) { return division_of(p, SIDE_A).chunks; }
+
+static chunk chunk_of_rows(product *p, const product_rows *rows, operand a) {
+    division d[2] = {division_of(p, SIDE_A), division_of(p, SIDE_B)};
+    chunk c = {
+        .outer = rows->outer, .c_column = constant(p, 1), .turned = LT_NONE, .k = constant(p, 0), .depth = p->depth};
+    take_part(p, &c, SIDE_A, &d[SIDE_A], rows->number);
+    c.cuts[SIDE_B] = d[SIDE_B].cut;
+    c.begin[SIDE_B] = constant(p, 0);
+    c.end[SIDE_B] = d[SIDE_B].cut.n;
+    c.has_rest[SIDE_B] = LT_NONE;
+    c.sides[SIDE_A] = a;
+    c.sides[SIDE_B] = operand_of(p, SIDE_B, rows->outer);
+    return c;
+}
+
+void product_into(product *p, const product_rows *rows, operand a, uint32_t buffer, tn_dim row) {
+    chunk c = chunk_of_rows(p, rows, a);
+    c.c = buffer;
+    c.c_row = row;
+    chunk_tiles(p, &c, block_of_depth);
+}
+
+void product_from(product *p, const product_rows *rows, operand a) {
+    chunk c = chunk_of_rows(p, rows, a);
+    c.c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
+    c.c_row = constant(p, p->how.nr);
+    chunk_tiles(p, &c, whole_depth);
 }
