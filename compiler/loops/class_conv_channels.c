@@ -298,19 +298,12 @@ static uint32_t scratch(channels *p, int64_t positions, const char *name) {
     return lt_add_buffer(&p->c.a->b, LT_SCRATCH, p->c.sum, number(p, positions * p->lanes), name);
 }
 
-/* A variable that is `d`, known to lie in [0, end). */
-static tn_dim open_named(channels *p, tn_dim d, tn_dim end, access_loop *loop) {
-    *loop = access_open_loop(p->c.a, LT_SERIAL, d, dim_add_const(p->c.t, d, 1), 0, 0);
-    access_know_range(p->c.a, access_counter(loop), end);
-    return access_counter(loop);
-}
-
 static void channels_stage(channels *p) {
     dim_table *t = p->c.t;
     tn_dim extents[3] = {p->c.input->dims[0], number(p, p->blocks), number(p, p->bands)}, at[3];
     access_loop named[3];
     access_unravel(p->c.a, access_open_stage(p->c.a, dim_product(t, extents, 3)), 3, extents, at);
-    for (int i = 0; i < 3; i++) at[i] = open_named(p, at[i], extents[i], &named[i]);
+    for (int i = 0; i < 3; i++) at[i] = access_open_named(p->c.a, at[i], extents[i], &named[i]);
     p->image = at[0];
     p->first_channel = dim_mul_const(t, at[1], p->lanes);
     p->first_row = dim_mul_const(t, at[2], p->band);

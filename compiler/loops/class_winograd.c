@@ -346,13 +346,6 @@ static void results(winograd *w, tn_dim begin, tn_dim end) {
 
 /* ---- Stages ---- */
 
-/* A variable that is `d`, with the range [0, end): what divisions hide is known again. */
-static tn_dim open_named(winograd *w, tn_dim d, tn_dim end, access_loop *loop) {
-    *loop = open_steps(w, d, dim_add_const(w->t, d, 1));
-    access_know_range(w->a, access_counter(loop), end);
-    return access_counter(loop);
-}
-
 static uint32_t scratch(winograd *w, int64_t elements, const char *name) {
     return lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, constant(w, elements), name);
 }
@@ -364,7 +357,7 @@ static void weights_stage(winograd *w) {
     access_loop named[3], channels, lanes;
     w->u = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, type_element_count(w->t, type), "u");
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, type->dims, 3)), 3, type->dims, index);
-    for (int i = 0; i < 3; i++) index[i] = open_named(w, index[i], type->dims[i], &named[i]);
+    for (int i = 0; i < 3; i++) index[i] = access_open_named(w->a, index[i], type->dims[i], &named[i]);
     channels = open_count(w, w->channels);
     lanes = open_lanes(w, w->panel, lanes_for(w, w->panel));
     index[3] = access_counter(&channels);
@@ -393,7 +386,7 @@ static void input_stage(winograd *w) {
     w->lines = scratch(w, rows * line_length(w), "lines");
     w->staged = scratch(w, rows * line_length(w) + w->lanes, "staged");
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 2)), 2, extents, number);
-    for (int i = 0; i < 2; i++) number[i] = open_named(w, number[i], extents[i], &named[i]);
+    for (int i = 0; i < 2; i++) number[i] = access_open_named(w->a, number[i], extents[i], &named[i]);
     w->image = number[0];
     clear_lines(w, rows);
     tn_dim first = dim_mul_const(w->t, number[1], CHUNK_CHANNELS), all = constant(w, w->channels);
@@ -445,7 +438,7 @@ static void result_stage(winograd *w) {
     w->tiles_out = scratch(w, w->tile * w->tile * out_pitch(w), "tiles");
     w->row_out = scratch(w, round_up(w->tiles[1] * w->tile, w->lanes), "row");
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 3)), 3, extents, number);
-    for (int i = 0; i < 3; i++) number[i] = open_named(w, number[i], extents[i], &named[i]);
+    for (int i = 0; i < 3; i++) number[i] = access_open_named(w->a, number[i], extents[i], &named[i]);
     w->image = number[0];
     w->block = number[1];
     if (w->by_blocks) {
