@@ -27,7 +27,7 @@ enum {
     MOST_TILES = 256,        /* of a block, where there is a choice */
     REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
     LEAST_GROUPS = 8,        /* where they are chunks */
-    AHEAD = 1024,            /* elements of U */
+    AHEAD = 2048,            /* elements of U: memory's answer takes that long */
     GROUP_BYTES = 192 << 10, /* of M, in a group */
 };
 
