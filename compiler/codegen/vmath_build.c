@@ -189,6 +189,16 @@ val vpoly_of(const vm *m, val x, const double *c, unsigned count) {
     return vmad(m, horner(m, x, c + cut, count - cut), power, horner(m, x, c, cut));
 }
 
+val vpairs_of(const vm *m, val x, val square, const double *c, unsigned count) {
+    val r = NULL;
+    for (unsigned i = (count + 1) / 2 * 2; i > 0; i -= 2) {
+        val pair = vnum(m, c[i - 2]);
+        if (i <= count) pair = vmad(m, vnum(m, c[i - 1]), x, pair);
+        r = r ? vmad(m, r, square, pair) : pair;
+    }
+    return r;
+}
+
 /* Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits. */
 static val whole_shift(const vm *m) { return vnum(m, m->is64 ? 0x1.8p52 : 0x1.8p23); }
 
@@ -209,11 +219,27 @@ static val pow2_of_bits(const vm *m, val bits) {
 
 val vpow2(const vm *m, vwhole k) { return pow2_of_bits(m, k.bits); }
 
-/* In two steps, the first without rounding, so that 2^k itself may be out of range. Halving the
- * bits halves k towards -inf: the bits above are positive and even. */
-val vscale(const vm *m, val x, vwhole k) {
+/* 2^k as a product, so that it may itself be out of range. Halving the bits halves k towards
+ * -inf: the bits above are positive and even. */
+typedef struct factors {
+    val first, second;
+} factors;
+
+static factors pow2_factors(const vm *m, vwhole k) {
     val half = vishr(m, k.bits, 1);
-    return vmul(m, vmul(m, x, pow2_of_bits(m, half)), pow2_of_bits(m, visub(m, k.bits, half)));
+    return (factors){pow2_of_bits(m, half), pow2_of_bits(m, visub(m, k.bits, half))};
+}
+
+/* Only the second step rounds. */
+val vscale(const vm *m, val x, vwhole k) {
+    factors f = pow2_factors(m, k);
+    return vmul(m, vmul(m, x, f.first), f.second);
+}
+
+/* The addition of 1 is part of the first step. */
+val vscale_1p(const vm *m, val e, vwhole k) {
+    factors f = pow2_factors(m, k);
+    return vmul(m, vmad(m, e, f.first, f.first), f.second);
 }
 
 val vlookup(const vm *m, const char *name, const double *table, unsigned count, val index) {

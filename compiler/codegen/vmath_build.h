@@ -112,6 +112,9 @@ val vpoly_of(const vm *m, val x, const double *c, unsigned count);
                : vpoly_of((m), (x), name##_32, sizeof name##_32 / sizeof name##_32[0]))
 #define vpoly64(m, x, name) vpoly_of((m), (x), name##_64, sizeof name##_64 / sizeof name##_64[0])
 #define vpoly32(m, x, name) vpoly_of((m), (x), name##_32, sizeof name##_32 / sizeof name##_32[0])
+/* The same by Horner's rule for x^2, which the caller has, on pairs of terms: half as long a chain. */
+val vpairs_of(const vm *m, val x, val square, const double *c, unsigned count);
+#define vpairs32(m, x, square, name) vpairs_of((m), (x), (square), name##_32, sizeof name##_32 / sizeof name##_32[0])
 
 /* A whole number that is small beside 2^mantissa, both as a float and in the low bits of an
  * integer (whose upper bits are those of 1.5 2^mantissa). */
@@ -122,9 +125,10 @@ vwhole vnearest(const vm *m, val x, double factor); /* whole number nearest to x
 vwhole vwhole_of(const vm *m, val whole);
 vwhole vwhole_plus(const vm *m, vwhole k, int constant);
 
-/* 2^k for normal 2^k; x 2^k, rounded once, for |k| < 2.9 times the bias. */
+/* 2^k for normal 2^k; x 2^k, rounded once, for |k| < 2.9 times the bias; the same of 1 + e rounded. */
 val vpow2(const vm *m, vwhole k);
 val vscale(const vm *m, val x, vwhole k);
+val vscale_1p(const vm *m, val e, vwhole k);
 
 /* Element [index] of a table, lane by lane; indices are the low 32 bits of the integer lanes and
  * must be in range. */
@@ -153,6 +157,12 @@ vparts vsplit(const vm *m, val x);
 /* log(u + c) + e log(2) for a normal, positive u and |c| at most about ulp(u); c and e may be
  * NULL for 0. */
 val vlog_core(const vm *m, val u, val c, val e);
+
+/* e^x = power (1 + rest) for f32 and -24 <= x <= 0; no error that matters beside 1 - e^x. */
+typedef struct vdecay {
+    val power, rest;
+} vdecay;
+vdecay vdecay_f32(const vm *m, val x);
 
 /* The emitter applied in f64 to an f32's value, then rounded: error just above half an ulp. */
 val vin_f64(const vm *m, val (*emitter)(const vm *, const val *), const val *a, unsigned arity);

@@ -2,7 +2,10 @@
  *
  * All reduce x = k log(2) + r with whole k and |r| <= log(2) / 2 (Cody and Waite 1980, chapter
  * 6), take a polynomial of r, and multiply by 2^k in two steps, so that overflow and gradual
- * underflow come out of the last multiplication.
+ * underflow come out of the last operation.
+ *
+ * f64 carries what sums and quotients lose in pairs. The f32 forms of exp, logistic and tanh, which
+ * neural networks are full of, keep 2^k and e^r - 1 apart for as long as that is exact instead.
  */
 #include "compiler/codegen/vmath_build.h"
 #include "compiler/codegen/vmath_coef.h"
@@ -32,11 +35,11 @@ typedef struct scaled {
     vwhole k;
 } scaled;
 
-/* e^x: what 1 + r loses goes to the smaller terms. */
+/* e^x in f64: what 1 + r loses goes to the smaller terms. */
 static scaled exp_parts(const vm *m, val x) {
     reduced a = reduce(m, x);
     vpair head = vfast_two_sum(m, vnum(m, 1), a.r);
-    val tail = vmad(m, vmul(m, a.r, a.r), vpoly(m, a.r, exp), head.lo);
+    val tail = vmad(m, vmul(m, a.r, a.r), vpoly64(m, a.r, exp), head.lo);
     return (scaled){{head.hi, tail}, a.k};
 }
 
@@ -62,18 +65,37 @@ static val quotient(const vm *m, vpair a, vpair b) {
     return vmad(m, rest, inverse, q);
 }
 
-/* x, or 0 where what it is to be multiplied with would make it 0 anyway: a product that underflows
- * takes CPUs tens of cycles, and masks of -inf make many. */
-static val zero_below(const vm *m, val argument, double low, val x) {
-    return vsel(m, vlt(m, argument, vnum(m, low)), vnum(m, 0), x);
+/* x, or `otherwise` where the result is 0 anyway: a product that underflows takes CPUs tens of
+ * cycles, and masks of -inf make many. */
+static val unless_below(const vm *m, val argument, double low, double otherwise, val x) {
+    return vsel(m, vlt(m, argument, vnum(m, low)), vnum(m, otherwise), x);
 }
 
-val vmath_exp(const vm *m, const val *a) {
-    /* Beyond these the result is 0 or infinity. */
-    double low = m->is64 ? -746 : -104, high = m->is64 ? 710 : 89;
-    scaled s = exp_parts(m, clamp(m, a[0], low, high));
-    return vscale(m, zero_below(m, a[0], low, vadd(m, s.sum.hi, s.sum.lo)), s.k);
+/* e^r - 1 for f32 and |r| <= log(2) / 2. */
+static val expm1_of_rest(const vm *m, val r) {
+    val square = vmul(m, r, r);
+    return vmad(m, square, vpairs32(m, r, square, exp), r);
 }
+
+/* Here log(2) need not be exact: what k log(2) loses is small beside 1 - 2^-k. */
+vdecay vdecay_f32(const vm *m, val x) {
+    vwhole k = vnearest(m, x, log2e_dd[0]);
+    val r = vmad(m, k.value, vnum(m, -ln2_dd[0]), x);
+    return (vdecay){vpow2(m, k), expm1_of_rest(m, r)};
+}
+
+/* Beyond these bounds the result is 0 or infinity. */
+static val exp_f32(const vm *m, val a) {
+    reduced x = reduce(m, clamp(m, a, -104, 89));
+    return vscale_1p(m, unless_below(m, a, -104, -1, expm1_of_rest(m, x.r)), x.k);
+}
+
+static val exp_f64(const vm *m, val a) {
+    scaled s = exp_parts(m, clamp(m, a, -746, 710));
+    return vscale(m, unless_below(m, a, -746, 0, vadd(m, s.sum.hi, s.sum.lo)), s.k);
+}
+
+val vmath_exp(const vm *m, const val *a) { return m->is64 ? exp_f64(m, a[0]) : exp_f32(m, a[0]); }
 
 val vmath_exp2(const vm *m, const val *a) {
     double low = m->is64 ? -1080 : -160, high = m->is64 ? 1025 : 129;
@@ -82,7 +104,7 @@ val vmath_exp2(const vm *m, const val *a) {
     val r = vsub(m, x, k.value);
     val slope = vpoly(m, r, exp2);
     if (m->is64) slope = vadd(m, slope, vnum(m, ln2_dd[0]));
-    return vscale(m, zero_below(m, a[0], low, vmad(m, r, slope, vnum(m, 1))), k);
+    return vscale(m, unless_below(m, a[0], low, 0, vmad(m, r, slope, vnum(m, 1))), k);
 }
 
 val vmath_expm1(const vm *m, const val *a) {
@@ -92,24 +114,41 @@ val vmath_expm1(const vm *m, const val *a) {
     return vsel(m, tiny, a[0], result);
 }
 
+/* 2^k / (2^k + e^-r), all times 2^24: so 2^k is normal down to where the quotient is 0. */
+static val logistic_f32(const vm *m, val a) {
+    reduced x = reduce(m, clamp(m, a, -104, 20));
+    val scale = vnum(m, 0x1p24), power = vpow2(m, vwhole_plus(m, x.k, 24));
+    return vdiv(m, power, vmad(m, expm1_of_rest(m, vneg(m, x.r)), scale, vadd(m, power, scale)));
+}
+
 /* 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows. */
-val vmath_logistic(const vm *m, const val *a) {
-    val x = vmax(m, vnum(m, m->is64 ? -746 : -104), vneg(m, vabs(m, a[0])));
-    scaled s = exp_parts(m, x);
+static val logistic_f64(const vm *m, val a) {
+    scaled s = exp_parts(m, vmax(m, vnum(m, -746), vneg(m, vabs(m, a))));
     vpair t = vfast_two_sum(m, s.sum.hi, s.sum.lo);
     t = (vpair){vscale(m, t.hi, s.k), vscale(m, t.lo, s.k)};
     val zero = vnum(m, 0), one = vnum(m, 1);
-    val is_negative = vlt(m, a[0], zero);
+    val is_negative = vlt(m, a, zero);
     vpair above = {vsel(m, is_negative, t.hi, one), vsel(m, is_negative, t.lo, zero)};
     vpair below = vfast_two_sum(m, one, t.hi);
     below.lo = vadd(m, below.lo, t.lo);
     return quotient(m, above, below);
 }
 
+val vmath_logistic(const vm *m, const val *a) { return m->is64 ? logistic_f64(m, a[0]) : logistic_f32(m, a[0]); }
+
+/* (1 - t) / (1 + t) with t = e^(-2|x|), but for the sign. */
+static val tanh_f32(const vm *m, val a) {
+    val y = vmin(m, vnum(m, 10), vabs(m, a)), one = vnum(m, 1);
+    vdecay t = vdecay_f32(m, vneg(m, vadd(m, y, y)));
+    val above = vmad(m, t.rest, t.power, vsub(m, t.power, one));
+    val below = vmad(m, t.rest, t.power, vadd(m, t.power, one));
+    return vcopysign(m, vdiv(m, above, below), a);
+}
+
 /* t / (t + 2) with t = e^(2|x|) - 1. */
-val vmath_tanh(const vm *m, const val *a) {
-    val y = vabs(m, a[0]);
-    y = vmin(m, vnum(m, m->is64 ? 44 : 22), vadd(m, y, y));
+static val tanh_f64(const vm *m, val a) {
+    val y = vabs(m, a);
+    y = vmin(m, vnum(m, 44), vadd(m, y, y));
     scaled s = expm1_parts(m, y);
     vpair t = vfast_two_sum(m, s.sum.hi, s.sum.lo);
     val scale = vpow2(m, s.k); /* below 2^64 */
@@ -117,9 +156,11 @@ val vmath_tanh(const vm *m, const val *a) {
     vpair below = vtwo_sum(m, vnum(m, 2), t.hi);
     below.lo = vadd(m, below.lo, t.lo);
     val result = quotient(m, t, below);
-    val tiny = vlt(m, y, vnum(m, m->is64 ? 0x1p-54 : 0x1p-25));
-    return vcopysign(m, vsel(m, tiny, vmul(m, y, vnum(m, 0.5)), result), a[0]);
+    val tiny = vlt(m, y, vnum(m, 0x1p-54));
+    return vcopysign(m, vsel(m, tiny, vmul(m, y, vnum(m, 0.5)), result), a);
 }
+
+val vmath_tanh(const vm *m, const val *a) { return m->is64 ? tanh_f64(m, a[0]) : tanh_f32(m, a[0]); }
 
 /* e^|x| / 2 without overflow before the result overflows. */
 static val half_exp(const vm *m, val x) {
