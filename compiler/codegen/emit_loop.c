@@ -7,6 +7,8 @@
  */
 #include "compiler/codegen/emit_loop.h"
 
+#include <string.h>
+
 bool emit_loop_init(emit *e, loop *l, const lt_stmt *s) {
     *l = (loop){.stmt = s, .number = dim_variable_number(e->dims, s->loop.variable), .step = 1};
     l->phis = l->few;
@@ -17,6 +19,20 @@ bool emit_loop_init(emit *e, loop *l, const lt_stmt *s) {
 
 void emit_loop_free(loop *l) {
     if (l->phis != l->few) tn_free(l->phis);
+}
+
+static LLVMMetadataRef weight(const emit *e, int64_t n) {
+    return LLVMValueAsMetadata(LLVMConstInt(e->i32, (uint64_t)n, false));
+}
+
+void emit_back_edge(emit *e, LLVMValueRef more, LLVMBasicBlockRef head, LLVMBasicBlockRef exit, int64_t steps) {
+    LLVMValueRef branch = LLVMBuildCondBr(e->builder, more, head, exit);
+    if (steps < 1) return;
+    if (steps > INT32_MAX) steps = INT32_MAX;
+    LLVMMetadataRef parts[] = {LLVMMDStringInContext2(e->context, "branch_weights", strlen("branch_weights")),
+                               weight(e, steps), weight(e, 1)};
+    unsigned kind = LLVMGetMDKindIDInContext(e->context, "prof", strlen("prof"));
+    LLVMSetMetadata(branch, kind, LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, parts, 3)));
 }
 
 static variable *counter_of(emit *e, const lt_stmt *s) {
@@ -71,7 +87,8 @@ void emit_loop_close(emit *e, loop *l, const LLVMValueRef *inits, const LLVMValu
     LLVMValueRef step = LLVMBuildNSWAdd(e->builder, l->counter, emit_const_i64(e, l->step), "next");
     LLVMValueRef next = emit_opaque(e, step);
     LLVMAddIncoming(l->counter, &next, &last, 1);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, l->end, "more"), l->head, l->exit);
+    emit_back_edge(e, LLVMBuildICmp(e->builder, LLVMIntSLT, next, l->end, "more"), l->head, l->exit,
+                   emit_loop_steps(e, l->stmt) / l->step);
     LLVMPositionBuilderAtEnd(e->builder, l->exit);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef value = nexts[i];

@@ -11,6 +11,7 @@
 
 enum {
     MOST_LANES = 256,
+    SOME_DEPTH = 256, /* taken for a symbolic one */
     PREFETCH_LINE = 64,
     PREFETCH_LOCALITY = 3, /* all levels */
 };
@@ -184,7 +185,9 @@ static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
     LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
     LLVMAddIncoming(k, &next, &last, 1);
     for (uint32_t i = 0; i < n_cursors; i++) close_cursor(e, &cursors[i], last);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, depth, "more"), head, exit);
+    int64_t steps = SOME_DEPTH;
+    dim_is_const(e->dims, t->s->tile.depth, &steps);
+    emit_back_edge(e, LLVMBuildICmp(e->builder, LLVMIntSLT, next, depth, "more"), head, exit, steps);
     LLVMPositionBuilderAtEnd(e->builder, exit);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef sum = t->sums[i], init = LLVMGetIncomingValue(phis[i], 0);
