@@ -17,14 +17,14 @@ typedef struct block {
     uint32_t n;
 } block;
 
-static LLVMValueRef row_address(const block *b, uint32_t buffer, tn_dim index, tn_dim stride, uint32_t row,
-                                uint32_t column) {
+static LLVMValueRef element_address(const block *b, const lt_matrix *m, uint32_t row, uint32_t column) {
     emit *e = b->e;
-    tn_dim at = dim_add(e->dims, index, dim_mul_const(e->dims, stride, row));
-    return emit_address(e, buffer, dim_add_const(e->dims, at, column));
+    tn_dim at = dim_add(e->dims, m->index, dim_mul_const(e->dims, m->row, row));
+    return emit_address(e, m->buffer, dim_add_const(e->dims, at, column));
 }
 
-/* Elements of a whose number lacks bit `half`, each followed by b's; with `upper` those that have it. */
+/* Elements of x whose number lacks bit `half`, and in the places of the others such elements of y; with `upper` of those
+ * that have it. */
 static LLVMValueRef interleave(const block *b, LLVMValueRef x, LLVMValueRef y, uint32_t half, bool upper) {
     LLVMValueRef from[MOST_ROWS];
     for (uint32_t i = 0; i < b->n; i++) {
@@ -46,23 +46,21 @@ static void exchange(const block *b, LLVMValueRef *rows, uint32_t half) {
 
 static void transpose_block(const block *b, uint32_t row, uint32_t column) {
     emit *e = b->e;
-    const lt_stmt *s = b->s;
+    const lt_matrix *from = &b->s->transpose.from, *to = &b->s->transpose.to;
     LLVMValueRef rows[MOST_ROWS];
     for (uint32_t i = 0; i < b->n; i++) {
-        rows[i] = LLVMBuildLoad2(
-            e->builder, b->row,
-            row_address(b, s->transpose.from, s->transpose.from_index, s->transpose.from_row, row + i, column), "");
-        LLVMSetAlignment(rows[i], emit_alignment(e, s->transpose.from));
+        rows[i] = LLVMBuildLoad2(e->builder, b->row, element_address(b, from, row + i, column), "");
+        LLVMSetAlignment(rows[i], emit_alignment(e, from->buffer));
     }
     for (uint32_t half = b->n / 2; half > 0; half /= 2) exchange(b, rows, half);
     for (uint32_t i = 0; i < b->n; i++) {
-        LLVMValueRef to = row_address(b, s->transpose.to, s->transpose.to_index, s->transpose.to_row, column + i, row);
-        LLVMSetAlignment(LLVMBuildStore(e->builder, rows[i], to), emit_alignment(e, s->transpose.to));
+        LLVMValueRef store = LLVMBuildStore(e->builder, rows[i], element_address(b, to, column + i, row));
+        LLVMSetAlignment(store, emit_alignment(e, to->buffer));
     }
 }
 
 static uint32_t block_size(const emit *e, const lt_stmt *s) {
-    tn_dtype dtype = e->kernel->buffers[s->transpose.from].dtype;
+    tn_dtype dtype = e->kernel->buffers[s->transpose.from.buffer].dtype;
     uint32_t n = (uint32_t)machine_lanes(&e->out->target->machine, tn_dtype_bits(dtype));
     while (n > s->transpose.rows || n > s->transpose.columns || n > MOST_ROWS) n /= 2;
     return n;
@@ -76,7 +74,7 @@ static uint32_t block_after(uint32_t at, uint32_t n, uint32_t extent) {
 
 void emit_transpose(emit *e, const lt_stmt *s) {
     block b = {.e = e, .s = s, .n = block_size(e, s)};
-    tn_dtype dtype = e->kernel->buffers[s->transpose.from].dtype;
+    tn_dtype dtype = e->kernel->buffers[s->transpose.from.buffer].dtype;
     b.row = vmath_memory_type(e->context, dtype, b.n > 1 ? b.n : 0);
     for (uint32_t row = 0; row < s->transpose.rows; row = block_after(row, b.n, s->transpose.rows))
         for (uint32_t column = 0; column < s->transpose.columns;

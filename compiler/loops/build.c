@@ -357,4 +357,10 @@ lt_stmt *lt_tile(lt_builder *b) {
     return s;
 }
 
-lt_stmt *lt_transpose(lt_builder *b) { return lt_append(b, LT_TRANSPOSE); }
+void lt_transpose(lt_builder *b, lt_matrix from, lt_matrix to, int64_t rows, int64_t columns) {
+    lt_stmt *s = lt_append(b, LT_TRANSPOSE);
+    s->transpose.from = from;
+    s->transpose.to = to;
+    s->transpose.rows = (uint32_t)rows;
+    s->transpose.columns = (uint32_t)columns;
+}

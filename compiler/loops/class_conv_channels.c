@@ -74,7 +74,6 @@ static bool lies_in_rows(const convolution *c, value_id v) {
 
 static bool read_sizes(channels *p, const machine *m) {
     const convolution *c = &p->c;
-    int64_t channels = 0;
     if (c->spatial != 2 || c->taps < LEAST_TAPS || c->taps > MOST_TAPS || !dim_is_value(c->t, c->channels, 1) ||
         !dim_is_value(c->t, c->features, 1) || !lies_in_rows(c, c->conv->operands[0]) ||
         !lies_in_rows(c, c->conv->operands[1]))
@@ -85,10 +84,9 @@ static bool read_sizes(channels *p, const machine *m) {
             p->in[i] < 1 || p->out[i] < 1 || p->in[i] > INT16_MAX || p->out[i] > INT16_MAX || p->low[i] < 0 ||
             p->low[i] > 256 || c->stride[i] > 256 || c->dilation[i] > 256)
             return false;
-    channels = c->groups;
     p->lanes = machine_lanes(m, tn_dtype_bits(c->sum));
-    p->blocks = channels / p->lanes;
-    return p->lanes >= LEAST_LANES && channels % p->lanes == 0;
+    p->blocks = c->groups / p->lanes;
+    return p->lanes >= LEAST_LANES && c->groups % p->lanes == 0;
 }
 
 static void choose_cut(channels *p, const machine *m) {
@@ -103,24 +101,15 @@ static void choose_cut(channels *p, const machine *m) {
 
 /* ---- Transposes ---- */
 
-/* A matrix to be transposed. */
-typedef struct turned_part {
-    uint32_t from, to;
-    tn_dim from_index, to_index;
-    tn_dim from_row, to_row;
-    int64_t rows, columns;
-} turned_part;
+static void transpose(channels *p, lt_matrix from, lt_matrix to, int64_t rows, int64_t columns) {
+    from.index = access_simplify(p->c.a, from.index);
+    to.index = access_simplify(p->c.a, to.index);
+    lt_transpose(&p->c.a->b, from, to, rows, columns);
+}
 
-static void transpose(channels *p, const turned_part *q) {
-    lt_stmt *s = lt_transpose(&p->c.a->b);
-    s->transpose.from = q->from;
-    s->transpose.to = q->to;
-    s->transpose.from_index = access_simplify(p->c.a, q->from_index);
-    s->transpose.to_index = access_simplify(p->c.a, q->to_index);
-    s->transpose.from_row = q->from_row;
-    s->transpose.to_row = q->to_row;
-    s->transpose.rows = (uint32_t)q->rows;
-    s->transpose.columns = (uint32_t)q->columns;
+/* Rows of channels from row `first` on. */
+static lt_matrix in_lanes(const channels *p, uint32_t buffer, tn_dim first) {
+    return (lt_matrix){buffer, dim_mul_const(p->c.t, first, p->lanes), number(p, p->lanes)};
 }
 
 typedef void part_body(channels *p, tn_dim first, int64_t n);
@@ -140,22 +129,21 @@ static void in_parts(channels *p, int64_t n, part_body *body) {
         body(p, number(p, 0), n);
 }
 
+/* What lies behind `start` elements of the chunk's first channel in an operand: its channels are rows. */
+static lt_matrix of_operand(const channels *p, int operand, tn_dim start) {
+    const source *s = &p->c.a->sources[p->c.conv->operands[operand]];
+    tn_dim image = operand == 0 ? dim_mul(p->c.t, p->image, s->stride[0]) : number(p, 0), row = s->stride[1 - operand];
+    tn_dim channel = dim_add(p->c.t, image, dim_mul(p->c.t, p->first_channel, row));
+    return (lt_matrix){s->buffer, dim_add(p->c.t, s->base, dim_add(p->c.t, channel, start)), row};
+}
+
 static void turn_input(channels *p, tn_dim first, int64_t n) {
-    value_id v = p->c.conv->operands[0];
-    const source *s = &p->c.a->sources[v];
-    tn_dim index[4] = {p->image, p->first_channel, p->first_in, number(p, 0)};
-    tn_dim start = dim_add(p->c.t, s->base, access_offset(p->c.a, p->c.input, index));
-    transpose(p,
-              &(turned_part){s->buffer, p->input, dim_add(p->c.t, start, first), dim_mul_const(p->c.t, first, p->lanes),
-                             s->stride[1], number(p, p->lanes), p->lanes, n});
+    tn_dim position = plus(p, first, p->in[X], p->first_in);
+    transpose(p, of_operand(p, 0, position), in_lanes(p, p->input, first), p->lanes, n);
 }
 
 static void turn_weights(channels *p, tn_dim first, int64_t n) {
-    const source *s = &p->c.a->sources[p->c.conv->operands[1]];
-    tn_dim start = dim_add(p->c.t, s->base, dim_mul(p->c.t, p->first_channel, s->stride[0]));
-    transpose(p,
-              &(turned_part){s->buffer, p->weights, dim_add(p->c.t, start, first),
-                             dim_mul_const(p->c.t, first, p->lanes), s->stride[0], number(p, p->lanes), p->lanes, n});
+    transpose(p, of_operand(p, 1, first), in_lanes(p, p->weights, first), p->lanes, n);
 }
 
 /* ---- Sums ---- */
@@ -275,8 +263,7 @@ static void sum_band(channels *p) {
 static void store_part(channels *p, tn_dim first, int64_t n) {
     access *a = p->c.a;
     dim_table *t = p->c.t;
-    transpose(p, &(turned_part){p->sums, p->turned, dim_mul_const(t, first, p->lanes), number(p, 0),
-                                number(p, p->lanes), number(p, p->lanes), n, p->lanes});
+    transpose(p, in_lanes(p, p->sums, first), in_lanes(p, p->turned, number(p, 0)), n, p->lanes);
     access_loop channel = access_open_loop(a, LT_SERIAL, number(p, 0), number(p, p->lanes), 0, 0);
     tn_dim end = dim_add_const(t, first, n);
     access_loop run =

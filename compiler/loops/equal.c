@@ -78,7 +78,7 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
         break;
     case LT_TRANSPOSE:
         add(s, (uint64_t)stmt->transpose.rows << 32 | stmt->transpose.columns);
-        add_dim(s, stmt->transpose.from_row);
+        add_dim(s, stmt->transpose.from.row);
         break;
     }
 }
@@ -159,13 +159,13 @@ static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
             (same_dim(p, x->tile.next_index, y->tile.next_index) && same_dim(p, x->tile.next_step, y->tile.next_step)));
 }
 
+static bool same_matrix(const pair *p, const lt_matrix *x, const lt_matrix *y) {
+    return x->buffer == y->buffer && same_dim(p, x->index, y->index) && same_dim(p, x->row, y->row);
+}
+
 static bool same_transpose(const pair *p, const lt_stmt *x, const lt_stmt *y) {
-    return x->transpose.from == y->transpose.from && x->transpose.to == y->transpose.to &&
-           x->transpose.rows == y->transpose.rows && x->transpose.columns == y->transpose.columns &&
-           same_dim(p, x->transpose.from_index, y->transpose.from_index) &&
-           same_dim(p, x->transpose.to_index, y->transpose.to_index) &&
-           same_dim(p, x->transpose.from_row, y->transpose.from_row) &&
-           same_dim(p, x->transpose.to_row, y->transpose.to_row);
+    return x->transpose.rows == y->transpose.rows && x->transpose.columns == y->transpose.columns &&
+           same_matrix(p, &x->transpose.from, &y->transpose.from) && same_matrix(p, &x->transpose.to, &y->transpose.to);
 }
 
 static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {

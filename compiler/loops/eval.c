@@ -261,10 +261,10 @@ static bool eval_tile(evaluator *v, const lt_stmt *s) {
 }
 
 static bool eval_transpose(evaluator *v, const lt_stmt *s) {
+    const lt_matrix *m[2] = {&s->transpose.from, &s->transpose.to};
     panel from, to;
-    if (!eval_panel(v, &from, s->transpose.from, s->transpose.from_index, s->transpose.from_row,
-                    s->transpose.from_row) ||
-        !eval_panel(v, &to, s->transpose.to, s->transpose.to_index, s->transpose.to_row, s->transpose.to_row))
+    if (!eval_panel(v, &from, m[0]->buffer, m[0]->index, m[0]->row, m[0]->row) ||
+        !eval_panel(v, &to, m[1]->buffer, m[1]->index, m[1]->row, m[1]->row))
         return false;
     for (int64_t i = 0; i < s->transpose.rows; i++)
         for (int64_t j = 0; j < s->transpose.columns; j++) {

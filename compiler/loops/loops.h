@@ -86,6 +86,12 @@ typedef struct lt_carry {
                     * starts from its neutral element, and `init` is combined last */
 } lt_carry;
 
+/* A matrix in a buffer; its columns have stride 1. */
+typedef struct lt_matrix {
+    uint32_t buffer;
+    tn_dim index, row; /* of element [0, 0]; stride */
+} lt_matrix;
+
 enum { LT_MAX_OPERANDS = 3 };
 
 typedef struct lt_stmt {
@@ -147,10 +153,8 @@ typedef struct lt_stmt {
         } tile;
         /* to[j, i] = from[i, j] for i < rows, j < columns: buffers of one dtype, not the same. */
         struct {
-            uint32_t from, to;
-            tn_dim from_index, to_index; /* of element [0, 0] */
-            tn_dim from_row, to_row;     /* strides; columns have stride 1 */
-            uint32_t rows, columns;      /* of `from` */
+            lt_matrix from, to;
+            uint32_t rows, columns; /* of `from` */
         } transpose;
     };
 } lt_stmt;
@@ -230,9 +234,8 @@ lt_stmt *lt_open_if(lt_builder *b, lt_value condition); /* then is open */
 void lt_else(lt_builder *b, lt_stmt *branch);
 void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer);
 
-/* Appended with everything zero: the caller fills them. */
-lt_stmt *lt_tile(lt_builder *b);
-lt_stmt *lt_transpose(lt_builder *b);
+lt_stmt *lt_tile(lt_builder *b); /* appended with everything zero: the caller fills it */
+void lt_transpose(lt_builder *b, lt_matrix from, lt_matrix to, int64_t rows, int64_t columns);
 
 /* ---- Everything else one can do with a loop tree ---- */
 

@@ -296,15 +296,9 @@ static void pack_steps_across(product *p, const panel *q, tn_dim k, int64_t n, u
     lt_store(&p->a->b, turned, dim_add(t, dim_mul(t, within, width), step), x, LT_NONE);
     access_close_loop(p->a, &run);
     access_close_loop(p->a, &rows);
-    lt_stmt *s = lt_transpose(&p->a->b);
-    s->transpose.from = turned;
-    s->transpose.to = q->buffer;
-    s->transpose.from_index = dim_const(t, 0);
-    s->transpose.from_row = width;
-    s->transpose.to_index = access_simplify(p->a, dim_add(t, q->base, dim_mul_const(t, k, q->size)));
-    s->transpose.to_row = dim_const(t, q->size);
-    s->transpose.rows = (uint32_t)q->n;
-    s->transpose.columns = (uint32_t)n;
+    tn_dim to = access_simplify(p->a, dim_add(t, q->base, dim_mul_const(t, k, q->size)));
+    lt_transpose(&p->a->b, (lt_matrix){turned, dim_const(t, 0), width},
+                 (lt_matrix){q->buffer, to, dim_const(t, q->size)}, q->n, n);
 }
 
 /* Runs in memory cross the panel: as many steps as a vector has lanes at a time, and what is left. */

@@ -178,15 +178,8 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
 typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
 
 static void turn_columns(product *p, const chunk *c, tn_dim first, int64_t mr, int64_t n) {
-    lt_stmt *s = lt_transpose(&p->a->b);
-    s->transpose.from = c->c;
-    s->transpose.to = c->turned;
-    s->transpose.from_index = first;
-    s->transpose.from_row = c->c_row;
-    s->transpose.to_index = dim_mul_const(p->t, first, p->how.mr);
-    s->transpose.to_row = constant(p, p->how.mr);
-    s->transpose.rows = (uint32_t)mr;
-    s->transpose.columns = (uint32_t)n;
+    lt_matrix to = {c->turned, dim_mul_const(p->t, first, p->how.mr), constant(p, p->how.mr)};
+    lt_transpose(&p->a->b, (lt_matrix){c->c, first, c->c_row}, to, mr, n);
 }
 
 /* Columns of the tile become rows, for lanes that run along them. */

@@ -267,9 +267,9 @@ static bool parse_tile(parser *p, lt_stmt *s) {
 static bool parse_transpose(parser *p, lt_stmt *s) {
     return take_uint(p, &s->transpose.rows, MAX_IDS) && lexer_expect(&p->lex, "x") &&
            take_uint(p, &s->transpose.columns, MAX_IDS) && lexer_expect(&p->lex, ":") &&
-           take_panel(p, &s->transpose.to, &s->transpose.to_index, &s->transpose.to_row, NULL) &&
+           take_panel(p, &s->transpose.to.buffer, &s->transpose.to.index, &s->transpose.to.row, NULL) &&
            lexer_expect(&p->lex, "=") &&
-           take_panel(p, &s->transpose.from, &s->transpose.from_index, &s->transpose.from_row, NULL);
+           take_panel(p, &s->transpose.from.buffer, &s->transpose.from.index, &s->transpose.from.row, NULL);
 }
 
 typedef struct statement_row {

@@ -224,7 +224,7 @@ static void check_stmt(overwrite_check *c, const lt_stmt *s) {
     } else if (s->kind == LT_TILE)
         c->safe &= s->tile.a != c->in && s->tile.b != c->in && s->tile.c != c->out;
     else if (s->kind == LT_TRANSPOSE)
-        c->safe &= s->transpose.from != c->in && s->transpose.to != c->out;
+        c->safe &= s->transpose.from.buffer != c->in && s->transpose.to.buffer != c->out;
     else if ((s->kind == LT_LOAD && s->access.buffer == c->in) || (s->kind == LT_STORE && s->access.buffer == c->out)) {
         c->safe &= c->index == DIM_INVALID || c->index == s->access.index;
         c->safe &= s->kind == LT_STORE || !c->is_written;

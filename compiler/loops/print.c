@@ -164,9 +164,9 @@ static void put_tile(printer *p, const lt_stmt *s) {
 
 static void put_transpose(printer *p, const lt_stmt *s) {
     put(p, "transpose %u x %u: ", s->transpose.rows, s->transpose.columns);
-    put_panel(p, s->transpose.to, s->transpose.to_index, s->transpose.to_row, DIM_INVALID);
+    put_panel(p, s->transpose.to.buffer, s->transpose.to.index, s->transpose.to.row, DIM_INVALID);
     put(p, " = ");
-    put_panel(p, s->transpose.from, s->transpose.from_index, s->transpose.from_row, DIM_INVALID);
+    put_panel(p, s->transpose.from.buffer, s->transpose.from.index, s->transpose.from.row, DIM_INVALID);
 }
 
 static void put_stmt(printer *p, const lt_stmt *s) {

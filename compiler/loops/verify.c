@@ -262,14 +262,14 @@ static bool check_transpose(checker *c, const lt_stmt *s) {
     if (s->transpose.rows == 0 || s->transpose.rows > MAX_TRANSPOSED || s->transpose.columns == 0 ||
         s->transpose.columns > MAX_TRANSPOSED)
         return fail(c, "a transpose of %u x %u", s->transpose.rows, s->transpose.columns);
-    if (s->transpose.from >= k->n_buffers || s->transpose.to >= k->n_buffers)
+    if (s->transpose.from.buffer >= k->n_buffers || s->transpose.to.buffer >= k->n_buffers)
         return fail(c, "a transpose names no buffer");
-    const lt_buffer *from = &k->buffers[s->transpose.from], *to = &k->buffers[s->transpose.to];
+    const lt_buffer *from = &k->buffers[s->transpose.from.buffer], *to = &k->buffers[s->transpose.to.buffer];
     if (from == to) return fail(c, "a transpose of %s into itself", from->name);
     if (from->dtype != to->dtype)
         return fail(c, "a transpose of %s into %s", tn_dtype_name(from->dtype), tn_dtype_name(to->dtype));
     if (to->role == LT_INPUT) return fail(c, "a transpose into the input %s", to->name);
-    const tn_dim dims[] = {s->transpose.from_index, s->transpose.to_index, s->transpose.from_row, s->transpose.to_row};
+    const tn_dim dims[] = {s->transpose.from.index, s->transpose.to.index, s->transpose.from.row, s->transpose.to.row};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         if (!check_dim(c, dims[i], "a transpose's index or stride", false)) return false;
     return true;
