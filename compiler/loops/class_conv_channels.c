@@ -171,7 +171,7 @@ static bool exists(const row_part *r, int64_t column) {
 static void add_kernel_row(const row_part *r, tn_dim tap_row, lt_value *sums) {
     channels *p = r->p;
     const convolution *c = &p->c;
-    lt_value weights[MOST_TAPS];
+    lt_value weights[MOST_TAPS] = {0};
     tn_dim y = plus(p, dim_mul_const(c->t, dim_add(c->t, p->first_row, r->row), c->stride[Y]), c->dilation[Y], tap_row);
     tn_dim in_row = dim_sub(c->t, dim_add_const(c->t, y, -p->low[Y]), p->first_in);
     tn_dim start = plus(p, dim_add_const(c->t, dim_mul_const(c->t, in_row, p->in[X]), -p->low[X]), c->stride[X], r->x);
