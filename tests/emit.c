@@ -413,6 +413,29 @@ static void tiles(void **state) {
     }
 }
 
+/* Windows of rows x columns over `channels` planes of 9 x 20, each tile row 2 elements behind the one before. */
+static void check_windows(int mr, int nr, int64_t channels, int rows, int columns, bool accumulate, bool asks) {
+    script t = {NULL, 0, 0};
+    int taps = rows * columns;
+    script_add(&t, "kernel @k conv(in a: f32[180*k + 64], in b: f32[%d*k], out c: f32[%d]) extents(k) {\n", taps * nr,
+               mr * nr);
+    script_add(&t, "stage $0 in 1 {\nfor $1 in 0 to %d { %%0 = const 2 : f32 store c[$1], %%0 }\n", mr * nr);
+    script_add(&t, "tile %d x %d depth k by %d[20, %d] by %d[1, %d]: c[0; %d] %s= a[0; 2, 180] * b[0; %d]%s\n} }", mr,
+               nr, rows, columns * nr, columns, nr, nr, accumulate ? "+" : "", taps * nr, asks ? " next a[3; 7]" : "");
+    check_kernel_with(t.text, EXTENTS(channels), EXACT, FILL_SMALL);
+    free(t.text);
+}
+
+static void tiles_of_windows(void **state) {
+    (void)state;
+    check_windows(6, 64, 5, 3, 3, false, false);
+    check_windows(7, 48, 3, 7, 7, false, true);
+    check_windows(4, 20, 2, 5, 5, true, true);
+    check_windows(8, 16, 1, 1, 17, true, false);
+    check_windows(1, 1, 4, 1, 1, false, true);
+    check_windows(3, 32, 0, 3, 3, true, false);
+}
+
 /* Into the middle of rows that are longer than what is written. */
 static void check_transpose(const char *dtype, int rows, int columns) {
     script t = {NULL, 0, 0};
@@ -450,6 +473,7 @@ static bool go_through(void) {
         "    for $3 in 0 to 4 unrolled { store l[3*$3], %3 }\n"
         "    for $4 in 0 to m { %6 = load l[mod($4*m, 7)] : f32 store s[$0], %6 store y[m*$0 + $4], %6 }\n"
         "    tile 2 x 4 depth m: l[0; 4] += x[0; m, 1] * x[0; 4]\n"
+        "    tile 2 x 4 depth m by 5[4, 2] by 4[1, 1]: l[0; 4] = x[0; m, 1] * x[0; 4] next x[0; 2]\n"
         "    transpose 2 x 4: s[0; 2] = l[0; 4]\n"
         "  }\n"
         "}\n";
@@ -511,6 +535,7 @@ int main(void) {
         cmocka_unit_test(scatters),
         cmocka_unit_test(stages_and_scratch),
         cmocka_unit_test(tiles),
+        cmocka_unit_test(tiles_of_windows),
         cmocka_unit_test(transposes),
 #ifdef TN_HOSTILE_MALLOC
         cmocka_unit_test(every_allocation_fails_in_turn),

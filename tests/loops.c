@@ -37,6 +37,7 @@ static void everything_prints_and_parses(void **state) {
                "for $4 in 2 to 5 unrolled { store l[$4], %13 }\n"
                "for $5 in $1 to n { if %1 { store y[$2], %11 if %10 } else { store y[$5], %0 } }\n"
                "tile 2 x 4 depth 3: l[0; 4] += x[$0; 3, 1] * x[0; 4] next x[$0; 2]\n"
+               "tile 2 x 4 depth n by 3[n, 8] by 5[1, 4]: l[0; 4] = x[$0; 3, 1] * x[0; 4]\n"
                "transpose 2 x 3: l[$0; 2] = x[n; 3]\n");
     tn_module *m = module_new("test");
     lt_kernel *k = parse_kernel_text(m, text); /* compares what it prints and parses */
@@ -71,6 +72,7 @@ static void bad_text(void **state) {
         {"%3 = compare about %0, %0 : bool", "expected eq, ne"},
         {"%99999999 = const 1 : f32", "a value with a number up to"},
         {"store x[$0];", "expected `,`"},
+        {"tile 1 x 1 depth 1 by 1[0, 0] by 1[0, 0] by 1[0, 0]: l[0; 1] = x[0; 1, 1] * x[0; 1]", "expected `:`"},
         {"for $1 in 0 to 4 { if %1 { if %1 {", "expected a statement, not the end"},
         {"for $1 in 0 to 4 carry(%3 = %0 -> %4) { }", "expected `next`"},
         {"go away", "expected a statement, not `go`"},
@@ -154,6 +156,8 @@ static void rules(void **state) {
         {"for $1 in 0 to 4 carry(%3 = %0 -> %4) { next %1 }", "the next carried value %1 is bool"},
         {"for $1 in 0 to 4 carry(%3 = %0 -> %4) { %5 = add %4, %4 : f32 next %5 }", "%4 is not defined here"},
         {"tile 0 x 4 depth n: l[0; 4] = x[0; 1, 1] * x[0; 4]", "a tile of 0 x 4"},
+        {"tile 4 x 4 depth n by 0[1, 1]: l[0; 4] = x[0; 1, 1] * x[0; 4]", "a tile with steps of 0"},
+        {"tile 4 x 4 depth n by 3[1, $7]: l[0; 4] = x[0; 1, 1] * x[0; 4]", "$7 is not in scope"},
         {"tile 4 x 4 depth n: t[0; 4] = x[0; 1, 1] * x[0; 4]", "a tile of f32 into f64"},
         {"tile 4 x 4 depth n: x[0; 4] = x[0; 1, 1] * x[0; 4]", "a tile into the input x"},
         {"tile 4 x 4 depth n: l[0; 4] = b[0; 1, 1] * x[0; 4]", "a of a tile is bool"},
@@ -192,6 +196,7 @@ static void accesses_are_checked(void **state) {
         {"%3 = load x[$0 - 1] : f32", "element -1 of x"},
         {"store l[16], %0", "element 16 of l, which has 16"},
         {"tile 1 x 4 depth 1: l[0; 4] = x[0; 1, 1] * x[0; 4]", "element 3 of x"},
+        {"tile 1 x 1 depth 1 by 2[1, 0] by 2[2, 0]: l[0; 1] = x[0; 1, 1] * x[0; 1]", "element 3 of x"},
         {"transpose 2 x 2: l[0; 2] = x[0; 2]", "element 3 of x"},
         {"transpose 1 x 3: l[10; 4] = x[0; 3]", "element 18 of l"},
     };

@@ -1,7 +1,7 @@
 /* The register tile of a contraction.
  *
  * in:  LT_TILE: mr rows of A against nr columns of B, depth steps
- * out: mr x nr accumulators in vector registers through one loop over the depth: each step
+ * out: mr x nr accumulators in vector registers through a nest of loops over the depth: each step
  *      loads a row of B, converts it when it is narrower, splats mr elements of A, and multiplies
  *      and adds
  * law: each element is one chain over the depth, fused where the target fuses, so that neither
@@ -11,7 +11,8 @@
 
 enum {
     MOST_LANES = 256,
-    SOME_DEPTH = 256, /* taken for a symbolic one */
+    SOME_DEPTH = 256,   /* taken for a symbolic one */
+    MOST_UNROLLED = 16, /* steps */
     PREFETCH_LINE = 64,
     PREFETCH_LOCALITY = 3, /* all levels */
 };
@@ -133,69 +134,133 @@ static void emit_step(const tile *t, LLVMValueRef a, const LLVMValueRef *rows, L
     }
 }
 
-/* A pointer that moves on by `step` elements with each step of the depth loop. */
-typedef struct cursor {
-    uint32_t buffer;
-    LLVMValueRef start, step, phi, after;
-} cursor;
+/* ---- The depth ---- */
 
-static cursor cursor_of(emit *e, uint32_t buffer, tn_dim index, tn_dim step) {
-    return (cursor){.buffer = buffer, .start = emit_address(e, buffer, index), .step = emit_dim(e, step)};
+/* Where the present step reads: a, b, and what it asks memory for. */
+enum { AT_A, AT_B, AT_NEXT, CURSORS };
+
+/* One level of the depth's nest: how far each cursor goes on from one of its steps to the next. */
+typedef struct level {
+    tn_dim steps, moves[CURSORS];
+    int64_t known; /* steps; 0: symbolic */
+    LLVMValueRef *phis;
+} level;
+
+typedef struct nest {
+    const tile *t;
+    uint32_t n, buffers[CURSORS], n_cursors;
+    level levels[LT_MAX_INNER + 1];
+    LLVMValueRef *rows, *columns;
+} nest;
+
+static void emit_level(const nest *d, uint32_t number, const LLVMValueRef *at);
+
+/* What lies within the level is few steps: they follow each other without a loop. */
+static bool is_unrolled(const nest *d, uint32_t number) {
+    int64_t steps = 1;
+    for (uint32_t i = number; i < d->n; i++) steps *= d->levels[i].known;
+    return number > 0 && steps <= MOST_UNROLLED;
 }
 
-static void open_cursor(emit *e, cursor *c, LLVMBasicBlockRef before) {
-    c->phi = LLVMBuildPhi(e->builder, e->pointer, "at");
-    LLVMAddIncoming(c->phi, &c->start, &before, 1);
+static void unroll_level(const nest *d, uint32_t number, const LLVMValueRef *at) {
+    emit *e = d->t->e;
+    const level *l = &d->levels[number];
+    for (int64_t i = 0; i < l->known; i++) {
+        LLVMValueRef moved[CURSORS];
+        for (uint32_t c = 0; c < d->n_cursors; c++)
+            moved[c] = emit_address_plus(e, d->buffers[c], at[c], emit_dim(e, dim_mul_const(e->dims, l->moves[c], i)));
+        emit_level(d, number + 1, moved);
+    }
 }
 
-static void close_cursor(emit *e, cursor *c, LLVMBasicBlockRef last) {
-    c->after = emit_opaque(e, emit_address_plus(e, c->buffer, c->phi, c->step));
-    LLVMAddIncoming(c->phi, &c->after, &last, 1);
-}
-
-/* for k in 0..depth; the sums are phis. `work` has room for n phis, mr rows, n_groups columns. */
-static void emit_depth_loop(const tile *t, LLVMValueRef *work) {
+/* for k in 0..steps; the sums are phis. */
+static void loop_level(const nest *d, uint32_t number, const LLVMValueRef *at) {
+    const tile *t = d->t;
     emit *e = t->e;
+    const level *l = &d->levels[number];
     uint32_t n = t->s->tile.mr * t->n_groups;
-    LLVMValueRef *phis = work, *rows = work + n, *columns = rows + t->s->tile.mr;
-    LLVMValueRef depth = emit_dim(e, t->s->tile.depth), zero = emit_const_i64(e, 0);
-    cursor cursors[3] = {cursor_of(e, t->s->tile.a, t->s->tile.a_index, t->s->tile.a_depth),
-                         cursor_of(e, t->s->tile.b, t->s->tile.b_index, t->s->tile.b_depth)};
-    uint32_t n_cursors = 2;
-    if (t->s->tile.next != LT_NONE)
-        cursors[n_cursors++] = cursor_of(e, t->s->tile.next, t->s->tile.next_index, t->s->tile.next_step);
-    for (uint32_t r = 0; r < t->s->tile.mr; r++) rows[r] = emit_dim(e, dim_mul_const(e->dims, t->s->tile.a_row, r));
-
+    LLVMValueRef steps = emit_dim(e, l->steps), zero = emit_const_i64(e, 0), moves[CURSORS], phis[CURSORS];
+    for (uint32_t c = 0; c < d->n_cursors; c++) moves[c] = emit_dim(e, l->moves[c]);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);
     LLVMBasicBlockRef head = emit_new_block(e, "depth", 0), exit = emit_new_block(e, "tile", 0);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, depth, zero, "any"), head, exit);
+    if (l->known > 0)
+        LLVMBuildBr(e->builder, head);
+    else
+        LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSGT, steps, zero, "any"), head, exit);
     LLVMPositionBuilderAtEnd(e->builder, head);
     LLVMValueRef k = LLVMBuildPhi(e->builder, e->i64, "k");
     LLVMAddIncoming(k, &zero, &before, 1);
-    for (uint32_t i = 0; i < n_cursors; i++) open_cursor(e, &cursors[i], before);
-    for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef init = t->sums[i];
-        phis[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(init), "sum");
-        LLVMAddIncoming(phis[i], &init, &before, 1);
-        t->sums[i] = phis[i];
+    for (uint32_t c = 0; c < d->n_cursors; c++) {
+        phis[c] = LLVMBuildPhi(e->builder, e->pointer, "at");
+        LLVMAddIncoming(phis[c], (LLVMValueRef *)&at[c], &before, 1);
     }
-    if (n_cursors > 2) prefetch_next(t, cursors[2].phi);
-    emit_step(t, cursors[0].phi, rows, cursors[1].phi, columns);
+    for (uint32_t i = 0; i < n; i++) {
+        l->phis[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(t->sums[i]), "sum");
+        LLVMAddIncoming(l->phis[i], &t->sums[i], &before, 1);
+        t->sums[i] = l->phis[i];
+    }
+    emit_level(d, number + 1, phis);
     LLVMValueRef next = emit_opaque(e, LLVMBuildNSWAdd(e->builder, k, emit_const_i64(e, 1), "next"));
     LLVMBasicBlockRef last = LLVMGetInsertBlock(e->builder);
     LLVMAddIncoming(k, &next, &last, 1);
-    for (uint32_t i = 0; i < n_cursors; i++) close_cursor(e, &cursors[i], last);
-    int64_t steps = SOME_DEPTH;
-    dim_is_const(e->dims, t->s->tile.depth, &steps);
-    emit_back_edge(e, LLVMBuildICmp(e->builder, LLVMIntSLT, next, depth, "more"), head, exit, steps);
+    for (uint32_t c = 0; c < d->n_cursors; c++) {
+        LLVMValueRef after = emit_opaque(e, emit_address_plus(e, d->buffers[c], phis[c], moves[c]));
+        LLVMAddIncoming(phis[c], &after, &last, 1);
+    }
+    emit_back_edge(e, LLVMBuildICmp(e->builder, LLVMIntSLT, next, steps, "more"), head, exit,
+                   l->known > 0 ? l->known : SOME_DEPTH);
     LLVMPositionBuilderAtEnd(e->builder, exit);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef sum = t->sums[i], init = LLVMGetIncomingValue(phis[i], 0);
-        LLVMAddIncoming(phis[i], &sum, &last, 1);
+        LLVMValueRef sum = t->sums[i], init = LLVMGetIncomingValue(l->phis[i], 0);
+        LLVMAddIncoming(l->phis[i], &sum, &last, 1);
         t->sums[i] = LLVMBuildPhi(e->builder, LLVMTypeOf(sum), "sum");
-        LLVMAddIncoming(t->sums[i], &init, &before, 1);
+        if (l->known <= 0) LLVMAddIncoming(t->sums[i], &init, &before, 1);
         LLVMAddIncoming(t->sums[i], &sum, &last, 1);
     }
+}
+
+static void emit_level(const nest *d, uint32_t number, const LLVMValueRef *at) {
+    if (number == d->n) {
+        if (d->n_cursors > AT_NEXT) prefetch_next(d->t, at[AT_NEXT]);
+        emit_step(d->t, at[AT_A], d->rows, at[AT_B], d->columns);
+    } else
+        (is_unrolled(d, number) ? unroll_level : loop_level)(d, number, at);
+}
+
+/* Steps within one step of that level. */
+static int64_t steps_within(const lt_stmt *s, uint32_t number) {
+    int64_t steps = 1;
+    for (uint32_t i = number; i < s->tile.n_inner; i++) steps *= s->tile.inner[i].steps;
+    return steps;
+}
+
+/* `work` has room for mr rows, n_groups columns, and the sums of all levels. */
+static void emit_depth(const tile *t, LLVMValueRef *work) {
+    emit *e = t->e;
+    const lt_stmt *s = t->s;
+    nest d = {.t = t,
+              .n = s->tile.n_inner + 1,
+              .buffers = {s->tile.a, s->tile.b, s->tile.next},
+              .n_cursors = s->tile.next == LT_NONE ? AT_NEXT : CURSORS,
+              .rows = work,
+              .columns = work + s->tile.mr};
+    LLVMValueRef at[CURSORS] = {emit_address(e, s->tile.a, s->tile.a_index),
+                                emit_address(e, s->tile.b, s->tile.b_index)};
+    if (d.n_cursors > AT_NEXT) at[AT_NEXT] = emit_address(e, s->tile.next, s->tile.next_index);
+    d.levels[0] = (level){.steps = s->tile.depth, .moves = {s->tile.a_depth, s->tile.b_depth}};
+    dim_is_const(e->dims, s->tile.depth, &d.levels[0].known);
+    for (uint32_t i = 0; i < s->tile.n_inner; i++) {
+        const lt_inner *inner = &s->tile.inner[i];
+        d.levels[i + 1] =
+            (level){.steps = dim_const(e->dims, inner->steps), .moves = {inner->a, inner->b}, .known = inner->steps};
+    }
+    for (uint32_t i = 0; i < d.n; i++) {
+        d.levels[i].phis = d.columns + t->n_groups + (size_t)i * s->tile.mr * t->n_groups;
+        if (d.n_cursors > AT_NEXT)
+            d.levels[i].moves[AT_NEXT] = dim_mul_const(e->dims, s->tile.next_step, steps_within(s, i));
+    }
+    for (uint32_t r = 0; r < s->tile.mr; r++) d.rows[r] = emit_dim(e, dim_mul_const(e->dims, s->tile.a_row, r));
+    emit_level(&d, 0, at);
 }
 
 void emit_tile(emit *e, const lt_stmt *s) {
@@ -207,11 +272,11 @@ void emit_tile(emit *e, const lt_stmt *s) {
     uint32_t n = s->tile.mr * t.n_groups;
     t.groups = tn_calloc(t.n_groups + 1u, sizeof *t.groups);
     t.sums = tn_calloc(n + 1u, sizeof *t.sums);
-    LLVMValueRef *work = tn_calloc((size_t)n + s->tile.mr + t.n_groups + 1, sizeof *work);
+    LLVMValueRef *work = tn_calloc((size_t)n * (s->tile.n_inner + 1u) + s->tile.mr + t.n_groups + 1, sizeof *work);
     if (t.groups && t.sums && work) {
         split_columns(m, s->tile.nr, widest, t.groups);
         load_sums(&t);
-        emit_depth_loop(&t, work);
+        emit_depth(&t, work);
         store_sums(&t);
     } else
         emit_fail(e, TN_ERR_MEMORY, "out of memory");

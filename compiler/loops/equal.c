@@ -75,6 +75,7 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
     case LT_TILE:
         add(s, (uint64_t)stmt->tile.mr << 32 | stmt->tile.nr);
         add_dim(s, stmt->tile.depth);
+        add(s, stmt->tile.n_inner);
         break;
     case LT_TRANSPOSE:
         add(s, (uint64_t)stmt->transpose.rows << 32 | stmt->transpose.columns);
@@ -147,6 +148,15 @@ static bool same_loop(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     return same_block(p, &x->loop.body, &y->loop.body);
 }
 
+static bool same_inner(const pair *p, const lt_stmt *x, const lt_stmt *y) {
+    if (x->tile.n_inner != y->tile.n_inner) return false;
+    for (uint32_t i = 0; i < x->tile.n_inner; i++) {
+        const lt_inner *u = &x->tile.inner[i], *v = &y->tile.inner[i];
+        if (u->steps != v->steps || !same_dim(p, u->a, v->a) || !same_dim(p, u->b, v->b)) return false;
+    }
+    return true;
+}
+
 static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     return x->tile.a == y->tile.a && x->tile.b == y->tile.b && x->tile.c == y->tile.c && x->tile.mr == y->tile.mr &&
            x->tile.nr == y->tile.nr && x->tile.accumulate == y->tile.accumulate &&
@@ -154,7 +164,7 @@ static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
            same_dim(p, x->tile.c_index, y->tile.c_index) && same_dim(p, x->tile.a_row, y->tile.a_row) &&
            same_dim(p, x->tile.a_depth, y->tile.a_depth) && same_dim(p, x->tile.b_depth, y->tile.b_depth) &&
            same_dim(p, x->tile.c_row, y->tile.c_row) && same_dim(p, x->tile.depth, y->tile.depth) &&
-           x->tile.next == y->tile.next &&
+           same_inner(p, x, y) && x->tile.next == y->tile.next &&
            (x->tile.next == LT_NONE ||
             (same_dim(p, x->tile.next_index, y->tile.next_index) && same_dim(p, x->tile.next_step, y->tile.next_step)));
 }

@@ -229,16 +229,45 @@ static bool eval_panel(evaluator *v, panel *p, uint32_t buffer, tn_dim index, tn
     return eval_dim(v, index, &p->index) && eval_dim(v, stride, &p->stride) && eval_dim(v, second, &p->second);
 }
 
+/* The steps of a tile's depth, outermost first. */
+typedef struct depth_nest {
+    uint32_t n;
+    int64_t steps[LT_MAX_INNER + 1], a[LT_MAX_INNER + 1], b[LT_MAX_INNER + 1], all;
+} depth_nest;
+
+static bool eval_nest(evaluator *v, const lt_stmt *s, depth_nest *d) {
+    d->n = s->tile.n_inner + 1;
+    if (!eval_dim(v, s->tile.depth, &d->steps[0]) || !eval_dim(v, s->tile.a_depth, &d->a[0]) ||
+        !eval_dim(v, s->tile.b_depth, &d->b[0]))
+        return false;
+    d->all = d->steps[0];
+    for (uint32_t i = 0; i < s->tile.n_inner; i++) {
+        const lt_inner *inner = &s->tile.inner[i];
+        if (!eval_dim(v, inner->a, &d->a[i + 1]) || !eval_dim(v, inner->b, &d->b[i + 1])) return false;
+        d->steps[i + 1] = inner->steps;
+        d->all *= inner->steps;
+    }
+    return true;
+}
+
+/* How far step k is from the first one, in a and in b. */
+static void find_step(const depth_nest *d, int64_t k, int64_t *a, int64_t *b) {
+    *a = *b = 0;
+    for (uint32_t i = d->n; i-- > 0; k /= d->steps[i]) {
+        *a += k % d->steps[i] * d->a[i];
+        *b += k % d->steps[i] * d->b[i];
+    }
+}
+
 static bool eval_tile(evaluator *v, const lt_stmt *s) {
     const lt_buffer *buffers = v->kernel->buffers;
     tn_dtype a_dtype = buffers[s->tile.a].dtype, b_dtype = buffers[s->tile.b].dtype, stored = buffers[s->tile.c].dtype;
     tn_dtype sum_dtype = stored == TN_F64 ? TN_F64 : TN_F32;
     panel a, b, c;
-    int64_t depth;
+    depth_nest d;
     if (!eval_panel(v, &a, s->tile.a, s->tile.a_index, s->tile.a_row, s->tile.a_depth) ||
         !eval_panel(v, &b, s->tile.b, s->tile.b_index, s->tile.b_depth, s->tile.b_depth) ||
-        !eval_panel(v, &c, s->tile.c, s->tile.c_index, s->tile.c_row, s->tile.c_row) ||
-        !eval_dim(v, s->tile.depth, &depth))
+        !eval_panel(v, &c, s->tile.c, s->tile.c_index, s->tile.c_row, s->tile.c_row) || !eval_nest(v, s, &d))
         return false;
     for (int64_t r = 0; r < s->tile.mr; r++)
         for (int64_t j = 0; j < s->tile.nr; j++) {
@@ -246,9 +275,11 @@ static bool eval_tile(evaluator *v, const lt_stmt *s) {
             int64_t at = c.index + r * c.stride + j;
             if (s->tile.accumulate && !read_element(v, c.buffer, at, &sum)) return false;
             sum = s->tile.accumulate ? scalar_convert(stored, sum_dtype, sum) : 0;
-            for (int64_t k = 0; k < depth; k++) {
-                if (!read_element(v, a.buffer, a.index + r * a.stride + k * a.second, &x[0]) ||
-                    !read_element(v, b.buffer, b.index + k * b.stride + j, &x[1]))
+            for (int64_t k = 0; k < d.all; k++) {
+                int64_t in_a, in_b;
+                find_step(&d, k, &in_a, &in_b);
+                if (!read_element(v, a.buffer, a.index + r * a.stride + in_a, &x[0]) ||
+                    !read_element(v, b.buffer, b.index + in_b + j, &x[1]))
                     return false;
                 x[0] = scalar_convert(a_dtype, sum_dtype, x[0]);
                 x[1] = scalar_convert(b_dtype, sum_dtype, x[1]);

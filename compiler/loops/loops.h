@@ -92,7 +92,13 @@ typedef struct lt_matrix {
     tn_dim index, row; /* of element [0, 0]; stride */
 } lt_matrix;
 
-enum { LT_MAX_OPERANDS = 3 };
+/* Steps of a tile's depth that lie within one: the strides by which a and b go on. */
+typedef struct lt_inner {
+    uint32_t steps;
+    tn_dim a, b;
+} lt_inner;
+
+enum { LT_MAX_OPERANDS = 3, LT_MAX_INNER = 2 };
 
 typedef struct lt_stmt {
     lt_kind kind;
@@ -139,16 +145,18 @@ typedef struct lt_stmt {
         } branch;
         /* c[r, j] (+)= sum over k of a[r, k] * b[k, j] for r < mr, j < nr, k < depth, one FMA
          * chain over k for each element, in f64 where c is f64, else in f32, to which a and b are converted first.
-         * All are floats; a and b are of one dtype, or b is of a narrow one (also an integer of 8 or 16 bits) beside
-         * f32. c is usually LT_LOCAL or LT_SCRATCH. A hint: elements
-         * next_index + [k * next_step, (k + 1) * next_step) of buffer `next` (LT_NONE: no hint) will be read after the
-         * tile, so step k asks memory for them; they need not exist. */
+         * With `inner` each k is a nest of steps itself (channels, then a kernel's rows, then its columns), the last
+         * one the fastest. All are floats; a and b are of one dtype, or b is of a narrow one (also an integer of 8 or
+         * 16 bits) beside f32. c is usually LT_LOCAL or LT_SCRATCH. A hint: elements
+         * next_index + [i * next_step, (i + 1) * next_step) of buffer `next` (LT_NONE: no hint) will be read after the
+         * tile, so step i of all asks memory for them; they need not exist. */
         struct {
             uint32_t a, b, c, next;
             tn_dim a_index, b_index, c_index;      /* of element [0, 0] */
             tn_dim a_row, a_depth, b_depth, c_row; /* strides; columns of b and c have stride 1 */
             tn_dim depth, next_index, next_step;
-            uint32_t mr, nr;
+            uint32_t mr, nr, n_inner;
+            lt_inner inner[LT_MAX_INNER];
             bool accumulate;
         } tile;
         /* to[j, i] = from[i, j] for i < rows, j < columns: buffers of one dtype, not the same. */

@@ -250,10 +250,21 @@ static bool take_panel(parser *p, uint32_t *buffer, tn_dim *index, tn_dim *strid
            lexer_expect(&p->lex, "]");
 }
 
+/* by steps[a, b] by ... */
+static bool take_inner(parser *p, lt_stmt *s) {
+    for (s->tile.n_inner = 0; s->tile.n_inner < LT_MAX_INNER && lexer_accept(&p->lex, "by"); s->tile.n_inner++) {
+        lt_inner *inner = &s->tile.inner[s->tile.n_inner];
+        if (!take_uint(p, &inner->steps, MAX_IDS) || !lexer_expect(&p->lex, "[") || !take_dim(p, &inner->a) ||
+            !lexer_expect(&p->lex, ",") || !take_dim(p, &inner->b) || !lexer_expect(&p->lex, "]"))
+            return false;
+    }
+    return true;
+}
+
 static bool parse_tile(parser *p, lt_stmt *s) {
     if (!take_uint(p, &s->tile.mr, MAX_IDS) || !lexer_expect(&p->lex, "x") || !take_uint(p, &s->tile.nr, MAX_IDS) ||
-        !lexer_expect(&p->lex, "depth") || !take_dim(p, &s->tile.depth) || !lexer_expect(&p->lex, ":") ||
-        !take_panel(p, &s->tile.c, &s->tile.c_index, &s->tile.c_row, NULL))
+        !lexer_expect(&p->lex, "depth") || !take_dim(p, &s->tile.depth) || !take_inner(p, s) ||
+        !lexer_expect(&p->lex, ":") || !take_panel(p, &s->tile.c, &s->tile.c_index, &s->tile.c_row, NULL))
         return false;
     s->tile.accumulate = lexer_accept(&p->lex, "+");
     s->tile.next = LT_NONE;

@@ -151,6 +151,13 @@ static void put_panel(printer *p, uint32_t buffer, tn_dim index, tn_dim stride, 
 static void put_tile(printer *p, const lt_stmt *s) {
     put(p, "tile %u x %u depth ", s->tile.mr, s->tile.nr);
     put_dim(p, s->tile.depth);
+    for (uint32_t i = 0; i < s->tile.n_inner; i++) {
+        put(p, " by %u[", s->tile.inner[i].steps);
+        put_dim(p, s->tile.inner[i].a);
+        put(p, ", ");
+        put_dim(p, s->tile.inner[i].b);
+        put(p, "]");
+    }
     put(p, ": ");
     put_panel(p, s->tile.c, s->tile.c_index, s->tile.c_row, DIM_INVALID);
     put(p, s->tile.accumulate ? " += " : " = ");

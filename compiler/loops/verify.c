@@ -18,6 +18,7 @@ enum {
     MAX_WIDTH = 256,
     MAX_DEPTH = 64,
     MAX_TILE_ROWS = 64,
+    MAX_INNER_STEPS = 4096,
     MAX_TILE_COLUMNS = 1024,
     MAX_TRANSPOSED = 64, /* rows, columns: it is unrolled */
     MAX_UNROLLED_STEPS = 1024,
@@ -239,6 +240,11 @@ static bool check_tile_dtypes(const checker *c, const lt_stmt *s) {
     return (a == TN_F64) == (sum == TN_F64) || fail(c, "a tile of %s into %s", tn_dtype_name(a), tn_dtype_name(sum));
 }
 
+static bool check_inner(checker *c, const lt_inner *inner) {
+    if (inner->steps == 0 || inner->steps > MAX_INNER_STEPS) return fail(c, "a tile with steps of %u", inner->steps);
+    return check_dim(c, inner->a, "a tile's stride", false) && check_dim(c, inner->b, "a tile's stride", false);
+}
+
 static bool check_tile(checker *c, const lt_stmt *s) {
     if (c->vector) return fail(c, "a tile inside a vector loop");
     if (s->tile.mr == 0 || s->tile.mr > MAX_TILE_ROWS || s->tile.nr == 0 || s->tile.nr > MAX_TILE_COLUMNS)
@@ -250,6 +256,8 @@ static bool check_tile(checker *c, const lt_stmt *s) {
                            s->tile.a_depth, s->tile.b_depth, s->tile.c_row,   s->tile.depth};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         if (!check_dim(c, dims[i], "a tile's index or stride", false)) return false;
+    for (uint32_t i = 0; i < s->tile.n_inner; i++)
+        if (!check_inner(c, &s->tile.inner[i])) return false;
     if (s->tile.next == LT_NONE) return true;
     if (s->tile.next >= c->kernel->n_buffers) return fail(c, "a tile names no next buffer");
     return check_dim(c, s->tile.next_index, "a tile's next index", false) &&
