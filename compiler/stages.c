@@ -100,8 +100,15 @@ static bool take_given_loops(compilation *c) {
 }
 
 static int64_t panel_columns(const void *ctx, const weight_use *use) {
-    if (use->is_conv)
-        return blocking_conv_panel(ctx, use->dtype, use->rows, use->columns, use->depth, use->is_pointwise);
+    if (use->is_conv) {
+        product_shape s = {.rows = use->rows,
+                           .columns = use->columns,
+                           .depth = use->depth,
+                           .element_bytes = tn_dtype_bits(use->dtype) / 8,
+                           .is_plain = {use->is_pointwise},
+                           .lines = use->lines};
+        return blocking_conv_panel(ctx, &s);
+    }
     return blocking_panel(ctx, use->dtype, use->rows, use->columns, use->depth);
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/levels.h"
 #include "tests/lib/program_check.h"
 
 enum { MOST_SPATIAL = 3 };
@@ -203,10 +204,11 @@ static void test_packed_weights(void **state) {
         {{2, 3, 40, 72, 1, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, true},
         {{2, 1, 30, 520, 1, {14, 14}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}}, true},
         {{2, 2, 20, 400, 1, {3, 3}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}}, true},
-        {{2, 1, 20, 400, 1, {9, 9}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}}, false},
+        {{2, 1, 20, 400, 1, {9, 9}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}}, true},
+        {{2, 1, 3, 64, 1, {40, 40}, {3, 3}, {2, 2}, {0, 0}, {0}, {0}}, false},
         {{2, 1, 20, 400, 1, {3, 3}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}}, true},
         {{1, 1, 30, 500, 1, {5}, {3}, {1}, {1}, {0}, {0}}, true},
-        {{3, 1, 8, 300, 1, {2, 2, 5}, {2, 1, 3}, {1, 1, 1}, {0}, {0}, {0}}, true},
+        {{3, 1, 8, 300, 1, {2, 2, 5}, {2, 1, 3}, {1, 1, 1}, {0}, {0}, {0}}, false},
         {{2, 1, 64, 64, 1, {16, 16}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, false},
         {{2, 1, 64, 128, 2, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}}, false},
         {{2, 1, 16, 128, 1, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {0}, {2, 2}}, false},
@@ -220,6 +222,50 @@ static void test_packed_weights(void **state) {
         check_program(c.text, c.symbols, NULL, EXACT_NUMBERS);
         check_program(c.text, c.symbols, NULL, ANY_NUMBERS);
     }
+}
+
+/* Packed weights, several taps: with padding and without, on all sides or one, dilations, rows shorter and longer than a
+ * tile, a depth in blocks, one axis, a kernel of one row or column, images of a known and an unknown number. */
+static void test_windows_in_place(void **state) {
+    (void)state;
+    static const sizes cases[] = {
+        {2, 2, 16, 64, 1, {28, 28}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+        {2, 1, 24, 80, 1, {15, 31}, {3, 3}, {2, 2}, {0, 0}, {0}, {0}},
+        {2, 3, 3, 64, 1, {30, 50}, {7, 7}, {2, 2}, {3, 3}, {0}, {0}},
+        {2, 1, 300, 48, 1, {7, 7}, {5, 5}, {1, 1}, {2, 2}, {0}, {0}},
+        {2, 1, 700, 72, 1, {7, 8}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+        {2, 2, 64, 33, 1, {1, 70}, {1, 9}, {1, 1}, {0, 4}, {0}, {0}},
+        {2, 1, 64, 32, 1, {70, 1}, {9, 1}, {3, 1}, {4, 0}, {0}, {0}},
+        {2, 1, 32, 64, 1, {12, 13}, {3, 2}, {1, 3}, {2, 5}, {2, 3}, {0}},
+        {1, 3, 32, 64, 1, {90}, {5}, {2}, {3}, {2}, {0}},
+        {2, 1, 16, 64, 1, {2, 2}, {5, 5}, {1, 1}, {4, 4}, {0}, {0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *symbolic = i % 2 ? "n" : "", *dtype = i % 3 == 2 ? "f64" : "f32";
+        conv_text c = write_conv(&cases[i], symbolic, dtype, " weight");
+        check_program(c.text, c.symbols, NULL, ANY_NUMBERS);
+        tn_compile_options options = {.target = level_of_seed(i)};
+        c = write_conv(&cases[i], "", "f32", " weight");
+        check_program_with(&options, c.text, c.symbols, NULL, EXACT_NUMBERS);
+    }
+}
+
+/* Where the input lies: part of another tensor, or computed on the way. */
+static void test_windows_of_parts(void **state) {
+    (void)state;
+    check_program(
+        "(%x: f32[n, 40, 20, 22], %k: f32[64, 16, 3, 3] weight) -> (%y: f32[n, 64, 8, 9]) {\n"
+        "  %0 = slice %x, start=[0, 7, 1, 2], limit=[n, 23, 18, 21], stride=[1, 1, 1, 1] : f32[n, 16, 17, 19]\n"
+        "  %1 = conv %0, %k, stride=[2, 2] : f32[n, 64, 8, 9]\n  return %1\n}",
+        "n=2", NULL, EXACT_NUMBERS);
+    check_program("(%x: f32[n, 17, 19, 16], %k: f32[64, 16, 3, 3] weight) -> (%y: f32[n, 64, 8, 9]) {\n"
+                  "  %0 = transpose %x, perm=[0, 3, 1, 2] : f32[n, 16, 17, 19]\n  %1 = neg %0 : f32[n, 16, 17, 19]\n"
+                  "  %2 = conv %1, %k, stride=[2, 2] : f32[n, 64, 8, 9]\n  return %2\n}",
+                  "n=3", NULL, EXACT_NUMBERS);
+    check_program("(%x: f32[1, 17, 19, 16], %k: f32[64, 16, 3, 3] weight) -> (%y: f32[1, 64, 8, 9]) {\n"
+                  "  %0 = transpose %x, perm=[0, 3, 1, 2] : f32[1, 16, 17, 19]\n"
+                  "  %1 = conv %0, %k, stride=[2, 2] : f32[1, 64, 8, 9]\n  return %1\n}",
+                  "", NULL, EXACT_NUMBERS);
 }
 
 static void test_other_ranks(void **state) {
@@ -311,6 +357,8 @@ int main(void) {
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_packed_weights),
+        cmocka_unit_test(test_windows_in_place),
+        cmocka_unit_test(test_windows_of_parts),
         cmocka_unit_test(test_other_ranks),
         cmocka_unit_test(test_epilogues),
         cmocka_unit_test(test_dtypes),

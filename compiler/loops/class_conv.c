@@ -10,7 +10,8 @@
  * row by row, zeros beyond the edges. A convolution of one tap with stride 1 and no padding
  * reads its input in place.
  *
- * Weights that lie in panels (compiler/passes/layout.c) are B: planes of few positions would fill vectors badly.
+ * Weights that lie in panels (compiler/passes/layout.c) are B: then rows are positions, and what the kernel meets is
+ * read where it lies, or where the padded input does (conv_pad.c).
  * Few output channels in a group: class_conv_direct.c.
  */
 #include "compiler/loops/conv.h"
@@ -280,6 +281,42 @@ static void choose_blocking(product *p, const machine *m, bool keeps_b) {
     p->how = blocking_choose(m, &s);
 }
 
+static bool has_windows(const convolution *c) {
+    if (c->taps == 1 || c->spatial > 2 || c->groups > 1) return false;
+    for (int i = 0; i < c->spatial; i++)
+        if (c->input_dilation[i] != 1 || !dim_is_const(c->t, c->input->dims[i + 2], NULL) ||
+            !dim_is_const(c->t, c->result.dims[i + 2], NULL))
+            return false;
+    return true;
+}
+
+/* Rows are positions, a line of them for each row of the result; steps of the depth channels, and taps in them. */
+static void read_windows(blocked_conv *b) {
+    convolution *c = &b->c;
+    product *p = &b->p;
+    dim_table *t = c->t;
+    int last = c->spatial - 1, n = 0;
+    conv_view v = conv_padded(c);
+    matrix *m = &p->side[SIDE_A];
+    tn_dim image = dim_mul(t, product_outer_variable(p), v.image), strides[CONV_SPATIAL];
+    int64_t taps[CONV_SPATIAL];
+    for (int i = 0; i < c->spatial; i++) {
+        if (c->tap[i] == 1) continue;
+        taps[n] = c->tap[i];
+        strides[n++] = dim_mul_const(t, v.at[i], c->dilation[i]);
+    }
+    m->has_strides = m->is_plain = true;
+    m->buffer = v.buffer;
+    m->base = dim_add(t, v.base, image);
+    m->extent = c->result.dims[last + 2];
+    m->step = dim_mul_const(t, v.at[last], c->stride[last]);
+    m->line_step = dim_mul_const(t, v.at[0], c->stride[0]);
+    m->depth_step = v.channel;
+    p->in_lines = true;
+    p->lines = last > 0 ? c->result.dims[2] : dim_const(t, 1);
+    product_set_inner(p, (uint32_t)n, taps, strides);
+}
+
 /* One chunk's band is all of the result. */
 static void set_whole(blocked_conv *b, tn_dim rows) {
     b->is_whole = true;
@@ -297,9 +334,13 @@ static bool set_up_swapped(blocked_conv *b, const machine *m, tn_dim rows) {
     b->swaps = true;
     product_find_plain(p, SIDE_B, c->conv->operands[1], kernel_index);
     if (!p->side[SIDE_B].panel) return false;
-    if (is_pointwise(c)) product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
+    if (is_pointwise(c))
+        product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
+    else if (has_windows(c))
+        read_windows(b);
     p->lanes_along_rows = true;
     choose_blocking(p, m, false);
+    if (p->in_lines) p->how.depth_block = (p->how.depth_block + c->taps - 1) / c->taps; /* of channels */
     return true;
 }
 

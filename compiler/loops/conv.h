@@ -52,6 +52,16 @@ lt_value conv_element(convolution *c, const tn_dim *index, lt_value inside);
 /* Result axes but the last, from their linear number. */
 void conv_unravel_row(convolution *c, tn_dim row, tn_dim *at);
 
+/* Where the windows of a group of one meet the input: element (image, channel, y, x), counted from where the first
+ * window begins, lies at base + image * image_stride + .... */
+typedef struct conv_view {
+    uint32_t buffer;
+    tn_dim base, image, channel, at[CONV_SPATIAL]; /* strides */
+} conv_view;
+
+/* With one or two spatial axes of known extents, input_dilation 1. May open and close a stage. */
+conv_view conv_padded(convolution *c);
+
 lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m);
 /* A stage for a convolution of few terms on planes of known size; false: it is not that, nothing was done. */
 bool conv_planes(const convolution *c, const machine *m);

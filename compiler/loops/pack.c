@@ -29,7 +29,7 @@ int64_t product_constant(const product *p, tn_dim d) {
  * numbers of any kernel's own. */
 enum { ANALYSIS_VARIABLE = 0x7ffffff0 };
 
-static tn_dim outer_variable(const product *p) { return dim_variable(p->t, ANALYSIS_VARIABLE); }
+tn_dim product_outer_variable(const product *p) { return dim_variable(p->t, ANALYSIS_VARIABLE); }
 
 /* Packing and tiles convert what they read to the sum's dtype. */
 static bool converts_to_sum(const product *p, const node *n) {
@@ -166,9 +166,24 @@ void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *
 
 operand product_in_place(const product *p, matrix_side side, tn_dim outer) {
     const matrix *m = &p->side[side];
-    tn_dim variable = outer_variable(p);
+    tn_dim variable = product_outer_variable(p);
     tn_dim base = access_simplify(p->a, dim_substitute(p->t, m->base, &variable, &outer, 1));
-    return (operand){m->buffer, base, m->step, m->panel ? dim_const(p->t, 1) : m->step, m->depth_step};
+    return (operand){.buffer = m->buffer,
+                     .base = base,
+                     .advance = m->step,
+                     .row = m->panel ? dim_const(p->t, 1) : m->step,
+                     .depth = m->depth_step,
+                     .line = m->line_step};
+}
+
+void product_set_inner(product *p, uint32_t n, const int64_t *steps, const tn_dim *strides) {
+    matrix *b = &p->side[SIDE_B];
+    p->n_inner = n;
+    for (uint32_t i = n; i-- > 0;) {
+        p->inner[i] = (lt_inner){(uint32_t)steps[i], strides[i], b->depth_step};
+        b->depth_step = dim_mul_const(p->t, b->depth_step, steps[i]);
+        p->depth = dim_exact_div(p->t, p->depth, dim_const(p->t, steps[i]));
+    }
 }
 
 /* ---- Packed layouts ---- */
@@ -208,7 +223,10 @@ operand product_packed(const product *p, matrix_side side, tn_dim outer) {
     operand o = p->packed[side];
     tn_dim one = dim_const(p->t, 1);
     o.base = p->is_alone ? dim_const(p->t, 0) : dim_mul(p->t, outer, packed_size(p, side));
-    if (is_by_steps(p, side)) return (operand){o.buffer, o.base, one, one, dim_const(p->t, p->how.step_row)};
+    if (is_by_steps(p, side)) {
+        tn_dim row = dim_const(p->t, p->how.step_row);
+        return (operand){.buffer = o.buffer, .base = o.base, .advance = one, .row = one, .depth = row};
+    }
     o.advance = is_in_rows(p, side) ? product_row_length(p) : p->depth;
     o.row = is_in_rows(p, side) ? o.advance : one;
     o.depth = is_in_rows(p, side) ? one : dim_const(p->t, side == SIDE_A ? p->how.mr : p->how.nr);
@@ -414,7 +432,7 @@ void product_pack_columns(product *p, tn_dim outer) {
 
 operand product_rows_in(const product *p, const product_rows *rows, uint32_t buffer, tn_dim row) {
     tn_dim base = dim_mul_const(p->t, dim_mul(p->t, rows->begin, row), -1);
-    return (operand){buffer, base, row, row, dim_const(p->t, 1)};
+    return (operand){.buffer = buffer, .base = base, .advance = row, .row = row, .depth = dim_const(p->t, 1)};
 }
 
 operand product_take_rows(product *p, const product_rows *rows) {

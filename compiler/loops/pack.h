@@ -15,6 +15,9 @@
  * behind memory. A class may bring its own way of packing B (pack_steps), as rows [k][columns], by a stage or by each
  * chunk for itself. Packing is the seam for weights known ahead: a packed B is a buffer of product_packed_elements()
  * whose layout follows from shape and machine alone.
+ *
+ * Windows: a convolution's A is its input where it lies. Rows come in lines (a row of the result each) that share B,
+ * and a step of the depth (a channel) has steps of its own (the kernel's taps), so that neither is copied.
  */
 #ifndef TN_LOOPS_PACK_H
 #define TN_LOOPS_PACK_H
@@ -27,6 +30,7 @@ typedef enum matrix_side { SIDE_A, SIDE_B } matrix_side;
 typedef struct blocking {
     int64_t mr, nr;      /* the tile */
     int64_t row_tiles;   /* in a chunk */
+    int64_t lines;       /* in a chunk, when rows come in lines */
     int64_t panels;      /* in a chunk */
     int64_t depth_block; /* steps of k at a time, C kept in scratch between; 0: all at once */
     bool packs[2];       /* the operand is copied first */
@@ -49,6 +53,7 @@ typedef struct product_shape {
     bool keeps_b;          /* B is not packed if it can be read in place at all */
     int64_t panel;         /* B lies in panels of that many columns; 0: it does not */
     int64_t tile_rows;     /* the tile must have as many; 0: any */
+    int64_t lines;         /* `rows` are those of one of so many; 0: they don't come in lines */
 } product_shape;
 
 blocking blocking_choose(const machine *m, const product_shape *s);
@@ -56,18 +61,17 @@ blocking blocking_choose(const machine *m, const product_shape *s);
 void blocking_choose_chain(const machine *m, const product_shape s[2], blocking how[2]);
 /* Columns of a panel for weights that are to be packed once and for all. */
 int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth);
-/* The same for a convolution's weights as B, with positions that are read in place or are copied; 0: they are
- * better A. */
-int64_t blocking_conv_panel(const machine *m, tn_dtype dtype, int64_t positions, int64_t features, int64_t depth,
-                            bool in_place);
+/* The same for a convolution's weights as B: rows are positions, in lines when the kernel has several taps, columns
+ * output channels; 0: they are better A. */
+int64_t blocking_conv_panel(const machine *m, const product_shape *s);
 /* Cost of a product's tiles for one step of k, to compare shapes with each other. */
 double blocking_cost(const machine *m, const product_shape *s);
 
 /* Where the tile reads an operand: row or column `at`, step k is element
- * base + at * advance (+ row within the tile * row) + k * depth. */
+ * base + at * advance (+ row within the tile * row) + k * depth; lines are `line` apart. */
 typedef struct operand {
     uint32_t buffer;
-    tn_dim base, advance, row, depth;
+    tn_dim base, advance, row, depth, line;
 } operand;
 
 typedef struct matrix {
@@ -77,7 +81,7 @@ typedef struct matrix {
     bool runs_along_depth; /* neighbours along k are neighbours in memory, or computed from such; not so along `at` */
     uint32_t buffer;
     tn_dim base; /* over product_outer_variable */
-    tn_dim step, depth_step;
+    tn_dim step, depth_step, line_step;
     int64_t panel; /* columns of B in a panel, which lie next to each other, its last one filled up; `step` is
                     * between panels, divided by their columns; 0: not in panels */
 } matrix;
@@ -91,6 +95,10 @@ typedef struct product {
     blocking how;
     operand packed[2];
     bool is_alone; /* what is packed is one of the `outer` matrices, for one chunk */
+    bool in_lines; /* A is `lines` times side[SIDE_A].extent rows; `store` counts them on */
+    tn_dim lines;
+    uint32_t n_inner; /* steps within one of the depth */
+    lt_inner inner[LT_MAX_INNER];
     void *ctx;
 
     /* Element `at` (a row or column), k of A or B. */
@@ -113,6 +121,11 @@ void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim
  * buffer with constant strides; fills in all of the matrix but extent. */
 typedef void matrix_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index);
 void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *index_of);
+
+/* What stands for `outer` in a matrix's base. */
+tn_dim product_outer_variable(const product *p);
+/* Windows: A's steps of the depth are nests, in panels of B they follow each other. After product_find_plain. */
+void product_set_inner(product *p, uint32_t n, const int64_t *steps, const tn_dim *strides);
 
 /* All stages; p->how must be chosen. */
 void product_lower(product *p);

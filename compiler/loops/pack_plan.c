@@ -20,12 +20,16 @@ enum {
     STEP_ROW_TILES = 36,  /* in a chunk that packs its own part of B */
     STEP_ROWS = 256,      /* of A (or symbolic): chunks pack B */
     FEW_CHUNKS = 8,       /* with fewer B is packed once for all, and rows are split */
-    COPY_COST = 6,        /* half cycles for an element that the kernel meets, gathered with others */
-    MOST_POSITIONS = 512, /* beside which weights are better B: they stay in the L2 */
+    MOST_POSITIONS = 512, /* of a pointwise convolution beside which weights are better B: they stay in the L2 */
     THIN_DEPTH = 64,      /* rows of B read at a time where it streams past few rows of A */
 };
 
 #define SWAP_GAIN 1.04 /* at least, of weights as B */
+/* Half cycles: for an element that a kernel meets, copied by itself, or with its neighbours; for one of a result that
+ * is turned to be stored. */
+#define GATHER_COST 6
+#define COPY_COST 0.6
+#define TURN_COST 0.75
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -88,9 +92,14 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
     int64_t fitting = (int64_t)m->l2_bytes / 2 / (bytes * depth * b->mr);
     b->row_tiles = balanced(tiles, least(most(fitting, 4), CHUNK_ROW_TILES));
+    int64_t groups = ceil_div(tiles, b->row_tiles);
+    if (s->lines > 0) {
+        b->lines = balanced(s->lines, CHUNK_ROW_TILES / tiles);
+        b->row_tiles = b->lines * tiles;
+        groups = ceil_div(s->lines, b->lines);
+    }
     int64_t work = b->row_tiles * b->mr * b->nr * depth;
-    double total =
-        (double)most(1, or_unknown(s->outer)) * (double)ceil_div(tiles, b->row_tiles) * (double)panels * (double)work;
+    double total = (double)most(1, or_unknown(s->outer)) * (double)groups * (double)panels * (double)work;
     int64_t wanted =
         total / 16 < CHUNK_MULTIPLY_ADDS ? most(LEAST_MULTIPLY_ADDS, (int64_t)total / 16) : CHUNK_MULTIPLY_ADDS;
     b->panels = balanced(panels, least(wanted / most(1, work), 32));
@@ -195,36 +204,35 @@ void blocking_choose_chain(const machine *m, const product_shape s[2], blocking 
 
 /* ---- Panels made ahead ---- */
 
-/* Weights as B in a product of that shape. */
-static product_shape panel_shape(tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
-    unsigned bytes = tn_dtype_bits(dtype) / 8;
-    return (product_shape){.outer = 1,
-                           .rows = rows,
-                           .columns = columns,
-                           .depth = depth,
-                           .element_bytes = bytes,
-                           .is_plain = {true, false},
-                           .row_bytes = depth * bytes,
-                           .column_bytes = -1};
-}
-
 int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t columns, int64_t depth) {
-    product_shape s = panel_shape(dtype, rows, columns, depth);
+    unsigned bytes = tn_dtype_bits(dtype) / 8;
+    product_shape s = {
+        .rows = rows, .columns = columns, .depth = depth, .element_bytes = bytes, .row_bytes = depth * bytes};
     blocking b = {0};
     choose_tile(m, &s, false, &b);
     return b.nr % machine_lanes(m, tn_dtype_bits(dtype)) ? 0 : b.nr;
 }
 
-/* As B weights stream by once, however many positions there are, and the next ones can be asked for. As A they are
- * read again for each panel of positions, and few positions fill vectors badly. */
-int64_t blocking_conv_panel(const machine *m, tn_dtype dtype, int64_t positions, int64_t features, int64_t depth,
-                            bool in_place) {
-    product_shape as_a = panel_shape(dtype, features, positions, depth),
-                  as_b = panel_shape(dtype, positions, features, depth);
+/* As B weights stream by once, however many positions there are, and the next ones can be asked for; windows are read
+ * where they lie, but results must be turned. As A they are read again for each panel of positions, what a kernel of
+ * several taps meets is copied, and few positions fill vectors badly. */
+int64_t blocking_conv_panel(const machine *m, const product_shape *s) {
+    bool has_windows = s->lines > 0;
+    int64_t lines = most(1, s->lines), positions = lines * s->rows;
+    product_shape as_a = *s;
+    as_a.rows = s->columns;
+    as_a.columns = positions;
+    as_a.row_bytes = s->depth * s->element_bytes;
     blocking b = {0};
-    as_b.row_bytes = -1;
-    double cost = choose_tile(m, &as_b, !in_place, &b);
-    if (!in_place) cost += (double)(positions * COPY_COST);
-    if (positions > MOST_POSITIONS || cost * SWAP_GAIN >= blocking_cost(m, &as_a)) return 0;
-    return b.nr % machine_lanes(m, tn_dtype_bits(dtype)) ? 0 : b.nr;
+    bool gathers = !has_windows && !s->is_plain[SIDE_A];
+    double cost_b = (double)lines * choose_tile(m, s, gathers, &b), cost_a = blocking_cost(m, &as_a);
+    if (has_windows) {
+        cost_a += (double)positions * COPY_COST;
+        cost_b += (double)positions * (double)s->columns / (double)s->depth * TURN_COST;
+    } else {
+        if (positions > MOST_POSITIONS) return 0;
+        if (gathers) cost_b += (double)(positions * GATHER_COST);
+        cost_b *= SWAP_GAIN;
+    }
+    return cost_b >= cost_a || b.nr % machine_lanes(m, 8 * s->element_bytes) ? 0 : b.nr;
 }

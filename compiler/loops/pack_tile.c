@@ -29,6 +29,7 @@ typedef struct chunk {
     uint32_t c;
     tn_dim c_row, c_column; /* strides */
     uint32_t turned;        /* where columns of C become rows, to be stored; LT_NONE: they don't */
+    tn_dim line, lines[2];  /* of A: the present one; first and end, when rows come in lines */
     tn_dim depth, k;        /* of the present block */
     bool goes_on;           /* C holds the sums of the blocks before */
 } chunk;
@@ -47,6 +48,11 @@ static cut cut_of(const product *p, matrix_side side) {
     int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, extent = product_constant(p, p->side[side].extent);
     if (extent < 0) return (cut){size, product_panels(p, size, side), 0, true};
     return (cut){size, constant(p, extent / size), extent % size, false};
+}
+
+/* A row counted over all lines. */
+static tn_dim row_in_all(const product *p, const chunk *c, tn_dim row) {
+    return p->in_lines ? dim_add(p->t, row, dim_mul(p->t, c->line, p->side[SIDE_A].extent)) : row;
 }
 
 /* ---- What becomes of C ---- */
@@ -68,7 +74,7 @@ static void store_part(product *p, const chunk *c, const part *q) {
     tn_dim row = at_side[SIDE_A], column = at_side[SIDE_B];
     tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row),
                         dim_mul(t, dim_sub(t, column, q->column0), c->c_column));
-    p->store(p, c->outer, row, column, lt_load(&p->a->b, c->c, at, LT_NONE));
+    p->store(p, c->outer, row_in_all(p, c, row), column, lt_load(&p->a->b, c->c, at, LT_NONE));
     access_close_loop(p->a, &run);
     access_close_loop(p->a, &lines);
 }
@@ -120,6 +126,12 @@ int64_t product_tile_columns(const product *p, int64_t n) {
     return rounded < p->how.nr ? rounded : p->how.nr;
 }
 
+static int64_t inner_steps(const product *p) {
+    int64_t steps = 1;
+    for (uint32_t i = 0; i < p->n_inner; i++) steps *= p->inner[i].steps;
+    return steps;
+}
+
 /* The row tiles of a panel ask for the next panel, each for its part. A single one leaves that to the processor, which
  * asks far enough ahead for f32; narrow panels go by faster. */
 static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_dim column) {
@@ -130,7 +142,11 @@ static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_
     if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
     if (p->how.row_tiles < 2 && !is_narrow) return;
     tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
-    tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step);
+    if (p->in_lines) {
+        tn_dim passed = dim_sub(t, c->line, c->lines[0]);
+        number = dim_add(t, number, dim_mul_const(t, passed, p->how.row_tiles / p->how.lines));
+    }
+    tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step * inner_steps(p));
     tn_dim next = operand_index(p, b, dim_add_const(t, column, nr), c->k);
     s->tile.next = b->buffer;
     s->tile.next_index = access_simplify(p->a, dim_add(t, next, part));
@@ -145,7 +161,9 @@ static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column,
     s->tile.a = a->buffer;
     s->tile.b = b->buffer;
     s->tile.c = c->c;
-    s->tile.a_index = access_simplify(p->a, operand_index(p, a, row, c->k));
+    tn_dim a_index = operand_index(p, a, row, c->k);
+    if (p->in_lines) a_index = dim_add(p->t, a_index, dim_mul(p->t, c->line, a->line));
+    s->tile.a_index = access_simplify(p->a, a_index);
     s->tile.b_index = access_simplify(p->a, operand_index(p, b, column, c->k));
     s->tile.c_index = access_simplify(p->a, c_index);
     s->tile.a_row = a->row;
@@ -156,6 +174,8 @@ static void emit_one_tile(product *p, const chunk *c, tn_dim row, tn_dim column,
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)product_tile_columns(p, nr);
     s->tile.accumulate = accumulate;
+    s->tile.n_inner = p->n_inner;
+    for (uint32_t i = 0; i < p->n_inner; i++) s->tile.inner[i] = p->inner[i];
     ask_for_next(p, c, s, row, column);
 }
 
@@ -177,42 +197,58 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
 
 typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
 
-static void turn_columns(product *p, const chunk *c, tn_dim first, int64_t mr, int64_t n) {
-    lt_matrix to = {c->turned, dim_mul_const(p->t, first, p->how.mr), constant(p, p->how.mr)};
-    lt_transpose(&p->a->b, (lt_matrix){c->c, first, c->c_row}, to, mr, n);
+static void turn_columns(product *p, const chunk *c, tn_dim c_index, tn_dim first, int64_t mr, int64_t n) {
+    lt_matrix from = {c->c, dim_add(p->t, c_index, first), c->c_row},
+              to = {c->turned, dim_mul_const(p->t, first, p->how.mr), constant(p, p->how.mr)};
+    lt_transpose(&p->a->b, from, to, mr, n);
 }
 
-/* Columns of the tile become rows, for lanes that run along them. */
-static void turn(product *p, chunk *c, int64_t mr, int64_t nr) {
+/* Stores a tile whose [0, 0] lies at c_index. Where lanes run along rows, columns become rows first. */
+static void store_from(product *p, const chunk *c, tn_dim c_index, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum));
+    if (c->turned == LT_NONE) {
+        store_tile(p, c, row, column, mr, nr);
+        return;
+    }
     if (nr >= lanes) {
         access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), constant(p, nr / lanes), 0, 0);
-        turn_columns(p, c, dim_mul_const(p->t, access_counter(&loop), lanes), mr, lanes);
+        turn_columns(p, c, c_index, dim_mul_const(p->t, access_counter(&loop), lanes), mr, lanes);
         access_close_loop(p->a, &loop);
     }
-    if (nr % lanes) turn_columns(p, c, constant(p, nr / lanes * lanes), mr, nr % lanes);
-    c->c = c->turned;
-    c->c_row = constant(p, 1);
-    c->c_column = constant(p, p->how.mr);
+    if (nr % lanes) turn_columns(p, c, c_index, constant(p, nr / lanes * lanes), mr, nr % lanes);
+    chunk turned = *c;
+    turned.c = c->turned;
+    turned.c_row = constant(p, 1);
+    turned.c_column = constant(p, p->how.mr);
+    store_tile(p, &turned, row, column, mr, nr);
 }
 
 /* All of k at once: C is the tile's own. */
 static void whole_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     emit_tile(p, c, row, column, mr, nr, constant(p, 0), false);
-    chunk turned = *c;
-    if (c->turned != LT_NONE) turn(p, &turned, mr, nr);
-    store_tile(p, &turned, row, column, mr, nr);
+    store_from(p, c, constant(p, 0), row, column, mr, nr);
 }
 
 static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
     return dim_mul_const(p->t, c->begin[side], c->cuts[side].size);
 }
 
-/* A block of k, or all: C is the chunk's. */
-static void block_of_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+/* Where the tile lies in the chunk's C. */
+static tn_dim index_in_chunk(const product *p, const chunk *c, tn_dim row, tn_dim column) {
     dim_table *t = p->t;
     tn_dim r = dim_sub(t, row, first_of(p, c, SIDE_A)), j = dim_sub(t, column, first_of(p, c, SIDE_B));
-    emit_tile(p, c, row, column, mr, nr, dim_add(t, dim_mul(t, r, c->c_row), j), c->goes_on);
+    if (p->in_lines) r = dim_add(t, r, dim_mul(t, dim_sub(t, c->line, c->lines[0]), p->side[SIDE_A].extent));
+    return dim_add(t, dim_mul(t, r, c->c_row), j);
+}
+
+/* A block of k, or all: C is the chunk's. */
+static void block_of_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    emit_tile(p, c, row, column, mr, nr, index_in_chunk(p, c, row, column), c->goes_on);
+}
+
+/* When all blocks are done. */
+static void store_block(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    store_from(p, c, index_in_chunk(p, c, row, column), row, column, mr, nr);
 }
 
 /* Runs what follows only where the chunk has the rest of that side. */
@@ -224,7 +260,7 @@ static void close_rest(product *p, lt_stmt *branch, lt_block *outer) {
     if (branch) lt_close_if(&p->a->b, branch, outer);
 }
 
-static void panel_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
+static void line_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
     const cut *rows = &c->cuts[SIDE_A];
     if (!dim_is_value(p->t, rows->n, 0)) {
         access_loop loop;
@@ -237,6 +273,18 @@ static void panel_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, t
     lt_stmt *branch = open_rest(p, c, SIDE_A);
     body(p, c, dim_mul_const(p->t, rows->n, rows->size), column, rows->rest, nr);
     close_rest(p, branch, outer);
+}
+
+static void panel_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
+    if (!p->in_lines) {
+        line_tiles(p, c, column, nr, body);
+        return;
+    }
+    access_loop loop;
+    chunk in_line = *c;
+    in_line.line = open_part(p, LT_SERIAL, c->lines[0], c->lines[1], p->lines, 0, &loop);
+    line_tiles(p, &in_line, column, nr, body);
+    access_close_loop(p->a, &loop);
 }
 
 static void chunk_tiles(product *p, const chunk *c, tile_body *body) {
@@ -266,8 +314,24 @@ typedef struct division {
 static division division_of(const product *p, matrix_side side) {
     division d = {.cut = cut_of(p, side), .per_chunk = side == SIDE_A ? p->how.row_tiles : p->how.panels};
     d.tiles = dim_add_const(p->t, d.cut.n, d.cut.rest > 0);
+    if (side == SIDE_A && p->in_lines) {
+        d.chunks = dim_ceildiv(p->t, p->lines, constant(p, p->how.lines));
+        return d;
+    }
     d.chunks = dim_ceildiv(p->t, d.tiles, constant(p, d.per_chunk));
     return d;
+}
+
+/* The chunk's lines, which are whole. */
+static void take_lines(product *p, chunk *c, const division *d, tn_dim number) {
+    dim_table *t = p->t;
+    tn_dim end = dim_mul_const(t, dim_add_const(t, number, 1), p->how.lines);
+    c->lines[0] = dim_mul_const(t, number, p->how.lines);
+    c->lines[1] = access_simplify(p->a, dim_min(t, end, p->lines));
+    c->cuts[SIDE_A] = d->cut;
+    c->begin[SIDE_A] = constant(p, 0);
+    c->end[SIDE_A] = d->cut.n;
+    c->has_rest[SIDE_A] = LT_NONE;
 }
 
 /* The chunk's tiles along one side, which are part number `number`. */
@@ -315,13 +379,23 @@ static void pack_here(product *p, chunk *c, const division *d, uint32_t buffer) 
     tn_dim base = dim_mul_const(t, dim_add(t, dim_mul(t, c->k, row), first), -1);
     p->pack_steps(p, c->outer, c->k, dim_add(t, c->k, c->depth), first, end_of(p, c, SIDE_B, d), buffer,
                   constant(p, 0));
-    c->sides[SIDE_B] = (operand){buffer, base, one, one, row};
+    c->sides[SIDE_B] = (operand){.buffer = buffer, .base = base, .advance = one, .row = one, .depth = row};
+}
+
+static int64_t chunk_rows(const product *p, const division *d) {
+    return p->in_lines ? p->how.lines * product_constant(p, p->side[SIDE_A].extent) : d->per_chunk * p->how.mr;
+}
+
+/* Where columns become rows. */
+static uint32_t turned_buffer(product *p) {
+    return p->lanes_along_rows ? lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "turned")
+                               : LT_NONE;
 }
 
 static void blocks_of_depth(product *p, chunk *c, const division *d) {
     dim_table *t = p->t;
     tn_dim block = constant(p, p->how.depth_block), blocks = dim_ceildiv(t, p->depth, block);
-    int64_t row = d[SIDE_B].per_chunk * p->how.nr, elements = d[SIDE_A].per_chunk * p->how.mr * row;
+    int64_t row = d[SIDE_B].per_chunk * p->how.nr, elements = chunk_rows(p, &d[SIDE_A]) * row;
     c->c = scratch_buffer(p, elements, "sums");
     c->c_row = constant(p, row);
     c->goes_on = true;
@@ -333,6 +407,11 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
     if (packs_here(p)) pack_here(p, c, &d[SIDE_B], steps);
     chunk_tiles(p, c, block_of_depth);
     access_close_loop(p->a, &loop);
+    c->turned = turned_buffer(p);
+    if (c->turned != LT_NONE) {
+        chunk_tiles(p, c, store_block);
+        return;
+    }
     part all = {first_of(p, c, SIDE_A), end_of(p, c, SIDE_A, &d[SIDE_A]), first_of(p, c, SIDE_A),
                 first_of(p, c, SIDE_B), end_of(p, c, SIDE_B, &d[SIDE_B]), first_of(p, c, SIDE_B)};
     store_part(p, c, &all);
@@ -341,8 +420,7 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
 static void all_depth(product *p, chunk *c, const division *d) {
     c->c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
     c->c_row = constant(p, p->how.nr);
-    if (p->lanes_along_rows)
-        c->turned = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "turned");
+    c->turned = turned_buffer(p);
     c->k = constant(p, 0);
     c->depth = p->depth;
     if (packs_here(p)) pack_here(p, c, &d[SIDE_B], steps_buffer(p));
@@ -362,7 +440,10 @@ static void compute_stage(product *p) {
     for (int i = 0; i < 3; i++) number[i] = access_open_named(p->a, number[i], extents[i], &loops[i]);
     chunk c = {.outer = number[0], .c_column = constant(p, 1), .turned = LT_NONE};
     take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
-    take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
+    if (p->in_lines)
+        take_lines(p, &c, &d[SIDE_A], number[2]);
+    else
+        take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
     for (int side = 0; side < 2; side++)
         if (!(side == SIDE_B && packs_here(p))) c.sides[side] = operand_of(p, (matrix_side)side, c.outer);
     if (p->how.depth_block > 0)
@@ -383,11 +464,12 @@ product_shape product_known_shape(const product *p) {
     product_shape s = {.outer = known(p, p->outer),
                        .rows = known(p, a->extent),
                        .columns = known(p, b->extent),
-                       .depth = known(p, p->depth),
+                       .depth = known(p, p->depth) < 0 ? -1 : known(p, p->depth) * inner_steps(p),
                        .element_bytes = tn_dtype_bits(p->sum) / 8,
                        .row_bytes = a->is_plain ? known(p, a->step) : -1,
                        .column_bytes = b->is_plain ? known(p, b->depth_step) : -1,
                        .taps = p->step_multiple,
+                       .lines = p->in_lines ? known(p, p->lines) : 0,
                        .panel = b->panel};
     s.is_plain[SIDE_A] = a->is_plain && s.rows >= 0;
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);

@@ -86,18 +86,25 @@ static bool is_pointwise(const tn_graph *g, const node *n) {
     return true;
 }
 
+/* Rows are all positions of a plane, or with several taps, those of a row of the result. */
 static bool read_conv(const tn_graph *g, const node *n, weight_form *w) {
     static const int64_t summed[TN_MAX_RANK] = {1, 2, 3, 4, 5, 6, 7};
     const attr *spread = attr_find(&n->attrs, ATTR_input_dilation);
-    const tn_type *result = graph_type(g, n->first_result);
+    const tn_type *result = graph_type(g, n->first_result), *input = graph_type(g, n->operands[0]);
+    int spatial = result->rank - 2;
     for (uint32_t i = 0; spread && i < spread->ints.n; i++)
         if (spread->ints.items[i] != 1) return false;
     if (attr_int(&n->attrs, ATTR_groups, 1) > 1) return false;
     read_weight(g, n->operands[1], summed, result->rank - 1, w);
-    w->use.rows = known_product(g->module->dims, result->dims + 2, result->rank - 2);
+    const dim_table *t = g->module->dims;
+    int64_t positions = known_product(t, result->dims + 2, spatial);
     w->use.is_conv = true;
     w->use.is_pointwise = is_pointwise(g, n);
-    return w->use.rows > 0;
+    w->use.rows = positions;
+    if (positions <= 0 || known_product(t, graph_type(g, n->operands[1])->dims + 2, spatial) == 1) return positions > 0;
+    w->use.rows = known_product(t, result->dims + 1 + spatial, 1);
+    w->use.lines = positions / w->use.rows;
+    return spatial <= 2 && known_product(t, input->dims + 2, spatial) > 0;
 }
 
 static bool suits(const load_time_visit *s, const tn_graph *g, const node *n, weight_form *w) {

@@ -17,6 +17,7 @@ typedef struct weight_use {
     int64_t rows, columns, depth; /* rows -1: unknown */
     bool is_conv;                 /* rows are positions, columns output channels */
     bool is_pointwise;            /* of one tap, over the input as it is */
+    int64_t lines;                /* with several taps: rows of the result that have `rows` positions each; else 0 */
 } weight_use;
 
 /* How the weights of products are stored. */
