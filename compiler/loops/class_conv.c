@@ -18,6 +18,7 @@
 
 enum {
     MOST_ROW_TAPS = 32, /* unrolled when packing */
+    MOST_TAPS = 4096,   /* along an axis, met in place */
     BAND_COLUMNS = 512, /* most columns of a band */
     TILE_FEATURES = 4,  /* output channels of a group that make a tile worth its packing */
     DIRECT_TERMS = 64,  /* of an element that is computed directly */
@@ -284,7 +285,7 @@ static void choose_blocking(product *p, const machine *m, bool keeps_b) {
 static bool has_windows(const convolution *c) {
     if (c->taps == 1 || c->spatial > 2 || c->groups > 1) return false;
     for (int i = 0; i < c->spatial; i++)
-        if (c->input_dilation[i] != 1 || !dim_is_const(c->t, c->input->dims[i + 2], NULL) ||
+        if (c->input_dilation[i] != 1 || c->tap[i] > MOST_TAPS || !dim_is_const(c->t, c->input->dims[i + 2], NULL) ||
             !dim_is_const(c->t, c->result.dims[i + 2], NULL))
             return false;
     return true;
@@ -355,9 +356,17 @@ static bool set_up_in_place(blocked_conv *b, const machine *m, tn_dim rows) {
     return !p->how.packs[SIDE_B];
 }
 
+/* Few features of few terms are computed directly. */
+static bool suits_product(const convolution *c) {
+    int64_t features, channels;
+    return !dim_is_const(c->t, c->features, &features) || features >= TILE_FEATURES ||
+           !dim_is_const(c->t, c->channels, &channels) || channels * c->taps > DIRECT_TERMS;
+}
+
 static bool set_up_packed(blocked_conv *b, const machine *m, tn_dim rows) {
     const convolution *c = &b->c;
     product *p = &b->p;
+    if (c->tap[c->spatial - 1] > MOST_ROW_TAPS) return false;
     p->pack_steps = pack_steps;
     p->step_multiple = c->taps;
     set_band(b, 1, rows);
@@ -368,19 +377,20 @@ static bool set_up_packed(blocked_conv *b, const machine *m, tn_dim rows) {
     return true;
 }
 
-/* The first of the ways that the weights and the input allow. */
-static void set_up(blocked_conv *b, const machine *m) {
+/* The first of the ways that the weights and the input allow. False: it is no product. */
+static bool set_up(blocked_conv *b, const machine *m) {
     static bool (*const ways[])(blocked_conv *, const machine *, tn_dim) = {set_up_swapped, set_up_in_place,
                                                                             set_up_packed};
     const convolution c = b->c;
     bool is_done = false;
-    for (size_t i = 0; !is_done; i++) {
+    for (size_t i = 0; !is_done && i < sizeof ways / sizeof *ways; i++) {
         *b = (blocked_conv){.c = c, .row = c.result.dims[c.spatial + 1]};
         b->p = (product){.a = c.a, .t = c.t, .ctx = b, .sum = c.sum, .element = element, .store = store};
         b->p.depth = dim_mul_const(c.t, c.channels, c.taps);
         b->p.side[SIDE_A].extent = c.features;
         is_done = ways[i](b, m, dim_product(c.t, c.result.dims + 2, c.spatial - 1));
     }
+    return is_done;
 }
 
 /* ---- Entries ---- */
@@ -396,26 +406,20 @@ bool conv_takes(const tn_graph *fused) {
     return kernel->rank > 2 && is_float && (acc == TN_F32 || acc == TN_F64) && !(own == TN_F64 && acc == TN_F32);
 }
 
-static bool suits_product(const convolution *c) {
-    int64_t features, channels;
-    if (c->tap[c->spatial - 1] > MOST_ROW_TAPS) return false;
-    return !dim_is_const(c->t, c->features, &features) || features >= TILE_FEATURES ||
-           !dim_is_const(c->t, c->channels, &channels) || channels * c->taps > DIRECT_TERMS;
-}
-
 lt_kernel *conv_lower(tn_graph *fused, const machine *m) {
     access a;
     blocked_conv b;
     if (access_open(&a, fused, "conv", m)) {
-        if (!conv_read(&b.c, &a, fused) || !suits_product(&b.c)) {
+        convolution whole;
+        bool is_product = conv_read(&whole, &a, fused) && suits_product(&whole);
+        for (int64_t i = 0; is_product && i < conv_phase_count(&whole); i++) {
+            b.c = conv_phase(&whole, i);
+            is_product = set_up(&b, m); /* the first phase has the most taps: it decides */
+            if (is_product) product_lower(&b.p);
+        }
+        if (!is_product) {
             access_close(&a);
             return conv_lower_direct(fused, m);
-        }
-        convolution whole = b.c;
-        for (int64_t i = 0; i < conv_phase_count(&whole); i++) {
-            b.c = conv_phase(&whole, i);
-            set_up(&b, m);
-            product_lower(&b.p);
         }
     }
     return access_close(&a);
