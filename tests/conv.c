@@ -121,7 +121,7 @@ static void test_planes(void **state) {
 }
 
 /* Few output channels a group: rows of one vector, of several, of parts of one; planes that are one group of rows, or
- * cut in bands; strides and dilations along either axis; padding beyond the kernel; inputs smaller than the kernel. */
+ * cut in bands, or small and narrow; strides and dilations along either axis; padding beyond the kernel; inputs smaller than the kernel. */
 static const sizes few_channels[] = {
     {2, 2, 5, 5, 5, {56, 56}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
     {2, 1, 3, 3, 3, {112, 40}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
@@ -143,6 +143,11 @@ static const sizes few_channels[] = {
     {2, 1, 3, 3, 3, {33, 35}, {1, 7}, {1, 1}, {0, 3}, {0}, {0}},
     {2, 1, 3, 3, 3, {33, 35}, {7, 7}, {3, 4}, {3, 3}, {0}, {0}},
     {2, 0, 3, 3, 3, {9, 9}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 2, 4, 8, 4, {30, 4}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 6, 3, 3, {5, 5}, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {0}},
+    {2, 1, 3, 3, 3, {40, 3}, {1, 5}, {1, 1}, {0, 2}, {0}, {0}},
+    {2, 3, 3, 3, 3, {4, 4}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+    {2, 1, 3, 3, 3, {1, 1}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
 };
 
 static void test_few_channels(void **state) {

@@ -163,7 +163,7 @@ lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m) {
     convolution whole = d.c;
     for (int64_t i = 0; i < conv_phase_count(&whole); i++) {
         d.c = conv_phase(&whole, i);
-        if (!conv_channels(&d.c, m) && !conv_planes(&d.c, m)) rows_stage(&d);
+        if (!conv_channels(&d.c, m) && !conv_flat(&d.c, m) && !conv_planes(&d.c, m)) rows_stage(&d);
     }
     return access_close(&a);
 }

@@ -65,6 +65,8 @@ conv_view conv_padded(convolution *c);
 lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m);
 /* A stage for a convolution of few terms on planes of known size; false: it is not that, nothing was done. */
 bool conv_planes(const convolution *c, const machine *m);
+/* The same for small planes, lanes being all positions of one. */
+bool conv_flat(const convolution *c, const machine *m);
 /* The same for each channel by itself, lanes being channels. */
 bool conv_channels(const convolution *c, const machine *m);
 
