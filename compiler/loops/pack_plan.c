@@ -24,7 +24,6 @@ enum {
     THIN_DEPTH = 64,      /* rows of B read at a time where it streams past few rows of A */
 };
 
-#define SWAP_GAIN 1.04 /* at least, of weights as B */
 /* Half cycles: for an element that a kernel meets, copied by itself, or with its neighbours; for one of a result that
  * is turned to be stored. */
 #define GATHER_COST 6
@@ -232,7 +231,6 @@ int64_t blocking_conv_panel(const machine *m, const product_shape *s) {
     } else {
         if (positions > MOST_POSITIONS) return 0;
         if (gathers) cost_b += (double)(positions * GATHER_COST);
-        cost_b *= SWAP_GAIN;
     }
     return cost_b >= cost_a || b.nr % machine_lanes(m, 8 * s->element_bytes) ? 0 : b.nr;
 }
