@@ -120,6 +120,7 @@ static bool run_passes(compilation *c, watching *w, bool *stopped) {
                       .calls_blas = c->blas != NULL,
                       .weights = c->weights,
                       .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
+                      .strassen = c->options->strassen && strcmp(c->options->strassen, "on") == 0,
                       .no_fusion = c->options->no_fusion};
     for (size_t i = 0; i < n_passes; i++) {
         if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
@@ -215,6 +216,8 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     if (c->module->error.status != TN_OK) return take_module_error(c);
     if (c->options->winograd && strcmp(c->options->winograd, "on") != 0 && strcmp(c->options->winograd, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");
+    if (c->options->strassen && strcmp(c->options->strassen, "on") != 0 && strcmp(c->options->strassen, "off") != 0)
+        return fail(c, TN_ERR_ARGUMENT, "--strassen: \"on\" or \"off\"");
     if (!choose_weights(c) || !choose_gemm(c)) return false;
     return run_stages(c, &w);
 }

@@ -39,6 +39,11 @@ typedef struct tn_compile_options {
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     double hoist_growth;     /* packed weights may be this many times the raw ones; 0: 4 */
     const char *winograd;    /* "on", or NULL: Winograd's algorithm for convolutions it suits; "off" */
+    /* "on": products of 128 rows and more by weights of f32 of 512 x 512 and more, all even, are done by one level of
+     * Strassen's algorithm in Winograd's form, seven multiplications for eight: a tenth faster on one thread. Such
+     * weights take 1.75 times the memory, loading takes longer, and an error is relative to the largest elements of the
+     * rows and columns that meet, not to those of its own sum. NULL or "off": plain products. */
+    const char *strassen;
     /* NULL or "own": Tenon's own matrix products. "blas": those of f32 and f64 by OpenBLAS, loaded by name from
      * the system, on one thread, outside the promises on bits and allocation; TN_ERR_UNSUPPORTED where
      * it is not installed. In an object they are hooks->custom's, as ops blas.<dtype>.<n|t><n|t> on [batch, rows,

@@ -29,6 +29,7 @@ typedef struct pass_options {
     double hoist_growth;     /* packed weights may have this many times the raw bytes; 0: 4 */
     bool calls_blas;         /* products go to a BLAS library (blas.c) */
     bool no_winograd;        /* convolutions stay as they are */
+    bool strassen;           /* for products that it suits */
     weight_format weights;   /* of products of f32 */
     /* Columns of a panel of weights for that use; 0: they are not to be packed. NULL: none are. */
     int64_t (*panel_columns)(const void *ctx, const weight_use *use);

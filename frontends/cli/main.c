@@ -12,7 +12,7 @@
 #define OPTIONS(...)                                                                                                   \
     (const option_name[]) { __VA_ARGS__, OPTION_help, OPTION_COUNT }
 #define COMPILING                                                                                                      \
-    OPTION_target, OPTION_no_fusion, OPTION_trust_loops, OPTION_verify_each, OPTION_winograd, OPTION_gemm,             \
+    OPTION_target, OPTION_no_fusion, OPTION_trust_loops, OPTION_verify_each, OPTION_winograd, OPTION_strassen, OPTION_gemm,             \
         OPTION_weights, OPTION_time, OPTION_perf_map
 
 static const command commands[] = {

@@ -98,6 +98,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .perf_map = GIVEN(a, perf_map),
                                     .verify_each = GIVEN(a, verify_each),
                                     .winograd = TEXT_OF(a, winograd),
+                                    .strassen = TEXT_OF(a, strassen),
                                     .gemm = TEXT_OF(a, gemm),
                                     .weights = TEXT_OF(a, weights)};
     if (GIVEN(a, time)) options->watch = show_time;
