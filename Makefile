@@ -77,7 +77,7 @@ CLI_SRC := $(wildcard frontends/cli/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
-BENCH_SRC := $(wildcard benchmarks/*.c)
+BENCH_SRC := $(wildcard benchmarks/micro/*.c)
 EXAMPLE_SRC := $(wildcard docs/examples/*.c)
 TEST_SCRIPTS := $(wildcard tests/*.sh)
 # Needs root, a network and minutes; run by hand.
@@ -98,7 +98,7 @@ TESTLIB_OBJ := $(call objects,$(TESTLIB_SRC))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
-BENCH_BIN := $(patsubst benchmarks/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+BENCH_BIN := $(BUILD)/bench/micro
 EXAMPLE_BIN := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
 
 # ---- What `make` builds --------------------------------------------------------------------
@@ -260,7 +260,7 @@ demo:
 	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/examples/ocr
 	@echo; $(BUILD)/examples/ocr build/models/ch_PP-OCRv4_rec_infer.onnx docs/examples/page.png
 
-$(BUILD)/bench/%: $(BUILD)/obj/benchmarks/%.o $(BUILD)/libtests.a $(BUILD)/libtenon.a
+$(BENCH_BIN): $(call objects,$(BENCH_SRC)) $(BUILD)/libtests.a $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(BENCH_LIBS)
@@ -269,7 +269,7 @@ bench-programs: $(BENCH_BIN)
 bench-micro:
 	@tests/tools/deps.sh test
 	@$(MAKE) --no-print-directory $(PARALLEL) all bench-programs
-	@for b in $(BENCH_BIN); do $$b || exit 1; done
+	@$(BENCH_BIN)
 
 # Beside its peers, which come into an environment of their own. BENCH_ARGS: models, --peers, --threads 1, --list, ...
 .PHONY: bench
