@@ -4,7 +4,7 @@
 void measure_attention(void) {
     enum { HEADS = 12, WIDTH = 64 };
     static const int tokens[] = {128, 512};
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+    for (size_t i = 0; is_wanted("attention") && i < sizeof tokens / sizeof *tokens; i++) {
         tn_graph *g = tn_graph_new("attention");
         tn_shape shape = TN_SHAPE(TN_SIZE(1), TN_SIZE(HEADS), TN_SIZE(tokens[i]), TN_SIZE(WIDTH));
         tn_val q = tn_input(g, "q", TN_F32, shape), k = tn_input(g, "k", TN_F32, shape),

@@ -76,6 +76,7 @@ static double measure_layer(const conv_layer *c) {
 
 void measure_convs(void) {
     double seconds[MODELS] = {0}, flops[MODELS] = {0};
+    if (!is_wanted("conv") && !is_wanted("depthwise")) return;
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         double t = measure_layer(&layers[i]);
         for (int m = 0; m < MODELS; m++) {
@@ -118,7 +119,7 @@ void measure_winograd(void) {
                 {{128, 28, 128, 3, 1, 1, 1, {0}}, 3},
                 {{256, 14, 256, 3, 1, 1, 1, {0}}, 2.3},
                 {{512, 7, 512, 3, 1, 1, 1, {0}}, 0}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; is_wanted("winograd") && i < sizeof rows / sizeof *rows; i++) {
         const conv_layer *c = &rows[i].layer;
         float *weights = weights_of(c);
         running runs[2] = {open_layer(c, weights, "off"), open_layer(c, weights, "on")};

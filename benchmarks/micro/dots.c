@@ -104,6 +104,7 @@ static void measure_dot(const dot_size *d) {
 }
 
 void measure_dots(void) {
+    if (!is_wanted("contract")) return;
     load_blas();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) measure_dot(&sizes[i]);
 }

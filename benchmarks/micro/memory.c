@@ -93,6 +93,7 @@ static const struct {
 
 void measure_memory(void) {
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (!is_wanted(kernels[i].group)) continue;
         tn_graph *g = tn_graph_new("kernel");
         running r = running_open(g, kernels[i].build(g), (run_options){.indices_below = VOCABULARY});
         double seconds = best_of(running_call, &r);

@@ -38,6 +38,7 @@ typedef struct settings {
     int threads;
     double seconds; /* for each figure */
     const char *json_path;
+    const char *only; /* group; NULL: all */
 } settings;
 
 typedef struct micro {
@@ -46,6 +47,7 @@ typedef struct micro {
     double limits[LIMIT_COUNT]; /* of all threads together */
 } micro;
 extern micro bench;
+bool is_wanted(const char *group);
 
 /* ---- report.c ---- */
 

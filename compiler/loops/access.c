@@ -318,14 +318,8 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     return result;
 }
 
-void access_overwrite(access *a, value_id v, const tn_dim *index, lt_value value) {
-    const source *s = &a->sources[v];
-    lt_store(&a->b, s->buffer, offset_in(a, s, graph_type(a->fused, v)->rank, index), value, a->guard);
-}
-
-void access_take_place(access *a, value_id v, value_id former) {
-    a->sources[v] = a->sources[former];
-    access_computed(a, former);
+void access_store_in(access *a, const source *place, int rank, const tn_dim *index, lt_value value) {
+    lt_store(&a->b, place->buffer, offset_in(a, place, rank, index), value, a->guard);
 }
 
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {

@@ -65,10 +65,8 @@ void access_in_buffer(access *a, value_id v, uint32_t buffer);
 void access_in_register(access *a, value_id v, lt_value reg);
 void access_computed(access *a, value_id v);
 
-/* v lies in a buffer: stores something else where its element `index` is. */
-void access_overwrite(access *a, value_id v, const tn_dim *index, lt_value value);
-/* v, of the same shape, now lies where `former` was; that is computed from now on. */
-void access_take_place(access *a, value_id v, value_id former);
+/* Stores the element `index` of a value of that rank in a buffer. */
+void access_store_in(access *a, const source *place, int rank, const tn_dim *index, lt_value value);
 
 /* Stores `value` as element `index` of result r of the function. */
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value);

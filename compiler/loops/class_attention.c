@@ -126,12 +126,13 @@ static void place_scores(lowering *l, const product_rows *block) {
                        : i < keys_from      ? dim_mul(l->t, inner, l->row_step)
                                             : inner;
     }
+    l->rows.place = *s;
 }
 
 static void store_weight(rows *s, void *ctx) {
     const lowering *l = ctx;
     lt_value x = access_value(s->a, l->found.weights, s->index);
-    if (x != LT_NONE) access_overwrite(s->a, s->held, s->index, x);
+    if (x != LT_NONE) access_store_in(s->a, &s->place, s->domain.rank, s->index, x);
 }
 
 static void work_on_rows(lowering *l, const product_rows *block) {

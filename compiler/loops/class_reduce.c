@@ -7,8 +7,6 @@
  * law: a reduction's lanes are merged by the fixed tree of vector loops; nothing is carried
  *      from row to row
  *
- * What was computed on the way to a reduction is computed again in the next phase (rows.h).
- *
  * Lanes run along the reduced axes when the last axis is among them, else along the trailing
  * kept axes, many rows at a time. argmax and argmin have no merge of lanes: they are computed
  * in place by access.c.
@@ -110,7 +108,7 @@ static void lower_rows(rows *s) {
 
 lt_kernel *reduce_lower(tn_graph *fused, const machine *m) {
     access a;
-    rows s = {.a = &a, .g = fused, .t = fused->module->dims, .held = VALUE_NONE};
+    rows s = {.a = &a, .g = fused, .t = fused->module->dims, .held = VALUE_NONE, .makes_place = true};
     bool ok = access_open(&a, fused, "reduce", m) && rows_find_domain(&s) && rows_find_phases(&s);
     if (ok) lower_rows(&s);
     a.b.failed |= !ok;

@@ -81,7 +81,11 @@ static void compute_row_values(rows *s, int phase) {
 
 /* ---- Loops over the reduced axes ---- */
 
-enum { MAX_CARRIED = 16 };
+enum {
+    MAX_CARRIED = 16,
+    HELD_SHARE = 4,   /* of the L2, for a held row */
+    FREE_VECTORS = 4, /* what hides the latency of max, with its NaNs */
+};
 
 /* The loops of one phase: all but the last serial, the last one with lanes when lanes run
  * along the reduced axes. */
@@ -113,12 +117,20 @@ static uint32_t lanes_of_reduction(const rows *s, const node *n) {
     return rounds ? (uint32_t)machine_lanes(s->a->b.machine, tn_dtype_bits(dtype)) : 0;
 }
 
+/* Lanes for reductions that any number suits: those of several vectors, so that a step need not wait for the one
+ * before, where these divide the extent. */
+static uint32_t free_width(const rows *s, tn_dim extent) {
+    uint32_t lanes = lower_lanes_for(s->g, s->a->b.machine, extent);
+    int64_t known;
+    return dim_is_const(s->t, extent, &known) && known % (FREE_VECTORS * lanes) == 0 ? FREE_VECTORS * lanes : lanes;
+}
+
 /* Where the extent is known lanes beyond it are left out: they would hold neutral elements, so the tree stays
  * the same. */
 static uint32_t sweep_width(const rows *s, const sweep *w, tn_dim extent) {
     uint32_t lanes = w->lanes;
     int64_t known;
-    if (lanes == 0) return lower_lanes_for(s->g, s->a->b.machine, extent);
+    if (lanes == 0) return w->n > 0 ? free_width(s, extent) : lower_lanes_for(s->g, s->a->b.machine, extent);
     while (lanes > 1 && dim_is_const(s->t, extent, &known) && (int64_t)lanes > known) lanes /= 2;
     return lanes;
 }
@@ -160,7 +172,7 @@ static void reduce_sweep(rows *s, sweep *w, value_id taken) {
     for (uint32_t k = 0; k < w->n && !s->a->b.failed; k++) {
         lt_value term = access_value(s->a, w->nodes[k]->operands[0], s->index);
         if (term == LT_NONE) return;
-        if (w->nodes[k]->operands[0] == taken) access_overwrite(s->a, s->held, s->index, term);
+        if (w->nodes[k]->operands[0] == taken) access_store_in(s->a, &s->place, s->domain.rank, s->index, term);
         term = lt_convert(&s->a->b, term, access_accumulator(s->g, w->nodes[k]));
         next[k] = lt_binary(&s->a->b, access_combiner((reduce_kind)attr_int(&w->nodes[k]->attrs, ATTR_kind, 0)),
                             w->carried[k], term);
@@ -209,15 +221,16 @@ static void run_phase(rows *s, int phase, value_id taken) {
 
 /* ---- Needs ---- */
 
-/* Of each value, whether `last` is computed from it, known being `known` and the reductions of phases up to
- * `phase`. Nodes are in order, so that needs are found by going back. NULL: out of memory (recorded). */
+/* Of each value, whether `last` (VALUE_NONE: any result) is computed from it, known being `known` and the reductions of
+ * phases up to `phase`. Nodes are in order, so that needs are found by going back. NULL: out of memory (recorded). */
 static uint8_t *needs_of(const rows *s, value_id last, value_id known, int phase) {
     uint8_t *is_needed = tn_calloc(s->g->n_values + 1, 1);
     if (!is_needed) {
         module_no_memory(s->g->module);
         return NULL;
     }
-    is_needed[last] = 1;
+    if (last != VALUE_NONE) is_needed[last] = 1;
+    for (size_t r = 0; last == VALUE_NONE && r < s->g->n_results; r++) is_needed[s->g->results[r].value] = 1;
     for (size_t i = s->g->n_nodes; i-- > 0;) {
         const node *n = &s->g->nodes[i];
         bool is_known = n->first_result == known || (n->op == TN_OP_reduce && s->phase[i] <= phase);
@@ -239,17 +252,51 @@ static const node *only_reduction(const rows *s, int phase) {
     return only;
 }
 
-/* The operand of the phase's reduction, when after that phase `last` needs it, and the held value only for it. */
+/* ---- Held rows ---- */
+
+static bool is_whole(const rows *s, value_id v) {
+    tn_dim index[TN_MAX_RANK];
+    bool whole;
+    return rows_index_of(s, graph_type(s->g, v), &whole, index) && whole;
+}
+
+/* A buffer for a row of values like v, where lanes run along the row and a static length leaves room for the rest. */
+static bool make_place(rows *s, value_id v) {
+    const tn_type *type = graph_type(s->g, v);
+    tn_dim extent = dim_const(s->t, 1);
+    int64_t known, bits = tn_dtype_bits((tn_dtype)type->dtype);
+    s->place = (source){.kind = SOURCE_BUFFER, .base = dim_const(s->t, 0)};
+    for (int i = s->domain.rank; i-- > 0;) {
+        s->place.stride[i] = s->reduced[i] ? extent : dim_const(s->t, 0);
+        if (s->reduced[i]) extent = dim_mul(s->t, extent, s->domain.dims[i]);
+    }
+    bool is_large =
+        dim_is_const(s->t, extent, &known) && known > (int64_t)s->a->b.machine->l2_bytes / HELD_SHARE * 8 / bits;
+    if (is_large || !s->reduced[s->domain.rank - 1]) return false;
+    s->place.buffer = lt_add_buffer(&s->a->b, LT_SCRATCH, (tn_dtype)type->dtype, extent, "row");
+    s->makes_place = false;
+    return true;
+}
+
+/* The operand of the phase's reduction, when it may go to the place of the held value. */
 static value_id may_take(rows *s, int phase, value_id last) {
-    const node *n = s->held == VALUE_NONE ? NULL : only_reduction(s, phase);
+    bool is_held = s->held != VALUE_NONE;
+    const node *n = is_held || s->makes_place ? only_reduction(s, phase) : NULL;
     if (!n || n->operands[0] == s->held) return VALUE_NONE;
     value_id v = n->operands[0];
-    if (graph_type(s->g, v)->dtype != graph_type(s->g, s->held)->dtype) return VALUE_NONE;
+    if (s->a->sources[v].kind == SOURCE_BUFFER || !is_whole(s, v)) return VALUE_NONE;
+    if (is_held && graph_type(s->g, v)->dtype != graph_type(s->g, s->held)->dtype) return VALUE_NONE;
     uint8_t *is_needed = needs_of(s, last, v, phase);
     s->a->b.failed |= !is_needed;
-    bool may = is_needed && is_needed[v] && !is_needed[s->held];
+    bool may = is_needed && is_needed[v] && !(is_held && is_needed[s->held]);
     tn_free(is_needed);
-    return may ? v : VALUE_NONE;
+    return may && (is_held || make_place(s, v)) ? v : VALUE_NONE;
+}
+
+static void hold(rows *s, value_id v) {
+    s->a->sources[v] = s->place;
+    if (s->held != VALUE_NONE) access_computed(s->a, s->held);
+    s->held = v;
 }
 
 /* ---- Entries ---- */
@@ -259,9 +306,7 @@ void rows_reduce(rows *s, value_id last) {
         compute_row_values(s, phase);
         value_id taken = may_take(s, phase, last);
         run_phase(s, phase, taken);
-        if (taken == VALUE_NONE) continue;
-        access_take_place(s->a, taken, s->held);
-        s->held = taken;
+        if (taken != VALUE_NONE) hold(s, taken);
     }
     compute_row_values(s, s->n_phases);
 }

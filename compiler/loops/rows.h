@@ -4,7 +4,8 @@
  * extent 1 there. A reduction that reads another one's result (softmax's sum reads its max) comes a phase later.
  *
  * in:  the index of a row, in the open block
- * out: one loop over the reduced axes for each phase, after which the reductions are in registers
+ * out: one loop over the reduced axes for each phase, after which the reductions are in registers. What one phase
+ *      computed the next ones compute again, or read where it was held
  * law: a reduction's lanes are merged by the fixed tree of vector loops, and their number follows from its dtype alone
  */
 #ifndef TN_LOOPS_ROWS_H
@@ -24,8 +25,11 @@ typedef struct rows {
     int n_phases;
     int lanes_from;            /* axes from here on are merged into the vector loop */
     tn_dim index[TN_MAX_RANK]; /* of the present element of the domain */
-    value_id held;             /* a whole value whose buffer the operand of a reduction may take, when nothing later
-                                * reads what was there; VALUE_NONE: there is none, each phase computes from the start */
+    /* A row may lie in a buffer of the thread's, so that a later phase has not to compute it again: the operand of a
+     * reduction goes there when something later needs it, and nothing what was there. */
+    value_id held;    /* what lies there; VALUE_NONE: nothing yet */
+    source place;     /* where */
+    bool makes_place; /* there is no place yet: one is made when a value wants it */
 } rows;
 
 enum { ROWS_ELSEWHERE = INT_MAX / 2 };
@@ -42,7 +46,7 @@ bool rows_find_phases(rows *s);
 bool rows_limit(rows *s, value_id first, value_id last);
 
 /* All phases of one row, or of as many as the open vector loop has lanes. The held value may become another one
- * that leads to `last`. */
+ * that leads to `last` (VALUE_NONE: to a result). */
 void rows_reduce(rows *s, value_id last);
 /* The next row has registers of its own. */
 void rows_forget(rows *s);
