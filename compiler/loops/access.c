@@ -293,6 +293,13 @@ static tn_dim offset_in(access *a, const source *s, int rank, const tn_dim *inde
     return access_simplify(a, offset);
 }
 
+static lt_value load(access *a, const source *s, int rank, const tn_dim *index) {
+    tn_dim offset = offset_in(a, s, rank, index);
+    lt_value x;
+    if (a->load_instead && a->guard == LT_NONE && a->load_instead(a->load_ctx, s->buffer, offset, &x)) return x;
+    return lt_load(&a->b, s->buffer, offset, a->guard);
+}
+
 lt_value access_value(access *a, value_id v, const tn_dim *index) {
     if (a->b.failed) return LT_NONE;
     const source *s = &a->sources[v];
@@ -304,7 +311,7 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     const node *n = graph_node_of(a->fused, v);
     lt_value result;
     if (s->kind == SOURCE_BUFFER)
-        result = lt_load(&a->b, s->buffer, offset_in(a, s, rank, index), a->guard);
+        result = load(a, s, rank, index);
     else if (emitters[n->op])
         result = emitters[n->op](a, v, n, index);
     else if (op_table[n->op].loop_class == CLASS_MAP)

@@ -43,7 +43,10 @@ typedef struct access {
     /* Known ranges of the variables in scope. */
     dim_range *ranges;
     size_t n_ranges, ranges_capacity;
-    lt_value guard;  /* loads happen only where it holds; LT_NONE: always */
+    lt_value guard; /* loads happen only where it holds; LT_NONE: always */
+    /* True: *x is the element of that buffer, had by another way than loading it there. NULL: there is none. */
+    bool (*load_instead)(void *ctx, uint32_t buffer, tn_dim index, lt_value *x);
+    void *load_ctx;
     uint32_t *sites; /* site of each node, LT_NONE until it has one */
 } access;
 

@@ -364,3 +364,9 @@ void lt_transpose(lt_builder *b, lt_matrix from, lt_matrix to, int64_t rows, int
     s->transpose.rows = (uint32_t)rows;
     s->transpose.columns = (uint32_t)columns;
 }
+
+void lt_move_to_end(lt_block *block, uint32_t at) {
+    lt_stmt *moved = block->items[at];
+    memmove(block->items + at, block->items + at + 1, (block->n - at - 1) * sizeof(lt_stmt *));
+    block->items[block->n - 1] = moved;
+}

@@ -7,9 +7,9 @@
  *
  * Merging more axes makes longer vectors, but an operand that is broadcast or transposed
  * along them is then read lane by lane: all ways are tried, the one in which such reads cost
- * least is kept, of equal ones the longest.
+ * least is kept, of equal ones the longest. Where such reads remain, ways of class_map_turned.c are tried too.
  */
-#include "compiler/loops/classes.h"
+#include "compiler/loops/class_map.h"
 
 /* BLOCK_ROWS elements of a line of cache are used before BLOCK_COLUMNS lines are left. */
 enum { CHUNK_ELEMENTS = 16384, BLOCK_ROWS = 32, BLOCK_COLUMNS = 256 };
@@ -132,6 +132,21 @@ static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bo
     return access_close(&a);
 }
 
+/* Rows and columns in which scattered reads cost least, and less than that; NULL: none, or it failed. */
+static lt_kernel *best_turned(tn_graph *fused, const machine *m, uint32_t least) {
+    int rank = graph_type(fused, fused->results[0].value)->rank;
+    lt_kernel *best = NULL;
+    if (graph_node_of(fused, fused->results[0].value)->op == TN_OP_concat) return NULL; /* in parts */
+    for (int columns = 1; columns < rank && least > 0; columns++)
+        for (int rows = rank - columns; rows > 0 && least > 0; rows--) {
+            lt_kernel *k = map_lower_turned(fused, m, rows, columns);
+            if (!k || lower_scattered(k) >= least) continue;
+            best = k;
+            least = lower_scattered(k);
+        }
+    return fused->module->error.status == TN_OK ? best : NULL;
+}
+
 lt_kernel *map_lower(tn_graph *fused, const machine *m) {
     int rank = graph_type(fused, fused->results[0].value)->rank, best_merged = rank;
     lt_kernel *best = lower_merged(fused, m, rank, false);
@@ -146,5 +161,8 @@ lt_kernel *map_lower(tn_graph *fused, const machine *m) {
             least = cost;
         }
     }
-    return least > 0 && best_merged < rank ? lower_merged(fused, m, best_merged, true) : best;
+    if (least == 0 || !best) return best;
+    lt_kernel *turned = best_turned(fused, m, least);
+    if (turned || fused->module->error.status != TN_OK) return turned;
+    return best_merged < rank ? lower_merged(fused, m, best_merged, true) : best;
 }

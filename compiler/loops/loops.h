@@ -242,6 +242,9 @@ lt_stmt *lt_open_if(lt_builder *b, lt_value condition); /* then is open */
 void lt_else(lt_builder *b, lt_stmt *branch);
 void lt_close_if(lt_builder *b, lt_stmt *branch, lt_block *outer);
 
+/* Statement `at` of a block behind all others, which use nothing that it makes. */
+void lt_move_to_end(lt_block *block, uint32_t at);
+
 lt_stmt *lt_tile(lt_builder *b); /* appended with everything zero: the caller fills it */
 void lt_transpose(lt_builder *b, lt_matrix from, lt_matrix to, int64_t rows, int64_t columns);
 
