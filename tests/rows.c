@@ -77,11 +77,66 @@ static void test_axes(void **state) {
                "", true);
 }
 
+/* ---- Columns ---- */
+
+static void check_columns(const char *text, const char *symbols, bool by_runs) {
+    char *loops = program_stage(text, "loops", NULL);
+    if (!strstr(loops, " scratch sums: ") == by_runs) fail_msg("%s by runs:\n%s", by_runs ? "not" : "", loops);
+    tn_text_free(loops);
+    check_program(text, symbols, "reduce", ANY_NUMBERS);
+}
+
+static void reduce(const char *kind, const char *from, const char *axes, const char *to, const char *symbols,
+                   bool by_runs) {
+    char text[512];
+    snprintf(text, sizeof text,
+             "(%%x: %s) -> (%%y: %s) {\n  %%0 = reduce %%x, kind=%s, axes=[%s] : %s\n  return %%0\n}", from, to, kind,
+             axes, to);
+    check_columns(text, symbols, by_runs);
+}
+
+static void test_columns(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"sum", "prod", "max", "min"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        reduce(kinds[i], "f32[24, 40]", "0", "f32[40]", "", true);
+        reduce(kinds[i], "f32[37, 1]", "0", "f32[1]", "", false); /* less than a vector of columns */
+    }
+    reduce("sum", "f32[21, 2100]", "0", "f32[2100]", "", true);
+    reduce("sum", "f32[16, 40]", "0", "f32[40]", "", false); /* few rows */
+    reduce("sum", "f32[n, m]", "0", "f32[m]", "n=43 m=17", true);
+    reduce("sum", "f32[n, m]", "0", "f32[m]", "n=3 m=5", true);
+    reduce("sum", "f64[70, 33]", "0", "f64[33]", "", true);
+    reduce("max", "f16[70, 33]", "0", "f16[33]", "", true);
+    reduce("sum", "i32[70, 33]", "0", "i32[33]", "", true);
+    reduce("sum", "f32[70, 0]", "0", "f32[0]", "", false);
+    reduce("sum", "f32[0, 9, 30]", "1", "f32[0, 30]", "", false);
+}
+
+/* Rows over several axes, next to each other or not; kept axes before and after them. */
+static void test_columns_axes(void **state) {
+    (void)state;
+    reduce("sum", "f32[3, 50, 20]", "1", "f32[3, 20]", "", true);
+    reduce("sum", "f32[2, 7, 7, 33]", "1, 2", "f32[2, 33]", "", true);
+    reduce("sum", "f32[5, 3, 9, 20]", "0, 2", "f32[3, 20]", "", true);
+    reduce("sum", "f32[5, 3, 4, 20, 3]", "0, 2", "f32[3, 20, 3]", "", true);
+}
+
+/* Two sums of one sweep, what they are made of before them and after them. */
+static void test_columns_fused(void **state) {
+    (void)state;
+    check_columns("(%x: f32[60, 50], %b: f32[50]) -> (%m: f32[50], %v: f32[50]) {\n"
+                  "  %0 = broadcast %b, dims=[1], shape=[60, 50] : f32[60, 50]\n  %1 = sub %x, %0 : f32[60, 50]\n"
+                  "  %2 = mul %1, %1 : f32[60, 50]\n  %3 = reduce %1, kind=sum, axes=[0] : f32[50]\n"
+                  "  %4 = reduce %2, kind=sum, axes=[0] : f32[50]\n  %5 = mul %3, %b : f32[50]\n"
+                  "  return %5, %4\n}",
+                  "", true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_shared),       cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_columns), cmocka_unit_test(test_columns_axes), cmocka_unit_test(test_columns_fused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

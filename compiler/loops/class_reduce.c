@@ -8,10 +8,11 @@
  *      from row to row
  *
  * Lanes run along the reduced axes when the last axis is among them, else along the trailing
- * kept axes, many rows at a time. argmax and argmin have no merge of lanes: they are computed
+ * kept axes: of sums, a run of columns after the other, down many rows (class_reduce_columns.c), else
+ * many columns at a time. argmax and argmin have no merge of lanes: they are computed
  * in place by access.c.
  */
-#include "compiler/loops/rows.h"
+#include "compiler/loops/class_reduce.h"
 
 enum { CHUNK_ELEMENTS = 16384 };
 
@@ -29,7 +30,7 @@ bool reduce_takes(const tn_graph *fused) {
     return true;
 }
 
-static void store_results(rows *s, bool whole_ones) {
+void reduce_store_results(rows *s, bool whole_ones) {
     tn_dim index[TN_MAX_RANK];
     bool whole;
     for (uint32_t r = 0; r < s->g->n_results; r++) {
@@ -41,10 +42,10 @@ static void store_results(rows *s, bool whole_ones) {
 
 static void store_whole_results(rows *s, void *ctx) {
     (void)ctx;
-    store_results(s, true);
+    reduce_store_results(s, true);
 }
 
-static bool has_whole_result(const rows *s) {
+bool reduce_has_whole_result(const rows *s) {
     tn_dim index[TN_MAX_RANK];
     bool whole, any = false;
     for (uint32_t r = 0; r < s->g->n_results; r++)
@@ -55,8 +56,8 @@ static bool has_whole_result(const rows *s) {
 /* One row, or as many as there are lanes. */
 static void lower_row(rows *s) {
     rows_reduce(s, VALUE_NONE);
-    store_results(s, false);
-    if (has_whole_result(s)) rows_sweep(s, store_whole_results, NULL);
+    reduce_store_results(s, false);
+    if (reduce_has_whole_result(s)) rows_sweep(s, store_whole_results, NULL);
     rows_forget(s);
 }
 
@@ -86,6 +87,10 @@ static void lower_rows(rows *s) {
     bool along = s->reduced[s->domain.rank - 1];
     s->lanes_from = s->domain.rank;
     while (s->lanes_from > 0 && s->reduced[s->lanes_from - 1] == along) s->lanes_from--;
+    if (reduce_suits_columns(s)) {
+        reduce_lower_columns(s);
+        return;
+    }
     tn_dim total = dim_const(s->t, 1);
     for (int i = 0; i < s->lanes_from; i++)
         if (!s->reduced[i]) total = dim_mul(s->t, total, s->domain.dims[i]);

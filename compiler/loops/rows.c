@@ -1,7 +1,7 @@
 /* One loop a phase (see rows.h). */
 #include "compiler/loops/rows.h"
 
-static bool is_arg(const node *n) {
+bool rows_is_arg(const node *n) {
     reduce_kind kind = (reduce_kind)attr_int(&n->attrs, ATTR_kind, 0);
     return kind == REDUCE_ARGMAX || kind == REDUCE_ARGMIN;
 }
@@ -72,7 +72,7 @@ static void compute_row_values(rows *s, int phase) {
     for (size_t i = 0; i < s->g->n_nodes; i++) {
         const node *n = &s->g->nodes[i];
         tn_dim index[TN_MAX_RANK];
-        bool whole, is_row = op_table[n->op].loop_class == CLASS_MAP || (n->op == TN_OP_reduce && is_arg(n));
+        bool whole, is_row = op_table[n->op].loop_class == CLASS_MAP || (n->op == TN_OP_reduce && rows_is_arg(n));
         if (is_row && s->phase[i] + (n->op == TN_OP_reduce) <= phase &&
             rows_index_of(s, graph_type(s->g, n->first_result), &whole, index) && !whole)
             access_value(s->a, n->first_result, index);
@@ -189,7 +189,7 @@ static void run_sweeps(rows *s, int phase, uint32_t lanes, bool with_any, value_
     sweep w = {.n = 0, .lanes = lanes};
     for (size_t i = 0; i < s->g->n_nodes; i++) {
         const node *n = &s->g->nodes[i];
-        if (n->op != TN_OP_reduce || is_arg(n) || s->phase[i] != phase) continue;
+        if (n->op != TN_OP_reduce || rows_is_arg(n) || s->phase[i] != phase) continue;
         uint32_t own = lanes_of_reduction(s, n);
         if (own != lanes && !(with_any && own == 0)) continue;
         w.nodes[w.n++] = n;
@@ -210,7 +210,8 @@ static void run_phase(rows *s, int phase, value_id taken) {
         bool found = false;
         for (size_t i = 0; i < s->g->n_nodes && !found; i++) {
             const node *n = &s->g->nodes[i];
-            found = n->op == TN_OP_reduce && !is_arg(n) && s->phase[i] == phase && lanes_of_reduction(s, n) == lanes;
+            found =
+                n->op == TN_OP_reduce && !rows_is_arg(n) && s->phase[i] == phase && lanes_of_reduction(s, n) == lanes;
         }
         if (!found) continue;
         run_sweeps(s, phase, lanes, with_any, taken);
@@ -246,7 +247,7 @@ static const node *only_reduction(const rows *s, int phase) {
     for (size_t i = 0; i < s->g->n_nodes; i++) {
         const node *n = &s->g->nodes[i];
         if (n->op != TN_OP_reduce || s->phase[i] != phase) continue;
-        if (only || is_arg(n)) return NULL;
+        if (only || rows_is_arg(n)) return NULL;
         only = n;
     }
     return only;

@@ -51,6 +51,9 @@ void rows_reduce(rows *s, value_id last);
 /* The next row has registers of its own. */
 void rows_forget(rows *s);
 
+/* argmax, argmin */
+bool rows_is_arg(const node *n);
+
 /* A loop over the reduced axes around `body`. */
 typedef void rows_body(rows *s, void *ctx);
 void rows_sweep(rows *s, rows_body *body, void *ctx);
