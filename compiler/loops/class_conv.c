@@ -333,8 +333,7 @@ static bool set_up_swapped(blocked_conv *b, const machine *m, tn_dim rows) {
     p->side[SIDE_A].extent = b->row;
     p->side[SIDE_B].extent = c->features;
     b->swaps = true;
-    product_find_plain(p, SIDE_B, c->conv->operands[1], kernel_index);
-    if (!p->side[SIDE_B].panel) return false;
+    if (!product_find_panels(p, c->conv->operands[1], kernel_index)) return false;
     if (is_pointwise(c))
         product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
     else if (has_windows(c))

@@ -135,7 +135,7 @@ static int64_t innermost_extent(const product *p, value_id v) {
 }
 
 /* Column panel * width + within of v lies at base + panel * step * width + within + k * width. */
-static bool lies_in_panels(product *p, value_id v, matrix_index *index_of) {
+bool product_find_panels(product *p, value_id v, matrix_index *index_of) {
     matrix *m = &p->side[SIDE_B];
     dim_table *t = p->t;
     int64_t width = innermost_extent(p, v);
@@ -161,7 +161,7 @@ void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *
     m->panel = 0;
     m->has_strides = has_strides(p, side, v, index_of);
     m->is_plain = m->has_strides && dtype_of(p, side) == p->sum;
-    if (!m->has_strides && side == SIDE_B && !lies_in_panels(p, v, index_of)) m->panel = 0;
+    if (!m->has_strides && side == SIDE_B && !product_find_panels(p, v, index_of)) m->panel = 0;
 }
 
 operand product_in_place(const product *p, matrix_side side, tn_dim outer) {

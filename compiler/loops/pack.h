@@ -121,6 +121,8 @@ void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim
  * buffer with constant strides; fills in all of the matrix but extent. */
 typedef void matrix_index(product *p, matrix_side side, tn_dim outer, tn_dim at, tn_dim k, tn_dim *index);
 void product_find_plain(product *p, matrix_side side, value_id v, matrix_index *index_of);
+/* The same for B that is to lie in panels, if only in one: then it has strides too. False: it does not. */
+bool product_find_panels(product *p, value_id v, matrix_index *index_of);
 
 /* What stands for `outer` in a matrix's base. */
 tn_dim product_outer_variable(const product *p);

@@ -140,7 +140,7 @@ static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_
     int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
     bool is_narrow = p->a->b.kernel->buffers[b->buffer].dtype != p->sum;
     if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
-    if (p->how.row_tiles < 2 && !is_narrow) return;
+    if ((p->how.row_tiles < 2 && !is_narrow) || dim_is_value(t, c->cuts[SIDE_B].n, c->cuts[SIDE_B].rest == 0)) return;
     tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
     if (p->in_lines) {
         tn_dim passed = dim_sub(t, c->line, c->lines[0]);
