@@ -21,7 +21,8 @@ enum {
     STEP_ROWS = 256,      /* of A (or symbolic): chunks pack B */
     FEW_CHUNKS = 8,       /* with fewer B is packed once for all, and rows are split */
     MOST_POSITIONS = 512, /* of a pointwise convolution beside which weights are better B: they stay in the L2 */
-    THIN_DEPTH = 64,      /* rows of B read at a time where it streams past few rows of A */
+    THIN_DEPTH = 8,       /* rows of B read at a time where it streams past few rows of A: as many streams */
+    THIN_RUN = 4096,      /* bytes of each, at least: memory is read ahead within a page */
 };
 
 /* Half cycles: for an element that a kernel meets, copied by itself, or with its neighbours; for one of a result that
@@ -86,6 +87,11 @@ static int64_t balanced(int64_t n, int64_t limit) {
     return most(1, ceil_div(n, most(1, ceil_div(n, limit))));
 }
 
+/* Few rows of A beside a B that lies in rows: it is read once. */
+static bool streams_b(const product_shape *s, const blocking *b) {
+    return !b->packs[SIDE_B] && !s->keeps_b && !b->in_panels;
+}
+
 static void choose_chunks(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = most(1, or_unknown(s->depth)), bytes = s->element_bytes;
     int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
@@ -101,7 +107,9 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     double total = (double)most(1, or_unknown(s->outer)) * (double)groups * (double)panels * (double)work;
     int64_t wanted =
         total / 16 < CHUNK_MULTIPLY_ADDS ? most(LEAST_MULTIPLY_ADDS, (int64_t)total / 16) : CHUNK_MULTIPLY_ADDS;
-    b->panels = balanced(panels, least(wanted / most(1, work), 32));
+    int64_t limit = least(wanted / most(1, work), 32);
+    if (streams_b(s, b)) limit = most(limit, THIN_RUN / (b->nr * bytes));
+    b->panels = balanced(panels, limit);
 }
 
 double blocking_cost(const machine *m, const product_shape *s) {
@@ -135,8 +143,9 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
 static void choose_depth_block(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = or_unknown(s->depth), panel_bytes = (b->mr + b->nr) * depth * (int64_t)s->element_bytes,
             l2 = most(1, (int64_t)m->l2_bytes);
-    if (!b->packs[SIDE_B] && !s->keeps_b && !b->in_panels)
-        b->depth_block = depth > 2 * THIN_DEPTH ? THIN_DEPTH : 0;
+    if (streams_b(s, b))
+        b->depth_block =
+            depth * or_unknown(s->columns) * (int64_t)s->element_bytes > (int64_t)m->l1_bytes ? THIN_DEPTH : 0;
     else if (s->depth > 0 && panel_bytes > l2)
         b->depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, l2));
 }
