@@ -354,6 +354,35 @@ static void test_windows(void **state) {
     }
 }
 
+/* Max and min, the last axis known: rows and columns of windows by themselves, with padding beyond the kernel, dilation,
+ * rows narrower than a vector, wider than what a chunk may hold. */
+static void test_windows_by_rows(void **state) {
+    (void)state;
+    static const struct {
+        const char *in, *out, *attrs, *symbols;
+    } cases[] = {
+        {"2, 3, h, 50", "2, 3, floordiv(h - 1, 2) + 1, 25",
+         "window=[1, 1, 3, 3], stride=[1, 1, 2, 2], low=[0, 0, 1, 1], high=[0, 0, 1, 1]", "h=9"},
+        {"1, 70, 30, 31", "1, 70, 14, 15", "window=[1, 1, 3, 3], stride=[1, 1, 2, 2]", ""},
+        {"n, 2, 9, 40", "n, 2, 12, 15", "window=[1, 1, 2, 5], stride=[1, 1, 1, 3], low=[0, 0, 2, 6], high=[0, 0, 2, 3]",
+         "n=2"},
+        {"2, 6, 7, 33", "2, 2, 2, 15", "window=[1, 3, 3, 3], stride=[1, 3, 2, 2], dilation=[1, 1, 2, 2]", ""},
+        {"5, 4, 3", "5, 3, 2", "window=[1, 2, 2], stride=[1, 1, 2], high=[0, 0, 1]", ""},
+        {"2, 5, 6000", "2, 4, 2000", "window=[1, 2, 2], stride=[1, 1, 3]", ""},
+    };
+    static const char *const kinds[] = {"max", "min"}, *const dtypes[] = {"f32", "f64", "f16", "i32", "u8"};
+    char text[1024];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t d = 0; d < 5; d++) {
+            snprintf(text, sizeof text,
+                     "(%%x: %s[%s]) -> (%%y: %s[%s]) {\n  %%0 = window %%x, kind=%s, %s : %s[%s]\n  %%1 = neg %%0 : "
+                     "%s[%s]\n  return %%1\n}",
+                     dtypes[d], cases[i].in, dtypes[d], cases[i].out, kinds[(i + d) % 2], cases[i].attrs, dtypes[d],
+                     cases[i].out, dtypes[d], cases[i].out);
+            check_program(text, cases[i].symbols, "window", d % 2 ? EXACT_NUMBERS : ANY_NUMBERS);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels_as_lanes),
@@ -368,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_epilogues),
         cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_windows_by_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
