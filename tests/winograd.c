@@ -15,6 +15,7 @@
 #include "tenon_compile.h"
 #include "tests/lib/compare.h"
 #include "tests/lib/kernel_check.h"
+#include "tests/lib/levels.h"
 #include "tests/lib/program_check.h"
 
 enum { FACTOR = 8, TEXT = 4096 };
@@ -25,7 +26,7 @@ typedef struct sizes {
     int panel;
 } sizes;
 
-/* Around tiles (rows and columns), vectors of tiles, panels of features, blocks. */
+/* Around tiles (rows and columns), few and many, vectors of tiles, panels of features, blocks. */
 static const sizes all_sizes[] = {
     {1, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {2, 5, 20, 9, 11, {1, 1}, {1, 1}, 16},
     {1, 4, 7, 3, 3, {0, 0}, {0, 0}, 16},     {1, 1, 1, 1, 1, {1, 1}, {1, 1}, 16},
@@ -35,7 +36,9 @@ static const sizes all_sizes[] = {
     {1, 3, 17, 66, 66, {0, 0}, {0, 0}, 16},  {1, 33, 40, 14, 14, {1, 1}, {1, 1}, 16},
     {5, 3, 16, 34, 34, {1, 1}, {1, 1}, 16},  {1, 40, 16, 29, 29, {0, 1}, {1, 0}, 7},
     {0, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {1, 2, 50, 9, 33, {1, 1}, {1, 1}, 32},
-    {1, 3, 16, 113, 50, {1, 1}, {1, 1}, 16},
+    {1, 3, 16, 113, 50, {1, 1}, {1, 1}, 16}, {2, 19, 21, 7, 8, {1, 1}, {1, 1}, 16},
+    {1, 10, 24, 16, 13, {1, 1}, {1, 1}, 16}, {3, 5, 70, 6, 5, {1, 1}, {1, 1}, 64},
+    {1, 6, 37, 10, 12, {1, 1}, {1, 1}, 12},
 };
 enum { N_SIZES = sizeof all_sizes / sizeof *all_sizes };
 
@@ -64,7 +67,9 @@ static void test_op(void **state) {
         for (int tile = 2; tile <= 4; tile += 2) {
             op_text(&all_sizes[i], tile, i % 3 == 1, text);
             snprintf(symbols, sizeof symbols, "n=%d", all_sizes[i].images);
+            tn_compile_options options = {.target = level_of_seed((uint64_t)(i + tile / 2))};
             check_program(text, symbols, "winograd", tile == 2 ? EXACT_NUMBERS : ANY_NUMBERS);
+            check_program_with(&options, text, symbols, "winograd", tile == 2 ? EXACT_NUMBERS : ANY_NUMBERS);
         }
 }
 

@@ -11,11 +11,12 @@
  *
  * law: sums run over the channels in order; blocks and groups follow from the shape and the machine alone
  *
+ * An image of few tiles is one block; its products and result are of another kind (winograd_few.c), from the same V.
  * Where there are blocks enough a chunk is a block, which keeps V to itself. Else V is made first, and
  * chunks are groups of features of a block. Planes of V and M are a cache line longer than they need be, so that
  * the lines of one tile fall into different sets.
  */
-#include "compiler/loops/winograd.h"
+#include "compiler/loops/winograd_work.h"
 
 enum {
     LINE = 16,               /* elements of a cache line */
@@ -23,67 +24,13 @@ enum {
     MOST_ROWS = 16,          /* of U */
     CHUNK_CHANNELS = 8,      /* whose V a chunk makes */
     LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
-    MANY_TILES = 64,         /* of a block that is: weights are read once for each */
+    MANY_TILES = 64,         /* of a block that is: weights are read once for each. Images of fewer: winograd_few.c */
     MOST_TILES = 256,        /* of a block, where there is a choice */
     REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
     LEAST_GROUPS = 8,        /* where they are chunks */
     AHEAD = 2048,            /* elements of U: memory's answer takes that long */
     GROUP_BYTES = 192 << 10, /* of M, in a group */
 };
-
-typedef struct winograd {
-    access *a;
-    dim_table *t;
-    const node *n;
-    value_id value;
-    int64_t tile, side, panel, panels, channels, features;
-    int64_t in[2], out[2], low[2], tiles[2]; /* rows, columns */
-    int64_t lanes, row_lanes;                /* row_lanes: enough for a row of tiles */
-    /* How it is cut. */
-    int64_t block_rows, blocks; /* tile rows in a block */
-    int64_t pitch, staged_pitch, v_plane, m_plane;
-    int64_t group, groups; /* panels in a chunk */
-    bool by_blocks;
-    /* Buffers. */
-    uint32_t lines, staged, u, v, m, rest, tiles_out, row_out;
-    /* The present chunk. */
-    tn_dim image, block;
-} winograd;
-
-static tn_dim constant(const winograd *w, int64_t value) { return dim_const(w->t, value); }
-
-/* base + factor * d */
-static tn_dim plus(const winograd *w, tn_dim base, int64_t factor, tn_dim d) {
-    return dim_add(w->t, base, dim_mul_const(w->t, d, factor));
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
-
-static access_loop open_steps(winograd *w, tn_dim begin, tn_dim end) {
-    return access_open_loop(w->a, LT_SERIAL, begin, end, 0, 0);
-}
-
-static access_loop open_count(winograd *w, int64_t n) { return open_steps(w, constant(w, 0), constant(w, n)); }
-
-static access_loop open_lanes(winograd *w, int64_t n, int64_t lanes) {
-    return access_open_loop(w->a, LT_VECTOR, constant(w, 0), constant(w, n), (uint32_t)lanes, 0);
-}
-
-/* The lanes of a register, or fewer that are enough for n. */
-static int64_t lanes_for(const winograd *w, int64_t n) {
-    int64_t lanes = w->lanes;
-    while (lanes / 2 >= n) lanes /= 2;
-    return lanes;
-}
-
-static lt_value load(winograd *w, uint32_t buffer, tn_dim index) {
-    return lt_load(&w->a->b, buffer, access_simplify(w->a, index), LT_NONE);
-}
-
-static void store(winograd *w, uint32_t buffer, tn_dim index, lt_value value) {
-    if (value != LT_NONE) lt_store(&w->a->b, buffer, access_simplify(w->a, index), value, LT_NONE);
-}
 
 static lt_value zero(winograd *w) { return lt_const_float(&w->a->b, TN_F32, 0); }
 
@@ -146,17 +93,26 @@ static void split_lines(winograd *w, int64_t rows) {
     access_close_loop(w->a, &lines);
 }
 
+int64_t winograd_tiles_across(const winograd *w, int64_t column) {
+    return w->tiles[1] - (w->is_cut[1] && column == w->side - 1);
+}
+
+int64_t winograd_tiles_down(const winograd *w, int64_t row) {
+    return w->block_rows - (w->is_cut[0] && row == w->side - 1);
+}
+
 /* Whole vectors where they stay within V's row: the next row of tiles overwrites what is behind this one. */
 static int64_t row_reach(const winograd *w) {
     int64_t whole = round_up(w->tiles[1], w->row_lanes);
     return (w->block_rows - 1) * w->tiles[1] + whole <= w->pitch ? whole : w->tiles[1];
 }
 
-/* The tiles of tile row `row` of the staged rows; tile 0 of plane 0 goes to `to`. */
-static void transform_row(winograd *w, tn_dim row, tn_dim to) {
+/* The tiles of the block's row `row`, which is row `staged_row` of the staged ones; the block's tile 0 of
+ * plane 0 goes to `to`. */
+static void transform_row(winograd *w, tn_dim staged_row, tn_dim row, tn_dim to) {
     lt_value d[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
     access_loop loop = open_lanes(w, row_reach(w), w->row_lanes);
-    tn_dim from = plus(w, access_counter(&loop), w->tile * line_length(w), row);
+    tn_dim from = plus(w, access_counter(&loop), w->tile * line_length(w), staged_row);
     for (int64_t i = 0; i < w->side; i++)
         for (int64_t j = 0; j < w->side; j++) {
             int64_t offset = (i * w->tile + j % w->tile) * w->staged_pitch + j / w->tile;
@@ -164,12 +120,14 @@ static void transform_row(winograd *w, tn_dim row, tn_dim to) {
         }
     if (!w->a->b.failed) winograd_input(&w->a->b, w->tile, d);
     to = dim_add(w->t, to, access_counter(&loop));
-    for (int64_t xi = 0; xi < w->side * w->side; xi++) store(w, w->v, dim_add_const(w->t, to, xi * w->v_plane), d[xi]);
+    for (int64_t xi = 0; xi < w->side * w->side; xi++) {
+        tn_dim first = plus(w, to, winograd_tiles_across(w, xi % w->side), row);
+        store(w, w->v, plus(w, first, w->v_plane, constant(w, xi)), d[xi]);
+    }
     access_close_loop(w->a, &loop);
 }
 
-/* Element (plane 0, channel 0, tile 0) of the block in V. */
-static tn_dim v_base(const winograd *w, tn_dim block) {
+tn_dim winograd_v_base(const winograd *w, tn_dim block) {
     if (w->by_blocks) return constant(w, 0);
     return dim_mul_const(w->t, plus(w, block, w->blocks, w->image), w->side * w->side * w->v_plane);
 }
@@ -177,22 +135,14 @@ static tn_dim v_base(const winograd *w, tn_dim block) {
 /* V of one channel for the block; its staged rows begin with row `staged_row`. */
 static void transform_block(winograd *w, tn_dim channel, tn_dim block, tn_dim staged_row) {
     access_loop rows = open_count(w, w->block_rows);
-    tn_dim to = plus(w, v_base(w, block), w->pitch, channel);
-    transform_row(w, dim_add(w->t, staged_row, access_counter(&rows)), plus(w, to, w->tiles[1], access_counter(&rows)));
+    tn_dim row = access_counter(&rows), to = plus(w, winograd_v_base(w, block), w->pitch, channel);
+    transform_row(w, dim_add(w->t, staged_row, row), row, to);
     access_close_loop(w->a, &rows);
 }
 
 /* ---- Products ---- */
 
-/* A matrix of a register tile: where it begins, and elements from one row or step to the next. */
-typedef struct matrix_part {
-    uint32_t buffer;
-    tn_dim index;
-    int64_t pitch;
-} matrix_part;
-
-/* mr neighbours of A against nr of B for each channel. */
-static lt_stmt *emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
+lt_stmt *winograd_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
     lt_stmt *s = lt_tile(&w->a->b);
     s->tile.a = a.buffer;
     s->tile.b = b.buffer;
@@ -210,11 +160,10 @@ static lt_stmt *emit_tile(winograd *w, matrix_part a, matrix_part b, matrix_part
     return s;
 }
 
-/* U streams by, each element read once for a block: memory is asked ahead of time. */
-static void ask_ahead(winograd *w, lt_stmt *s) {
-    s->tile.next = w->u;
-    s->tile.next_index = access_simplify(w->a, dim_add_const(w->t, s->tile.a_index, AHEAD));
-    s->tile.next_step = constant(w, w->panel);
+void winograd_ask_ahead(winograd *w, lt_stmt *tile, tn_dim at) {
+    tile->tile.next = w->u;
+    tile->tile.next_index = access_simplify(w->a, dim_add_const(w->t, at, AHEAD));
+    tile->tile.next_step = constant(w, w->panel);
 }
 
 /* Rows of a register tile for that many vectors. */
@@ -231,12 +180,12 @@ static void panel_tiles(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t vecto
     access_loop loop = open_count(w, whole);
     a.index = plus(w, u, rows, access_counter(&loop));
     c.index = plus(w, m, rows * w->pitch, access_counter(&loop));
-    ask_ahead(w, emit_tile(w, a, b, c, rows, nr));
+    winograd_ask_ahead(w, winograd_tile(w, a, b, c, rows, nr), a.index);
     access_close_loop(w->a, &loop);
     if (!rest) return;
     a.index = dim_add_const(w->t, u, whole * rows);
     c.index = dim_add_const(w->t, m, whole * rows * w->pitch);
-    emit_tile(w, a, b, c, rest, nr);
+    winograd_tile(w, a, b, c, rest, nr);
 }
 
 /* Tiles behind the last whole vector, when they are few: then lanes go along the features of a panel. */
@@ -249,7 +198,7 @@ static int64_t rest_tiles(const winograd *w) {
 
 static void rest_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t rest) {
     matrix_part a = {w->v, v, w->pitch}, b = {w->u, u, w->panel}, c = {w->rest, constant(w, 0), w->panel};
-    emit_tile(w, a, b, c, rest, w->panel);
+    winograd_tile(w, a, b, c, rest, w->panel);
     access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
     tn_dim feature = access_counter(&loop);
     for (int64_t i = 0; i < rest; i++) {
@@ -269,7 +218,7 @@ static void products(winograd *w, tn_dim begin, tn_dim end) {
     tn_dim panel = access_counter(&panels);
     access_know_range(w->a, panel, constant(w, w->panels));
     tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), panel_size);
-    tn_dim v = plus(w, v_base(w, w->block), w->v_plane, xi);
+    tn_dim v = plus(w, winograd_v_base(w, w->block), w->v_plane, xi);
     tn_dim m = plus(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch), w->m_plane, xi);
     /* Equal parts, the first ones a vector longer. */
     int64_t least = vectors / parts, longer = vectors % parts, done = longer * (least + 1) * w->lanes;
@@ -418,8 +367,8 @@ static void input_of_block(winograd *w) {
 static void features_of_group(winograd *w, tn_dim group) {
     tn_dim begin = dim_mul_const(w->t, group, w->group), all = constant(w, w->panels);
     tn_dim end = access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, begin, w->group), all));
-    products(w, begin, end);
-    results(w, begin, end);
+    (w->has_few_tiles ? winograd_few_products : products)(w, begin, end);
+    (w->has_few_tiles ? winograd_few_results : results)(w, begin, end);
 }
 
 static void result_stage(winograd *w) {
@@ -433,10 +382,15 @@ static void result_stage(winograd *w) {
         w->v = scratch(w, w->side * w->side * w->v_plane, "v");
     }
     w->m = scratch(w, w->side * w->side * w->m_plane, "m");
-    if (rest_tiles(w))
-        w->rest = lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, constant(w, rest_tiles(w) * w->panel), "rest");
-    w->tiles_out = scratch(w, w->tile * w->tile * out_pitch(w), "tiles");
-    w->row_out = scratch(w, round_up(w->tiles[1] * w->tile, w->lanes), "row");
+    if (w->has_few_tiles) {
+        w->tiles_out = scratch(w, winograd_few_pixels(w) * w->panel, "tiles");
+        w->row_out = scratch(w, winograd_few_pixels(w) * w->panel, "pixels");
+    } else {
+        if (rest_tiles(w))
+            w->rest = lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, constant(w, rest_tiles(w) * w->panel), "rest");
+        w->tiles_out = scratch(w, w->tile * w->tile * out_pitch(w), "tiles");
+        w->row_out = scratch(w, round_up(w->tiles[1] * w->tile, w->lanes), "row");
+    }
     access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 3)), 3, extents, number);
     for (int i = 0; i < 3; i++) number[i] = access_open_named(w->a, number[i], extents[i], &named[i]);
     w->image = number[0];
@@ -509,8 +463,13 @@ static bool choose_rows(winograd *w, bool by_blocks) {
 
 static void choose_block(winograd *w) {
     int64_t planes = w->side * w->side;
-    w->by_blocks = choose_rows(w, true);
-    if (!w->by_blocks) choose_rows(w, false);
+    w->has_few_tiles = w->tiles[0] * w->tiles[1] < MANY_TILES && w->panel <= 4 * w->lanes;
+    for (int i = 0; i < 2; i++) w->is_cut[i] = w->has_few_tiles && w->out[i] % w->tile != 0;
+    w->by_blocks = !w->has_few_tiles && choose_rows(w, true);
+    if (w->has_few_tiles)
+        set_block(w, w->tiles[0]);
+    else if (!w->by_blocks)
+        choose_rows(w, false);
     w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
     w->row_lanes = lanes_for(w, w->tiles[1]);
     int64_t fitting = GROUP_BYTES / (planes * w->pitch * w->panel * 4), wanted = w->by_blocks ? 1 : LEAST_GROUPS;

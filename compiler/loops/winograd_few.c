@@ -1,0 +1,148 @@
+/* Class winograd where an image has few tiles.
+ *
+ * in:  V, lanes along tiles, and U in panels of features
+ * out: for each group of panels
+ *
+ *   products   M[xi][panel][tile][feature], lanes along features: a register tile is all tiles, or a part,
+ *              against a panel, so that V is what gets splatted and U is read once, in order
+ *   result     A^T M A of each tile, lanes along features; then pixels of all features become rows of pixels
+ *              of each, to be stored with the other members' work
+ *
+ * law: as for many tiles: sums run over the channels in order
+ *
+ * Tiles are rows of register tiles here, not lanes, so none is added to fill a vector: 9 cost what 9 cost,
+ * and products that nobody reads can stay away. The last column of M only makes the last column of A^T M A,
+ * which the result lacks where the last column of tiles reaches beyond it. So planes of the last column have
+ * one column of tiles less; rows alike. What the transform reads in their place only goes into pixels that
+ * are not stored.
+ */
+#include "compiler/loops/winograd_work.h"
+
+/* ---- Products ---- */
+
+/* Rows of a register tile: besides the sums, registers hold a row of the panel, an element of V, and where nothing
+ * multiplies and adds at once, a product. */
+static int64_t most_rows(const winograd *w) {
+    const machine *m = w->a->b.machine;
+    int64_t vectors = ceil_div(w->panel, w->lanes), others = vectors + (m->has_fma ? 1 : 2);
+    int64_t rows = (m->vector_count - others) / vectors;
+    return rows > 1 ? rows : 1;
+}
+
+/* A panel against the first `tiles` tiles, in equal parts. */
+static void panel_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t tiles) {
+    int64_t parts = ceil_div(tiles, most_rows(w)), first = 0;
+    for (int64_t left = parts; left > 0; left--) {
+        int64_t rows = (tiles - first) / left;
+        matrix_part a = {w->v, dim_add_const(w->t, v, first), w->pitch}, b = {w->u, u, w->panel},
+                    c = {w->m, dim_add_const(w->t, m, first * w->panel), w->panel};
+        lt_stmt *s = winograd_tile(w, a, b, c, rows, w->panel);
+        if (left == parts) winograd_ask_ahead(w, s, u);
+        first += rows;
+    }
+}
+
+typedef struct range {
+    int64_t begin, end;
+} range;
+
+/* Planes of those rows and columns, which have as many tiles. */
+static void plane_products(winograd *w, tn_dim begin, tn_dim end, range rows, range columns) {
+    access_loop i = open_steps(w, constant(w, rows.begin), constant(w, rows.end));
+    access_loop j = open_steps(w, constant(w, columns.begin), constant(w, columns.end));
+    tn_dim xi = plus(w, access_counter(&j), w->side, access_counter(&i));
+    access_loop panels = open_steps(w, begin, end);
+    tn_dim panel = access_counter(&panels);
+    access_know_range(w->a, panel, constant(w, w->panels));
+    tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), w->panel * w->channels);
+    tn_dim v = plus(w, winograd_v_base(w, w->block), w->v_plane, xi);
+    tn_dim m = plus(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch), w->m_plane, xi);
+    panel_products(w, u, v, m, winograd_tiles_down(w, rows.begin) * winograd_tiles_across(w, columns.begin));
+    access_close_loop(w->a, &panels);
+    access_close_loop(w->a, &j);
+    access_close_loop(w->a, &i);
+}
+
+/* All rows or columns of planes at once, or the last one by itself, where it has fewer tiles. */
+static int parts_of(const winograd *w, int axis, range *parts) {
+    int64_t last = w->side - 1;
+    parts[0] = (range){0, w->is_cut[axis] ? last : w->side};
+    parts[1] = (range){last, w->side};
+    return w->is_cut[axis] ? 2 : 1;
+}
+
+void winograd_few_products(winograd *w, tn_dim begin, tn_dim end) {
+    range rows[2], columns[2];
+    int n_rows = parts_of(w, 0, rows), n_columns = parts_of(w, 1, columns);
+    for (int i = 0; i < n_rows; i++)
+        for (int j = 0; j < n_columns; j++) plane_products(w, begin, end, rows[i], columns[j]);
+}
+
+/* ---- Result ---- */
+
+/* A row of pixels of whole tiles. */
+static int64_t row_pixels(const winograd *w) { return w->tiles[1] * w->tile; }
+
+int64_t winograd_few_pixels(const winograd *w) { return round_up(w->tiles[0] * w->tile * row_pixels(w), w->lanes); }
+
+/* A^T M A of a panel's tiles: tiles_out[pixel][feature]. `from` is the panel's element (plane 0, tile 0) in M. */
+static void transform_panel(winograd *w, tn_dim from) {
+    lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
+    access_loop rows = open_count(w, w->tiles[0]), columns = open_count(w, w->tiles[1]);
+    access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
+    tn_dim row = access_counter(&rows), column = access_counter(&columns), feature = access_counter(&loop);
+    for (int64_t xi = 0; xi < w->side * w->side; xi++) {
+        tn_dim tile = plus(w, column, winograd_tiles_across(w, xi % w->side), row);
+        tn_dim plane = dim_add_const(w->t, dim_add(w->t, from, feature), xi * w->m_plane);
+        m[xi] = load(w, w->m, plus(w, plane, w->panel, tile));
+    }
+    if (!w->a->b.failed) winograd_output(&w->a->b, w->tile, m);
+    tn_dim corner = plus(w, dim_mul_const(w->t, column, w->tile), w->tile * row_pixels(w), row);
+    for (int64_t i = 0; i < w->tile * w->tile; i++) {
+        tn_dim pixel = dim_add_const(w->t, corner, i / w->tile * row_pixels(w) + i % w->tile);
+        store(w, w->tiles_out, plus(w, feature, w->panel, pixel), m[i]);
+    }
+    access_close_loop(w->a, &loop);
+    access_close_loop(w->a, &columns);
+    access_close_loop(w->a, &rows);
+}
+
+/* row_out[feature][pixel] of a panel. */
+static void turn_pixels(winograd *w) {
+    int64_t pixels = winograd_few_pixels(w);
+    access_loop loop = open_count(w, pixels / w->lanes);
+    tn_dim pixel = dim_mul_const(w->t, access_counter(&loop), w->lanes);
+    for (int64_t first = 0; first < w->panel; first += w->lanes) {
+        int64_t features = w->panel - first < w->lanes ? w->panel - first : w->lanes;
+        lt_matrix from = {w->tiles_out, plus(w, constant(w, first), w->panel, pixel), constant(w, w->panel)};
+        lt_matrix to = {w->row_out, dim_add_const(w->t, pixel, first * pixels), constant(w, pixels)};
+        lt_transpose(&w->a->b, from, to, w->lanes, features);
+    }
+    access_close_loop(w->a, &loop);
+}
+
+/* The result's rows of a feature, whose pixels begin at `from`. */
+static void feature_rows(winograd *w, tn_dim feature, tn_dim from) {
+    access_loop rows = open_count(w, w->out[0]), loop = open_lanes(w, w->out[1], w->lanes);
+    tn_dim row = access_counter(&rows), column = access_counter(&loop);
+    tn_dim index[4] = {w->image, feature, row, column};
+    tn_dim pixel = plus(w, column, row_pixels(w), row);
+    lower_store_anchor(w->a, w->value, index, load(w, w->row_out, dim_add(w->t, from, pixel)));
+    access_close_loop(w->a, &loop);
+    access_close_loop(w->a, &rows);
+}
+
+void winograd_few_results(winograd *w, tn_dim begin, tn_dim end) {
+    access_loop panels = open_steps(w, begin, end);
+    tn_dim panel = access_counter(&panels), size = constant(w, w->panel);
+    access_know_range(w->a, panel, constant(w, w->panels));
+    transform_panel(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch));
+    turn_pixels(w);
+    tn_dim first = dim_mul_const(w->t, panel, w->panel), left = dim_sub(w->t, constant(w, w->features), first);
+    access_loop loop = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, size, left)));
+    tn_dim within = access_counter(&loop);
+    access_know_range(w->a, within, size);
+    feature_rows(w, dim_add(w->t, first, within), dim_mul_const(w->t, within, winograd_few_pixels(w)));
+    access_close_loop(w->a, &loop);
+    access_close_loop(w->a, &panels);
+}
