@@ -221,7 +221,7 @@ static int chosen_tile(const char *function, const tn_compile_options *options) 
 static void test_choices(void **state) {
     (void)state;
     static const sizes large = {1, 64, 64, 56, 56, {1, 1}, {1, 1}, 0}, small = {1, 512, 512, 7, 7, {1, 1}, {1, 1}, 0},
-                       few = {1, 3, 64, 56, 56, {1, 1}, {1, 1}, 0};
+                       few = {1, 3, 64, 56, 56, {1, 1}, {1, 1}, 0}, smaller = {1, 512, 512, 6, 6, {1, 1}, {1, 1}, 0};
     char text[TEXT];
     conv_text(&large, "", " weight", text);
     assert_int_equal(chosen_tile(text, NULL), 4);
@@ -230,6 +230,8 @@ static void test_choices(void **state) {
     assert_int_equal(chosen_tile(text, &(tn_compile_options){.hoist_growth = 3.9}), 2);
     assert_int_equal(chosen_tile(text, &(tn_compile_options){.hoist_growth = 1.5}), 0);
     conv_text(&small, "", " weight", text);
+    assert_int_equal(chosen_tile(text, NULL), 2);
+    conv_text(&smaller, "", " weight", text);
     assert_int_equal(chosen_tile(text, NULL), 2);
     conv_text(&few, "", " weight", text);
     assert_int_equal(chosen_tile(text, NULL), 0);

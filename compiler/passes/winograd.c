@@ -20,10 +20,11 @@
 enum {
     TAPS = 3,
     PANEL = 16, /* features that lie next to each other: a cache line */
-    LANES = 16, /* tiles are taken that many at a time */
+    LANES = 16, /* tiles are taken that many at a time, where they are many */
+    MANY_TILES = 64,
     MOST_SIDE = 6,
     TRANSFORM_COST = 10, /* multiply-adds that the time for transforming one element would do */
-    WEIGHT_COST = 16,    /* likewise for reading one weight from memory */
+    WEIGHT_COST = 14,    /* likewise for reading one weight from memory */
 };
 
 /* conv's cost that makes it worth it. */
@@ -114,7 +115,8 @@ static double conv_cost(const candidate *c) {
 static double winograd_cost(const candidate *c, int64_t tile) {
     int64_t tiles = ceil_div(c->out[0], tile) * ceil_div(c->out[1], tile), side = tile + TAPS - 1;
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), channels = (double)c->channels;
-    double planes = (double)(side * side), lanes = (double)(ceil_div(tiles, LANES) * LANES);
+    double planes = (double)(side * side),
+           lanes = (double)(tiles < MANY_TILES ? tiles : ceil_div(tiles, LANES) * LANES);
     double transforms = TRANSFORM_COST * (channels + (double)c->features) * (double)tiles;
     return together(planes * (features * channels * lanes + transforms), planes * features * channels * WEIGHT_COST);
 }
