@@ -231,6 +231,14 @@ references:
 	@tests/tools/venv.sh build/venv-references onnxruntime==1.32.0 numpy pillow scikit-image
 	@build/venv-references/bin/python tests/tools/record_references.py
 
+# Test programs that can run what they compile on another machine (TN_MACHINE): for aarch64, under emulation. Part of
+# the long mode; `make deps-emulation` installs what it needs.
+EMULATED := attention contract conv generated join models random_graphs rows weights winograd
+TEST_ENV += EMULATED='$(EMULATED)'
+.PHONY: check-emulated
+check-emulated: all $(EMULATED:%=$(BUILD)/tests/%)
+	@TN_LONG=1 $(TEST_ENV) tests/tools/run-tests.sh tests/emulated.sh
+
 # One test alone: `make check-ops` runs tests/ops.c or tests/ops.sh.
 check-%: all
 	@$(MAKE) --no-print-directory $(if $(wildcard tests/$*.c),$(BUILD)/tests/$*,$(EXAMPLE_BIN) $(FUZZ_REPLAY_BIN))
@@ -313,9 +321,12 @@ $(BUILD)/stage/.done: $(LIBRARIES) $(PROGRAM) $(PUBLIC_HEADERS) tenon.pc.in docs
 OWN_C = $(shell git ls-files '*.c' '*.h')
 CLANG_FORMAT ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-format-$(v) 2>/dev/null)) clang-format)
 CLANG_TIDY ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-tidy-$(v) 2>/dev/null)) clang-tidy)
-.PHONY: deps format lint docs clean help
+.PHONY: deps deps-emulation format lint docs clean help
 deps:
 	@tests/tools/deps.sh test
+
+deps-emulation:
+	@tests/tools/deps.sh emulation
 
 format:
 	@tests/tools/deps.sh lint
@@ -344,6 +355,7 @@ help:
 	@echo 'make demo          read text from a picture (installs what it needs)'
 	@echo 'make test          build and run all tests (installs what it needs); test-long: the long mode'
 	@echo 'make check-NAME    run tests/NAME.c or tests/NAME.sh alone'
+	@echo 'make check-emulated  tests with code for aarch64, emulated (make deps-emulation); part of test-long'
 	@echo 'make asan          all tests under AddressSanitizer and UBSan;  coverage: with line counts'
 	@echo 'make MALLOC=hostile  the build in which each allocation can be made to fail'
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'

@@ -3,6 +3,7 @@
  * For every case: its model is compiled once for all of its cases, run with one and with two threads, which give
  * the same bits, and each output is what was recorded. Where interpreting takes reasonable time the interpreter
  * says the same, to within 1e-5 of the sum of absolute terms and 1e-3 of the largest element; with TN_LONG=1 always.
+ * With TN_MACHINE=aarch64 in the environment that machine (object_run.h) says what was recorded.
  * Models that are not in build/models are skipped, by name.
  */
 #include "tests/lib/cases.h"
@@ -11,6 +12,7 @@
 #include "tenon.h"
 #include "tenon_onnx.h"
 #include "tests/lib/compare.h"
+#include "tests/lib/object_run.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -89,15 +91,18 @@ static tn_exec *run_compiled(const test_case *t, const eval_tensor *in, tn_pool 
     return exec;
 }
 
-static void assert_recorded(const model_case *c, const tn_exec *exec) {
+static void assert_output(const model_case *c, int i, const tn_tensor *got) {
     char message[CASE_MESSAGE];
-    for (int i = 0; i < c->n_out; i++) {
-        const tn_tensor *got = tn_exec_output_named(exec, c->out[i].name);
-        double worst;
-        if (!got) fail_msg("there is no output %s", c->out[i].name);
-        if (!case_agrees(&c->out[i], got, &worst, message)) fail_msg("%s", message);
-        printf("# %s: %s differs from the recorded by up to %.2g\n", c->name, c->out[i].name, worst);
-    }
+    double worst;
+    if (!got) fail_msg("there is no output %s", c->out[i].name);
+    if (!case_agrees(&c->out[i], got, &worst, message)) fail_msg("%s", message);
+    printf("# %s: %s differs from the recorded by up to %.2g\n", c->name, c->out[i].name, worst);
+}
+
+/* A module's inputs in their order. */
+static void order_inputs(const test_case *t, const eval_tensor *in, eval_tensor *ordered) {
+    assert_int_equal(tn_program_n_inputs(t->open->program), t->c->n_in);
+    for (int i = 0; i < t->c->n_in; i++) ordered[tn_program_find_input(t->open->program, t->c->in[i].name)] = in[i];
 }
 
 static void assert_same_bits(const model_case *c, const tn_exec *a, const tn_exec *b) {
@@ -107,26 +112,52 @@ static void assert_same_bits(const model_case *c, const tn_exec *a, const tn_exe
     }
 }
 
+/* As an object on another machine. */
+static void test_elsewhere(const test_case *t, object_run *machine, const eval_tensor *in) {
+    const tn_program *p = t->open->program;
+    eval_tensor ordered[CASE_TENSORS] = {0}, got[CASE_TENSORS] = {0};
+    tn_tensor results[CASE_TENSORS];
+    char message[OBJECT_MESSAGE];
+    order_inputs(t, in, ordered);
+    for (int i = 0; i < t->c->n_out; i++) {
+        const case_tensor *out = &t->c->out[i];
+        int at = tn_program_find_output(p, out->name);
+        got[at] = tensor_view(out->dtype, out->rank, out->dims, NULL);
+        got[at].data = calloc((size_t)got[at].n + 1, 8);
+        results[i] = tn_tensor_of(out->dtype, got[at].data, out->rank, out->dims);
+    }
+    if (!object_run_module(machine, t->open->module, NULL, &(object_call){.in = ordered, .out = got}, message))
+        fail_msg("%s", message);
+    for (int i = 0; i < t->c->n_out; i++) assert_output(t->c, i, &results[i]);
+    for (int i = 0; i < t->c->n_out; i++) free(got[i].data);
+}
+
+static void test_here(const test_case *t, const eval_tensor *in) {
+    tn_exec *one = run_compiled(t, in, t->open->pools[0]), *two = run_compiled(t, in, t->open->pools[1]);
+    assert_same_bits(t->c, one, two);
+    for (int i = 0; i < t->c->n_out; i++) assert_output(t->c, i, tn_exec_output_named(one, t->c->out[i].name));
+    tn_exec_free(one);
+    tn_exec_free(two);
+}
+
 static void test_recorded(void **state) {
     const test_case *t = *state;
     eval_tensor in[CASE_TENSORS] = {0};
     open_model(t->open, t->c->model);
     if (t->open->is_missing) skip();
     make_inputs(t->c, in);
-    tn_exec *one = run_compiled(t, in, t->open->pools[0]), *two = run_compiled(t, in, t->open->pools[1]);
-    assert_same_bits(t->c, one, two);
-    assert_recorded(t->c, one);
-    tn_exec_free(one);
-    tn_exec_free(two);
+    object_run *machine = object_run_elsewhere();
+    if (machine)
+        test_elsewhere(t, machine, in);
+    else
+        test_here(t, in);
     for (int i = 0; i < t->c->n_in; i++) eval_tensor_free(&in[i]);
 }
 
 /* The interpreter takes main's inputs in their order, and finds weights in the module. */
 static void interpret(const test_case *t, const eval_tensor *in, eval_tensor *out) {
-    const tn_program *p = t->open->program;
     eval_tensor ordered[CASE_TENSORS] = {0};
-    assert_int_equal(tn_program_n_inputs(p), t->c->n_in);
-    for (int i = 0; i < t->c->n_in; i++) ordered[tn_program_find_input(p, t->c->in[i].name)] = in[i];
+    order_inputs(t, in, ordered);
     tn_diag diag = {0};
     if (eval_graph(tn_module_main(t->open->module), ordered, out, &(eval_options){.magnitudes = true}, &diag) != TN_OK)
         fail_msg("the interpreter says: %s", diag.message);
@@ -211,7 +242,7 @@ int main(int argc, char **argv) {
         if (!is_wanted(all[i].name, argc, argv)) continue;
         cases[i] = (test_case){&all[i], &open};
         tests[n_tests++] = (struct CMUnitTest){title(all[i].name, ""), test_recorded, NULL, NULL, &cases[i]};
-        if (getenv("TN_LONG") || !is_slow(all[i].name))
+        if (!object_run_elsewhere() && (getenv("TN_LONG") || !is_slow(all[i].name)))
             tests[n_tests++] =
                 (struct CMUnitTest){title(all[i].name, " = interpreter"), test_interpreted, NULL, NULL, &cases[i]};
     }

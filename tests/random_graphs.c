@@ -7,6 +7,8 @@
  *      bits; every kernel's loop tree passes lt_verify and, run by lt_eval on inputs of its own, gives
  *      what the interpreter makes of the kernel's function, for vectors of 16, 32 and 64 bytes
  *
+ * With TN_MACHINE=aarch64 in the environment programs run on that machine, on one thread (object_run.h).
+ *
  * A failure tells the seed; TN_SEED=seed build/tests/random_graphs runs that graph alone and prints it.
  *
  * FACTOR is that of tests/generated.c: magnitudes carry the roundings of every node on the way to
@@ -201,8 +203,18 @@ static bool check_threads(random_graph *r, tn_program *p, const eval_tensor *got
     return same || wrong(r, "other bits with two threads");
 }
 
+static bool check_elsewhere(random_graph *r, object_run *on, const tn_compile_options *options, const char *how) {
+    char message[TRIAL_MESSAGE] = "";
+    eval_tensor *got = trial_run_elsewhere(&r->t, on, options, message);
+    bool ok = got ? check_results(r, got, how) : wrong(r, "%s: %.900s", how, message);
+    trial_free_results(&r->t, got);
+    return ok;
+}
+
 static bool check_program(random_graph *r, const tn_compile_options *options, const char *how) {
     char message[TRIAL_MESSAGE] = "";
+    object_run *machine = object_run_elsewhere();
+    if (machine) return check_elsewhere(r, machine, options, how);
     tn_program *p = tn_compile_module(r->g->module, options);
     if (!p) return wrong(r, "%s: compile: %.900s", how, tn_module_error(r->g->module)->message);
     eval_tensor *got = trial_run(&r->t, p, NULL, message);

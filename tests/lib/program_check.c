@@ -13,6 +13,7 @@
 #include "tenon_compile.h"
 #include "tests/lib/compare.h"
 #include "tests/lib/levels.h"
+#include "tests/lib/object_run.h"
 
 enum { MOST_TENSORS = 8, FACTOR = 8 };
 
@@ -107,13 +108,15 @@ static tn_exec *run(check *c, tn_program *p, tn_pool *pool, tn_tensor *outputs) 
     return exec;
 }
 
+/* `threaded`: those of another run; NULL: there is none. */
 static void compare_results(const check *c, const char *target, const tn_tensor *got, const tn_tensor *threaded,
                             numbers what) {
     for (size_t r = 0; r < c->graph->n_results; r++) {
         eval_tensor view = tensor_view(got[r].dtype, got[r].rank, got[r].shape, got[r].data);
         comparison same = compare_tensors(&view, &c->want[r], what == EXACT_NUMBERS ? 0 : FACTOR);
         if (!same.is_equal) fail_msg("%s: result %zu: %s\n%s\n%s", target, r, same.message, c->symbols, c->text);
-        if (view.n > 0 && memcmp(got[r].data, threaded[r].data, (size_t)view.n * (tn_dtype_bits(view.dtype) / 8)) != 0)
+        size_t bytes = (size_t)view.n * (tn_dtype_bits(view.dtype) / 8);
+        if (threaded && bytes > 0 && memcmp(got[r].data, threaded[r].data, bytes) != 0)
             fail_msg("%s: result %zu: two threads give other bits\n%s\n%s", target, r, c->symbols, c->text);
     }
 }
@@ -158,6 +161,31 @@ static void check_on_target(check *c, const tn_compile_options *options, const c
     tn_program_free(p);
 }
 
+static void check_here(check *c, const tn_compile_options *options, const char *class_name, numbers what) {
+    for (int i = 0; i < LEVELS; i++) {
+        tn_compile_options on_target = options ? *options : (tn_compile_options){0};
+        on_target.target = level_names[i];
+        if (level_runs_here(level_names[i])) check_on_target(c, &on_target, class_name, what);
+    }
+}
+
+/* As an object, on one thread. */
+static void check_elsewhere(check *c, object_run *machine, const tn_compile_options *options, numbers what) {
+    eval_tensor got[MOST_TENSORS];
+    tn_tensor results[MOST_TENSORS] = {{0}};
+    char message[OBJECT_MESSAGE];
+    for (size_t r = 0; r < c->graph->n_results; r++) {
+        got[r] = tensor_view(c->want[r].dtype, c->want[r].rank, c->want[r].dims, NULL);
+        got[r].data = calloc((size_t)got[r].n + 1, 8);
+        assert_non_null(got[r].data);
+        results[r] = tensor_of(&got[r]);
+    }
+    if (!object_run_module(machine, c->module, options, &(object_call){.in = c->in, .out = got}, message))
+        fail_msg("%s\n%s\n%s", message, c->symbols, c->text);
+    compare_results(c, getenv("TN_MACHINE"), results, NULL, what);
+    for (size_t r = 0; r < c->graph->n_results; r++) free(got[r].data);
+}
+
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
                         const char *class_name, numbers what) {
     check c = {.text = text, .symbols = symbols, .module = program_parse(text)};
@@ -167,11 +195,11 @@ void check_program_with(const tn_compile_options *options, const char *text, con
     tn_diag diag;
     if (eval_graph(c.graph, c.in, c.want, &reference, &diag) != TN_OK)
         fail_msg("the interpreter: %s\n%s", diag.message, text);
-    for (int i = 0; i < LEVELS; i++) {
-        tn_compile_options on_target = options ? *options : (tn_compile_options){0};
-        on_target.target = level_names[i];
-        if (level_runs_here(level_names[i])) check_on_target(&c, &on_target, class_name, what);
-    }
+    object_run *machine = object_run_elsewhere();
+    if (machine)
+        check_elsewhere(&c, machine, options, what);
+    else
+        check_here(&c, options, class_name, what);
     for (size_t i = 0; i < c.graph->n_params; i++) free(c.in[i].data);
     for (size_t r = 0; r < c.graph->n_results; r++) eval_tensor_free(&c.want[r]);
     tn_module_free(c.module);

@@ -3,7 +3,8 @@
  *     check_program("(%x: f32[n, 7]) -> (%y: f32[n, 7]) { ... }", "n=3", "map", EXACT_NUMBERS);
  *
  * The function is compiled for this machine and for each level of the psABI that it can run, run on inputs that
- * depend on nothing but its text, alone and with two threads (which must give the same bits), and compared.
+ * depend on nothing but its text, alone and with two threads (which must give the same bits), and compared. With
+ * TN_MACHINE=aarch64 in the environment it is run there instead (object_run.h), on one thread.
  * EXACT_NUMBERS: small integers, whose sums are exact in any order: results must be equal. ANY_NUMBERS: within the
  * error bound of the interpreter.
  */

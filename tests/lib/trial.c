@@ -64,11 +64,16 @@ static bool set_symbols(const trial *t, tn_exec *exec, const tn_program *p) {
     return true;
 }
 
-static bool copy_result(eval_tensor *to, const tn_tensor *from) {
-    *to = tensor_view(from->dtype, from->rank, from->shape, NULL);
+/* Zeros. */
+static bool make_room(eval_tensor *to, tn_dtype dtype, int rank, const int64_t *dims) {
+    *to = tensor_view(dtype, rank, dims, NULL);
     to->borrowed = false;
     to->data = tn_calloc((size_t)to->n + 1, 8);
-    if (!to->data) return false;
+    return to->data != NULL;
+}
+
+static bool copy_result(eval_tensor *to, const tn_tensor *from) {
+    if (!make_room(to, from->dtype, from->rank, from->shape)) return false;
     if (to->n > 0) memcpy(to->data, from->data, bytes_of(to));
     return true;
 }
@@ -90,6 +95,18 @@ eval_tensor *trial_run(const trial *t, tn_program *p, const tn_exec_options *opt
     tn_exec_free(exec);
     tn_free(inputs);
     if (ok) return results;
+    trial_free_results(t, results);
+    return NULL;
+}
+
+eval_tensor *trial_run_elsewhere(const trial *t, object_run *on, const tn_compile_options *options, char *message) {
+    eval_tensor *results = tn_calloc(t->g->n_results + 1, sizeof *results);
+    snprintf(message, TRIAL_MESSAGE, "out of memory");
+    bool ok = results != NULL;
+    for (size_t r = 0; ok && r < t->g->n_results; r++)
+        ok = make_room(&results[r], t->want[r].dtype, t->want[r].rank, t->want[r].dims);
+    object_call call = {t->in, results, t->s->n_symbols, t->s->symbols, t->s->values};
+    if (ok && object_run_module(on, t->g->module, options, &call, message)) return results;
     trial_free_results(t, results);
     return NULL;
 }

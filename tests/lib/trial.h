@@ -16,6 +16,7 @@
 #define TN_TESTS_TRIAL_H
 
 #include "tests/lib/compare.h"
+#include "tests/lib/object_run.h"
 
 #include "ir/samples.h"
 #include "tenon_compile.h"
@@ -36,6 +37,8 @@ void trial_close(trial *t);
 
 /* Results of the compiled program, from tn_malloc; NULL with a message when it fails. `options` may be NULL. */
 eval_tensor *trial_run(const trial *t, tn_program *p, const tn_exec_options *options, char *message);
+/* The same of the module as an object, on another machine. */
+eval_tensor *trial_run_elsewhere(const trial *t, object_run *on, const tn_compile_options *options, char *message);
 void trial_free_results(const trial *t, eval_tensor *results);
 
 /* Result r against the interpreter's. */

