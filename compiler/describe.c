@@ -227,6 +227,7 @@ static bool describe_constants(tn_program *p, const emitted_tables *t) {
 }
 
 bool describe_program(tn_program *p, const compilation *c) {
+    dim_is_const(c->module->dims, plan_of(&c->plan, c->main)->live_bytes, &p->live_bytes);
     return describe_signature(p, c->main) && describe_symbols(p, c->main) &&
            describe_constraints(p, c->main, &c->tables) && describe_sites(p, c->main, &c->tables) &&
            describe_customs(p, c) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);

@@ -150,8 +150,11 @@ int64_t tn_exec_symbol(const tn_exec *e, int i) {
 }
 
 size_t tn_exec_arena_bytes(const tn_exec *e) {
-    if (e == NULL || !e->is_bound) return 0;
-    return (size_t)e->bound[TN_BOUND_ARENA_BYTES] + (size_t)e->bound[TN_BOUND_SCRATCH_BYTES] * (size_t)e->workers;
+    return e == NULL || !e->is_bound ? 0 : (size_t)e->bound[TN_BOUND_ARENA_BYTES] + tn_exec_scratch_bytes(e);
+}
+
+size_t tn_exec_scratch_bytes(const tn_exec *e) {
+    return e == NULL || !e->is_bound ? 0 : (size_t)e->bound[TN_BOUND_SCRATCH_BYTES] * (size_t)e->workers;
 }
 
 const tn_diag *tn_exec_error(const tn_exec *e) { return e == NULL || e->error.status == TN_OK ? NULL : &e->error; }

@@ -19,6 +19,7 @@ tn_program *program_new(const char *name) {
         return NULL;
     }
     atomic_init(&p->references, 1);
+    p->live_bytes = -1;
     p->name = arena_strdup(&p->memory, name != NULL ? name : "program");
     if (p->name != NULL) return p;
     tn_program_free(p);
@@ -145,6 +146,8 @@ int tn_program_n_weights(const tn_program *p) { return p != NULL ? (int)p->n_wei
 int tn_program_n_symbols(const tn_program *p) { return p != NULL ? (int)p->n_symbols : 0; }
 
 int tn_program_n_kernels(const tn_program *p) { return p != NULL ? (int)p->n_kernels : 0; }
+
+int64_t tn_program_live_bytes(const tn_program *p) { return p != NULL ? p->live_bytes : -1; }
 
 const tn_tensor_info *tn_program_input(const tn_program *p, int i) {
     return i >= 0 && i < tn_program_n_inputs(p) ? &p->inputs[i] : NULL;

@@ -76,6 +76,8 @@ struct tn_program {
     program_weight *weights;
     program_packed *packed;
 
+    int64_t live_bytes; /* in the arena at once, at most; -1: not known */
+
     tn_program *prepare; /* owned; NULL: no packed weight is PACKED_PREPARED */
 
     /* Called once when nothing will read the weights' initial data again, at the latest when the

@@ -311,6 +311,9 @@ TN_API int tn_program_find_symbol(const tn_program *program, const char *name);
 /* Bytes of the packed weights now in use, copies of raw ones included; 0: none, or none set. */
 TN_API size_t tn_program_weight_bytes(tn_program *program);
 
+/* Bytes of the values that are in the arena at once, at most: no plan of it is smaller. -1: sizes are symbolic. */
+TN_API int64_t tn_program_live_bytes(const tn_program *program);
+
 /* Replaces the weights: `tensors[i]` is for the weight called `names[i]`, each given at most
  * once. Weights not named keep the values that the program was built with, as long as those are still in
  * memory. The program packs the weights (its `prepare` entry) and only then puts the new set in
@@ -393,6 +396,9 @@ TN_API int64_t tn_exec_symbol(const tn_exec *exec, int i);
 
 /* Arena and scratch for the sizes of the last run or bind. */
 TN_API size_t tn_exec_arena_bytes(const tn_exec *exec);
+
+/* Those of them that are scratch, which each worker has for itself. */
+TN_API size_t tn_exec_scratch_bytes(const tn_exec *exec);
 
 /* What was wrong in the last call on this exec, or NULL. Valid until the next. */
 TN_API const tn_diag *tn_exec_error(const tn_exec *exec);

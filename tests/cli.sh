@@ -348,9 +348,9 @@ ok "check needs no room for inputs" says 0 "f32[2147483648, 64]" out
 tenon check mlp.tn --json
 ok "check --json" eval 'is 0 && keys inputs outputs symbols ops parameters parameter_bytes flops kernels arena_bytes'
 tenon bench mlp.tn --seconds 0.1 --threads 1
-ok "bench" eval 'is 0 && grep -qE "^min [0-9.]+ ms, median [0-9.]+ ms over [0-9]+ runs; compiled in [0-9.]+ ms; peak [0-9]+ KiB, arena [0-9]+ bytes$" out'
+ok "bench" eval 'is 0 && grep -qE "^min [0-9.]+ ms, median [0-9.]+ ms over [0-9]+ runs; compiled in [0-9.]+ ms; peak [0-9]+ KiB, arena [0-9]+ bytes( \(scratch [0-9]+, values 1\.[0-9]+ of the [0-9]+ alive at once\))?$" out'
 tenon bench step.tn --seconds 0.1 --json
-ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms first_ms peak_bytes arena_bytes'
+ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms first_ms peak_bytes arena_bytes scratch_bytes live_bytes weight_bytes'
 tenon run mlp.tn --profile
 ok "--profile" eval 'is 0 && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
 tenon run mlp.tn --time

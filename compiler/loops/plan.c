@@ -74,8 +74,8 @@ tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d) {
     return in_caller;
 }
 
-static tn_dim aligned(dim_table *t, tn_dim bytes) {
-    return dim_mul_const(t, dim_ceildiv(t, bytes, dim_const(t, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+static tn_dim aligned(dim_table *t, tn_dim bytes, int64_t alignment) {
+    return dim_mul_const(t, dim_ceildiv(t, bytes, dim_const(t, alignment)), alignment);
 }
 
 tn_dim plan_value_bytes(const tn_graph *g, value_id v) {
@@ -84,13 +84,14 @@ tn_dim plan_value_bytes(const tn_graph *g, value_id v) {
     return dim_mul_const(t, type_element_count(t, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
 }
 
-tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role) {
+tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role, int64_t alignment) {
     dim_table *t = k->module->dims;
     tn_dim sum = dim_const(t, 0);
     for (uint32_t i = 0; i < k->n_buffers; i++)
         if (k->buffers[i].role == role)
             sum = dim_add(t, sum,
-                          aligned(t, dim_mul_const(t, k->buffers[i].elements, tn_dtype_bits(k->buffers[i].dtype) / 8)));
+                          aligned(t, dim_mul_const(t, k->buffers[i].elements, tn_dtype_bits(k->buffers[i].dtype) / 8),
+                                  alignment));
     return sum;
 }
 
@@ -119,7 +120,8 @@ static function_plan *add_function(program_plan *p, tn_graph *g) {
         return NULL;
     function_plan *f = &p->functions[p->n_functions];
     dim_table *t = p->module->dims;
-    *f = (function_plan){.graph = g, .arena_bytes = dim_const(t, 0), .scratch_bytes = dim_const(t, 0)};
+    *f = (function_plan){
+        .graph = g, .arena_bytes = dim_const(t, 0), .scratch_bytes = dim_const(t, 0), .live_bytes = DIM_INVALID};
     if (!g->is_kernel) {
         f->values = tn_calloc(g->n_values + 1, sizeof *f->values);
         f->work_offset = tn_malloc((g->n_nodes + 1) * sizeof *f->work_offset);
@@ -166,7 +168,7 @@ static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m) {
     function_plan *f = add_kernel(p, k, fused, &number) ? add_function(p, fused) : NULL;
     if (!f) return out_of_memory(p);
     f->kernel = number;
-    f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH);
+    f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH, PLAN_ALIGNMENT);
     return true;
 }
 
@@ -185,22 +187,35 @@ static bool plan_called(program_plan *p, tn_graph *g, const machine *m) {
     return true;
 }
 
-/* What node n needs beside its results: a kernel's temporaries, the callee's arena, the
- * second copy of what a loop carries (first) and its bodies' arenas. */
-static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n, tn_dim *scratch) {
+/* What node n needs beside its results: a kernel's temporaries, the callee's arena, the second copy of what a loop
+ * carries (first) and its bodies' arenas. `is_live`: what is in them alone, without gaps and alignment. */
+static tn_dim node_work(const program_plan *p, const tn_graph *g, const node *n, bool is_live) {
     dim_table *t = p->module->dims;
+    const int64_t alignment = is_live ? 1 : PLAN_ALIGNMENT;
     tn_dim callee_bytes = dim_const(t, 0), carried = dim_const(t, 0);
     for (size_t k = 0; k < PLAN_CALLEES; k++) {
         const attr *a = attr_find(&n->attrs, plan_callees[k]);
         if (!a) continue;
         const function_plan *f = plan_of(p, a->func);
-        tn_dim own = a->func->is_kernel ? plan_buffer_bytes(p->kernels[f->kernel].loops, LT_TEMP) : f->arena_bytes;
+        tn_dim own = is_live && f->live_bytes != DIM_INVALID ? f->live_bytes : f->arena_bytes;
+        if (a->func->is_kernel) own = plan_buffer_bytes(p->kernels[f->kernel].loops, LT_TEMP, alignment);
         callee_bytes = dim_max(t, callee_bytes, plan_in_caller(a->func, n, own));
-        *scratch = dim_max(t, *scratch, plan_in_caller(a->func, n, f->scratch_bytes));
     }
     for (uint32_t i = 0; i < plan_carried(n); i++)
-        if (!plan_is_invariant(n, i)) carried = dim_add(t, carried, aligned(t, plan_value_bytes(g, n->operands[i])));
+        if (!plan_is_invariant(n, i))
+            carried = dim_add(t, carried, aligned(t, plan_value_bytes(g, n->operands[i]), alignment));
     return dim_add(t, carried, callee_bytes);
+}
+
+/* The scratch of the function, with that of what node n calls. */
+static tn_dim scratch_with(const program_plan *p, const node *n, tn_dim scratch) {
+    for (size_t k = 0; k < PLAN_CALLEES; k++) {
+        const attr *a = attr_find(&n->attrs, plan_callees[k]);
+        if (!a) continue;
+        tn_dim own = plan_in_caller(a->func, n, plan_of(p, a->func)->scratch_bytes);
+        scratch = dim_max(p->module->dims, scratch, own);
+    }
+    return scratch;
 }
 
 /* ---- Writing a result over a dying operand ---- */
@@ -283,6 +298,12 @@ static void place_results(placing *s) {
     }
 }
 
+/* Wanted at node i alone, to begin with. Its number, which work_offset[] and staged[] have until offsets are known. */
+static uint32_t new_storage(placing *s, tn_dim bytes, tn_dim live_bytes, size_t i) {
+    s->storages[s->n_storages] = (storage){.life = {.bytes = bytes, .live_bytes = live_bytes, .from = i, .to = i}};
+    return (uint32_t)s->n_storages++;
+}
+
 /* The storage of an operand that dies at node i and that result `k` of the kernel call may
  * take over; UINT32_MAX: none. */
 static uint32_t storage_to_take(placing *s, size_t i, uint32_t k) {
@@ -311,8 +332,8 @@ static uint32_t storage_for(placing *s, size_t i, uint32_t k) {
     uint32_t own = s->storage_of[whole];
     if (own == UINT32_MAX && s->parts[v].whole == VALUE_NONE) own = storage_to_take(s, i, k);
     if (own == UINT32_MAX) {
-        own = (uint32_t)s->n_storages++;
-        s->storages[own] = (storage){.life = {.bytes = plan_value_bytes(s->graph, whole), .from = i, .to = i}};
+        tn_dim bytes = plan_value_bytes(s->graph, whole);
+        own = new_storage(s, bytes, bytes, i);
     }
     return s->storage_of[whole] = s->storage_of[v] = own;
 }
@@ -345,11 +366,11 @@ static void place_node(placing *s, size_t i) {
         else if (at->kind == PLACE_NONE && !is_alias(n, k) && g->values[v].type.dtype != TN_TOKEN)
             place_result(s, i, k);
     }
-    tn_dim work = node_work(s->program, g, n, &s->plan->scratch_bytes);
+    s->plan->scratch_bytes = scratch_with(s->program, n, s->plan->scratch_bytes);
+    tn_dim work = node_work(s->program, g, n, false);
     if (!dim_is_value(t, work, 0)) {
         s->plan->work_bytes[i] = work;
-        s->plan->work_offset[i] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
-        s->storages[s->n_storages++] = (storage){.life = {.bytes = work, .from = i, .to = i}};
+        s->plan->work_offset[i] = (tn_dim)new_storage(s, work, node_work(s->program, g, n, true), i);
     }
 }
 
@@ -367,8 +388,7 @@ static void stage_states(placing *s) {
         int32_t own = g->results[r].state_param;
         if (own < 0 || from->kind != PLACE_PARAM || from->index == (uint32_t)own || !is_state(g, from->index)) continue;
         tn_dim bytes = plan_value_bytes(g, g->results[r].value);
-        s->plan->staged[r] = (tn_dim)s->n_storages; /* until offsets are known: its storage */
-        s->storages[s->n_storages++] = (storage){.life = {.bytes = bytes, .from = g->n_nodes, .to = g->n_nodes}};
+        s->plan->staged[r] = (tn_dim)new_storage(s, bytes, bytes, g->n_nodes);
     }
 }
 
@@ -383,17 +403,17 @@ static bool place_values(placing *s) {
     lifetime *blocks = tn_calloc(s->n_storages + 1, sizeof *blocks);
     if (!blocks) return false;
     for (size_t i = 0; i < s->n_storages; i++) blocks[i] = s->storages[i].life;
-    s->plan->arena_bytes = plan_place(t, blocks, s->n_storages);
-    for (value_id v = 0; v < g->n_values; v++)
+    bool ok = plan_place(t, blocks, s->n_storages, &s->plan->arena_bytes, &s->plan->live_bytes);
+    for (value_id v = 0; ok && v < g->n_values; v++)
         if (s->plan->values[v].kind == PLACE_ARENA)
             s->plan->values[v].offset = dim_add(t, blocks[s->storage_of[v]].offset,
                                                 s->parts[v].whole != VALUE_NONE ? s->parts[v].offset : dim_const(t, 0));
-    for (size_t i = 0; i < g->n_nodes; i++)
+    for (size_t i = 0; ok && i < g->n_nodes; i++)
         if (s->plan->work_offset[i] != DIM_INVALID) s->plan->work_offset[i] = blocks[s->plan->work_offset[i]].offset;
-    for (size_t r = 0; r < g->n_results; r++)
+    for (size_t r = 0; ok && r < g->n_results; r++)
         if (s->plan->staged[r] != DIM_INVALID) s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
-    return s->plan->arena_bytes != DIM_INVALID && s->plan->scratch_bytes != DIM_INVALID;
+    return ok && s->plan->arena_bytes != DIM_INVALID && s->plan->scratch_bytes != DIM_INVALID;
 }
 
 static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {

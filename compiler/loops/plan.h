@@ -44,6 +44,7 @@ typedef struct function_plan {
     tn_dim *staged; /* for each result that updates a state with another state's old value: where it
                      * is kept while the states are written; DIM_INVALID: none */
     tn_dim arena_bytes, scratch_bytes;
+    tn_dim live_bytes; /* what is in the arena at once, at most; DIM_INVALID: not known, sizes are symbolic */
 } function_plan;
 
 /* A kernel of the program: several fused functions may share one loop tree. */
@@ -89,8 +90,8 @@ extern const attr_name plan_callees[PLAN_CALLEES];
 /* An expression over a callee's symbols as one over the caller's, by the call's `symbols`. */
 tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);
 
-/* Bytes of a kernel's LT_TEMP and LT_SCRATCH buffers, over its extents; each buffer aligned. */
-tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role);
+/* Bytes of a kernel's LT_TEMP or LT_SCRATCH buffers, over its extents; each buffer aligned so. */
+tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role, int64_t alignment);
 
 tn_dim plan_value_bytes(const tn_graph *g, value_id v);
 
@@ -105,16 +106,19 @@ typedef struct plan_part {
 /* Fills parts[] for each value, by its root. */
 void plan_join(const tn_graph *g, plan_part *parts);
 
-/* ---- plan_arena.c: lifetimes to offsets ---- */
+/* ---- plan_arena.c, plan_static.c: lifetimes to offsets ---- */
 
 /* A block wanted from node `from` to node `to`, both inclusive. */
 typedef struct lifetime {
     tn_dim bytes;
+    tn_dim live_bytes; /* of what is in it: less than `bytes` where it is an arena with gaps */
     size_t from, to;
     tn_dim offset; /* out */
 } lifetime;
 
-/* Fills the offsets; returns the bytes needed in all. */
-tn_dim plan_place(dim_table *t, lifetime *blocks, size_t n);
+/* Fills the offsets; *top: the bytes needed in all; *live: what is in the blocks wanted at once, at most, below which
+ * no plan comes (DIM_INVALID: sizes are symbolic). False: out of memory. */
+bool plan_place(dim_table *t, lifetime *blocks, size_t n, tn_dim *top, tn_dim *live);
+bool plan_place_static(dim_table *t, lifetime *blocks, size_t n, tn_dim *top, tn_dim *live);
 
 #endif

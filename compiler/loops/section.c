@@ -1,6 +1,7 @@
 /* The `loops` section of a module's text (see section.h). */
 #include "compiler/loops/section.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Reading ---- */
@@ -14,9 +15,12 @@ static const char *next_kernel(const char *at, const char *end) {
     return end;
 }
 
+/* Nothing but white space and comments. */
 static bool is_blank(const char *at, const char *end) {
-    for (; at < end; at++)
-        if (!strchr(" \t\r\n", *at) || !*at) return false;
+    for (bool in_comment = false; at < end; at++) {
+        in_comment = *at != '\n' && (in_comment || *at == '#');
+        if (!in_comment && (!strchr(" \t\r\n", *at) || !*at)) return false;
+    }
     return true;
 }
 
@@ -108,9 +112,22 @@ static bool add(section_text *s, const char *text) {
     return true;
 }
 
+/* As a comment, for each function with a known arena. */
+static bool add_plan(section_text *s, const program_plan *p, const function_plan *f) {
+    char text[400];
+    int64_t arena, live;
+    if (f->graph->is_kernel || !dim_is_const(p->module->dims, f->arena_bytes, &arena) ||
+        !dim_is_const(p->module->dims, f->live_bytes, &live))
+        return true;
+    snprintf(text, sizeof text, "# plan of @%.200s: arena %lld bytes, alive at once at most %lld\n", f->graph->name,
+             (long long)arena, (long long)live);
+    return add(s, text);
+}
+
 char *loops_section_print(const program_plan *p) {
     section_text s = {0};
     bool ok = add(&s, "\nloops\n");
+    for (size_t i = 0; ok && i < p->n_functions; i++) ok = add_plan(&s, p, &p->functions[i]);
     for (size_t i = 0; ok && i < p->n_functions; i++) {
         if (!p->functions[i].graph->is_kernel) continue;
         lt_kernel named = *p->kernels[p->functions[i].kernel].loops;

@@ -50,17 +50,31 @@ static int measure(session *s, double opened, double seconds, measured *m) {
     return tn_exec_error(s->exec) ? report(s->path, tn_exec_error(s->exec)) : report_text(s->path, "out of memory");
 }
 
+/* With how near the plan comes to what is alive at once, where that is known. */
+static void print_arena(const session *s) {
+    size_t all = tn_exec_arena_bytes(s->exec), scratch = tn_exec_scratch_bytes(s->exec);
+    int64_t live = tn_program_live_bytes(s->program);
+    printf("arena %zu bytes", all);
+    if (live > 0)
+        printf(" (scratch %zu, values %.3f of the %lld alive at once)", scratch, (double)(all - scratch) / (double)live,
+               (long long)live);
+    printf("\n");
+}
+
 static int print_result(const session *s, const measured *m) {
     if (!GIVEN(s->a, json)) {
-        printf("min %.4f ms, median %.4f ms over %d runs; compiled in %.1f ms; peak %ld KiB, arena %zu bytes\n",
-               m->min_ms, m->median_ms, m->runs, s->compile_ms, m->peak_bytes / 1024, tn_exec_arena_bytes(s->exec));
+        printf("min %.4f ms, median %.4f ms over %d runs; compiled in %.1f ms; peak %ld KiB, ", m->min_ms, m->median_ms,
+               m->runs, s->compile_ms, m->peak_bytes / 1024);
+        print_arena(s);
         return EXIT_DONE;
     }
-    return print_json(json_pack("{s:f, s:f, s:i, s:f, s:f, s:I, s:I, s:i, s:i}", "min_ms", m->min_ms, "median_ms",
-                                m->median_ms, "runs", m->runs, "compile_ms", s->compile_ms, "first_ms", m->first_ms,
-                                "peak_bytes", (json_int_t)m->peak_bytes, "arena_bytes",
-                                (json_int_t)tn_exec_arena_bytes(s->exec), "kernels", tn_program_n_kernels(s->program),
-                                "threads", (int)tn_pool_workers(s->pool)));
+    return print_json(json_pack(
+        "{s:f, s:f, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i, s:i}", "min_ms", m->min_ms, "median_ms", m->median_ms,
+        "runs", m->runs, "compile_ms", s->compile_ms, "first_ms", m->first_ms, "peak_bytes", (json_int_t)m->peak_bytes,
+        "arena_bytes", (json_int_t)tn_exec_arena_bytes(s->exec), "scratch_bytes",
+        (json_int_t)tn_exec_scratch_bytes(s->exec), "live_bytes", (json_int_t)tn_program_live_bytes(s->program),
+        "weight_bytes", (json_int_t)tn_program_weight_bytes(s->program), "kernels", tn_program_n_kernels(s->program),
+        "threads", (int)tn_pool_workers(s->pool)));
 }
 
 int command_bench(const arguments *a) {
