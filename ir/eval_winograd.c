@@ -1,6 +1,6 @@
 /* Reference evaluation of winograd.
  *
- * in:  x [n, c, h, w], u [a, a, ceil(features / p), c, p] with a = tile + 2
+ * in:  x [n, c, h, w], u [ceil(features / (q p)), a, a, q, c, p] with a = tile + 2
  * out: y [n, features, ...], tile by tile: d is the tile's part of the input, zeros outside of it;
  *      y = A^T (sum over c of u * (B^T d B)) A
  * law: as the formula stands, in f64. The magnitude is what the same formula gives for absolute values of
@@ -37,7 +37,7 @@ static const matrices kinds[] = {
 
 typedef struct winograd_plan {
     matrices how;
-    int64_t batch, channels, features, panel, panels;
+    int64_t batch, channels, features, panel, group; /* features in a panel, panels in a group */
     int64_t in[2], out[2], low[2];
     double *transformed; /* [channels][PLANES] of the present tile */
 } winograd_plan;
@@ -84,9 +84,11 @@ static void transform_tile(const winograd_plan *v, const wide *image, int64_t ro
 /* Adds one feature's elements of the tile. */
 static void add_tile(const winograd_plan *v, const wide *u, int64_t k, int64_t row, int64_t column, wide *y) {
     int side = v->how.side, tile = v->how.tile;
+    int64_t panel = k / v->panel;
     double products[PLANES] = {0}, out[PLANES];
     for (int64_t xi = 0; xi < side * side; xi++) {
-        const wide *row_of_u = u + ((xi * v->panels + k / v->panel) * v->channels) * v->panel + k % v->panel;
+        int64_t plane = panel / v->group * side * side + xi;
+        const wide *row_of_u = u + (plane * v->group + panel % v->group) * v->channels * v->panel + k % v->panel;
         for (int64_t c = 0; c < v->channels; c++)
             products[xi] += row_of_u[c * v->panel].f * v->transformed[c * PLANES + xi];
     }
@@ -114,14 +116,15 @@ static bool plan_winograd(eval_args *c, winograd_plan *v) {
     *v = (winograd_plan){.batch = x->dims[0], .features = attr_int(&c->node->attrs, ATTR_features, 0)};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].tile == tile) v->how = kinds[i];
-    if (x->rank != 4 || u->rank != 5 || y->rank != 4 || v->how.tile == 0 || v->features < 1 || u->dims[4] < 1)
+    if (x->rank != 4 || u->rank != 6 || y->rank != 4 || v->how.tile == 0 || v->features < 1 || u->dims[3] < 1 ||
+        u->dims[5] < 1)
         return eval_error(c->state, TN_ERR_SHAPE, "operands, attributes and result do not fit");
     v->channels = x->dims[1];
-    v->panels = u->dims[2];
-    v->panel = u->dims[4];
-    if (u->dims[0] != v->how.side || u->dims[1] != v->how.side || u->dims[3] != v->channels ||
-        v->panels < (v->features - 1) / v->panel + 1 || y->dims[0] != x->dims[0] || y->dims[1] != v->features ||
-        !eval_dims(c, ATTR_low, 2, 0, v->low))
+    v->group = u->dims[3];
+    v->panel = u->dims[5];
+    if (u->dims[1] != v->how.side || u->dims[2] != v->how.side || u->dims[4] != v->channels ||
+        u->dims[0] < (v->features - 1) / v->panel / v->group + 1 || y->dims[0] != x->dims[0] ||
+        y->dims[1] != v->features || !eval_dims(c, ATTR_low, 2, 0, v->low))
         return eval_error(c->state, TN_ERR_SHAPE, "operands, attributes and result do not fit");
     for (int i = 0; i < 2; i++) {
         v->in[i] = x->dims[i + 2];

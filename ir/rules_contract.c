@@ -115,20 +115,21 @@ static bool small_extent(rule_args *c, const char *what, tn_dim d, int64_t least
 bool rule_winograd(rule_args *c) {
     static const dtype_set f32 = 1u << TN_F32;
     const tn_type *x = &c->types[0], *u = &c->types[1];
-    int64_t tile = attr_int(&c->attrs, ATTR_tile, 0), features = attr_int(&c->attrs, ATTR_features, 0), size[5],
+    int64_t tile = attr_int(&c->attrs, ATTR_tile, 0), features = attr_int(&c->attrs, ATTR_features, 0), size[6],
             ignored;
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
     char a[RULE_TEXT], b[RULE_TEXT];
-    if (!rule_dtype(c, 0, f32) || !rule_dtype(c, 1, f32) || !rule_rank(c, 0, 4) || !rule_rank(c, 1, 5) ||
+    if (!rule_dtype(c, 0, f32) || !rule_dtype(c, 1, f32) || !rule_rank(c, 0, 4) || !rule_rank(c, 1, 6) ||
         !rule_dim_list(c, ATTR_low, 2, low) || !rule_dim_list(c, ATTR_high, 2, high))
         return false;
     if (tile != 2 && tile != 4) return rule_error(c, TN_ERR_ARGUMENT, "tile is %" PRId64 ", not 2 or 4", tile);
     if (features < 1 || features > MOST_WINOGRAD)
         return rule_error(c, TN_ERR_ARGUMENT, "features is %" PRId64 ", not 1 to %d", features, MOST_WINOGRAD);
-    for (int i = 0; i < 5; i++)
-        if (!small_extent(c, "an extent of the transformed kernel", u->dims[i], i == 3 ? 0 : 1, &size[i])) return false;
-    if (size[0] != tile + 2 || size[1] != tile + 2 || size[2] != (features + size[4] - 1) / size[4] ||
-        !rule_equal_dims(c, "channels differ", 0, 1, 1, 3))
+    for (int i = 0; i < 6; i++)
+        if (!small_extent(c, "an extent of the transformed kernel", u->dims[i], i == 4 ? 0 : 1, &size[i])) return false;
+    int64_t group = size[3] * size[5];
+    if (size[1] != tile + 2 || size[2] != tile + 2 || size[0] != (features + group - 1) / group ||
+        !rule_equal_dims(c, "channels differ", 0, 1, 1, 4))
         return rule_error(c, TN_ERR_SHAPE, "operands do not fit tile %" PRId64 ", features %" PRId64 ": %s, %s", tile,
                           features, rule_operand(c, 0, a), rule_operand(c, 1, b));
     tn_type type = *x;

@@ -132,11 +132,13 @@ bool sample_conv(sampler *s, tn_graph *g, tn_op op) {
 
 /* Few channels: exact samples stay exact in f32 through matrices with entries up to 8. */
 bool sample_winograd(sampler *s, tn_graph *g, tn_op op) {
-    int64_t tile = sampler_chance(s, 50) ? 2 : 4, side = tile + 2, features = sampler_range(s, 1, 20), panel = 16;
+    int64_t tile = sampler_chance(s, 50) ? 2 : 4, side = tile + 2, features = sampler_range(s, 1, 20), panel = 16,
+            group = 1;
     int64_t low[2], high[2];
     if (s->dtype != TN_F32) return sampler_refuse(g, op, s);
     if (sampler_chance(s, 20)) panel = sampler_range(s, 1, 9);
-    sample_shape x = {0}, u = {.rank = 5};
+    if (sampler_chance(s, 20)) group = sampler_range(s, 2, 3);
+    sample_shape x = {0}, u = {.rank = 6};
     sampler_append(s, &x, sampler_chance(s, 5) ? 0 : 1, 3);
     x.args[x.rank++] = TN_SIZE(sampler_range(s, 1, 5));
     for (int i = 0; i < 2; i++) {
@@ -146,10 +148,11 @@ bool sample_winograd(sampler *s, tn_graph *g, tn_op op) {
         if (extent + low[i] + high[i] < 3) extent = 3;
         x.args[x.rank++] = TN_SIZE(extent);
     }
-    u.args[0] = u.args[1] = TN_SIZE(side);
-    u.args[2] = TN_SIZE((features + panel - 1) / panel);
-    u.args[3] = x.args[1];
-    u.args[4] = TN_SIZE(panel);
+    u.args[0] = TN_SIZE((features + group * panel - 1) / (group * panel));
+    u.args[1] = u.args[2] = TN_SIZE(side);
+    u.args[3] = TN_SIZE(group);
+    u.args[4] = x.args[1];
+    u.args[5] = TN_SIZE(panel);
     tn_val values[] = {sampler_input(s, g, s->dtype, &x), sampler_input(s, g, s->dtype, &u)};
     tn_attr_arg attrs[] = {{.name = "tile", .i = tile},
                            {.name = "features", .i = features},

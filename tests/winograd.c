@@ -42,20 +42,29 @@ static const sizes all_sizes[] = {
 };
 enum { N_SIZES = sizeof all_sizes / sizeof *all_sizes };
 
+/* Two panels each, now and then. */
+static int group_of(const sizes *s) { return s->features % 3 ? 1 : 2; }
+
+static int groups_of(const sizes *s) {
+    int group = group_of(s) * s->panel;
+    return (s->features + group - 1) / group;
+}
+
 /* The op, then a bias, a residual and a maximum; both sums are results. */
 static void op_text(const sizes *s, int tile, bool symbolic, char *text) {
     char n[8] = "n", y[64];
     if (!symbolic) snprintf(n, sizeof n, "%d", s->images);
     snprintf(y, sizeof y, "f32[%s, %d, %d, %d]", n, s->features, s->rows + s->low[0] + s->high[0] - 2,
              s->columns + s->low[1] + s->high[1] - 2);
-    snprintf(text, TEXT,
-             "(%%x: f32[%s, %d, %d, %d], %%u: f32[%d, %d, %d, %d, %d], %%b: f32[%d], %%r: %s) -> (%%y: %s, %%z: %s) {\n"
-             "  %%0 = winograd %%x, %%u, tile=%d, features=%d, low=[%d, %d], high=[%d, %d] : %s\n"
-             "  %%1 = broadcast %%b, dims=[1], shape=%s : %s\n"
-             "  %%2 = add %%0, %%1 : %s\n  %%3 = add %%2, %%r : %s\n  %%4 = max %%3, %%1 : %s\n  return %%2, %%4\n}",
-             n, s->channels, s->rows, s->columns, tile + 2, tile + 2, (s->features + s->panel - 1) / s->panel,
-             s->channels, s->panel, s->features, y, y, y, tile, s->features, s->low[0], s->low[1], s->high[0],
-             s->high[1], y, strchr(y, '['), y, y, y, y);
+    snprintf(
+        text, TEXT,
+        "(%%x: f32[%s, %d, %d, %d], %%u: f32[%d, %d, %d, %d, %d, %d], %%b: f32[%d], %%r: %s) -> (%%y: %s, %%z: %s) {\n"
+        "  %%0 = winograd %%x, %%u, tile=%d, features=%d, low=[%d, %d], high=[%d, %d] : %s\n"
+        "  %%1 = broadcast %%b, dims=[1], shape=%s : %s\n"
+        "  %%2 = add %%0, %%1 : %s\n  %%3 = add %%2, %%r : %s\n  %%4 = max %%3, %%1 : %s\n  return %%2, %%4\n}",
+        n, s->channels, s->rows, s->columns, groups_of(s), tile + 2, tile + 2, group_of(s), s->channels, s->panel,
+        s->features, y, y, y, tile, s->features, s->low[0], s->low[1], s->high[0], s->high[1], y, strchr(y, '['), y, y,
+        y, y);
 }
 
 /* ---- The op, compiled ---- */
@@ -79,7 +88,8 @@ static void test_views(void **state) {
     check_program("(%x: f32[2, 9, 10, 3], %u: f32[16, 3, 3, 4, 4]) -> (%y: f32[2, 40, 7, 8]) {\n"
                   "  %0 = transpose %x, perm=[0, 3, 1, 2] : f32[2, 3, 9, 10]\n"
                   "  %1 = transpose %u, perm=[3, 4, 2, 1, 0] : f32[4, 4, 3, 3, 16]\n"
-                  "  %2 = winograd %0, %1, tile=2, features=40 : f32[2, 40, 7, 8]\n  return %2\n}",
+                  "  %v = reshape %1, shape=[1, 4, 4, 3, 3, 16] : f32[1, 4, 4, 3, 3, 16]\n"
+                  "  %2 = winograd %0, %v, tile=2, features=40 : f32[2, 40, 7, 8]\n  return %2\n}",
                   "", "winograd", EXACT_NUMBERS);
 }
 
@@ -169,17 +179,17 @@ static void test_wrong(void **state) {
     static const struct {
         const char *x, *u, *attrs, *message;
     } cases[] = {
-        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=3, features=16", "tile is 3, not 2 or 4"},
-        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=2, features=16", "do not fit tile 2"},
-        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=17", "do not fit tile 4, features 17"},
-        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=0", "features is 0"},
-        {"f32[1, 4, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "channels differ"},
-        {"f32[1, 3, h, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent is h"},
-        {"f32[1, 3, 8, 70000]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "to 65536"},
-        {"f32[1, 3, 2, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent of the result is 0"},
-        {"f32[1, 3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16, low=[-1, 0]", "the padding is -1"},
-        {"f64[1, 3, 8, 8]", "f64[6, 6, 1, 3, 16]", "tile=4, features=16", "f64"},
-        {"f32[3, 8, 8]", "f32[6, 6, 1, 3, 16]", "tile=4, features=16", "f32[3, 8, 8]"},
+        {"f32[1, 3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=3, features=16", "tile is 3, not 2 or 4"},
+        {"f32[1, 3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=2, features=16", "do not fit tile 2"},
+        {"f32[1, 3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=17", "do not fit tile 4, features 17"},
+        {"f32[1, 3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=0", "features is 0"},
+        {"f32[1, 4, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "channels differ"},
+        {"f32[1, 3, h, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent is h"},
+        {"f32[1, 3, 8, 70000]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "to 65536"},
+        {"f32[1, 3, 2, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "a spatial extent of the result is 0"},
+        {"f32[1, 3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16, low=[-1, 0]", "the padding is -1"},
+        {"f64[1, 3, 8, 8]", "f64[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "f64"},
+        {"f32[3, 8, 8]", "f32[1, 6, 6, 1, 3, 16]", "tile=4, features=16", "f32[3, 8, 8]"},
     };
     char text[TEXT];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -5,7 +5,7 @@
  * out: for each block of tile rows and each group of features
  *
  *   input       V[xi][channel][tile] = (B^T d B)[xi], lanes along tiles, xi counting a tile's elements
- *   products    M[xi][feature][tile] = sum over channels of U[xi][feature][channel] V[xi][channel][tile], in
+ *   products    M[xi][feature][tile] = sum over channels of U[feature][xi][channel] V[xi][channel][tile], in
  *               register tiles
  *   result      A^T M A, then the other members, lanes along a result row
  *
@@ -19,17 +19,15 @@
 #include "compiler/loops/winograd_work.h"
 
 enum {
-    LINE = 16,               /* elements of a cache line */
-    MOST_VECTORS = 3,        /* of V in a register tile */
-    MOST_ROWS = 16,          /* of U */
-    CHUNK_CHANNELS = 8,      /* whose V a chunk makes */
-    LEAST_BLOCKS = 4,        /* that are worth chunks of their own */
-    MANY_TILES = 64,         /* of a block that is: weights are read once for each. Images of fewer: winograd_few.c */
-    MOST_TILES = 256,        /* of a block, where there is a choice */
-    REST_COST = 4,           /* of tiles without a vector of their own: as many times a lane's share */
-    LEAST_GROUPS = 8,        /* where they are chunks */
-    AHEAD = 2048,            /* elements of U: memory's answer takes that long */
-    GROUP_BYTES = 192 << 10, /* of M, in a group */
+    LINE = 16,          /* elements of a cache line */
+    MOST_VECTORS = 3,   /* of V in a register tile */
+    MOST_ROWS = 16,     /* of U */
+    CHUNK_CHANNELS = 8, /* whose V a chunk makes */
+    LEAST_BLOCKS = 4,   /* that are worth chunks of their own */
+    MANY_TILES = 64,    /* of a block that is: weights are read once for each. Images of fewer: winograd_few.c */
+    MOST_TILES = 256,   /* of a block, where there is a choice */
+    REST_COST = 4,      /* of tiles without a vector of their own: as many times a lane's share */
+    AHEAD = 2048,       /* elements of U: memory's answer takes that long */
 };
 
 static lt_value zero(winograd *w) { return lt_const_float(&w->a->b, TN_F32, 0); }
@@ -142,6 +140,11 @@ static void transform_block(winograd *w, tn_dim channel, tn_dim block, tn_dim st
 
 /* ---- Products ---- */
 
+tn_dim winograd_u_panel(const winograd *w, tn_dim group, tn_dim xi, tn_dim panel) {
+    tn_dim plane = plus(w, xi, w->side * w->side, group);
+    return dim_mul_const(w->t, plus(w, panel, w->group, plane), w->panel * w->channels);
+}
+
 lt_stmt *winograd_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
     lt_stmt *s = lt_tile(&w->a->b);
     s->tile.a = a.buffer;
@@ -208,18 +211,14 @@ static void rest_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t res
     access_close_loop(w->a, &loop);
 }
 
-/* Features of panels [begin, end). */
-static void products(winograd *w, tn_dim begin, tn_dim end) {
-    int64_t panel_size = w->panel * w->channels, rest = rest_tiles(w), vectors = w->pitch / w->lanes - (rest > 0),
-            parts = ceil_div(vectors, MOST_VECTORS);
-    access_loop planes = open_count(w, w->side * w->side);
-    tn_dim xi = access_counter(&planes);
-    access_loop panels = open_steps(w, begin, end);
-    tn_dim panel = access_counter(&panels);
-    access_know_range(w->a, panel, constant(w, w->panels));
-    tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), panel_size);
+/* A group's features. */
+static void products(winograd *w, tn_dim group) {
+    int64_t rest = rest_tiles(w), vectors = w->pitch / w->lanes - (rest > 0), parts = ceil_div(vectors, MOST_VECTORS);
+    access_loop planes = open_count(w, w->side * w->side), panels = open_count(w, w->group);
+    tn_dim xi = access_counter(&planes), panel = access_counter(&panels);
+    tn_dim u = winograd_u_panel(w, group, xi, panel);
     tn_dim v = plus(w, winograd_v_base(w, w->block), w->v_plane, xi);
-    tn_dim m = plus(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch), w->m_plane, xi);
+    tn_dim m = plus(w, dim_mul_const(w->t, panel, w->panel * w->pitch), w->m_plane, xi);
     /* Equal parts, the first ones a vector longer. */
     int64_t least = vectors / parts, longer = vectors % parts, done = longer * (least + 1) * w->lanes;
     for (int which = 0; which < 2; which++) {
@@ -282,9 +281,9 @@ static void result_rows(winograd *w, tn_dim feature) {
     access_close_loop(w->a, &rows);
 }
 
-static void results(winograd *w, tn_dim begin, tn_dim end) {
-    tn_dim first = dim_mul_const(w->t, begin, w->panel);
-    tn_dim last = dim_min(w->t, dim_mul_const(w->t, end, w->panel), constant(w, w->features));
+static void results(winograd *w, tn_dim group) {
+    tn_dim size = constant(w, w->group * w->panel), first = dim_mul_const(w->t, group, w->group * w->panel);
+    tn_dim last = dim_min(w->t, dim_add(w->t, first, size), constant(w, w->features));
     access_loop loop = open_steps(w, first, access_simplify(w->a, last));
     tn_dim feature = access_counter(&loop);
     access_know_range(w->a, feature, constant(w, w->features));
@@ -302,19 +301,19 @@ static uint32_t scratch(winograd *w, int64_t elements, const char *name) {
 /* U, when it is not a buffer as it is. */
 static void weights_stage(winograd *w) {
     const tn_type *type = graph_type(w->a->fused, w->n->operands[1]);
-    tn_dim index[5];
-    access_loop named[3], channels, lanes;
+    tn_dim index[6];
+    access_loop named[4], channels, lanes;
     w->u = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, type_element_count(w->t, type), "u");
-    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, type->dims, 3)), 3, type->dims, index);
-    for (int i = 0; i < 3; i++) index[i] = access_open_named(w->a, index[i], type->dims[i], &named[i]);
+    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, type->dims, 4)), 4, type->dims, index);
+    for (int i = 0; i < 4; i++) index[i] = access_open_named(w->a, index[i], type->dims[i], &named[i]);
     channels = open_count(w, w->channels);
     lanes = open_lanes(w, w->panel, lanes_for(w, w->panel));
-    index[3] = access_counter(&channels);
-    index[4] = access_counter(&lanes);
+    index[4] = access_counter(&channels);
+    index[5] = access_counter(&lanes);
     store(w, w->u, access_offset(w->a, type, index), access_value(w->a, w->n->operands[1], index));
     access_close_loop(w->a, &lanes);
     access_close_loop(w->a, &channels);
-    for (int i = 3; i-- > 0;) access_close_loop(w->a, &named[i]);
+    for (int i = 4; i-- > 0;) access_close_loop(w->a, &named[i]);
 }
 
 static void find_weights(winograd *w) {
@@ -365,10 +364,8 @@ static void input_of_block(winograd *w) {
 }
 
 static void features_of_group(winograd *w, tn_dim group) {
-    tn_dim begin = dim_mul_const(w->t, group, w->group), all = constant(w, w->panels);
-    tn_dim end = access_simplify(w->a, dim_min(w->t, dim_add_const(w->t, begin, w->group), all));
-    (w->has_few_tiles ? winograd_few_products : products)(w, begin, end);
-    (w->has_few_tiles ? winograd_few_results : results)(w, begin, end);
+    (w->has_few_tiles ? winograd_few_products : products)(w, group);
+    (w->has_few_tiles ? winograd_few_results : results)(w, group);
 }
 
 static void result_stage(winograd *w) {
@@ -417,8 +414,8 @@ static bool read_shape(winograd *w, access *a, tn_graph *fused) {
     w->side = w->tile + 2;
     w->features = attr_int(&n->attrs, ATTR_features, 0);
     w->lanes = lower_lanes(fused, a->b.machine);
-    bool ok = dim_is_const(w->t, x->dims[1], &w->channels) && dim_is_const(w->t, u->dims[2], &w->panels) &&
-              dim_is_const(w->t, u->dims[4], &w->panel);
+    bool ok = dim_is_const(w->t, x->dims[1], &w->channels) && dim_is_const(w->t, u->dims[0], &w->groups) &&
+              dim_is_const(w->t, u->dims[3], &w->group) && dim_is_const(w->t, u->dims[5], &w->panel);
     for (int i = 0; i < 2; i++) {
         ok = ok && dim_is_const(w->t, x->dims[i + 2], &w->in[i]) && dim_is_const(w->t, y->dims[i + 2], &w->out[i]) &&
              (!low || !low->dims.n || dim_is_const(w->t, low->dims.items[i], &w->low[i]));
@@ -462,7 +459,6 @@ static bool choose_rows(winograd *w, bool by_blocks) {
 }
 
 static void choose_block(winograd *w) {
-    int64_t planes = w->side * w->side;
     w->has_few_tiles = w->tiles[0] * w->tiles[1] < MANY_TILES && w->panel <= 4 * w->lanes;
     for (int i = 0; i < 2; i++) w->is_cut[i] = w->has_few_tiles && w->out[i] % w->tile != 0;
     w->by_blocks = !w->has_few_tiles && choose_rows(w, true);
@@ -472,11 +468,6 @@ static void choose_block(winograd *w) {
         choose_rows(w, false);
     w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
     w->row_lanes = lanes_for(w, w->tiles[1]);
-    int64_t fitting = GROUP_BYTES / (planes * w->pitch * w->panel * 4), wanted = w->by_blocks ? 1 : LEAST_GROUPS;
-    w->groups = fitting > 0 ? ceil_div(w->panels, fitting) : w->panels;
-    if (w->groups < wanted) w->groups = wanted < w->panels ? wanted : w->panels;
-    w->group = ceil_div(w->panels, w->groups);
-    w->groups = ceil_div(w->panels, w->group);
     w->m_plane = round_up(w->group * w->panel * w->pitch, LINE) + LINE;
 }
 

@@ -1,7 +1,7 @@
 /* Class winograd where an image has few tiles.
  *
- * in:  V, lanes along tiles, and U in panels of features
- * out: for each group of panels
+ * in:  V, lanes along tiles, and U in groups of panels of features
+ * out: for each group
  *
  *   products   M[xi][panel][tile][feature], lanes along features: a register tile is all tiles, or a part,
  *              against a panel, so that V is what gets splatted and U is read once, in order
@@ -47,16 +47,14 @@ typedef struct range {
 } range;
 
 /* Planes of those rows and columns, which have as many tiles. */
-static void plane_products(winograd *w, tn_dim begin, tn_dim end, range rows, range columns) {
+static void plane_products(winograd *w, tn_dim group, range rows, range columns) {
     access_loop i = open_steps(w, constant(w, rows.begin), constant(w, rows.end));
     access_loop j = open_steps(w, constant(w, columns.begin), constant(w, columns.end));
     tn_dim xi = plus(w, access_counter(&j), w->side, access_counter(&i));
-    access_loop panels = open_steps(w, begin, end);
-    tn_dim panel = access_counter(&panels);
-    access_know_range(w->a, panel, constant(w, w->panels));
-    tn_dim u = dim_mul_const(w->t, plus(w, panel, w->panels, xi), w->panel * w->channels);
+    access_loop panels = open_count(w, w->group);
+    tn_dim panel = access_counter(&panels), u = winograd_u_panel(w, group, xi, panel);
     tn_dim v = plus(w, winograd_v_base(w, w->block), w->v_plane, xi);
-    tn_dim m = plus(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch), w->m_plane, xi);
+    tn_dim m = plus(w, dim_mul_const(w->t, panel, w->panel * w->pitch), w->m_plane, xi);
     panel_products(w, u, v, m, winograd_tiles_down(w, rows.begin) * winograd_tiles_across(w, columns.begin));
     access_close_loop(w->a, &panels);
     access_close_loop(w->a, &j);
@@ -71,11 +69,11 @@ static int parts_of(const winograd *w, int axis, range *parts) {
     return w->is_cut[axis] ? 2 : 1;
 }
 
-void winograd_few_products(winograd *w, tn_dim begin, tn_dim end) {
+void winograd_few_products(winograd *w, tn_dim group) {
     range rows[2], columns[2];
     int n_rows = parts_of(w, 0, rows), n_columns = parts_of(w, 1, columns);
     for (int i = 0; i < n_rows; i++)
-        for (int j = 0; j < n_columns; j++) plane_products(w, begin, end, rows[i], columns[j]);
+        for (int j = 0; j < n_columns; j++) plane_products(w, group, rows[i], columns[j]);
 }
 
 /* ---- Result ---- */
@@ -132,13 +130,13 @@ static void feature_rows(winograd *w, tn_dim feature, tn_dim from) {
     access_close_loop(w->a, &rows);
 }
 
-void winograd_few_results(winograd *w, tn_dim begin, tn_dim end) {
-    access_loop panels = open_steps(w, begin, end);
+void winograd_few_results(winograd *w, tn_dim group) {
+    access_loop panels = open_count(w, w->group);
     tn_dim panel = access_counter(&panels), size = constant(w, w->panel);
-    access_know_range(w->a, panel, constant(w, w->panels));
-    transform_panel(w, dim_mul_const(w->t, dim_sub(w->t, panel, begin), w->panel * w->pitch));
+    transform_panel(w, dim_mul_const(w->t, panel, w->panel * w->pitch));
     turn_pixels(w);
-    tn_dim first = dim_mul_const(w->t, panel, w->panel), left = dim_sub(w->t, constant(w, w->features), first);
+    tn_dim first = dim_mul_const(w->t, plus(w, panel, w->group, group), w->panel),
+           left = dim_sub(w->t, constant(w, w->features), first);
     access_loop loop = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, size, left)));
     tn_dim within = access_counter(&loop);
     access_know_range(w->a, within, size);

@@ -9,13 +9,13 @@ typedef struct winograd {
     dim_table *t;
     const node *n;
     value_id value;
-    int64_t tile, side, panel, panels, channels, features;
+    int64_t tile, side, panel, channels, features;
+    int64_t group, groups;                   /* panels in a group */
     int64_t in[2], out[2], low[2], tiles[2]; /* rows, columns */
     int64_t lanes, row_lanes;                /* row_lanes: enough for a row of tiles */
     /* How it is cut. */
     int64_t block_rows, blocks; /* tile rows in a block */
     int64_t pitch, staged_pitch, v_plane, m_plane;
-    int64_t group, groups; /* panels in a chunk */
     bool by_blocks, has_few_tiles;
     bool is_cut[2]; /* few tiles, and those of the last row, or column, reach beyond the result */
     /* Buffers. */
@@ -79,6 +79,9 @@ typedef struct matrix_part {
     int64_t pitch;
 } matrix_part;
 
+/* Panel (plane xi, panel of the group) in U. */
+tn_dim winograd_u_panel(const winograd *w, tn_dim group, tn_dim xi, tn_dim panel);
+
 /* mr neighbours of A against nr of B for each channel. */
 lt_stmt *winograd_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr);
 /* U streams by from `at` on, each element read once for a block: the tile asks memory ahead of time. */
@@ -86,9 +89,9 @@ void winograd_ask_ahead(winograd *w, lt_stmt *tile, tn_dim at);
 
 /* ---- Few tiles (winograd_few.c) ---- */
 
-/* M of the features of panels [begin, end), and then their results. */
-void winograd_few_products(winograd *w, tn_dim begin, tn_dim end);
-void winograd_few_results(winograd *w, tn_dim begin, tn_dim end);
+/* M of a group's features, and then their results. */
+void winograd_few_products(winograd *w, tn_dim group);
+void winograd_few_results(winograd *w, tn_dim group);
 /* Pixels of a feature that tiles_out and row_out have room for. */
 int64_t winograd_few_pixels(const winograd *w);
 

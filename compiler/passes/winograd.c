@@ -22,6 +22,8 @@ enum {
     PANEL = 16, /* features that lie next to each other: a cache line */
     LANES = 16, /* tiles are taken that many at a time, where they are many */
     MANY_TILES = 64,
+    LEAST_GROUPS = 8,        /* of panels: enough for all threads */
+    GROUP_BYTES = 192 << 10, /* of the products of a group's panels with few tiles */
     MOST_SIDE = 6,
     TRANSFORM_COST = 10, /* multiply-adds that the time for transforming one element would do */
     WEIGHT_COST = 14,    /* likewise for reading one weight from memory */
@@ -141,19 +143,39 @@ static const kind *choose(const rewriter *r, const candidate *c) {
 
 /* ---- The new nodes ---- */
 
-/* G kernel G^T for every channel and feature, laid out as the op wants it: G times the columns, then times
- * the rows of the taps. */
-static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
-    int64_t side = k->tile + TAPS - 1, panels = ceil_div(c->features, PANEL), padding = panels * PANEL - c->features;
+/* Panels that are multiplied with a plane of the input before the next one, since it has just been read. Products of
+ * many tiles are too large for more than one panel. */
+static int64_t group_size(const candidate *c, const kind *k, int64_t panels) {
+    int64_t tiles = ceil_div(c->out[0], k->tile) * ceil_div(c->out[1], k->tile), side = k->tile + TAPS - 1;
+    int64_t products = side * side * ceil_div(tiles, LANES) * LANES * PANEL * (int64_t)sizeof(float);
+    int64_t most = GROUP_BYTES / products, size = panels / LEAST_GROUPS;
+    if (size > most) size = most;
+    while (size > 1 && panels % size) size--;
+    return tiles < MANY_TILES && size > 1 ? size : 1;
+}
+
+static tn_val constant_matrix(tn_graph *g, const kind *k, int64_t groups) {
+    int64_t side = k->tile + TAPS - 1;
     float numbers[MOST_SIDE * TAPS];
     for (int64_t i = 0; i < side * TAPS; i++) numbers[i] = (float)k->g[i / TAPS][i % TAPS];
-    tn_val g = tn_constant(kernel.graph, TN_F32, TN_SHAPE(TN_SIZE(side), TN_SIZE(TAPS)), numbers);
+    tn_val v = tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(side), TN_SIZE(TAPS)), numbers);
+    tn_dim dims[] = {dim_const(g->module->dims, groups), dim_const(g->module->dims, side),
+                     dim_const(g->module->dims, TAPS)};
+    return tn_broadcast_to(v, 3, dims);
+}
+
+/* G kernel G^T for every channel and feature, laid out as the op wants it: G times the columns, then times
+ * the rows of the taps, for each group of panels. */
+static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
+    int64_t panels = ceil_div(c->features, PANEL), padding = panels * PANEL - c->features,
+            group = group_size(c, k, panels), groups = panels / group;
+    tn_val g = constant_matrix(kernel.graph, k, groups);
     if (padding) kernel = tn_pad(kernel, 0, TN_INTS(0, 0, 0, 0), TN_INTS(padding, 0, 0, 0));
-    kernel = tn_reshape(kernel,
-                        TN_SHAPE(TN_SIZE(panels), TN_SIZE(PANEL), TN_SIZE(c->channels), TN_SIZE(TAPS), TN_SIZE(TAPS)));
-    kernel = tn_transpose(kernel, TN_INTS(0, 2, 1, 3, 4));
-    tn_val columns = tn_dot(g, kernel, TN_NO_INTS, TN_NO_INTS, TN_INTS(1), TN_INTS(4));
-    return tn_dot(g, columns, TN_NO_INTS, TN_NO_INTS, TN_INTS(1), TN_INTS(4));
+    kernel = tn_reshape(kernel, TN_SHAPE(TN_SIZE(groups), TN_SIZE(group), TN_SIZE(PANEL), TN_SIZE(c->channels),
+                                         TN_SIZE(TAPS), TN_SIZE(TAPS)));
+    kernel = tn_transpose(kernel, TN_INTS(0, 4, 5, 1, 3, 2));
+    tn_val columns = tn_dot(g, kernel, TN_INTS(0), TN_INTS(0), TN_INTS(2), TN_INTS(2));
+    return tn_dot(g, columns, TN_INTS(0), TN_INTS(0), TN_INTS(2), TN_INTS(2));
 }
 
 static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
