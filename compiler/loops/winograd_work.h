@@ -16,10 +16,10 @@ typedef struct winograd {
     /* How it is cut. */
     int64_t block_rows, blocks; /* tile rows in a block */
     int64_t pitch, staged_pitch, v_plane, m_plane;
-    bool by_blocks, has_few_tiles;
-    bool is_cut[2]; /* few tiles, and those of the last row, or column, reach beyond the result */
+    bool by_blocks; /* a chunk is a block; else there is one for each image, and chunks are groups of features */
+    bool is_cut[2]; /* tiles of the block's last row, or column, reach beyond the result */
     /* Buffers. */
-    uint32_t lines, staged, u, v, m, rest, tiles_out, row_out;
+    uint32_t lines, staged, u, v, m, tiles_out, row_out;
     /* The present chunk. */
     tn_dim image, block;
 } winograd;
@@ -63,36 +63,28 @@ static inline void store(winograd *w, uint32_t buffer, tn_dim index, lt_value va
     if (value != LT_NONE) lt_store(&w->a->b, buffer, access_simplify(w->a, index), value, LT_NONE);
 }
 
-/* ---- V and products (class_winograd.c) ---- */
+/* ---- What the class is made of ---- */
 
-/* Tiles of a tile row in planes of that column of the transformed tile, and tile rows in planes of that row. */
-int64_t winograd_tiles_across(const winograd *w, int64_t column);
-int64_t winograd_tiles_down(const winograd *w, int64_t row);
+uint32_t winograd_scratch(winograd *w, int64_t elements, const char *name);
 
-/* Element (plane 0, channel 0, tile 0) of the block in V. */
-tn_dim winograd_v_base(const winograd *w, tn_dim block);
+/* Rows of padded input and of such split into phases: before the stage. */
+void winograd_open_input(winograd *w);
+/* V of channels [first, end) of the present block. */
+void winograd_input_of_block(winograd *w, tn_dim first, tn_dim end);
+/* Element (plane 0, channel 0, tile 0) of the present block in V. */
+tn_dim winograd_v_base(const winograd *w);
+/* Tiles of a tile row in planes of that column of the transformed tile, and tile rows in planes of that row: the last
+ * ones have fewer where what they make is cut off (winograd_panels.c). */
+static inline int64_t winograd_tiles_across(const winograd *w, int64_t column) {
+    return w->tiles[1] - (w->is_cut[1] && column == w->side - 1);
+}
+static inline int64_t winograd_tiles_down(const winograd *w, int64_t row) {
+    return w->block_rows - (w->is_cut[0] && row == w->side - 1);
+}
 
-/* A matrix of a register tile: where it begins, and elements from one row or step to the next. */
-typedef struct matrix_part {
-    uint32_t buffer;
-    tn_dim index;
-    int64_t pitch;
-} matrix_part;
-
-/* Panel (plane xi, panel of the group) in U. */
-tn_dim winograd_u_panel(const winograd *w, tn_dim group, tn_dim xi, tn_dim panel);
-
-/* mr neighbours of A against nr of B for each channel. */
-lt_stmt *winograd_tile(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr);
-/* U streams by from `at` on, each element read once for a block: the tile asks memory ahead of time. */
-void winograd_ask_ahead(winograd *w, lt_stmt *tile, tn_dim at);
-
-/* ---- Few tiles (winograd_few.c) ---- */
-
-/* M of a group's features, and then their results. */
-void winograd_few_products(winograd *w, tn_dim group);
-void winograd_few_results(winograd *w, tn_dim group);
-/* Pixels of a feature that tiles_out and row_out have room for. */
-int64_t winograd_few_pixels(const winograd *w);
+/* Products and results of a group: before the stage. */
+void winograd_open_group(winograd *w);
+/* The present block's result for a group's features. */
+void winograd_group(winograd *w, tn_dim group);
 
 #endif

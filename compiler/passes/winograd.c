@@ -20,7 +20,7 @@
 enum {
     TAPS = 3,
     PANEL = 16, /* features that lie next to each other: a cache line */
-    LANES = 16, /* tiles are taken that many at a time, where they are many */
+    LANES = 16, /* planes of the input have room for so many tiles, or a multiple */
     MANY_TILES = 64,
     LEAST_GROUPS = 8,        /* of panels: enough for all threads */
     GROUP_BYTES = 192 << 10, /* of the products of a group's panels with few tiles */
@@ -117,10 +117,10 @@ static double conv_cost(const candidate *c) {
 static double winograd_cost(const candidate *c, int64_t tile) {
     int64_t tiles = ceil_div(c->out[0], tile) * ceil_div(c->out[1], tile), side = tile + TAPS - 1;
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), channels = (double)c->channels;
-    double planes = (double)(side * side),
-           lanes = (double)(tiles < MANY_TILES ? tiles : ceil_div(tiles, LANES) * LANES);
+    double planes = (double)(side * side);
     double transforms = TRANSFORM_COST * (channels + (double)c->features) * (double)tiles;
-    return together(planes * (features * channels * lanes + transforms), planes * features * channels * WEIGHT_COST);
+    return together(planes * (features * channels * (double)tiles + transforms),
+                    planes * features * channels * WEIGHT_COST);
 }
 
 /* hoist would leave it in main. */

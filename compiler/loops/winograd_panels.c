@@ -1,16 +1,13 @@
-/* Class winograd where an image has few tiles.
+/* The products of class winograd, and the result that they make, for a group of panels of features.
  *
- * in:  V, lanes along tiles, and U in groups of panels of features
- * out: for each group
+ * in:  V of a block, and U in groups of panels
+ * out: products   M[xi][panel][tile][feature], lanes along features: a register tile is all tiles of the block, or
+ *                 a part, against a panel, so that V is what gets splatted and U is read once, in order
+ *      result     A^T M A of each tile, lanes along features; then pixels of all features become rows of pixels
+ *                 of each, to be stored with the other members' work
+ * law: sums run over the channels in order
  *
- *   products   M[xi][panel][tile][feature], lanes along features: a register tile is all tiles, or a part,
- *              against a panel, so that V is what gets splatted and U is read once, in order
- *   result     A^T M A of each tile, lanes along features; then pixels of all features become rows of pixels
- *              of each, to be stored with the other members' work
- *
- * law: as for many tiles: sums run over the channels in order
- *
- * Tiles are rows of register tiles here, not lanes, so none is added to fill a vector: 9 cost what 9 cost,
+ * Tiles are rows of register tiles, not lanes, so none is added to fill a vector: 9 cost what 9 cost,
  * and products that nobody reads can stay away. The last column of M only makes the last column of A^T M A,
  * which the result lacks where the last column of tiles reaches beyond it. So planes of the last column have
  * one column of tiles less; rows alike. What the transform reads in their place only goes into pixels that
@@ -18,7 +15,48 @@
  */
 #include "compiler/loops/winograd_work.h"
 
+enum { AHEAD = 2048 }; /* elements of U: memory's answer takes that long */
+
 /* ---- Products ---- */
+
+/* A matrix of a register tile: where it begins, and elements from one row or step to the next. */
+typedef struct matrix_part {
+    uint32_t buffer;
+    tn_dim index;
+    int64_t pitch;
+} matrix_part;
+
+/* Panel (plane xi, panel of the group) in U. */
+static tn_dim u_panel(const winograd *w, tn_dim group, tn_dim xi, tn_dim panel) {
+    tn_dim plane = plus(w, xi, w->side * w->side, group);
+    return dim_mul_const(w->t, plus(w, panel, w->group, plane), w->panel * w->channels);
+}
+
+/* mr neighbours of A against nr of B for each channel. */
+static lt_stmt *tile_of(winograd *w, matrix_part a, matrix_part b, matrix_part c, int64_t mr, int64_t nr) {
+    lt_stmt *s = lt_tile(&w->a->b);
+    s->tile.a = a.buffer;
+    s->tile.b = b.buffer;
+    s->tile.c = c.buffer;
+    s->tile.a_index = access_simplify(w->a, a.index);
+    s->tile.b_index = access_simplify(w->a, b.index);
+    s->tile.c_index = access_simplify(w->a, c.index);
+    s->tile.a_row = constant(w, 1);
+    s->tile.a_depth = constant(w, a.pitch);
+    s->tile.b_depth = constant(w, b.pitch);
+    s->tile.c_row = constant(w, c.pitch);
+    s->tile.depth = constant(w, w->channels);
+    s->tile.mr = (uint32_t)mr;
+    s->tile.nr = (uint32_t)nr;
+    return s;
+}
+
+/* U streams by from `at` on, each element read once for a block: the tile asks memory ahead of time. */
+static void ask_ahead(winograd *w, lt_stmt *tile, tn_dim at) {
+    tile->tile.next = w->u;
+    tile->tile.next_index = access_simplify(w->a, dim_add_const(w->t, at, AHEAD));
+    tile->tile.next_step = constant(w, w->panel);
+}
 
 /* Rows of a register tile: besides the sums, registers hold a row of the panel, an element of V, and where nothing
  * multiplies and adds at once, a product. */
@@ -36,8 +74,8 @@ static void panel_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t ti
         int64_t rows = (tiles - first) / left;
         matrix_part a = {w->v, dim_add_const(w->t, v, first), w->pitch}, b = {w->u, u, w->panel},
                     c = {w->m, dim_add_const(w->t, m, first * w->panel), w->panel};
-        lt_stmt *s = winograd_tile(w, a, b, c, rows, w->panel);
-        if (left == parts) winograd_ask_ahead(w, s, u);
+        lt_stmt *s = tile_of(w, a, b, c, rows, w->panel);
+        if (left == parts) ask_ahead(w, s, u);
         first += rows;
     }
 }
@@ -52,8 +90,8 @@ static void plane_products(winograd *w, tn_dim group, range rows, range columns)
     access_loop j = open_steps(w, constant(w, columns.begin), constant(w, columns.end));
     tn_dim xi = plus(w, access_counter(&j), w->side, access_counter(&i));
     access_loop panels = open_count(w, w->group);
-    tn_dim panel = access_counter(&panels), u = winograd_u_panel(w, group, xi, panel);
-    tn_dim v = plus(w, winograd_v_base(w, w->block), w->v_plane, xi);
+    tn_dim panel = access_counter(&panels), u = u_panel(w, group, xi, panel);
+    tn_dim v = plus(w, winograd_v_base(w), w->v_plane, xi);
     tn_dim m = plus(w, dim_mul_const(w->t, panel, w->panel * w->pitch), w->m_plane, xi);
     panel_products(w, u, v, m, winograd_tiles_down(w, rows.begin) * winograd_tiles_across(w, columns.begin));
     access_close_loop(w->a, &panels);
@@ -69,7 +107,7 @@ static int parts_of(const winograd *w, int axis, range *parts) {
     return w->is_cut[axis] ? 2 : 1;
 }
 
-void winograd_few_products(winograd *w, tn_dim group) {
+static void products(winograd *w, tn_dim group) {
     range rows[2], columns[2];
     int n_rows = parts_of(w, 0, rows), n_columns = parts_of(w, 1, columns);
     for (int i = 0; i < n_rows; i++)
@@ -81,12 +119,14 @@ void winograd_few_products(winograd *w, tn_dim group) {
 /* A row of pixels of whole tiles. */
 static int64_t row_pixels(const winograd *w) { return w->tiles[1] * w->tile; }
 
-int64_t winograd_few_pixels(const winograd *w) { return round_up(w->tiles[0] * w->tile * row_pixels(w), w->lanes); }
+static int64_t pixels_of_block(const winograd *w) {
+    return round_up(w->block_rows * w->tile * row_pixels(w), w->lanes);
+}
 
 /* A^T M A of a panel's tiles: tiles_out[pixel][feature]. `from` is the panel's element (plane 0, tile 0) in M. */
 static void transform_panel(winograd *w, tn_dim from) {
     lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
-    access_loop rows = open_count(w, w->tiles[0]), columns = open_count(w, w->tiles[1]);
+    access_loop rows = open_count(w, w->block_rows), columns = open_count(w, w->tiles[1]);
     access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
     tn_dim row = access_counter(&rows), column = access_counter(&columns), feature = access_counter(&loop);
     for (int64_t xi = 0; xi < w->side * w->side; xi++) {
@@ -107,7 +147,7 @@ static void transform_panel(winograd *w, tn_dim from) {
 
 /* row_out[feature][pixel] of a panel. */
 static void turn_pixels(winograd *w) {
-    int64_t pixels = winograd_few_pixels(w);
+    int64_t pixels = pixels_of_block(w);
     access_loop loop = open_count(w, pixels / w->lanes);
     tn_dim pixel = dim_mul_const(w->t, access_counter(&loop), w->lanes);
     for (int64_t first = 0; first < w->panel; first += w->lanes) {
@@ -121,16 +161,21 @@ static void turn_pixels(winograd *w) {
 
 /* The result's rows of a feature, whose pixels begin at `from`. */
 static void feature_rows(winograd *w, tn_dim feature, tn_dim from) {
-    access_loop rows = open_count(w, w->out[0]), loop = open_lanes(w, w->out[1], w->lanes);
-    tn_dim row = access_counter(&rows), column = access_counter(&loop);
-    tn_dim index[4] = {w->image, feature, row, column};
+    int64_t height = w->block_rows * w->tile;
+    tn_dim first = dim_mul_const(w->t, w->block, height), left = dim_sub(w->t, constant(w, w->out[0]), first);
+    access_loop rows = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, constant(w, height), left)));
+    tn_dim row = access_counter(&rows);
+    access_know_range(w->a, row, constant(w, height));
+    access_loop loop = open_lanes(w, w->out[1], w->lanes);
+    tn_dim column = access_counter(&loop);
+    tn_dim index[4] = {w->image, feature, dim_add(w->t, first, row), column};
     tn_dim pixel = plus(w, column, row_pixels(w), row);
     lower_store_anchor(w->a, w->value, index, load(w, w->row_out, dim_add(w->t, from, pixel)));
     access_close_loop(w->a, &loop);
     access_close_loop(w->a, &rows);
 }
 
-void winograd_few_results(winograd *w, tn_dim group) {
+static void results(winograd *w, tn_dim group) {
     access_loop panels = open_count(w, w->group);
     tn_dim panel = access_counter(&panels), size = constant(w, w->panel);
     transform_panel(w, dim_mul_const(w->t, panel, w->panel * w->pitch));
@@ -140,7 +185,20 @@ void winograd_few_results(winograd *w, tn_dim group) {
     access_loop loop = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, size, left)));
     tn_dim within = access_counter(&loop);
     access_know_range(w->a, within, size);
-    feature_rows(w, dim_add(w->t, first, within), dim_mul_const(w->t, within, winograd_few_pixels(w)));
+    feature_rows(w, dim_add(w->t, first, within), dim_mul_const(w->t, within, pixels_of_block(w)));
     access_close_loop(w->a, &loop);
     access_close_loop(w->a, &panels);
+}
+
+/* ---- Both ---- */
+
+void winograd_open_group(winograd *w) {
+    w->m = winograd_scratch(w, w->side * w->side * w->m_plane, "m");
+    w->tiles_out = winograd_scratch(w, pixels_of_block(w) * w->panel, "tiles");
+    w->row_out = winograd_scratch(w, pixels_of_block(w) * w->panel, "pixels");
+}
+
+void winograd_group(winograd *w, tn_dim group) {
+    products(w, group);
+    results(w, group);
 }
