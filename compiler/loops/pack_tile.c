@@ -9,7 +9,11 @@
  */
 #include "compiler/loops/pack.h"
 
-enum { LOW_TILE = 4, LARGE_EXTENT = 1 << 24 };
+enum {
+    LOW_TILE = 4,
+    LARGE_EXTENT = 1 << 24,
+    PAGE_BYTES = 4096,
+};
 
 /* Whole tiles along one side, and what is left of a static extent. */
 typedef struct cut {
@@ -133,23 +137,30 @@ static int64_t inner_steps(const product *p) {
 }
 
 /* The row tiles of a panel ask for the next panel, each for its part. A single one leaves that to the processor, which
- * asks far enough ahead for f32; narrow panels go by faster. */
+ * asks far enough ahead for f32, but not beyond a page: narrow panels go by faster, so they are asked for a page
+ * ahead. */
 static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_dim column) {
     dim_table *t = p->t;
     const operand *b = &c->sides[SIDE_B];
+    tn_dtype dtype = p->a->b.kernel->buffers[b->buffer].dtype;
     int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
-    bool is_narrow = p->a->b.kernel->buffers[b->buffer].dtype != p->sum;
     if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
-    if ((p->how.row_tiles < 2 && !is_narrow) || dim_is_value(t, c->cuts[SIDE_B].n, c->cuts[SIDE_B].rest == 0)) return;
-    tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
-    if (p->in_lines) {
-        tn_dim passed = dim_sub(t, c->line, c->lines[0]);
-        number = dim_add(t, number, dim_mul_const(t, passed, p->how.row_tiles / p->how.lines));
+    tn_dim ahead;
+    if (p->how.row_tiles < 2) {
+        if (dtype == p->sum) return;
+        ahead = dim_add_const(t, operand_index(p, b, column, c->k), PAGE_BYTES * 8 / tn_dtype_bits(dtype));
+    } else {
+        if (dim_is_value(t, c->cuts[SIDE_B].n, c->cuts[SIDE_B].rest == 0)) return; /* the only panel */
+        tn_dim number = dim_sub(t, dim_exact_div(t, row, constant(p, p->how.mr)), c->begin[SIDE_A]);
+        if (p->in_lines) {
+            tn_dim passed = dim_sub(t, c->line, c->lines[0]);
+            number = dim_add(t, number, dim_mul_const(t, passed, p->how.row_tiles / p->how.lines));
+        }
+        tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step * inner_steps(p));
+        ahead = dim_add(t, operand_index(p, b, dim_add_const(t, column, nr), c->k), part);
     }
-    tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step * inner_steps(p));
-    tn_dim next = operand_index(p, b, dim_add_const(t, column, nr), c->k);
     s->tile.next = b->buffer;
-    s->tile.next_index = access_simplify(p->a, dim_add(t, next, part));
+    s->tile.next_index = access_simplify(p->a, ahead);
     s->tile.next_step = constant(p, step);
 }
 
