@@ -120,6 +120,7 @@ bool program_emit_bind(program_emitter *p) {
     const function_plan *plan = plan_of(p->plan, g);
     LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer, p->pointer}, 2, false);
     binder s = {.p = p, .function = program_function(p, "bind", type, false)};
+    target_mark_cold(s.function);
     LLVMValueRef given = LLVMGetParam(s.function, 0), bound = LLVMGetParam(s.function, 1);
     s.symbols = tn_calloc(g->n_symbols + 1, sizeof *s.symbols);
     if (!s.symbols) return program_fail(p, TN_ERR_MEMORY, "out of memory");

@@ -167,6 +167,7 @@ static bool emit_functions(program_emitter *p) {
         char name[200];
         snprintf(name, sizeof name, "fn.%s", f->graph->name);
         p->functions[i] = program_function(p, name, p->function_type, true);
+        target_mark_cold(p->functions[i]); /* long, and little beside its kernels */
         if (!program_emit_function(p, f, p->functions[i])) return false;
     }
     return true;

@@ -242,6 +242,11 @@ static void add_attribute(LLVMContextRef context, LLVMValueRef function, const c
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, a);
 }
 
+static void add_flag(LLVMContextRef context, LLVMValueRef function, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(context, kind, 0));
+}
+
 void target_mark_function(const target *t, LLVMValueRef function) {
     LLVMContextRef context = LLVMGetModuleContext(LLVMGetGlobalParent(function));
     char width[16];
@@ -251,6 +256,12 @@ void target_mark_function(const target *t, LLVMValueRef function) {
     add_attribute(context, function, "prefer-vector-width", width);
     add_attribute(context, function, "min-legal-vector-width", width);
     add_attribute(context, function, "no-builtins", "");
-    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", strlen("nounwind"));
-    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(context, nounwind, 0));
+    add_flag(context, function, "nounwind");
+}
+
+/* LLVM wants them together. */
+void target_mark_cold(LLVMValueRef function) {
+    LLVMContextRef context = LLVMGetModuleContext(LLVMGetGlobalParent(function));
+    add_flag(context, function, "optnone");
+    add_flag(context, function, "noinline");
 }

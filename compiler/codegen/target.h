@@ -46,4 +46,7 @@ void target_mark_module(LLVMModuleRef module, LLVMTargetMachineRef tm);
  * inventing of library calls. */
 void target_mark_function(const target *t, LLVMValueRef function);
 
+/* For a function that does each thing once, in a time that does not count: it is compiled as it stands. */
+void target_mark_cold(LLVMValueRef function);
+
 #endif
