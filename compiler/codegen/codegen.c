@@ -29,6 +29,7 @@ struct codegen {
     LLVMTargetMachineRef machine;
     int level;
     bool in_one_module;
+    emit_helpers helpers;
     shard shards[MOST_SHARDS];
     size_t n_shards;
     object_file objects[MOST_SHARDS];
@@ -52,7 +53,11 @@ static bool open_shard(codegen *g) {
         return false;
     }
     target_mark_module(s->module, g->machine);
-    s->emitter = (emitter){.module = s->module, .target = &g->target, .diag = g->diag, .is_shared = !g->in_one_module};
+    s->emitter = (emitter){.module = s->module,
+                           .target = &g->target,
+                           .diag = g->diag,
+                           .is_shared = !g->in_one_module,
+                           .helpers = &g->helpers};
     g->n_shards++;
     return true;
 }

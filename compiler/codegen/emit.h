@@ -13,11 +13,17 @@
 #include "compiler/codegen/abi.h"
 #include "compiler/codegen/target.h"
 
+/* Which functions that kernels call some module has already, for those that come after it (emit_transpose.c). */
+typedef struct emit_helpers {
+    bool transposes[4][8]; /* by the logarithms of an element's bytes and of the rows */
+} emit_helpers;
+
 typedef struct emitter {
     LLVMModuleRef module;
     const target *target;
-    tn_diag *diag;  /* filled when a call fails */
-    bool is_shared; /* functions can be called from other modules */
+    tn_diag *diag;         /* filled when a call fails */
+    bool is_shared;        /* functions can be called from other modules */
+    emit_helpers *helpers; /* of all modules of the program; NULL: this is the only one */
 } emitter;
 
 /* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ..., internal unless shared;

@@ -1,29 +1,32 @@
 /* A small matrix transposed in registers.
  *
  * in:  LT_TRANSPOSE: rows x columns of one buffer to columns x rows of another
- * out: square blocks of n x n elements, n a power of two that fits registers and matrix: n rows are loaded, and log2(n)
- *      rounds merge pairs of them, each round bringing one bit of the row's number into that of the column: first
- *      within parts of a register that every machine interleaves at once, then by whole parts
+ * out: square blocks of n x n elements, n a power of two that fits registers and matrix, each a call of a function
+ *      that a program has once: n rows are loaded, and log2(n) rounds merge pairs of them, each round
+ *      bringing one bit of the row's number into that of the column: first within parts of a register that every
+ *      machine interleaves at once, then by whole parts
  * law: a copy. Where n does not divide an extent, the last block ends with the extent and some
  *      elements are copied twice
  */
 #include "compiler/codegen/emit_state.h"
 
-enum { MOST_ROWS = 64, PART_BITS = 128 };
+#include <stdio.h>
 
+enum {
+    MOST_ROWS = 64,
+    PART_BITS = 128,
+    FEWEST_CALLED = 4, /* rows of a block that is more than the call of it */
+};
+
+/* n x n elements of that many bits. */
 typedef struct block {
     emit *e;
-    const lt_stmt *s;
     LLVMTypeRef row; /* n elements in a register */
-    uint32_t n, row_bits;
+    uint32_t n, bits;
     uint32_t part; /* elements in PART_BITS, n at most */
 } block;
 
-static LLVMValueRef element_address(const block *b, const lt_matrix *m, uint32_t row, uint32_t column) {
-    emit *e = b->e;
-    tn_dim at = dim_add(e->dims, m->index, dim_mul_const(e->dims, m->row, row));
-    return emit_address(e, m->buffer, dim_add_const(e->dims, at, column));
-}
+/* ---- Rows in registers ---- */
 
 /* Element i of the result is element from[i] of x and y, one behind the other. */
 static LLVMValueRef shuffle(const block *b, LLVMValueRef x, LLVMValueRef y, const uint32_t *from) {
@@ -55,8 +58,8 @@ static LLVMValueRef unzip_parts(const block *b, LLVMValueRef x, LLVMValueRef y, 
  * shuffle with all that it is made from, in a time that doubles with every round. */
 static void fence(const block *b, LLVMValueRef *rows) {
     emit *e = b->e;
-    if (b->row_bits < 64) return; /* few and narrow */
-    LLVMTypeRef floats = LLVMVectorType(LLVMFloatTypeInContext(e->context), b->row_bits / 32);
+    if (b->n * b->bits < 64) return; /* few and narrow */
+    LLVMTypeRef floats = LLVMVectorType(LLVMFloatTypeInContext(e->context), b->n * b->bits / 32);
     for (uint32_t i = 0; i < b->n; i++) {
         LLVMValueRef row = LLVMBuildBitCast(e->builder, rows[i], floats, "");
         row = emit_intrinsic(e, "llvm.arithmetic.fence", &floats, 1, &row, 1, "");
@@ -81,24 +84,70 @@ static void transpose_rows(const block *b, LLVMValueRef *rows) {
     for (uint32_t distance = b->part; distance < b->n; distance *= 2) merge_rows(b, rows, distance);
 }
 
-static void transpose_block(const block *b, uint32_t row, uint32_t column) {
+/* ---- A block ---- */
+
+static LLVMValueRef address_after(const emit *e, LLVMValueRef address, LLVMValueRef bytes) {
+    return LLVMBuildGEP2(e->builder, LLVMInt8TypeInContext(e->context), address, &bytes, 1, "");
+}
+
+/* Addresses of first elements, and bytes from row to row. */
+static void transpose_block(const block *b, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
+                            LLVMValueRef to_row) {
     emit *e = b->e;
-    const lt_matrix *from = &b->s->transpose.from, *to = &b->s->transpose.to;
     LLVMValueRef rows[MOST_ROWS];
     for (uint32_t i = 0; i < b->n; i++) {
-        rows[i] = LLVMBuildLoad2(e->builder, b->row, element_address(b, from, row + i, column), "");
-        LLVMSetAlignment(rows[i], emit_alignment(e, from->buffer));
+        rows[i] = LLVMBuildLoad2(e->builder, b->row, from, "");
+        LLVMSetAlignment(rows[i], 1);
+        from = address_after(e, from, from_row);
     }
     transpose_rows(b, rows);
     for (uint32_t i = 0; i < b->n; i++) {
-        LLVMValueRef store = LLVMBuildStore(e->builder, rows[i], element_address(b, to, column + i, row));
-        LLVMSetAlignment(store, emit_alignment(e, to->buffer));
+        LLVMSetAlignment(LLVMBuildStore(e->builder, rows[i], to), 1);
+        to = address_after(e, to, to_row);
     }
 }
 
-static uint32_t block_size(const emit *e, const lt_stmt *s) {
-    tn_dtype dtype = e->kernel->buffers[s->transpose.from.buffer].dtype;
-    uint32_t n = (uint32_t)machine_lanes(&e->out->target->machine, tn_dtype_bits(dtype));
+static LLVMTypeRef function_type(const emit *e) {
+    LLVMTypeRef parameters[] = {e->pointer, e->i64, e->pointer, e->i64};
+    return LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, 4, false);
+}
+
+static void define(const block *b, LLVMValueRef function) {
+    emit *e = b->e;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    target_mark_function(e->out->target, function);
+    LLVMPositionBuilderAtEnd(e->builder, LLVMAppendBasicBlockInContext(e->context, function, "entry"));
+    transpose_block(b, LLVMGetParam(function, 0), LLVMGetParam(function, 1), LLVMGetParam(function, 2),
+                    LLVMGetParam(function, 3));
+    LLVMBuildRetVoid(e->builder);
+    LLVMPositionBuilderAtEnd(e->builder, here);
+}
+
+/* void transpose(from, bytes between rows, to, bytes between rows), defined in the first module that asks. */
+static LLVMValueRef block_function(const block *b) {
+    emit *e = b->e;
+    char name[64];
+    snprintf(name, sizeof name, ".transpose.%ux%u", b->n, b->bits);
+    LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
+    if (function) return function;
+    function = LLVMAddFunction(e->module, name, function_type(e));
+    emit_helpers *helpers = e->out->is_shared ? e->out->helpers : NULL;
+    bool *is_defined = helpers ? &helpers->transposes[__builtin_ctz(b->bits / 8)][__builtin_ctz(b->n)] : NULL;
+    if (!is_defined) LLVMSetLinkage(function, LLVMInternalLinkage);
+    if (!is_defined || !*is_defined) define(b, function);
+    if (is_defined) *is_defined = true;
+    return function;
+}
+
+/* ---- All blocks ---- */
+
+static LLVMValueRef element_address(emit *e, const lt_matrix *m, uint32_t row, uint32_t column) {
+    tn_dim at = dim_add(e->dims, m->index, dim_mul_const(e->dims, m->row, row));
+    return emit_address(e, m->buffer, dim_add_const(e->dims, at, column));
+}
+
+static uint32_t block_size(const emit *e, const lt_stmt *s, unsigned bits) {
+    uint32_t n = (uint32_t)machine_lanes(&e->out->target->machine, bits);
     while (n > s->transpose.rows || n > s->transpose.columns || n > MOST_ROWS) n /= 2;
     return n;
 }
@@ -110,14 +159,22 @@ static uint32_t block_after(uint32_t at, uint32_t n, uint32_t extent) {
 }
 
 void emit_transpose(emit *e, const lt_stmt *s) {
-    block b = {.e = e, .s = s, .n = block_size(e, s)};
-    tn_dtype dtype = e->kernel->buffers[s->transpose.from.buffer].dtype;
-    b.row_bits = b.n * tn_dtype_bits(dtype);
-    b.part = PART_BITS / tn_dtype_bits(dtype);
+    const lt_matrix *from = &s->transpose.from, *to = &s->transpose.to;
+    unsigned bits = tn_dtype_bits(e->kernel->buffers[from->buffer].dtype);
+    block b = {.e = e, .n = block_size(e, s, bits), .bits = bits, .part = PART_BITS / bits};
     if (b.part > b.n) b.part = b.n;
-    b.row = vmath_memory_type(e->context, dtype, b.n > 1 ? b.n : 0);
+    LLVMTypeRef element = LLVMIntTypeInContext(e->context, bits);
+    b.row = b.n > 1 ? LLVMVectorType(element, b.n) : element;
+    LLVMValueRef from_row = emit_dim(e, dim_mul_const(e->dims, from->row, bits / 8));
+    LLVMValueRef to_row = emit_dim(e, dim_mul_const(e->dims, to->row, bits / 8));
     for (uint32_t row = 0; row < s->transpose.rows; row = block_after(row, b.n, s->transpose.rows))
         for (uint32_t column = 0; column < s->transpose.columns;
-             column = block_after(column, b.n, s->transpose.columns))
-            transpose_block(&b, row, column);
+             column = block_after(column, b.n, s->transpose.columns)) {
+            LLVMValueRef arguments[] = {element_address(e, from, row, column), from_row,
+                                        element_address(e, to, column, row), to_row};
+            if (b.n < FEWEST_CALLED)
+                transpose_block(&b, arguments[0], arguments[1], arguments[2], arguments[3]);
+            else
+                LLVMBuildCall2(e->builder, function_type(e), block_function(&b), arguments, 4, "");
+        }
 }
