@@ -158,6 +158,7 @@ static bool check_signature(compilation *c) {
 
 static bool emit(compilation *c, const char *prefix) {
     char prepare_prefix[200];
+    module_drop_pages(c->module); /* code generation needs memory, and no weights */
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
     return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* ---- Allocation ---------------------------------------------------------------------------- */
 
@@ -70,6 +74,25 @@ void *tn_aligned_alloc(size_t alignment, size_t bytes) {
 }
 
 void tn_free(void *p) { free(p); }
+
+/* More than that may be more than there is, and is had in large pages, of which few are touched. */
+enum { MOST_TOUCHED = 1 << 30 };
+
+void tn_touch_pages(void *p, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), skipped = -(uintptr_t)p & (page - 1);
+    if (bytes <= MOST_TOUCHED && bytes >= skipped + page) /* an older kernel refuses, which is no error */
+        madvise((char *)p + skipped, (bytes - skipped) / page * page, MADV_POPULATE_WRITE);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
+void tn_return_freed(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 /* ---- Arenas: blocks that double in size, handed out from the front --------------------------- */
 
