@@ -18,6 +18,7 @@ bool buffer_reserve(exec_buffer *b, size_t bytes) {
     b->data = tn_aligned_alloc(64, bytes);
     if (b->data == NULL) return false;
     b->capacity = bytes;
+    tn_touch_pages(b->data, bytes);
     return true;
 }
 

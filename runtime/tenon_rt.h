@@ -384,7 +384,8 @@ TN_API tn_status tn_exec_set_output(tn_exec *exec, const char *name, const tn_te
 TN_API tn_status tn_exec_set_symbol(tn_exec *exec, const char *name, int64_t value);
 
 /* All of tn_exec_run but the running: checks inputs (their data may be NULL), binds symbols, makes room,
- * so that tn_exec_output tells shapes (with data NULL) and the first run allocates less. */
+ * so that tn_exec_output tells shapes (with data NULL) and the first run neither allocates an arena nor waits for
+ * the pages of it. */
 TN_API tn_status tn_exec_bind(tn_exec *exec, const tn_tensor *inputs, int n_inputs);
 
 /* Output i of the last run or bind, or NULL when there is none or it failed before running. Valid until the next. */

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tenon_compile.h"
 
@@ -469,6 +470,36 @@ static void test_compiling_in_parallel(void **state) {
     assert_memory_equal(y[0], y[1], sizeof y[0]);
 }
 
+/* ---- Memory ------------------------------------------------------------------------------------------ */
+
+static long page_faults(void) {
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* What tn_exec_bind has made room for is there: of the arena's 256 pages none is waited for. */
+static void test_pages_of_the_arena(void **state) {
+    (void)state;
+    enum { N = 512, PAGES_OF_CODE_AND_STACK = 64 };
+    static float x[N * N], y[N * N];
+    tn_program *p = compile("module \"m\"\nfn @main(%x: f32[512, 512]) -> (%y: f32[512, 512]) {\n"
+                            "  %0 = dot %x, %x, contract=[1]x[0] : f32[512, 512]\n"
+                            "  %1 = dot %0, %x, contract=[1]x[0] : f32[512, 512]\n  return %1\n}\n");
+    tn_exec *e = tn_exec_new(p, NULL);
+    tn_tensor input = TN_TENSOR(TN_F32, x, N, N), output = TN_TENSOR(TN_F32, y, N, N);
+    for (int i = 0; i < N * N; i++) x[i] = y[i] = 1;
+    assert_int_equal(tn_exec_bind(e, &input, 1), TN_OK);
+    assert_true(tn_exec_arena_bytes(e) >= sizeof x);
+    long before = page_faults();
+    assert_int_equal(tn_exec_run(e, &input, 1, &output, 1), TN_OK);
+    long faults = page_faults() - before;
+    if (faults > PAGES_OF_CODE_AND_STACK) fail_msg("%ld pages were touched first by a run", faults);
+    assert_true(y[0] == (float)N * N);
+    tn_exec_free(e);
+    tn_program_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters_and_constants_as_results),
@@ -487,6 +518,7 @@ int main(void) {
         cmocka_unit_test(test_tokens_in_a_signature),
         cmocka_unit_test(test_errors_of_building),
         cmocka_unit_test(test_compiling_in_parallel),
+        cmocka_unit_test(test_pages_of_the_arena),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/lib/levels.h"
+#include "runtime/weights.h"
 #include "tests/lib/program_check.h"
 
 static const char *const narrow_formats[] = {"bf16", "int8"};
@@ -173,6 +174,33 @@ static void test_loop(void **state) {
     check_agrees(text, "n=5", ANY_NUMBERS);
 }
 
+/* ---- Where they lie ---- */
+
+/* A weight that is read as it was given stays where it lies: in a model's file, which all processes that map it share. */
+static void test_in_place(void **state) {
+    (void)state;
+    static float table[64 * 64], matrix[64 * 64];
+    for (int i = 0; i < 64 * 64; i++) matrix[i] = 1;
+    tn_graph *g = tn_graph_new("in_place");
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(64), TN_SIZE(64)));
+    tn_val added = tn_add(x, tn_weight(g, "table", TN_F32, TN_SHAPE(TN_SIZE(64), TN_SIZE(64)), table));
+    tn_output(g, "y", tn_matmul(added, tn_weight(g, "matrix", TN_F32, TN_SHAPE(TN_SIZE(64), TN_SIZE(64)), matrix)));
+    tn_program *p = tn_compile(g, NULL);
+    assert_non_null(p);
+    weight_set *set = program_retain_set(p);
+    int n_in_place = 0, n_packed = 0;
+    for (uint32_t i = 0; i < p->n_packed; i++) {
+        n_in_place += set->packed[i] == (void *)table;
+        n_packed += set->packed[i] >= (void *)set->block && (char *)set->packed[i] < set->block + set->bytes;
+    }
+    assert_int_equal(n_in_place, 1);
+    assert_int_equal(n_packed, 1);
+    assert_int_equal(tn_program_weight_bytes(p), sizeof matrix);
+    weight_set_free(set);
+    tn_program_free(p);
+    tn_graph_free(g);
+}
+
 /* ---- What results are off by ---- */
 
 enum { ROWS = 3, DEPTH = 150, COLUMNS = 40 };
@@ -251,9 +279,9 @@ static void test_deviation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_which),  cmocka_unit_test(test_where),
-        cmocka_unit_test(test_agree),     cmocka_unit_test(test_shared), cmocka_unit_test(test_loop),
-        cmocka_unit_test(test_deviation),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_which),     cmocka_unit_test(test_where),
+        cmocka_unit_test(test_agree),    cmocka_unit_test(test_shared),    cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_in_place), cmocka_unit_test(test_deviation),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }
