@@ -517,8 +517,71 @@ static void every_allocation_fails_in_turn(void **state) {
 }
 #endif
 
+/* ---- Streamed stores ---- */
+
+/* From the start of a line of the cache, from behind it, to two buffers, with parts that are not streamed. */
+static void streams(void **state) {
+    (void)state;
+    static const char text[] =
+        "kernel @k map(in x: f32[n + 40], out y: f32[4*n + 4] streamed, out c: i16[n + 1] streamed) extents(n) {\n"
+        "  stage $0 in 2 {\n"
+        "    for $1 in 0 to n vector 16 {\n"
+        "      %0 = load x[$1] : f32 %1 = add %0, %0 : f32\n"
+        "      store y[n*$0 + $1], %1\n"
+        "    }\n"
+        "    for $2 in 0 to n vector 16 { %2 = load x[$2 + 40] : f32 store y[2*n + n*$0 + $2 + 4], %2 }\n"
+        "  }\n"
+        "  stage $3 in 1 {\n"
+        "    for $4 in 0 to n vector 32 {\n"
+        "      %3 = load x[$4] : f32 %4 = convert %3 : i16 store c[$4], %4 store y[$4], %3\n"
+        "    }\n"
+        "    for $5 in 0 to 1 { store c[n], %5 store y[2*n + 0*$5], %6 store y[4*n], %6 }\n"
+        "  }\n"
+        "}\n";
+    char whole[sizeof text + 80];
+    const char *at = strstr(text, "    for $5");
+    snprintf(whole, sizeof whole, "%.*s    %%5 = const 7 : i16 %%6 = const 8 : f32\n%s", (int)(at - text), text, at);
+    static const int64_t sizes[] = {0, 1, 16, 255, 256, 512, 1000, 2048};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_kernel(whole, EXTENTS(sizes[i]), EXACT);
+}
+
+/* Stores that are not streamed: guarded, backwards, of a lane, in an inner loop, where a bound index says. */
+static void streams_that_are_not(void **state) {
+    (void)state;
+    static const char *const bodies[] = {
+        "%1 = compare lt %0, %0 : bool store y[$1], %0 if %1",
+        "store y[511 - $1], %0",
+        "store y[2*$1], %0",
+        "for $2 in 0 to 1 { store y[$1 + $2], %0 }",
+        "%1 = dim n : i64 bind $2 = %1 below 16 element 0 store y[$1 + $2], %0",
+        "%1 = const true : bool if %1 { store y[$1], %0 }",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        script t = {NULL, 0, 0};
+        script_add(&t, "kernel @k map(in x: f32[512], out y: f32[1024] streamed) extents(n) {\n");
+        script_add(&t, "stage $0 in 1 { for $1 in 0 to 512 vector 16 { %%0 = load x[$1] : f32 %s } } }", bodies[i]);
+        check_kernel(t.text, EXTENTS(5), EXACT);
+        free(t.text);
+    }
+}
+
+static void streamed_transposes(void **state) {
+    (void)state;
+    for (int offset = 0; offset < 2; offset++)
+        for (int row = 64; row < 66; row++) {
+            script t = {NULL, 0, 0};
+            script_add(&t, "kernel @k map(in x: f32[1024], out y: f32[4096] streamed) {\nstage $0 in 1 {\n");
+            script_add(&t, "transpose 16 x 32: y[%d; %d] = x[0; 32] } }", offset, row);
+            check_kernel(t.text, NULL, EXACT);
+            free(t.text);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams),
+        cmocka_unit_test(streams_that_are_not),
+        cmocka_unit_test(streamed_transposes),
         cmocka_unit_test(tails_of_all_lengths),
         cmocka_unit_test(static_tails),
         cmocka_unit_test(static_masks),

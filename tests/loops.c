@@ -16,8 +16,8 @@
 /* A kernel around statements: buffers x and b to read, y to write, t and l to work with. */
 static char *around(const char *statements) {
     script s = {NULL, 0, 0};
-    script_add(&s, "kernel @k map(in x: f32[n], in b: bool[n], out y: f32[n], temp t: f64[n], local l: f32[16]) "
-                   "extents(n) sites(gather) {\n");
+    script_add(&s, "kernel @k map(in x: f32[n], in b: bool[n], out y: f32[n] streamed, temp t: f64[n], "
+                   "local l: f32[16]) extents(n) sites(gather) {\n");
     script_add(&s, "  stage $0 in n {\n%%0 = const 1.5 : f32 %%1 = const true : bool %%2 = dim $0 : i64\n%s\n  }\n}\n",
                statements);
     return s.text;

@@ -80,8 +80,28 @@ static void test_fused(void **state) {
                  "", true);
 }
 
+/* A result that no cache holds is stored past them, a smaller one is not. */
+static void test_streamed(void **state) {
+    (void)state;
+    static const struct {
+        int rows;
+        bool is_streamed;
+    } cases[] = {{1 << 20, true}, {1 << 10, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        int rows = cases[i].rows;
+        snprintf(text, sizeof text,
+                 "(%%x: f32[%d, 1024]) -> (%%y: f32[%d, 1024]) {\n  %%0 = neg %%x : f32[%d, 1024]\n  return %%0\n}",
+                 rows, rows, rows);
+        char *loops = program_stage(text, "loops", NULL);
+        assert_int_equal(strstr(loops, " streamed)") != NULL, cases[i].is_streamed);
+        tn_text_free(loops);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streamed),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_axes),

@@ -186,6 +186,7 @@ static bool emit_stage(emit *e, const lt_stage *stage, const char *symbol, uint3
         return false;
     emit_block(e, &stage->body);
     emit_close_scopes(e, 0);
+    emit_stream_fence(e);
     LLVMBuildRetVoid(e->builder);
     return !e->failed;
 }

@@ -15,7 +15,7 @@
 
 /* Which functions that kernels call some module has already, for those that come after it (emit_transpose.c). */
 typedef struct emit_helpers {
-    bool transposes[4][8]; /* by the logarithms of an element's bytes and of the rows */
+    bool transposes[2][4][8]; /* streamed or not; by the logarithms of an element's bytes and of the rows */
 } emit_helpers;
 
 typedef struct emitter {

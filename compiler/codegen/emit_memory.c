@@ -298,8 +298,10 @@ static void end_if(emit *e, guarded g) {
     LLVMPositionBuilderAtEnd(e->builder, g.join);
 }
 
-static void plain_store(emit *e, LLVMValueRef value, LLVMValueRef address, unsigned alignment) {
-    LLVMSetAlignment(LLVMBuildStore(e->builder, value, address), alignment);
+static LLVMValueRef plain_store(emit *e, LLVMValueRef value, LLVMValueRef address, unsigned alignment) {
+    LLVMValueRef store = LLVMBuildStore(e->builder, value, address);
+    LLVMSetAlignment(store, alignment);
+    return store;
 }
 
 /* The only lane that a constant guard lets through, or -1. LLVM up to 22 stores too many bytes
@@ -330,7 +332,9 @@ static void store_contiguous(emit *e, const lt_stmt *s, LLVMValueRef memory, LLV
         return;
     }
     guarded g = begin_if(e, guard);
-    plain_store(e, memory, address, alignment);
+    LLVMValueRef store = plain_store(e, memory, address, alignment);
+    if (e->streams && emit_is_streamed(e, s->access.buffer))
+        emit_stream_store(e, store, e->lanes * tn_dtype_bits(s->dtype) / 8);
     end_if(e, g);
 }
 

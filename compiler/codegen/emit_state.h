@@ -63,6 +63,8 @@ typedef struct emit {
     uint32_t lanes;
     tn_dim counter;    /* of the vector loop, while lanes > 1 */
     LLVMValueRef mask; /* lanes that are live, or NULL: all */
+    bool streams;      /* lanes that are stored to streamed buffers are whole lines of the cache, or follow each other */
+    bool has_streamed; /* the stage does, somewhere */
     bool failed;
 } emit;
 
@@ -137,6 +139,16 @@ void emit_masked_store(emit *e, LLVMValueRef value, LLVMValueRef address, LLVMVa
 
 /* `address` when the condition holds, else one from which zeros are read. */
 LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address);
+
+/* ---- emit_stream.c ---- */
+/* Whether stores of the whole groups of a vector loop may be streamed, as a value before the loop; NULL: none may. */
+LLVMValueRef emit_streams(emit *e, const lt_stmt *vector_loop);
+/* The same of rows of a matrix that is stored, that many columns wide, a row at a time. */
+LLVMValueRef emit_streams_rows(emit *e, const lt_matrix *to, uint32_t columns);
+bool emit_is_streamed(const emit *e, uint32_t buffer);
+/* Makes a store of so many bytes, a power of two, go past the caches. */
+void emit_stream_store(emit *e, LLVMValueRef store, unsigned bytes);
+void emit_stream_fence(emit *e); /* at the end of a stage */
 
 /* ---- emit_shuffle.c ---- */
 /* The lanes of a load in memory's dtype, when shuffles get at them; else NULL, and nothing was emitted. */

@@ -24,6 +24,7 @@ typedef struct block {
     LLVMTypeRef row; /* n elements in a register */
     uint32_t n, bits;
     uint32_t part; /* elements in PART_BITS, n at most */
+    bool streams;  /* rows are stored past the caches: whole lines of them */
 } block;
 
 /* ---- Rows in registers ---- */
@@ -102,7 +103,9 @@ static void transpose_block(const block *b, LLVMValueRef from, LLVMValueRef from
     }
     transpose_rows(b, rows);
     for (uint32_t i = 0; i < b->n; i++) {
-        LLVMSetAlignment(LLVMBuildStore(e->builder, rows[i], to), 1);
+        LLVMValueRef store = LLVMBuildStore(e->builder, rows[i], to);
+        LLVMSetAlignment(store, 1);
+        if (b->streams) emit_stream_store(e, store, b->n * b->bits / 8);
         to = address_after(e, to, to_row);
     }
 }
@@ -127,12 +130,13 @@ static void define(const block *b, LLVMValueRef function) {
 static LLVMValueRef block_function(const block *b) {
     emit *e = b->e;
     char name[64];
-    snprintf(name, sizeof name, ".transpose.%ux%u", b->n, b->bits);
+    snprintf(name, sizeof name, ".transpose.%ux%u%s", b->n, b->bits, b->streams ? ".streamed" : "");
     LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
     if (function) return function;
     function = LLVMAddFunction(e->module, name, function_type(e));
     emit_helpers *helpers = e->out->is_shared ? e->out->helpers : NULL;
-    bool *is_defined = helpers ? &helpers->transposes[__builtin_ctz(b->bits / 8)][__builtin_ctz(b->n)] : NULL;
+    bool *is_defined =
+        helpers ? &helpers->transposes[b->streams][__builtin_ctz(b->bits / 8)][__builtin_ctz(b->n)] : NULL;
     if (!is_defined) LLVMSetLinkage(function, LLVMInternalLinkage);
     if (!is_defined || !*is_defined) define(b, function);
     if (is_defined) *is_defined = true;
@@ -141,9 +145,42 @@ static LLVMValueRef block_function(const block *b) {
 
 /* ---- All blocks ---- */
 
-static LLVMValueRef element_address(emit *e, const lt_matrix *m, uint32_t row, uint32_t column) {
+static tn_dim element_index(const emit *e, const lt_matrix *m, uint32_t row, uint32_t column) {
     tn_dim at = dim_add(e->dims, m->index, dim_mul_const(e->dims, m->row, row));
-    return emit_address(e, m->buffer, dim_add_const(e->dims, at, column));
+    return dim_add_const(e->dims, at, column);
+}
+
+static LLVMValueRef element_address(emit *e, const lt_matrix *m, uint32_t row, uint32_t column) {
+    return emit_address(e, m->buffer, element_index(e, m, row, column));
+}
+
+static void call_block(const block *b, LLVMValueRef *arguments) {
+    if (b->n < FEWEST_CALLED)
+        transpose_block(b, arguments[0], arguments[1], arguments[2], arguments[3]);
+    else
+        LLVMBuildCall2(b->e->builder, function_type(b->e), block_function(b), arguments, 4, "");
+}
+
+/* The block to `there`: past the caches, where it is to be and its rows turn out to be whole lines. */
+static void copy_block(const block *b, const lt_matrix *there, LLVMValueRef *arguments) {
+    emit *e = b->e;
+    LLVMValueRef may_stream = emit_streams_rows(e, there, b->n);
+    if (!may_stream) {
+        call_block(b, arguments);
+        return;
+    }
+    LLVMBasicBlockRef ways[2] = {emit_new_block(e, "plain", 0), emit_new_block(e, "streamed", 0)},
+                      join = emit_new_block(e, "stored", 0);
+    LLVMBuildCondBr(e->builder, may_stream, ways[1], ways[0]);
+    for (int streams = 0; streams < 2; streams++) {
+        block way = *b;
+        way.streams = streams;
+        LLVMPositionBuilderAtEnd(e->builder, ways[streams]);
+        call_block(&way, arguments);
+        LLVMBuildBr(e->builder, join);
+    }
+    e->has_streamed = true;
+    LLVMPositionBuilderAtEnd(e->builder, join);
 }
 
 static uint32_t block_size(const emit *e, const lt_stmt *s, unsigned bits) {
@@ -172,9 +209,7 @@ void emit_transpose(emit *e, const lt_stmt *s) {
              column = block_after(column, b.n, s->transpose.columns)) {
             LLVMValueRef arguments[] = {element_address(e, from, row, column), from_row,
                                         element_address(e, to, column, row), to_row};
-            if (b.n < FEWEST_CALLED)
-                transpose_block(&b, arguments[0], arguments[1], arguments[2], arguments[3]);
-            else
-                LLVMBuildCall2(e->builder, function_type(e), block_function(&b), arguments, 4, "");
+            lt_matrix there = {to->buffer, element_index(e, to, column, row), to->row};
+            copy_block(&b, &there, arguments);
         }
 }

@@ -119,7 +119,7 @@ static void split_range(wide *w) {
     w->middle = LLVMBuildAdd(e->builder, w->begin, whole, "middle");
 }
 
-static void whole_groups(wide *w) {
+static void all_groups(wide *w) {
     loop l;
     if (!emit_loop_init(w->e, &l, w->s)) return;
     l.begin = w->begin;
@@ -131,6 +131,28 @@ static void whole_groups(wide *w) {
     emit_loop_body(w->e, &l, w->lanes, w->lanes);
     leave_lanes(w->e);
     emit_loop_free(&l);
+}
+
+/* With a version of its own for stores that may be streamed. */
+static void whole_groups(wide *w) {
+    emit *e = w->e;
+    LLVMValueRef may_stream = emit_streams(e, w->s);
+    if (!may_stream) {
+        all_groups(w);
+        return;
+    }
+    LLVMBasicBlockRef streamed = emit_new_block(e, "streamed", w->number),
+                      plain = emit_new_block(e, "plain", w->number), join = emit_new_block(e, "stored", w->number);
+    LLVMBuildCondBr(e->builder, may_stream, streamed, plain);
+    LLVMPositionBuilderAtEnd(e->builder, streamed);
+    e->streams = true;
+    all_groups(w);
+    e->streams = false;
+    LLVMBuildBr(e->builder, join);
+    LLVMPositionBuilderAtEnd(e->builder, plain);
+    all_groups(w);
+    LLVMBuildBr(e->builder, join);
+    LLVMPositionBuilderAtEnd(e->builder, join);
 }
 
 /* ---- What remains ---- */

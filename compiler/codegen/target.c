@@ -68,6 +68,16 @@ enum { L1 = _SC_LEVEL1_DCACHE_SIZE, L2 = _SC_LEVEL2_CACHE_SIZE, L3 = _SC_LEVEL3_
 enum { L1 = -1, L2 = -1, L3 = -1 };
 #endif
 
+/* Of one last cache: what sysconf says is on some CPUs the sum of all that a package has. */
+static size_t last_cache_bytes(bool is_host, size_t otherwise) {
+    FILE *f = is_host ? fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r") : NULL;
+    unsigned long kilobytes = 0;
+    if (!f) return cache_bytes(is_host, L3, otherwise);
+    if (fscanf(f, "%luK", &kilobytes) != 1) kilobytes = 0;
+    fclose(f);
+    return kilobytes ? (size_t)kilobytes << 10 : otherwise;
+}
+
 static machine numbers_of(const known *k, bool is_host) {
     machine m = {
         .vector_bytes = k->vector_bytes,
@@ -75,7 +85,7 @@ static machine numbers_of(const known *k, bool is_host) {
         .has_fma = k->has_fma,
         .l1_bytes = cache_bytes(is_host, L1, (size_t)32 << 10),
         .l2_bytes = cache_bytes(is_host, L2, (size_t)512 << 10),
-        .l3_bytes = cache_bytes(is_host, L3, is_host ? 0 : (size_t)8 << 20),
+        .l3_bytes = last_cache_bytes(is_host, is_host ? 0 : (size_t)8 << 20),
     };
     m.tile_f32 = tile_of(&m, 32);
     m.tile_f64 = tile_of(&m, 64);

@@ -103,7 +103,7 @@ uint32_t lt_add_buffer(lt_builder *b, lt_role role, tn_dtype dtype, tn_dim eleme
     }
     k->n_inputs += role == LT_INPUT;
     k->n_outputs += role == LT_OUTPUT;
-    k->buffers[k->n_buffers] = (lt_buffer){role, dtype, elements, unique};
+    k->buffers[k->n_buffers] = (lt_buffer){role, dtype, elements, unique, false};
     return k->n_buffers++;
 }
 

@@ -94,7 +94,7 @@ uint64_t lt_hash(const lt_kernel *k) {
     add(&s, k->n_values);
     add(&s, k->n_extents);
     for (uint32_t i = 0; i < k->n_buffers; i++) {
-        add(&s, (uint64_t)k->buffers[i].role << 8 | k->buffers[i].dtype);
+        add(&s, (uint64_t)k->buffers[i].is_streamed << 16 | (uint64_t)k->buffers[i].role << 8 | k->buffers[i].dtype);
         add_dim(&s, k->buffers[i].elements);
     }
     for (uint32_t i = 0; i < k->n_stages; i++) {
@@ -209,7 +209,9 @@ static bool same_buffers(const pair *p) {
         return false;
     for (uint32_t i = 0; i < p->a->n_buffers; i++) {
         const lt_buffer *x = &p->a->buffers[i], *y = &p->b->buffers[i];
-        if (x->role != y->role || x->dtype != y->dtype || !same_dim(p, x->elements, y->elements)) return false;
+        if (x->role != y->role || x->dtype != y->dtype || x->is_streamed != y->is_streamed ||
+            !same_dim(p, x->elements, y->elements))
+            return false;
     }
     return true;
 }

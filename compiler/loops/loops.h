@@ -51,6 +51,7 @@ typedef struct lt_buffer {
     tn_dtype dtype;
     tn_dim elements; /* over the extents; static for LT_LOCAL */
     const char *name;
+    bool is_streamed; /* a hint: stored elements may go past the caches, which would lose them before they are read */
 } lt_buffer;
 
 typedef enum lt_kind {

@@ -3,7 +3,7 @@
  * in:  a function marked kernel (compiler/passes/fuse.c), the machine
  * out: a loop tree that computes the same results
  */
-#include "compiler/loops/classes.h"
+#include "compiler/loops/stream.h"
 
 static const struct {
     const char *name;
@@ -24,7 +24,7 @@ static const struct {
 
 lt_kernel *lt_lower(tn_graph *fused, const machine *m) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (classes[i].takes(fused)) return classes[i].lower(fused, m);
+        if (classes[i].takes(fused)) return stream_results(classes[i].lower(fused, m), m);
     const node *last = fused->n_nodes ? &fused->nodes[fused->n_nodes - 1] : NULL;
     module_error(fused->module, TN_ERR_UNSUPPORTED, last ? last->locations : LOCATION_NONE,
                  "kernel %s: no loop class takes %s", fused->name,

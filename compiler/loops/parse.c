@@ -346,7 +346,8 @@ static bool parse_buffer(parser *p) {
     if (!name || !lexer_expect(&p->lex, ":") || !take_dtype(p, &dtype) || !lexer_expect(&p->lex, "[") ||
         !take_dim(p, &elements) || !lexer_expect(&p->lex, "]"))
         return false;
-    lt_add_buffer(&p->b, role, dtype, elements, name);
+    uint32_t buffer = lt_add_buffer(&p->b, role, dtype, elements, name);
+    if (lexer_accept(&p->lex, "streamed") && buffer != LT_NONE) p->b.kernel->buffers[buffer].is_streamed = true;
     return built(p);
 }
 

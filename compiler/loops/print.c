@@ -233,7 +233,7 @@ static void put_header(printer *p) {
         const lt_buffer *b = &k->buffers[i];
         put(p, "%s%s %s: %s[", i ? ", " : "", roles[b->role], b->name, tn_dtype_name(b->dtype));
         put_dim(p, b->elements);
-        put(p, "]");
+        put(p, b->is_streamed ? "] streamed" : "]");
     }
     put(p, ")");
     for (uint32_t i = 0; i < k->n_extents; i++) {

@@ -14,7 +14,7 @@
 #include "compiler/loops/scalar.h"
 #include "tests/lib/levels.h"
 
-enum { MAX_BUFFERS = 64, GUARD_BYTES = 64 };
+enum { MAX_BUFFERS = 64, GUARD_BYTES = 64 , LINE_BYTES = 64};
 
 void script_add(script *t, const char *format, ...) {
     va_list args;
@@ -176,11 +176,12 @@ void check_kernel_with(const char *text, const int64_t *extents, double ulps, fi
         assert_true(dim_eval(m->dims, k->buffers[i].elements, look, &e, &elements[i]));
         size_t bytes = (size_t)elements[i] * scalar_bytes(k->buffers[i].dtype);
         for (int side = 0; side < 2; side++) {
-            /* One past alignment, and watched on both sides. */
-            blocks[side][i] = malloc(bytes + 2 * GUARD_BYTES + 1);
+            /* One past alignment, or a line of the cache, and watched on both sides. */
+            blocks[side][i] = malloc(bytes + 2 * GUARD_BYTES + LINE_BYTES);
             assert_non_null(blocks[side][i]);
-            memset(blocks[side][i], 0x5a, bytes + 2 * GUARD_BYTES + 1);
-            buffers[side][i] = blocks[side][i] + GUARD_BYTES + 1;
+            memset(blocks[side][i], 0x5a, bytes + 2 * GUARD_BYTES + LINE_BYTES);
+            uintptr_t start = (uintptr_t)blocks[side][i] + GUARD_BYTES;
+            buffers[side][i] = blocks[side][i] + GUARD_BYTES + (k->buffers[i].is_streamed ? -start % LINE_BYTES : 1);
             if (k->buffers[i].role == LT_INPUT)
                 fill_elements(k->buffers[i].dtype, buffers[side][i], elements[i], how, i + 1);
         }
@@ -199,8 +200,9 @@ void check_kernel_with(const char *text, const int64_t *extents, double ulps, fi
         for (uint32_t i = 0; i < n; i++) {
             size_t bytes = (size_t)elements[i] * scalar_bytes(k->buffers[i].dtype);
             compare(k, level_names[t], i, buffers[1][i], buffers[0][i], elements[i], ulps);
+            const char *first = buffers[1][i];
             for (size_t g = 0; g < GUARD_BYTES; g++)
-                if (blocks[1][i][g] != 0x5a || blocks[1][i][GUARD_BYTES + 1 + bytes + g] != 0x5a)
+                if (first[-1 - (ptrdiff_t)g] != 0x5a || first[bytes + g] != 0x5a)
                     fail_msg("%s\n%s: bytes outside %s were written", text, level_names[t], k->buffers[i].name);
         }
         if (status == TN_OK)
