@@ -20,7 +20,8 @@ bool expand_softmax(tn_graph *g, const tn_val *x, uint32_t n, const attr_list *a
     UNUSED(g, n);
     int64_t axis = attr_int(attrs, ATTR_axis, 0);
     tn_val powers = tn_exp(minus_max(expand_widen(x[0]), &axis));
-    tn_val y = tn_div(powers, expand_reduce("sum", powers, &axis, 1, true));
+    tn_val sum = expand_reduce("sum", powers, &axis, 1, true); /* one division a row is enough */
+    tn_val y = tn_mul(powers, tn_div(tn_scalar(g, dtype_of(powers), 1), sum));
     return expand_done(expand_narrow(y, dtype_of(x[0])), results);
 }
 

@@ -230,14 +230,44 @@ static factors pow2_factors(const vm *m, vwhole k) {
     return (factors){pow2_of_bits(m, half), pow2_of_bits(m, visub(m, k.bits, half))};
 }
 
+/* AVX-512 scales in one operation, with the same bits: it rounds once, too. */
+static const char *scale_intrinsic(const vm *m) {
+    static const char *const names[2][3] = {
+        {"llvm.x86.avx512.mask.scalef.ps.128", "llvm.x86.avx512.mask.scalef.ps.256",
+         "llvm.x86.avx512.mask.scalef.ps.512"},
+        {"llvm.x86.avx512.mask.scalef.pd.128", "llvm.x86.avx512.mask.scalef.pd.256",
+         "llvm.x86.avx512.mask.scalef.pd.512"},
+    };
+    if (!m->target->is_x86 || m->target->machine.vector_bytes < 64) return NULL;
+    for (unsigned i = 0; i < 3; i++)
+        if (m->lanes * (m->is64 ? 8 : 4) == 16u << i) return names[m->is64][i];
+    return NULL;
+}
+
+bool vscales_at_once(const vm *m) { return scale_intrinsic(m) != NULL; }
+
+static val scale_at_once(const vm *m, val x, val k) {
+    enum { CURRENT_ROUNDING = 4 };
+    const char *name = scale_intrinsic(m);
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMTypeRef i32 = LLVMInt32TypeInContext(m->context);
+    val all = LLVMConstAllOnes(LLVMIntTypeInContext(m->context, m->lanes > 8 ? m->lanes : 8)),
+        args[] = {x, k, x, all, LLVMConstInt(i32, CURRENT_ROUNDING, 0)};
+    bool is_widest = m->lanes * (m->is64 ? 8 : 4) == 64;
+    val callee = LLVMGetIntrinsicDeclaration(m->module, id, NULL, 0);
+    return LLVMBuildCall2(m->b, LLVMIntrinsicGetType(m->context, id, NULL, 0), callee, args, is_widest ? 5 : 4, "");
+}
+
 /* Only the second step rounds. */
 val vscale(const vm *m, val x, vwhole k) {
+    if (vscales_at_once(m)) return scale_at_once(m, x, k.value);
     factors f = pow2_factors(m, k);
     return vmul(m, vmul(m, x, f.first), f.second);
 }
 
 /* The addition of 1 is part of the first step. */
 val vscale_1p(const vm *m, val e, vwhole k) {
+    if (vscales_at_once(m)) return scale_at_once(m, vadd(m, e, vnum(m, 1)), k.value);
     factors f = pow2_factors(m, k);
     return vmul(m, vmad(m, e, f.first, f.first), f.second);
 }

@@ -129,6 +129,8 @@ vwhole vwhole_plus(const vm *m, vwhole k, int constant);
 val vpow2(const vm *m, vwhole k);
 val vscale(const vm *m, val x, vwhole k);
 val vscale_1p(const vm *m, val e, vwhole k);
+/* Whether scaling is one instruction, which results that underflow do not slow down. */
+bool vscales_at_once(const vm *m);
 
 /* Element [index] of a table, lane by lane; indices are the low 32 bits of the integer lanes and
  * must be in range. */

@@ -68,6 +68,7 @@ static val quotient(const vm *m, vpair a, vpair b) {
 /* x, or `otherwise` where the result is 0 anyway: a product that underflows takes CPUs tens of
  * cycles, and masks of -inf make many. */
 static val unless_below(const vm *m, val argument, double low, double otherwise, val x) {
+    if (vscales_at_once(m)) return x;
     return vsel(m, vlt(m, argument, vnum(m, low)), vnum(m, otherwise), x);
 }
 
