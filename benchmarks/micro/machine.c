@@ -2,11 +2,16 @@
  *
  * Bandwidth is that of the best of several patterns, as no single one gets all that there is: one stream may leave
  * prefetchers idle, many may confuse them. Loops that only read are one limit; loops that also write, with ordinary
- * stores, are another, and count the bytes that they read and those that they write.
+ * stores, are another, and count the bytes that they read and those that they write; those whose stores go past the
+ * caches are a third one.
  */
 #include "benchmarks/micro/micro.h"
 
 #include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { CHAINS = 12, STEPS = 1 << 20 };
 
@@ -116,6 +121,18 @@ WRITE_LOOP(add, 1, x[at] + y[at])
 WRITE_LOOP(add, 2, x[at] + y[at])
 WRITE_LOOP(add, 4, x[at] + y[at])
 
+#if defined(__x86_64__)
+#define STREAM_LOOP(name, expression)                                                                                  \
+    static void name(line *z, const line *x, const line *y) {                                                          \
+        const float *a = (const float *)x, *b = (const float *)y;                                                      \
+        (void)b;                                                                                                       \
+        for (size_t at = 0; at < (size_t)SPAN_LINES * 16; at += 4) _mm_stream_ps((float *)z + at, (expression));       \
+        _mm_sfence();                                                                                                  \
+    }
+STREAM_LOOP(copy_past, _mm_load_ps(a + at))
+STREAM_LOOP(add_past, _mm_load_ps(a + at) + _mm_load_ps(b + at))
+#endif
+
 static const struct {
     const char *name;
     limit of;
@@ -127,6 +144,9 @@ static const struct {
     {"z = x, 1 stream", LIMIT_WRITE, 2, copy_1},     {"z = x, 2 streams", LIMIT_WRITE, 2, copy_2},
     {"z = x, 4 streams", LIMIT_WRITE, 2, copy_4},    {"z = x + y, 1 stream", LIMIT_WRITE, 3, add_1},
     {"z = x + y, 2 streams", LIMIT_WRITE, 3, add_2}, {"z = x + y, 4 streams", LIMIT_WRITE, 3, add_4},
+#if defined(__x86_64__)
+    {"z = x, streamed", LIMIT_STREAM, 2, copy_past}, {"z = x + y, streamed", LIMIT_STREAM, 3, add_past},
+#endif
 };
 
 typedef struct arrays {
@@ -163,6 +183,7 @@ static void measure_team(team t, arrays *a, bool is_own) {
         if (rate > best[of]) best[of] = rate, how[of] = patterns[a->pattern].name;
     }
     for (limit of = LIMIT_FMA; of < LIMIT_COUNT; of++) {
+        if (!how[of]) continue;
         figure f = {.group = "machine", .unit = of == LIMIT_FMA ? "GFLOP/s" : "GB/s", .value = best[of]};
         snprintf(f.name, sizeof f.name, "%s: %s", threads, how[of]);
         record(f);

@@ -16,9 +16,10 @@
 /* What bounds a figure. */
 typedef enum limit {
     LIMIT_NONE,
-    LIMIT_FMA,   /* multiply-adds from registers, in GFLOP/s */
-    LIMIT_READ,  /* bytes read from memory, in GB/s */
-    LIMIT_WRITE, /* bytes read and written by loops that do both, in GB/s */
+    LIMIT_FMA,    /* multiply-adds from registers, in GFLOP/s */
+    LIMIT_READ,   /* bytes read from memory, in GB/s */
+    LIMIT_WRITE,  /* bytes read and written by loops that do both, in GB/s */
+    LIMIT_STREAM, /* the same where stores go past the caches; 0: not measured on this machine */
     LIMIT_COUNT
 } limit;
 

@@ -10,7 +10,7 @@ static struct {
     int n, n_gates, n_missed;
 } table;
 
-static const char *const limit_names[LIMIT_COUNT] = {"", "FMA", "read", "read+write"};
+static const char *const limit_names[LIMIT_COUNT] = {"", "FMA", "read", "read+write", "streamed"};
 
 static double share_of(const figure *f) { return f->of ? f->value / bench.limits[f->of] : 0; }
 static bool has_gate(const figure *f) { return f->gate_share > 0 || f->gate_ratio > 0; }
