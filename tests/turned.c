@@ -80,6 +80,12 @@ static void test_fused(void **state) {
                  "", true);
 }
 
+/* A copy past the caches, whose chunks go the other way. */
+static void test_streamed_copy(void **state) {
+    (void)state;
+    transpose("f64[2112, 2100]", "1, 0", "f64[2100, 2112]", "", true);
+}
+
 /* A result that no cache holds is stored past them, a smaller one is not. */
 static void test_streamed(void **state) {
     (void)state;
@@ -102,6 +108,7 @@ static void test_streamed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_streamed_copy),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_axes),

@@ -9,9 +9,11 @@
  *
  * Read lane by lane, such an operand costs a load for each element, and a line of the cache. A block reads whole lines
  * and fills whole lines. A chunk goes along the columns before it goes down, since stores to neighbouring lines are
- * what memory likes best; its SPAN rows of blocks find what they read of a row of the operand next to each other.
+ * what memory likes best; its SPAN rows of blocks find what they read of a row of the operand next to each other. A
+ * copy whose lines go past the caches (stream.c) goes down only, along the operand, if that is more than SPAN blocks.
  */
 #include "compiler/loops/class_map.h"
+#include "compiler/loops/stream.h"
 
 enum { SPAN = 8, CHUNK_BLOCKS = 256, LINE_BYTES = 64, MOST_OPERANDS = 4 };
 
@@ -28,6 +30,7 @@ typedef struct turned {
     int outer, rows_end;                              /* axes [0, outer) are neither; [outer, rows_end) are the rows */
     int64_t rows, columns, block_rows, block_columns; /* extents; sizes of the blocks of this stage */
     tn_dim row, column, first_row, first_column;      /* of the element; of the block */
+    bool streams;              /* a copy, past the caches */
     bool is_copy, is_suitable; /* the result is one operand in another order; something is turned */
     operand operands[MOST_OPERANDS];
     int n_operands;
@@ -146,23 +149,27 @@ static void lower_part(turned *p, const part *q) {
     if (q->rows == 0 || q->columns == 0 || q->block_rows == 0 || q->block_columns == 0) return;
     p->block_rows = q->block_rows;
     p->block_columns = q->block_columns;
-    int64_t span = q->rows < SPAN ? q->rows : SPAN, run = CHUNK_BLOCKS / span;
+    bool down_only = p->streams && q->rows > SPAN;
+    int64_t most = down_only ? CHUNK_BLOCKS : SPAN, span = q->rows < most ? q->rows : most, run = CHUNK_BLOCKS / span;
     tn_dim rows = dim_const(t, q->rows), columns = dim_const(t, q->columns), index[TN_MAX_RANK], at[3];
     tn_dim extents[] = {dim_product(t, p->type->dims, p->outer), dim_ceildiv(t, rows, dim_const(t, span)),
                         dim_ceildiv(t, columns, dim_const(t, run))};
     access_unravel(&p->a, access_open_stage(&p->a, dim_product(t, extents, 3)), 3, extents, at);
     access_unravel(&p->a, at[0], p->outer, p->type->dims, index);
     tn_dim column = dim_mul_const(t, at[2], run), row = dim_mul_const(t, at[1], span);
-    access_loop down = access_open_loop(&p->a, LT_SERIAL, row, dim_min(t, dim_add_const(t, row, span), rows), 0, 0);
-    access_know_range(&p->a, access_counter(&down), rows);
-    access_loop along =
-        access_open_loop(&p->a, LT_SERIAL, column, dim_min(t, dim_add_const(t, column, run), columns), 0, 0);
-    access_know_range(&p->a, access_counter(&along), columns);
-    p->first_row = dim_add_const(t, dim_mul_const(t, access_counter(&down), q->block_rows), q->first_row);
-    p->first_column = dim_add_const(t, dim_mul_const(t, access_counter(&along), q->block_columns), q->first_column);
+    access_loop outer, inner, *down = down_only ? &inner : &outer, *along = down_only ? &outer : &inner;
+    for (int i = 0; i < 2; i++) {
+        bool goes_down = (i == 0) != down_only;
+        tn_dim first = goes_down ? row : column, end = goes_down ? rows : columns;
+        tn_dim last = dim_min(t, dim_add_const(t, first, goes_down ? span : run), end);
+        *(goes_down ? down : along) = access_open_loop(&p->a, LT_SERIAL, first, last, 0, 0);
+        access_know_range(&p->a, access_counter(goes_down ? down : along), end);
+    }
+    p->first_row = dim_add_const(t, dim_mul_const(t, access_counter(down), q->block_rows), q->first_row);
+    p->first_column = dim_add_const(t, dim_mul_const(t, access_counter(along), q->block_columns), q->first_column);
     lower_block(p, index);
-    access_close_loop(&p->a, &along);
-    access_close_loop(&p->a, &down);
+    access_close_loop(&p->a, &inner);
+    access_close_loop(&p->a, &outer);
 }
 
 /* ---- Entry ---- */
@@ -189,6 +196,7 @@ lt_kernel *map_lower_turned(tn_graph *fused, const machine *m, int rows, int col
         !static_product(p.t, p.type->dims + p.rows_end, columns, size, &p.columns))
         return NULL;
     if (!access_open(&p.a, fused, "map", m)) return access_close(&p.a);
+    p.streams = p.is_copy && stream_suits(p.t, &p.a.b.kernel->buffers[p.a.b.kernel->n_inputs], m);
     p.a.load_instead = load_turned;
     p.a.load_ctx = &p;
     int64_t r = p.rows / size, c = p.columns / size, r_rest = p.rows % size, c_rest = p.columns % size;

@@ -37,13 +37,15 @@ static bool is_read(const lt_kernel *k, uint32_t buffer) {
     return false;
 }
 
+bool stream_suits(const dim_table *t, const lt_buffer *result, const machine *m) {
+    size_t cached = m->l3_bytes > LEAST_BYTES ? m->l3_bytes : LEAST_BYTES, bytes = tn_dtype_bits(result->dtype) / 8;
+    int64_t elements;
+    return result->role == LT_OUTPUT && dim_is_const(t, result->elements, &elements) &&
+           (uint64_t)elements > cached / bytes;
+}
+
 lt_kernel *stream_results(lt_kernel *k, const machine *m) {
-    size_t cached = m->l3_bytes > LEAST_BYTES ? m->l3_bytes : LEAST_BYTES;
-    for (uint32_t i = 0; k && i < k->n_buffers; i++) {
-        lt_buffer *b = &k->buffers[i];
-        int64_t elements, bytes = tn_dtype_bits(b->dtype) / 8;
-        if (b->role != LT_OUTPUT || !dim_is_const(k->module->dims, b->elements, &elements)) continue;
-        b->is_streamed = (uint64_t)elements > cached / (uint64_t)bytes && !is_read(k, i);
-    }
+    for (uint32_t i = 0; k && i < k->n_buffers; i++)
+        k->buffers[i].is_streamed = stream_suits(k->module->dims, &k->buffers[i], m) && !is_read(k, i);
     return k;
 }
