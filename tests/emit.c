@@ -124,6 +124,55 @@ static void shuffles(void **state) {
         }
 }
 
+/* Taps `low` to `high` of a row of n elements under the lanes of a loop from `begin` on, guarded where there may be none:
+ * guards stand before all loads, or each before its own. */
+static void add_taps(script *t, int *value, const char *dtype, int begin, int width, int stride, int n, int order) {
+    enum { LOW = -3, HIGH = 3 };
+    bool is_inner = begin * stride + LOW >= 0 && (begin + width - 1) * stride + HIGH < n;
+    int guards[HIGH - LOW + 1], variable = 1 + begin / width;
+    script_add(t, "for $%d in %d to %d vector %d {\n", variable, begin, begin + width, width);
+    for (int pass = 0; pass < 2; pass++)
+        for (int c = LOW; c <= HIGH; c++) {
+            int v = *value;
+            if (!is_inner && pass == (order ? 1 : 0)) {
+                script_add(t, "%%%d = dim %d*$%d + %d : i64 %%%d = const 0 : i64 %%%d = dim %d : i64\n", v, stride,
+                           variable, c, v + 1, v + 2, n);
+                script_add(t, "%%%d = compare ge %%%d, %%%d : bool %%%d = compare lt %%%d, %%%d : bool ", v + 3, v,
+                           v + 1, v + 4, v, v + 2);
+                script_add(t, "%%%d = and %%%d, %%%d : bool\n", v + 5, v + 3, v + 4);
+                guards[c - LOW] = v + 5;
+                v += 6;
+            }
+            if (pass == 1) {
+                script_add(t, "%%%d = load x[%d*$%d + %d]", v, stride, variable, c);
+                if (!is_inner) script_add(t, " if %%%d", guards[c - LOW]);
+                script_add(t, " : %s store y[%d + 7*$%d], %%%d\n", dtype, c - LOW, variable, v);
+                v++;
+            }
+            *value = v;
+        }
+    script_add(t, "}\n");
+}
+
+/* Strided loads that share what they read: at the beginning of a row, inside, and at its end. */
+static void taps(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"u8", "f16", "f32", "f64"};
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+        for (int width = 2; width <= 32; width *= 2)
+            for (int stride = 2; stride <= 4; stride++) {
+                int n = 3 * width * stride - 2 - width % 3, value = 0;
+                script t = {NULL, 0, 0};
+                script_add(&t, "kernel @k map(in x: %s[%d], out y: %s[%d]) {\nstage $0 in 1 {\n", dtypes[d], n,
+                           dtypes[d], 21 * width);
+                for (int begin = 0; begin < 3 * width; begin += width)
+                    add_taps(&t, &value, dtypes[d], begin, width, stride, n, stride % 2);
+                script_add(&t, "} }");
+                check_kernel(t.text, NULL, EXACT);
+                free(t.text);
+            }
+}
+
 static void guards(void **state) {
     (void)state;
     static const char *const dtypes[] = {"bool", "u8", "bf16", "f32", "f64"};
@@ -587,6 +636,7 @@ int main(void) {
         cmocka_unit_test(static_masks),
         cmocka_unit_test(strides),
         cmocka_unit_test(shuffles),
+        cmocka_unit_test(taps),
         cmocka_unit_test(guards),
         cmocka_unit_test(guards_of_scalars),
         cmocka_unit_test(reductions),

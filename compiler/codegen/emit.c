@@ -141,7 +141,10 @@ static void (*const statement_emitters[])(emit *, const lt_stmt *) = {
 
 void emit_block(emit *e, const lt_block *block) {
     size_t n_scopes = e->n_scopes, n_ranges = e->n_ranges;
+    const lt_block *outer = e->block;
+    e->block = block;
     for (uint32_t i = 0; i < block->n && !e->failed; i++) statement_emitters[block->items[i]->kind](e, block->items[i]);
+    e->block = outer;
     emit_close_scopes(e, n_scopes);
     e->n_ranges = n_ranges;
 }

@@ -367,11 +367,11 @@ LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, L
     return LLVMBuildGEP2(e->builder, element, address, &elements, 1, "at");
 }
 
-static int64_t constant_term(const dim_table *t, tn_dim d) {
+int64_t emit_constant_term(const emit *e, tn_dim d) {
     dim_term first;
     int64_t constant;
-    if (dim_is_const(t, d, &constant)) return constant;
-    return dim_terms(t, d, 1, &first) && first.n_atoms == 0 ? first.coefficient : 0;
+    if (dim_is_const(e->dims, d, &constant)) return constant;
+    return dim_terms(e->dims, d, 1, &first) && first.n_atoms == 0 ? first.coefficient : 0;
 }
 
 /* The address of an index without constant term, from the scope where its last leaf is defined. */
@@ -394,7 +394,7 @@ static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
 
 LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index) {
     index = emit_substitute(e, index);
-    int64_t constant = constant_term(e->dims, index);
+    int64_t constant = emit_constant_term(e, index);
     LLVMValueRef address = hoisted_address(e, buffer, dim_add_const(e->dims, index, -constant));
     return constant ? emit_address_plus(e, buffer, address, emit_const_i64(e, constant)) : address;
 }

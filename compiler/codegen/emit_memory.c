@@ -233,7 +233,7 @@ static bool has_gather(const emit *e, LLVMTypeRef type) {
 }
 
 static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVMValueRef guard) {
-    LLVMValueRef shuffled = emit_shuffled_load(e, s->access.buffer, s->access.index, type, guard);
+    LLVMValueRef shuffled = emit_shuffled_load(e, s, type, guard);
     if (shuffled) return shuffled;
     lane_addresses a = addresses_of(e, s->access.buffer, s->access.index);
     unsigned alignment = emit_alignment(e, s->access.buffer);

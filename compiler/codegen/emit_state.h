@@ -61,10 +61,11 @@ typedef struct emit {
     size_t n_unrolled, unrolled_capacity, steps_capacity;
 
     uint32_t lanes;
-    tn_dim counter;    /* of the vector loop, while lanes > 1 */
-    LLVMValueRef mask; /* lanes that are live, or NULL: all */
-    bool streams;      /* lanes that are stored to streamed buffers are whole lines of the cache, or follow each other */
-    bool has_streamed; /* the stage does, somewhere */
+    tn_dim counter;        /* of the vector loop, while lanes > 1 */
+    LLVMValueRef mask;     /* lanes that are live, or NULL: all */
+    const lt_block *block; /* being emitted */
+    bool streams;          /* lanes that are stored to streamed buffers are whole lines, or follow each other */
+    bool has_streamed;     /* the stage does, somewhere */
     bool failed;
 } emit;
 
@@ -105,6 +106,7 @@ typedef enum lane_pattern { LANES_UNIFORM, LANES_STRIDED, LANES_ANY } lane_patte
 lane_pattern emit_lane_pattern(emit *e, tn_dim d, tn_dim *stride);
 /* Address of an element (of lane 0 when the index varies). */
 LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index);
+int64_t emit_constant_term(const emit *e, tn_dim d);
 LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, LLVMValueRef elements);
 
 /* Moves the builder into a scope's prologue and returns where it was; and back. */
@@ -151,8 +153,9 @@ void emit_stream_store(emit *e, LLVMValueRef store, unsigned bytes);
 void emit_stream_fence(emit *e); /* at the end of a stage */
 
 /* ---- emit_shuffle.c ---- */
-/* The lanes of a load in memory's dtype, when shuffles get at them; else NULL, and nothing was emitted. */
-LLVMValueRef emit_shuffled_load(emit *e, uint32_t buffer, tn_dim index, LLVMTypeRef element, LLVMValueRef guard);
+/* The lanes of a load in memory's dtype, 0 where the guard does not hold, when shuffles get at them; else NULL, and
+ * nothing was emitted. */
+LLVMValueRef emit_shuffled_load(emit *e, const lt_stmt *load, LLVMTypeRef element, LLVMValueRef guard);
 
 /* ---- emit_op.c ---- */
 LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x);

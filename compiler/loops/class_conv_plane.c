@@ -6,10 +6,11 @@
  * law: one FMA chain over channels, then taps; what lies beyond the input is left out of the chain (a row), or
  *      is 0 (a lane)
  *
- * The input is read in place where its elements for neighbouring lanes are neighbours and memory can be masked:
- * the first and the last group, and the first and the last lanes of a row, have code of their own, in which
- * what lies beyond the edges is known when compiling. Else the planes of a band are copied first, with
- * zeros around, and by stride in as many runs a row as make lanes neighbours; then nothing is guarded.
+ * The input is read in place where its elements for neighbouring lanes are neighbours, or every second (the taps of a
+ * row share what shuffles need, codegen/emit_shuffle.c), and memory can be masked: the first and the last group, and the
+ * first and the last lanes of a row, have code of their own, in which what lies beyond the edges is known when compiling.
+ * Else the planes of a band are copied first, with zeros around, and by stride in as many runs a row as make lanes
+ * neighbours; then nothing is guarded.
  */
 #include "compiler/loops/conv.h"
 
@@ -18,6 +19,7 @@
 enum {
     MOST_TERMS = 64,          /* of an element */
     MOST_ROWS = 8,            /* of a group */
+    MOST_STRIDE = 2,          /* between lanes that are read in place */
     MOST_MULTIPLY_ADDS = 160, /* of a group, for each vector */
     CHUNK_MULTIPLY_ADDS = 1 << 17,
     BAND_MULTIPLY_ADDS = 1 << 19, /* larger planes are cut */
@@ -85,7 +87,7 @@ static void choose_lanes(planes *p, const machine *m) {
 static bool reads_in_place(const planes *p, const machine *m) {
     const convolution *c = &p->c;
     tn_dtype own = (tn_dtype)c->input->dtype;
-    if (m->vector_bytes < 32 || (own != TN_F32 && own != TN_F64) || !c->input_is_plain || c->stride[X] != 1)
+    if (m->vector_bytes < 32 || (own != TN_F32 && own != TN_F64) || !c->input_is_plain || c->stride[X] > MOST_STRIDE)
         return false;
     if (reach(p, X) > p->lanes || p->low[X] > reach(p, X)) return false;
     int64_t last = (p->groups - 1) * p->rows - 1; /* row of the result */
@@ -226,7 +228,8 @@ static void run_lanes(row_group *g, int64_t begin, int64_t end) {
 
 /* Whether all taps of the vector at x lie inside. */
 static bool is_inner(const planes *p, int64_t x) {
-    return !p->in_place || (x >= p->low[X] && x + p->lanes - 1 + reach(p, X) - p->low[X] < p->in[X]);
+    int64_t stride = p->c.stride[X], last = (x + p->lanes - 1) * stride + reach(p, X) - p->low[X];
+    return !p->in_place || (x * stride >= p->low[X] && last < p->in[X]);
 }
 
 /* Whole vectors along the row, the last two overlapping; those that meet an edge one by one. */
