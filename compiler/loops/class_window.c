@@ -88,6 +88,14 @@ static lt_value load(pooling *p, const tn_dim *index, lt_value inside, lt_value 
     return inside == LT_NONE ? x : lt_select(&p->a.b, inside, x, neutral);
 }
 
+/* One more element. A sum begins with the neutral element, as it does where nothing is combined; max and min with the
+ * first. */
+static lt_value combine(pooling *p, lt_value sum, lt_value x) {
+    if (sum == LT_NONE && (p->kind == REDUCE_MAX || p->kind == REDUCE_MIN)) return x;
+    if (sum == LT_NONE) sum = access_neutral(&p->a, p->kind, p->sum);
+    return lt_binary(&p->a.b, access_combiner(p->kind), sum, x);
+}
+
 /* The index of term k of the window, but along the last axis; whether it is inside. */
 static lt_value find_rows(pooling *p, int64_t k, tn_dim *index) {
     lt_value inside = LT_NONE;
@@ -101,7 +109,7 @@ static lt_value find_rows(pooling *p, int64_t k, tn_dim *index) {
 
 static void element(void *ctx, tn_dim at) {
     pooling *p = ctx;
-    lt_value neutral = access_neutral(&p->a, p->kind, p->sum), sum = neutral;
+    lt_value neutral = access_neutral(&p->a, p->kind, p->sum), sum = LT_NONE;
     p->index[p->rank - 1] = at;
     int last = p->rank - 1;
     for (int64_t k = 0; k < p->terms && !p->a.b.failed; k++) {
@@ -109,7 +117,7 @@ static void element(void *ctx, tn_dim at) {
         lt_value inside = find_rows(p, k, index);
         index[last] = position(p, last, at, k % p->size[last]);
         if (p->guards_ends) inside = both(p, inside, within(p, last, index[last]));
-        sum = lt_binary(&p->a.b, access_combiner(p->kind), sum, load(p, index, inside, neutral));
+        sum = combine(p, sum, load(p, index, inside, neutral));
     }
     lower_store_anchor(&p->a, p->value, p->index, sum);
 }
@@ -140,12 +148,12 @@ static void no_element(void *ctx, tn_dim at) {
 
 static void combine_column(void *ctx, tn_dim at) {
     pooling *p = ctx;
-    lt_value neutral = access_neutral(&p->a, p->kind, p->sum), sum = neutral;
+    lt_value neutral = access_neutral(&p->a, p->kind, p->sum), sum = LT_NONE;
     for (int64_t k = 0; k < p->terms && !p->a.b.failed; k += p->size[p->rank - 1]) {
         tn_dim index[TN_MAX_RANK];
         lt_value inside = find_rows(p, k, index);
         index[p->rank - 1] = at;
-        sum = lt_binary(&p->a.b, access_combiner(p->kind), sum, load(p, index, inside, neutral));
+        sum = combine(p, sum, load(p, index, inside, neutral));
     }
     put_met(p, at, sum);
 }
@@ -162,12 +170,12 @@ static void combine_rows(pooling *p, bool guards_rows) {
 static void take_elements(void *ctx, tn_dim at) {
     pooling *p = ctx;
     int last = p->rank - 1;
-    lt_value sum = access_neutral(&p->a, p->kind, p->sum);
+    lt_value sum = LT_NONE;
     tn_dim first = dim_add(p->t, p->met_row, dim_mul_const(p->t, at, p->stride[last]));
     p->index[last] = at;
     for (int64_t tap = 0; tap < p->size[last]; tap++) {
         tn_dim from = access_simplify(&p->a, dim_add_const(p->t, first, tap * p->dilation[last]));
-        sum = lt_binary(&p->a.b, access_combiner(p->kind), sum, lt_load(&p->a.b, p->met, from, LT_NONE));
+        sum = combine(p, sum, lt_load(&p->a.b, p->met, from, LT_NONE));
     }
     lower_store_anchor(&p->a, p->value, p->index, sum);
 }
