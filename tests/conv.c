@@ -232,6 +232,34 @@ static void test_packed_weights(void **state) {
     }
 }
 
+/* Few channels: sums go from a tile's registers through what is fused behind, for tiles that fill rows and columns and
+ * for those that don't, on all targets. What takes more than a few instructions is a loop as ever. */
+static void test_shallow(void **state) {
+    (void)state;
+    static const sizes cases[] = {
+        {2, 1, 16, 64, 1, {55, 55}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
+        {2, 2, 24, 29, 1, {28, 28}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
+        {2, 2, 12, 44, 2, {27, 27}, {1, 1}, {1, 1}, {0, 0}, {0}, {0}},
+        {2, 1, 3, 33, 1, {41, 46}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
+        {2, 1, 8, 30, 1, {30, 31}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
+        {1, 3, 16, 20, 1, {700}, {1}, {1}, {0}, {0}, {0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            tn_compile_options options = {.target = level_of_seed(seed)};
+            conv_text c = write_conv(&cases[i], "", "f32", " weight");
+            check_program_with(&options, c.text, c.symbols, NULL, EXACT_NUMBERS);
+        }
+    conv(&cases[1], "", "f64", "conv", EXACT_NUMBERS);
+    conv(&cases[2], "", "f16", "conv", EXACT_NUMBERS);
+    check_program("(%x: f32[1, 16, 25, 25], %k: f32[40, 16, 1, 1] weight, %r: f32[1, 40, 25, 25])\n"
+                  "  -> (%y: f32[1, 40, 25, 25], %z: f32[1, 40, 25, 25]) {\n"
+                  "  %0 = conv %x, %k : f32[1, 40, 25, 25]\n  %1 = add %0, %r : f32[1, 40, 25, 25]\n"
+                  "  %2 = logistic %1 : f32[1, 40, 25, 25]\n  %3 = mul %1, %2 : f32[1, 40, 25, 25]\n"
+                  "  return %1, %3\n}",
+                  "", "conv", ANY_NUMBERS);
+}
+
 /* Packed weights, several taps: with padding and without, on all sides or one, dilations, rows shorter and longer than a
  * tile, a depth in blocks, one axis, a kernel of one row or column, images of a known and an unknown number. */
 static void test_windows_in_place(void **state) {
@@ -394,6 +422,7 @@ int main(void) {
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_packed_weights),
+        cmocka_unit_test(test_shallow),
         cmocka_unit_test(test_windows_in_place),
         cmocka_unit_test(test_windows_of_parts),
         cmocka_unit_test(test_other_ranks),

@@ -12,6 +12,8 @@
 enum {
     LOW_TILE = 4,
     LARGE_EXTENT = 1 << 24,
+    MOST_LIGHT_OPS = 6,  /* behind a sum, when they are written out for each vector of a tile */
+    SHALLOW_DEPTH = 256, /* steps of k */
     PAGE_BYTES = 4096,
 };
 
@@ -234,10 +236,70 @@ static void store_from(product *p, const chunk *c, tn_dim c_index, tn_dim row, t
     store_tile(p, &turned, row, column, mr, nr);
 }
 
+/* ---- Sums that stay in registers ---- */
+
+/* One or two instructions each. */
+static bool is_light(tn_op op) {
+    static const tn_op light[] = {TN_OP_add, TN_OP_sub,     TN_OP_mul,    TN_OP_neg,   TN_OP_abs, TN_OP_max,
+                                  TN_OP_min, TN_OP_compare, TN_OP_select, TN_OP_clamp, TN_OP_fma};
+    for (size_t i = 0; i < sizeof light / sizeof *light; i++)
+        if (op == light[i]) return true;
+    return false;
+}
+
+/* What becomes of a sum is a few instructions: they may be written out for each of a tile's vectors. */
+static bool has_light_epilogue(const product *p) {
+    const tn_graph *g = p->a->fused;
+    int n = 0;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        if (op_table[g->nodes[i].op].loop_class != CLASS_MAP) continue;
+        if (!is_light((tn_op)g->nodes[i].op)) return false;
+        n++;
+    }
+    return n <= MOST_LIGHT_OPS;
+}
+
+/* Through memory a tile's sums take about three cycles a vector, which counts beside few steps of k. */
+static bool keeps_sums(const product *p, const chunk *c) {
+    int64_t depth = product_constant(p, c->depth);
+    bool is_static = !c->cuts[SIDE_A].is_padded && !c->cuts[SIDE_B].is_padded;
+    return is_static && c->turned == LT_NONE && depth >= 0 && depth * inner_steps(p) <= SHALLOW_DEPTH &&
+           has_light_epilogue(p);
+}
+
+/* Stores the rows of columns [first, first + n * lanes) of a tile, C being its own. With every index known, what the
+ * tile stores in C is what is loaded here: the sums never come to be in memory. */
+static void store_groups(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t first, int64_t n,
+                         int64_t width, uint32_t lanes) {
+    dim_table *t = p->t;
+    access_loop rows = access_open_loop(p->a, LT_UNROLLED, constant(p, 0), constant(p, mr), 0, 0);
+    access_loop groups = access_open_loop(p->a, LT_UNROLLED, constant(p, 0), constant(p, n), 0, 0);
+    tn_dim begin = dim_add_const(t, dim_mul_const(t, access_counter(&groups), width), first);
+    access_loop run = access_open_loop(p->a, LT_VECTOR, begin, dim_add_const(t, begin, width), lanes, 0);
+    tn_dim r = access_counter(&rows), j = access_counter(&run);
+    lt_value sum = lt_load(&p->a->b, c->c, dim_add(t, dim_mul(t, r, c->c_row), j), LT_NONE);
+    p->store(p, c->outer, row_in_all(p, c, dim_add(t, row, r)), dim_add(t, column, j), sum);
+    access_close_loop(p->a, &run);
+    access_close_loop(p->a, &groups);
+    access_close_loop(p->a, &rows);
+}
+
+static void store_sums(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
+    int64_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, constant(p, nr)), rest = nr % lanes;
+    store_groups(p, c, row, column, mr, 0, nr / lanes, lanes, (uint32_t)lanes);
+    if (rest) store_groups(p, c, row, column, mr, nr - rest, 1, rest, (uint32_t)lanes);
+}
+
 /* All of k at once: C is the tile's own. */
 static void whole_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
-    emit_tile(p, c, row, column, mr, nr, constant(p, 0), false);
-    store_from(p, c, constant(p, 0), row, column, mr, nr);
+    chunk own = *c;
+    own.c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, mr * p->how.nr), "tile");
+    own.c_row = constant(p, p->how.nr);
+    emit_tile(p, &own, row, column, mr, nr, constant(p, 0), false);
+    if (keeps_sums(p, &own))
+        store_sums(p, &own, row, column, mr, nr);
+    else
+        store_from(p, &own, constant(p, 0), row, column, mr, nr);
 }
 
 static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
@@ -429,8 +491,6 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
 }
 
 static void all_depth(product *p, chunk *c, const division *d) {
-    c->c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
-    c->c_row = constant(p, p->how.nr);
     c->turned = turned_buffer(p);
     c->k = constant(p, 0);
     c->depth = p->depth;
@@ -535,7 +595,5 @@ void product_into(product *p, const product_rows *rows, operand a, uint32_t buff
 
 void product_from(product *p, const product_rows *rows, operand a) {
     chunk c = chunk_of_rows(p, rows, a);
-    c.c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, p->how.mr * p->how.nr), "tile");
-    c.c_row = constant(p, p->how.nr);
     chunk_tiles(p, &c, whole_depth);
 }
