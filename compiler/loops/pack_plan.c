@@ -110,6 +110,9 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     int64_t limit = least(wanted / most(1, work), 32);
     if (streams_b(s, b)) limit = most(limit, THIN_RUN / (b->nr * bytes));
     b->panels = balanced(panels, limit);
+    /* A row of tiles stores few streams, which processors see coming, and finds B in the L2; but B that is read from
+     * afar is to be read once. */
+    b->rows_first = s->keeps_b && b->panels * b->nr * depth * bytes <= (int64_t)m->l2_bytes / 2;
 }
 
 double blocking_cost(const machine *m, const product_shape *s) {
@@ -136,6 +139,7 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
                                                       : STEP_ROW_TILES);
     int64_t fitting = most(1, budget / (b->step_row * bytes * taps));
     if (depth > fitting * taps) b->depth_block = taps * balanced(ceil_div(depth, taps), fitting);
+    b->rows_first = b->packs_in_chunk;
 }
 
 /* ---- B in panels, or in place ---- */

@@ -333,46 +333,62 @@ static void close_rest(product *p, lt_stmt *branch, lt_block *outer) {
     if (branch) lt_close_if(&p->a->b, branch, outer);
 }
 
-static void line_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
-    const cut *rows = &c->cuts[SIDE_A];
-    if (!dim_is_value(p->t, rows->n, 0)) {
+/* The tiles of a chunk, one loop in another: order[0] is the outer one. */
+typedef struct tile_walk {
+    tile_body *body;
+    matrix_side order[2];
+    tn_dim at[2];
+    int64_t size[2];
+} tile_walk;
+
+static void walk_lines(product *p, const chunk *c, const tile_walk *w, int level);
+
+/* What lies within the loops up to that level. */
+static void walk_inside(product *p, const chunk *c, const tile_walk *w, int level) {
+    if (level < 2)
+        walk_lines(p, c, w, level);
+    else
+        w->body(p, c, w->at[SIDE_A], w->at[SIDE_B], w->size[SIDE_A], w->size[SIDE_B]);
+}
+
+static void walk_side(product *p, const chunk *c, const tile_walk *w, int level) {
+    tile_walk in = *w;
+    matrix_side side = w->order[level];
+    const cut *tiles = &c->cuts[side];
+    if (!dim_is_value(p->t, tiles->n, 0)) {
         access_loop loop;
-        tn_dim tile = open_part(p, LT_SERIAL, c->begin[SIDE_A], c->end[SIDE_A], rows->n, 0, &loop);
-        body(p, c, dim_mul_const(p->t, tile, rows->size), column, rows->size, nr);
+        tn_dim tile = open_part(p, LT_SERIAL, c->begin[side], c->end[side], tiles->n, 0, &loop);
+        in.at[side] = dim_mul_const(p->t, tile, tiles->size);
+        in.size[side] = tiles->size;
+        walk_inside(p, c, &in, level + 1);
         access_close_loop(p->a, &loop);
     }
-    if (rows->rest == 0) return;
+    if (tiles->rest == 0) return;
     lt_block *outer = p->a->b.block;
-    lt_stmt *branch = open_rest(p, c, SIDE_A);
-    body(p, c, dim_mul_const(p->t, rows->n, rows->size), column, rows->rest, nr);
+    lt_stmt *branch = open_rest(p, c, side);
+    in.at[side] = dim_mul_const(p->t, tiles->n, tiles->size);
+    in.size[side] = tiles->rest;
+    walk_inside(p, c, &in, level + 1);
     close_rest(p, branch, outer);
 }
 
-static void panel_tiles(product *p, const chunk *c, tn_dim column, int64_t nr, tile_body *body) {
-    if (!p->in_lines) {
-        line_tiles(p, c, column, nr, body);
+/* Rows may come in lines. */
+static void walk_lines(product *p, const chunk *c, const tile_walk *w, int level) {
+    if (!p->in_lines || w->order[level] != SIDE_A) {
+        walk_side(p, c, w, level);
         return;
     }
     access_loop loop;
     chunk in_line = *c;
     in_line.line = open_part(p, LT_SERIAL, c->lines[0], c->lines[1], p->lines, 0, &loop);
-    line_tiles(p, &in_line, column, nr, body);
+    walk_side(p, &in_line, w, level);
     access_close_loop(p->a, &loop);
 }
 
 static void chunk_tiles(product *p, const chunk *c, tile_body *body) {
-    const cut *columns = &c->cuts[SIDE_B];
-    if (!dim_is_value(p->t, columns->n, 0)) {
-        access_loop loop;
-        tn_dim tile = open_part(p, LT_SERIAL, c->begin[SIDE_B], c->end[SIDE_B], columns->n, 0, &loop);
-        panel_tiles(p, c, dim_mul_const(p->t, tile, columns->size), columns->size, body);
-        access_close_loop(p->a, &loop);
-    }
-    if (columns->rest == 0) return;
-    lt_block *outer = p->a->b.block;
-    lt_stmt *branch = open_rest(p, c, SIDE_B);
-    panel_tiles(p, c, dim_mul_const(p->t, columns->n, columns->size), columns->rest, body);
-    close_rest(p, branch, outer);
+    tile_walk columns_first = {.body = body, .order = {SIDE_B, SIDE_A}},
+              rows_first = {.body = body, .order = {SIDE_A, SIDE_B}};
+    walk_lines(p, c, p->how.rows_first ? &rows_first : &columns_first, 0);
 }
 
 /* ---- Chunks ---- */
