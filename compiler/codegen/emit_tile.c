@@ -162,6 +162,17 @@ static bool is_unrolled(const nest *d, uint32_t number) {
     return number > 0 && steps <= MOST_UNROLLED;
 }
 
+/* Steps of the level meet elements of A that others met: rows of a window that move on by a column. LLVM would keep
+ * those in registers, which the sums fill, and spill. */
+static bool reads_again(const tile *t, const level *l) {
+    int64_t row, move;
+    if (!dim_is_const(t->e->dims, t->s->tile.a_row, &row) || !dim_is_const(t->e->dims, l->moves[AT_A], &move))
+        return true;
+    for (int64_t i = 1; row && i < l->known; i++)
+        if (i * move % row == 0 && i * move / row < t->s->tile.mr) return true;
+    return false;
+}
+
 static void unroll_level(const nest *d, uint32_t number, const LLVMValueRef *at) {
     emit *e = d->t->e;
     const level *l = &d->levels[number];
@@ -169,6 +180,7 @@ static void unroll_level(const nest *d, uint32_t number, const LLVMValueRef *at)
         LLVMValueRef moved[CURSORS];
         for (uint32_t c = 0; c < d->n_cursors; c++)
             moved[c] = emit_address_plus(e, d->buffers[c], at[c], emit_dim(e, dim_mul_const(e->dims, l->moves[c], i)));
+        if (i && reads_again(d->t, l)) LLVMBuildFence(e->builder, LLVMAtomicOrderingAcquireRelease, true, "");
         emit_level(d, number + 1, moved);
     }
 }
