@@ -2,7 +2,8 @@
  *
  * The pass lists are short because the code generator already writes what it means: explicit
  * vectors, no redundant loads. What is left to clean up is constant arithmetic of indices and
- * the stack slots of carried values.
+ * the stack slots of carried values. `instcombine` would take four times as long as the quick
+ * list does, and what it finds, instruction selection finds too: no model ran slower without.
  */
 #include "compiler/codegen/object.h"
 
@@ -16,7 +17,7 @@
 
 static const char *const pass_lists[] = {
     NULL,
-    "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg)",
+    "function(sroa,early-cse,instsimplify,simplifycfg)",
     "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
     "loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,simplifycfg,dce)",
 };
