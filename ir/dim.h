@@ -53,6 +53,7 @@ void dim_table_free(dim_table *t);
 tn_status
 dim_table_status(const dim_table *t); /* TN_OK, TN_ERR_LIMIT (overflow), TN_ERR_ARGUMENT (divisor), TN_ERR_MEMORY */
 void dim_table_clear_status(dim_table *t);
+bool dim_fail(dim_table *t, tn_status why); /* records why an operation failed; always false */
 
 tn_dim dim_const(dim_table *t, int64_t value);
 tn_dim dim_symbol(dim_table *t, const char *name);

@@ -61,9 +61,6 @@ static inline bool dim_valid(const dim_table *t, tn_dim d) { return d < t->n_ent
 static inline poly dim_poly(const dim_table *t, tn_dim d) { return (poly){dim_at(t, d)->n_terms, dim_at(t, d)->terms}; }
 static inline bool dim_is_compound(const dim_entry *e) { return e->kind >= DIM_FLOORDIV; }
 
-/* Records why an operation failed; always false. */
-bool dim_fail(dim_table *t, tn_status why);
-
 /* The scratch stack: memory that is given back to a mark, kept by the table for the next use. */
 typedef struct scratch_mark {
     scratch_block *block;

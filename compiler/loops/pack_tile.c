@@ -144,9 +144,9 @@ static int64_t inner_steps(const product *p) {
 static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_dim column) {
     dim_table *t = p->t;
     const operand *b = &c->sides[SIDE_B];
-    tn_dtype dtype = p->a->b.kernel->buffers[b->buffer].dtype;
     int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
-    if (!(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
+    if (p->a->b.failed || !(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
+    tn_dtype dtype = p->a->b.kernel->buffers[b->buffer].dtype;
     tn_dim ahead;
     if (p->how.row_tiles < 2) {
         if (dtype == p->sum) return;

@@ -67,7 +67,7 @@ tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d) {
     dim_table *t = callee->module->dims;
     if (!values || callee->n_symbols == 0) return values ? d : DIM_INVALID;
     tn_dim *from = tn_malloc(callee->n_symbols * sizeof *from);
-    if (!from) return DIM_INVALID;
+    if (!from) return dim_fail(t, TN_ERR_MEMORY), DIM_INVALID;
     for (size_t i = 0; i < callee->n_symbols; i++) from[i] = callee->symbols[i].dim;
     tn_dim in_caller = dim_substitute(t, d, from, values, (int)callee->n_symbols);
     tn_free(from);
@@ -413,6 +413,7 @@ static bool place_values(placing *s) {
     for (size_t r = 0; ok && r < g->n_results; r++)
         if (s->plan->staged[r] != DIM_INVALID) s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
+    ok = ok && dim_table_status(t) != TN_ERR_MEMORY; /* of what is only told, too */
     return ok && s->plan->arena_bytes != DIM_INVALID && s->plan->scratch_bytes != DIM_INVALID;
 }
 
