@@ -107,12 +107,8 @@ static void test_streamed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streamed),
-        cmocka_unit_test(test_streamed_copy),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_dtypes),
-        cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_streamed), cmocka_unit_test(test_streamed_copy), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_dtypes),   cmocka_unit_test(test_axes),          cmocka_unit_test(test_fused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,7 +177,7 @@ static void unroll_level(const nest *d, uint32_t number, const LLVMValueRef *at)
     emit *e = d->t->e;
     const level *l = &d->levels[number];
     for (int64_t i = 0; i < l->known; i++) {
-        LLVMValueRef moved[CURSORS];
+        LLVMValueRef moved[CURSORS] = {NULL};
         for (uint32_t c = 0; c < d->n_cursors; c++)
             moved[c] = emit_address_plus(e, d->buffers[c], at[c], emit_dim(e, dim_mul_const(e->dims, l->moves[c], i)));
         if (i && reads_again(d->t, l)) LLVMBuildFence(e->builder, LLVMAtomicOrderingAcquireRelease, true, "");
@@ -191,7 +191,8 @@ static void loop_level(const nest *d, uint32_t number, const LLVMValueRef *at) {
     emit *e = t->e;
     const level *l = &d->levels[number];
     uint32_t n = t->s->tile.mr * t->n_groups;
-    LLVMValueRef steps = emit_dim(e, l->steps), zero = emit_const_i64(e, 0), moves[CURSORS], phis[CURSORS];
+    LLVMValueRef steps = emit_dim(e, l->steps), zero = emit_const_i64(e, 0), moves[CURSORS] = {NULL},
+                 phis[CURSORS] = {NULL};
     for (uint32_t c = 0; c < d->n_cursors; c++) moves[c] = emit_dim(e, l->moves[c]);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);
     LLVMBasicBlockRef head = emit_new_block(e, "depth", 0), exit = emit_new_block(e, "tile", 0);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,9 +72,9 @@ enum { L1 = -1, L2 = -1, L3 = -1 };
 /* Of one last cache: what sysconf says is on some CPUs the sum of all that a package has. */
 static size_t last_cache_bytes(bool is_host, size_t otherwise) {
     FILE *f = is_host ? fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r") : NULL;
-    unsigned long kilobytes = 0;
+    char text[32] = ""; /* "32768K" */
     if (!f) return cache_bytes(is_host, L3, otherwise);
-    if (fscanf(f, "%luK", &kilobytes) != 1) kilobytes = 0;
+    unsigned long kilobytes = fgets(text, sizeof text, f) ? strtoul(text, NULL, 10) : 0;
     fclose(f);
     return kilobytes ? (size_t)kilobytes << 10 : otherwise;
 }

@@ -30,7 +30,7 @@ typedef struct turned {
     int outer, rows_end;                              /* axes [0, outer) are neither; [outer, rows_end) are the rows */
     int64_t rows, columns, block_rows, block_columns; /* extents; sizes of the blocks of this stage */
     tn_dim row, column, first_row, first_column;      /* of the element; of the block */
-    bool streams;              /* a copy, past the caches */
+    bool streams;                                     /* a copy, past the caches */
     bool is_copy, is_suitable; /* the result is one operand in another order; something is turned */
     operand operands[MOST_OPERANDS];
     int n_operands;

@@ -14,7 +14,7 @@
 #include "compiler/loops/scalar.h"
 #include "tests/lib/levels.h"
 
-enum { MAX_BUFFERS = 64, GUARD_BYTES = 64 , LINE_BYTES = 64};
+enum { MAX_BUFFERS = 64, GUARD_BYTES = 64, LINE_BYTES = 64 };
 
 void script_add(script *t, const char *format, ...) {
     va_list args;
