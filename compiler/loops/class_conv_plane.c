@@ -17,10 +17,10 @@
 #include <string.h>
 
 enum {
-    MOST_TERMS = 64,          /* of an element */
-    MOST_ROWS = 8,            /* of a group */
-    MOST_STRIDE = 2,          /* between lanes that are read in place */
-    MOST_MULTIPLY_ADDS = 160, /* of a group, for each vector */
+    MOST_TERMS = 64,  /* of an element */
+    MOST_ROWS = 8,    /* of a group */
+    MOST_STRIDE = 2,  /* between lanes that are read in place */
+    DEAR_CODE = 3000, /* instructions whose compiling is worth as much as running takes */
     CHUNK_MULTIPLY_ADDS = 1 << 17,
     BAND_MULTIPLY_ADDS = 1 << 19, /* larger planes are cut */
     Y = 0,
@@ -59,18 +59,25 @@ static int64_t reach(const planes *p, int axis) { return (p->c.tap[axis] - 1) * 
 
 static int64_t group_input_rows(const planes *p, int64_t rows) { return (rows - 1) * p->c.stride[Y] + reach(p, Y) + 1; }
 
-/* About the cycles of a plane: a multiply-add and a load that crosses lines cost the same. */
-static int64_t plane_cost(const planes *p, int64_t rows) {
-    int64_t rest = p->out[Y] % rows, terms = p->channels * p->c.taps, loads = p->channels * p->c.tap[X];
-    int64_t cost = p->out[Y] / rows * (rows * terms + loads * group_input_rows(p, rows));
-    return rest ? cost + rest * terms + loads * group_input_rows(p, rest) : cost;
+/* Instructions that compute that many rows, for each vector: a multiply-add and a load that crosses lines count alike. */
+static int64_t rows_code(const planes *p, int64_t rows) {
+    return p->channels * (rows * p->c.taps + p->c.tap[X] * group_input_rows(p, rows));
+}
+
+/* About the cycles of a plane in groups of that many rows, more by what their code costs. The first group, the last and
+ * those between have code of their own. */
+static double plane_cost(const planes *p, int64_t rows) {
+    int64_t groups = p->out[Y] / rows, rest = p->out[Y] % rows, bodies = rest ? 2 : 3;
+    if (bodies > groups) bodies = groups;
+    double of_group = (double)rows_code(p, rows), of_rest = rest ? (double)rows_code(p, rest) : 0;
+    double cycles = (double)groups * of_group + of_rest, code = (double)bodies * of_group + of_rest;
+    return cycles * (1 + code / DEAR_CODE);
 }
 
 static void choose_rows(planes *p, const machine *m) {
     int64_t terms = p->channels * p->c.taps, most = m->vector_count - terms - 3;
     if (most < 4) most = 4;
     if (most > MOST_ROWS) most = MOST_ROWS;
-    if (most > MOST_MULTIPLY_ADDS / terms) most = MOST_MULTIPLY_ADDS / terms;
     if (most > p->out[Y]) most = p->out[Y];
     p->rows = 1;
     for (int64_t rows = 2; rows <= most; rows++)
