@@ -115,11 +115,16 @@ val vmath_expm1(const vm *m, const val *a) {
     return vsel(m, tiny, a[0], result);
 }
 
-/* 2^k / (2^k + e^-r), all times 2^24: so 2^k is normal down to where the quotient is 0. */
+/* 2^k / (2^k + e^-r), all times 2^24: so 2^k is normal down to where the quotient is 0. Of e^-r the factor and the signs
+ * are in the coefficients: on what multiplies, and less on the division, this is bound. */
 static val logistic_f32(const vm *m, val a) {
+    enum { TERMS = sizeof exp_32 / sizeof exp_32[0] };
+    const double scale = 0x1p24;
+    double slope[1 + TERMS] = {-scale}; /* (e^-r - 1) / r */
+    for (int i = 0; i < TERMS; i++) slope[1 + i] = (i % 2 ? -scale : scale) * exp_32[i];
     reduced x = reduce(m, clamp(m, a, -104, 20));
-    val scale = vnum(m, 0x1p24), power = vpow2(m, vwhole_plus(m, x.k, 24));
-    return vdiv(m, power, vmad(m, expm1_of_rest(m, vneg(m, x.r)), scale, vadd(m, power, scale)));
+    val power = vpow2(m, vwhole_plus(m, x.k, 24));
+    return vdiv(m, power, vmad(m, x.r, vpoly_of(m, x.r, slope, 1 + TERMS), vadd(m, power, vnum(m, scale))));
 }
 
 /* 1 / (1 + t) or t / (1 + t) with t = e^-|x|, which never overflows. */
