@@ -17,7 +17,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "runtime/alloc.h"
 #include "runtime/tenon_rt.h"
@@ -50,7 +49,7 @@ struct tn_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): lines are 
     _Alignas(LINE_BYTES) _Atomic int64_t next; /* chunk to be handed out */
     _Alignas(LINE_BYTES) _Atomic uint64_t gate;
     _Alignas(LINE_BYTES) atomic_bool is_busy;
-    _Atomic pid_t process;                       /* the threads live in this one; -1: being made */
+    atomic_int process;                          /* the threads live in this one; -1: being made */
     _Alignas(LINE_BYTES) _Atomic uint32_t epoch; /* counts loops, so that sleepers see a new one */
     atomic_int sleepers;
     atomic_bool must_stop;
@@ -65,6 +64,18 @@ static void pause_briefly(void) {
     __asm__ volatile("yield");
 #endif
 }
+
+/* ---- Processes ------------------------------------------------------------------------------ */
+
+/* Each loop asks whether the threads are still in its process, so that must not take a call of the system, as getpid
+ * is: processes are numbered by the forks between the first one and them, counted by the children. */
+static atomic_int forks;
+static pthread_once_t fork_watch = PTHREAD_ONCE_INIT;
+static int fork_watch_error;
+
+static void count_fork(void) { atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed); }
+static void watch_forks(void) { fork_watch_error = pthread_atfork(NULL, NULL, count_fork); }
+static int this_process(void) { return atomic_load_explicit(&forks, memory_order_relaxed); }
 
 /* ---- Threads -------------------------------------------------------------------------------- */
 
@@ -174,7 +185,7 @@ static void run_inline(int32_t worker, int64_t n, tn_chunk_fn body, void *arg) {
 /* In the child of a fork the threads are gone, and whatever state they were in with them: the
  * first loop makes new ones, others at that moment run inline. False: run inline. */
 static bool threads_are_here(tn_pool *p) {
-    pid_t mine = getpid(), known = atomic_load(&p->process);
+    int mine = this_process(), known = atomic_load_explicit(&p->process, memory_order_acquire);
     if (known == mine) return true;
     if (known == -1 || !atomic_compare_exchange_strong(&p->process, &known, -1)) return false;
     int32_t wanted = p->n_threads;
@@ -192,7 +203,7 @@ static void wait_until_empty(tn_pool *p) {
             rounds++;
             pause_briefly();
         } else {
-            if (atomic_load(&p->process) != getpid()) return;
+            if (atomic_load(&p->process) != this_process()) return;
             sched_yield();
         }
     }
@@ -233,6 +244,8 @@ tn_pool *tn_pool_new(int threads) {
     if (threads < 0 || threads > MOST_WORKERS) return NULL;
     if (threads == 0) threads = tn_cpu_count();
     if (threads > MOST_WORKERS) threads = MOST_WORKERS;
+    pthread_once(&fork_watch, watch_forks);
+    if (fork_watch_error != 0) return NULL;
     tn_pool *p = tn_aligned_alloc(LINE_BYTES, sizeof *p);
     if (p == NULL) return NULL;
     *p = (tn_pool){.workers = threads};
@@ -244,7 +257,7 @@ tn_pool *tn_pool_new(int threads) {
     }
     start_threads(p, threads - 1);
     p->workers = p->n_threads + 1;
-    atomic_store(&p->process, getpid());
+    atomic_store(&p->process, this_process());
     return p;
 }
 
@@ -255,7 +268,7 @@ tn_pool *tn_pool_retain(tn_pool *pool) {
 
 void tn_pool_free(tn_pool *pool) {
     if (pool == NULL || atomic_fetch_sub(&pool->references, 1) != 1) return;
-    if (atomic_load(&pool->process) == getpid()) stop_threads(pool);
+    if (atomic_load(&pool->process) == this_process()) stop_threads(pool);
     tn_free(pool->threads);
     tn_free(pool);
 }
