@@ -158,7 +158,7 @@ void product_from(product *p, const product_rows *rows, operand a);
 
 product_shape product_known_shape(const product *p);
 
-/* ---- Between pack.c and pack_tile.c ---- */
+/* ---- Between pack.c, pack_tile.c and pack_store.c ---- */
 
 tn_dim product_panels(const product *p, int64_t size, matrix_side side); /* ceil(extent / size) */
 tn_dim product_packed_elements(const product *p, matrix_side side);

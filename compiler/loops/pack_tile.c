@@ -7,113 +7,34 @@
  *      their own size when the extent is static, else a whole tile over zeros of which only
  *      what exists is stored.
  */
-#include "compiler/loops/pack.h"
+#include "compiler/loops/pack_chunk.h"
 
 enum {
     LOW_TILE = 4,
     LARGE_EXTENT = 1 << 24,
-    MOST_LIGHT_OPS = 6,  /* behind a sum, when they are written out for each vector of a tile */
-    SHALLOW_DEPTH = 256, /* steps of k */
     PAGE_BYTES = 4096,
 };
-
-/* Whole tiles along one side, and what is left of a static extent. */
-typedef struct cut {
-    int64_t size;   /* of a tile */
-    tn_dim n;       /* tiles; whole ones and, when the extent is static, only those */
-    int64_t rest;   /* static: rows or columns behind them */
-    bool is_padded; /* symbolic: the last one may reach beyond the extent */
-} cut;
-
-/* A chunk's part of C. */
-typedef struct chunk {
-    tn_dim outer;
-    cut cuts[2];
-    tn_dim begin[2], end[2]; /* tiles of each side */
-    lt_value has_rest[2];    /* the rest behind the last tile is this chunk's; LT_NONE: always */
-    operand sides[2];
-    uint32_t c;
-    tn_dim c_row, c_column; /* strides */
-    uint32_t turned;        /* where columns of C become rows, to be stored; LT_NONE: they don't */
-    tn_dim line, lines[2];  /* of A: the present one; first and end, when rows come in lines */
-    tn_dim depth, k;        /* of the present block */
-    bool goes_on;           /* C holds the sums of the blocks before */
-} chunk;
 
 static tn_dim constant(const product *p, int64_t value) { return dim_const(p->t, value); }
 
 /* A loop over [begin, end) that is known to be within [0, whole). */
-static tn_dim open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width,
-                        access_loop *loop) {
+tn_dim product_open_part(product *p, lt_loop_kind kind, tn_dim begin, tn_dim end, tn_dim whole, uint32_t width,
+                         access_loop *loop) {
     *loop = access_open_loop(p->a, kind, begin, end, width, 0);
     access_know_range(p->a, access_counter(loop), whole);
     return access_counter(loop);
+}
+
+int64_t product_inner_steps(const product *p) {
+    int64_t steps = 1;
+    for (uint32_t i = 0; i < p->n_inner; i++) steps *= p->inner[i].steps;
+    return steps;
 }
 
 static cut cut_of(const product *p, matrix_side side) {
     int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, extent = product_constant(p, p->side[side].extent);
     if (extent < 0) return (cut){size, product_panels(p, size, side), 0, true};
     return (cut){size, constant(p, extent / size), extent % size, false};
-}
-
-/* A row counted over all lines. */
-static tn_dim row_in_all(const product *p, const chunk *c, tn_dim row) {
-    return p->in_lines ? dim_add(p->t, row, dim_mul(p->t, c->line, p->side[SIDE_A].extent)) : row;
-}
-
-/* ---- What becomes of C ---- */
-
-/* Stores elements [row, row_end) x [column, column_end) from C, whose [0, 0] is at (row0, column0). */
-typedef struct part {
-    tn_dim row, row_end, row0;
-    tn_dim column, column_end, column0;
-} part;
-
-static void store_part(product *p, const chunk *c, const part *q) {
-    dim_table *t = p->t;
-    tn_dim begin[2] = {q->row, q->column}, end[2] = {q->row_end, q->column_end}, at_side[2];
-    matrix_side inner = p->lanes_along_rows ? SIDE_A : SIDE_B, outer = p->lanes_along_rows ? SIDE_B : SIDE_A;
-    uint32_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, dim_sub(t, end[inner], begin[inner]));
-    access_loop lines, run;
-    at_side[outer] = open_part(p, LT_SERIAL, begin[outer], end[outer], p->side[outer].extent, 0, &lines);
-    at_side[inner] = open_part(p, LT_VECTOR, begin[inner], end[inner], p->side[inner].extent, lanes, &run);
-    tn_dim row = at_side[SIDE_A], column = at_side[SIDE_B];
-    tn_dim at = dim_add(t, dim_mul(t, dim_sub(t, row, q->row0), c->c_row),
-                        dim_mul(t, dim_sub(t, column, q->column0), c->c_column));
-    p->store(p, c->outer, row_in_all(p, c, row), column, lt_load(&p->a->b, c->c, at, LT_NONE));
-    access_close_loop(p->a, &run);
-    access_close_loop(p->a, &lines);
-}
-
-static lt_value reaches_beyond(product *p, tn_dim d, tn_dim end) {
-    return lt_compare(&p->a->b, COMPARE_GT, lt_dim_value(&p->a->b, d), lt_dim_value(&p->a->b, end));
-}
-
-/* A whole tile; the symbolic ones may be cut. */
-static void store_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
-    dim_table *t = p->t;
-    tn_dim row_end = dim_add_const(t, row, mr), column_end = dim_add_const(t, column, nr);
-    part whole = {row, row_end, row, column, column_end, column}, cut = whole;
-    lt_value beyond = LT_NONE;
-    if (c->cuts[SIDE_A].is_padded) {
-        cut.row_end = dim_min(t, row_end, p->side[SIDE_A].extent);
-        beyond = reaches_beyond(p, row_end, p->side[SIDE_A].extent);
-    }
-    if (c->cuts[SIDE_B].is_padded) {
-        cut.column_end = dim_min(t, column_end, p->side[SIDE_B].extent);
-        lt_value too = reaches_beyond(p, column_end, p->side[SIDE_B].extent);
-        beyond = beyond == LT_NONE ? too : lt_binary(&p->a->b, TN_OP_or, beyond, too);
-    }
-    if (beyond == LT_NONE) {
-        store_part(p, c, &whole);
-        return;
-    }
-    lt_block *outer = p->a->b.block;
-    lt_stmt *branch = lt_open_if(&p->a->b, beyond);
-    store_part(p, c, &cut);
-    lt_else(&p->a->b, branch);
-    store_part(p, c, &whole);
-    lt_close_if(&p->a->b, branch, outer);
 }
 
 /* ---- Tiles ---- */
@@ -130,12 +51,6 @@ int64_t product_tile_columns(const product *p, int64_t n) {
     while (rounded < n && rounded < lanes) rounded *= 2;
     if (rounded < n) rounded = (n + lanes - 1) / lanes * lanes;
     return rounded < p->how.nr ? rounded : p->how.nr;
-}
-
-static int64_t inner_steps(const product *p) {
-    int64_t steps = 1;
-    for (uint32_t i = 0; i < p->n_inner; i++) steps *= p->inner[i].steps;
-    return steps;
 }
 
 /* The row tiles of a panel ask for the next panel, each for its part. A single one leaves that to the processor, which
@@ -158,7 +73,7 @@ static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_
             tn_dim passed = dim_sub(t, c->line, c->lines[0]);
             number = dim_add(t, number, dim_mul_const(t, passed, p->how.row_tiles / p->how.lines));
         }
-        tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step * inner_steps(p));
+        tn_dim part = dim_mul_const(t, dim_mul(t, number, c->depth), step * product_inner_steps(p));
         ahead = dim_add(t, operand_index(p, b, dim_add_const(t, column, nr), c->k), part);
     }
     s->tile.next = b->buffer;
@@ -201,7 +116,8 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
         return;
     }
     lt_block *outer = b->block;
-    lt_stmt *branch = lt_open_if(b, reaches_beyond(p, p->side[SIDE_A].extent, dim_add_const(p->t, row, LOW_TILE)));
+    lt_stmt *branch =
+        lt_open_if(b, product_reaches_beyond(p, p->side[SIDE_A].extent, dim_add_const(p->t, row, LOW_TILE)));
     emit_one_tile(p, c, row, column, mr, nr, c_index, accumulate);
     lt_else(b, branch);
     emit_one_tile(p, c, row, column, LOW_TILE, nr, c_index, accumulate);
@@ -210,96 +126,13 @@ static void emit_tile(product *p, const chunk *c, tn_dim row, tn_dim column, int
 
 typedef void tile_body(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr);
 
-static void turn_columns(product *p, const chunk *c, tn_dim c_index, tn_dim first, int64_t mr, int64_t n) {
-    lt_matrix from = {c->c, dim_add(p->t, c_index, first), c->c_row},
-              to = {c->turned, dim_mul_const(p->t, first, p->how.mr), constant(p, p->how.mr)};
-    lt_transpose(&p->a->b, from, to, mr, n);
-}
-
-/* Stores a tile whose [0, 0] lies at c_index. Where lanes run along rows, columns become rows first. */
-static void store_from(product *p, const chunk *c, tn_dim c_index, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
-    int64_t lanes = machine_lanes(p->a->b.machine, tn_dtype_bits(p->sum));
-    if (c->turned == LT_NONE) {
-        store_tile(p, c, row, column, mr, nr);
-        return;
-    }
-    if (nr >= lanes) {
-        access_loop loop = access_open_loop(p->a, LT_SERIAL, constant(p, 0), constant(p, nr / lanes), 0, 0);
-        turn_columns(p, c, c_index, dim_mul_const(p->t, access_counter(&loop), lanes), mr, lanes);
-        access_close_loop(p->a, &loop);
-    }
-    if (nr % lanes) turn_columns(p, c, c_index, constant(p, nr / lanes * lanes), mr, nr % lanes);
-    chunk turned = *c;
-    turned.c = c->turned;
-    turned.c_row = constant(p, 1);
-    turned.c_column = constant(p, p->how.mr);
-    store_tile(p, &turned, row, column, mr, nr);
-}
-
-/* ---- Sums that stay in registers ---- */
-
-/* One or two instructions each. */
-static bool is_light(tn_op op) {
-    static const tn_op light[] = {TN_OP_add, TN_OP_sub,     TN_OP_mul,    TN_OP_neg,   TN_OP_abs, TN_OP_max,
-                                  TN_OP_min, TN_OP_compare, TN_OP_select, TN_OP_clamp, TN_OP_fma};
-    for (size_t i = 0; i < sizeof light / sizeof *light; i++)
-        if (op == light[i]) return true;
-    return false;
-}
-
-/* What becomes of a sum is a few instructions: they may be written out for each of a tile's vectors. */
-static bool has_light_epilogue(const product *p) {
-    const tn_graph *g = p->a->fused;
-    int n = 0;
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        if (op_table[g->nodes[i].op].loop_class != CLASS_MAP) continue;
-        if (!is_light((tn_op)g->nodes[i].op)) return false;
-        n++;
-    }
-    return n <= MOST_LIGHT_OPS;
-}
-
-/* Through memory a tile's sums take about three cycles a vector, which counts beside few steps of k. */
-static bool keeps_sums(const product *p, const chunk *c) {
-    int64_t depth = product_constant(p, c->depth);
-    bool is_static = !c->cuts[SIDE_A].is_padded && !c->cuts[SIDE_B].is_padded;
-    return is_static && c->turned == LT_NONE && depth >= 0 && depth * inner_steps(p) <= SHALLOW_DEPTH &&
-           has_light_epilogue(p);
-}
-
-/* Stores the rows of columns [first, first + n * lanes) of a tile, C being its own. With every index known, what the
- * tile stores in C is what is loaded here: the sums never come to be in memory. */
-static void store_groups(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t first, int64_t n,
-                         int64_t width, uint32_t lanes) {
-    dim_table *t = p->t;
-    access_loop rows = access_open_loop(p->a, LT_UNROLLED, constant(p, 0), constant(p, mr), 0, 0);
-    access_loop groups = access_open_loop(p->a, LT_UNROLLED, constant(p, 0), constant(p, n), 0, 0);
-    tn_dim begin = dim_add_const(t, dim_mul_const(t, access_counter(&groups), width), first);
-    access_loop run = access_open_loop(p->a, LT_VECTOR, begin, dim_add_const(t, begin, width), lanes, 0);
-    tn_dim r = access_counter(&rows), j = access_counter(&run);
-    lt_value sum = lt_load(&p->a->b, c->c, dim_add(t, dim_mul(t, r, c->c_row), j), LT_NONE);
-    p->store(p, c->outer, row_in_all(p, c, dim_add(t, row, r)), dim_add(t, column, j), sum);
-    access_close_loop(p->a, &run);
-    access_close_loop(p->a, &groups);
-    access_close_loop(p->a, &rows);
-}
-
-static void store_sums(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
-    int64_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, constant(p, nr)), rest = nr % lanes;
-    store_groups(p, c, row, column, mr, 0, nr / lanes, lanes, (uint32_t)lanes);
-    if (rest) store_groups(p, c, row, column, mr, nr - rest, 1, rest, (uint32_t)lanes);
-}
-
 /* All of k at once: C is the tile's own. */
 static void whole_depth(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     chunk own = *c;
     own.c = lt_add_buffer(&p->a->b, LT_LOCAL, p->sum, constant(p, mr * p->how.nr), "tile");
     own.c_row = constant(p, p->how.nr);
     emit_tile(p, &own, row, column, mr, nr, constant(p, 0), false);
-    if (keeps_sums(p, &own))
-        store_sums(p, &own, row, column, mr, nr);
-    else
-        store_from(p, &own, constant(p, 0), row, column, mr, nr);
+    product_store_own(p, &own, row, column, mr, nr);
 }
 
 static tn_dim first_of(const product *p, const chunk *c, matrix_side side) {
@@ -321,7 +154,7 @@ static void block_of_depth(product *p, const chunk *c, tn_dim row, tn_dim column
 
 /* When all blocks are done. */
 static void store_block(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
-    store_from(p, c, index_in_chunk(p, c, row, column), row, column, mr, nr);
+    product_store_tile(p, c, index_in_chunk(p, c, row, column), row, column, mr, nr);
 }
 
 /* Runs what follows only where the chunk has the rest of that side. */
@@ -357,7 +190,7 @@ static void walk_side(product *p, const chunk *c, const tile_walk *w, int level)
     const cut *tiles = &c->cuts[side];
     if (!dim_is_value(p->t, tiles->n, 0)) {
         access_loop loop;
-        tn_dim tile = open_part(p, LT_SERIAL, c->begin[side], c->end[side], tiles->n, 0, &loop);
+        tn_dim tile = product_open_part(p, LT_SERIAL, c->begin[side], c->end[side], tiles->n, 0, &loop);
         in.at[side] = dim_mul_const(p->t, tile, tiles->size);
         in.size[side] = tiles->size;
         walk_inside(p, c, &in, level + 1);
@@ -380,7 +213,7 @@ static void walk_lines(product *p, const chunk *c, const tile_walk *w, int level
     }
     access_loop loop;
     chunk in_line = *c;
-    in_line.line = open_part(p, LT_SERIAL, c->lines[0], c->lines[1], p->lines, 0, &loop);
+    in_line.line = product_open_part(p, LT_SERIAL, c->lines[0], c->lines[1], p->lines, 0, &loop);
     walk_side(p, &in_line, w, level);
     access_close_loop(p->a, &loop);
 }
@@ -501,9 +334,9 @@ static void blocks_of_depth(product *p, chunk *c, const division *d) {
         chunk_tiles(p, c, store_block);
         return;
     }
-    part all = {first_of(p, c, SIDE_A), end_of(p, c, SIDE_A, &d[SIDE_A]), first_of(p, c, SIDE_A),
-                first_of(p, c, SIDE_B), end_of(p, c, SIDE_B, &d[SIDE_B]), first_of(p, c, SIDE_B)};
-    store_part(p, c, &all);
+    product_part all = {first_of(p, c, SIDE_A), end_of(p, c, SIDE_A, &d[SIDE_A]), first_of(p, c, SIDE_A),
+                        first_of(p, c, SIDE_B), end_of(p, c, SIDE_B, &d[SIDE_B]), first_of(p, c, SIDE_B)};
+    product_store_part(p, c, &all);
 }
 
 static void all_depth(product *p, chunk *c, const division *d) {
@@ -551,7 +384,7 @@ product_shape product_known_shape(const product *p) {
     product_shape s = {.outer = known(p, p->outer),
                        .rows = known(p, a->extent),
                        .columns = known(p, b->extent),
-                       .depth = known(p, p->depth) < 0 ? -1 : known(p, p->depth) * inner_steps(p),
+                       .depth = known(p, p->depth) < 0 ? -1 : known(p, p->depth) * product_inner_steps(p),
                        .element_bytes = tn_dtype_bits(p->sum) / 8,
                        .row_bytes = a->is_plain ? known(p, a->step) : -1,
                        .column_bytes = b->is_plain ? known(p, b->depth_step) : -1,
