@@ -12,7 +12,7 @@ enum {
     MOST_TERMS = 16,   /* of an element */
     MOST_VECTORS = 16, /* of a plane */
     VECTOR_COST = 2,   /* of a row's in rows of planes (class_conv_plane.c) */
-    CHUNK_MULTIPLY_ADDS = 1 << 17,
+    CHUNK_MULTIPLY_ADDS = 1 << 15,
     Y = 0,
     X = 1,
 };

@@ -21,7 +21,7 @@ enum {
     MOST_ROWS = 8,    /* of a group */
     MOST_STRIDE = 2,  /* between lanes that are read in place */
     DEAR_CODE = 3000, /* instructions whose compiling is worth as much as running takes */
-    CHUNK_MULTIPLY_ADDS = 1 << 17,
+    CHUNK_MULTIPLY_ADDS = 1 << 15,
     BAND_MULTIPLY_ADDS = 1 << 19, /* larger planes are cut */
     Y = 0,
     X = 1,
