@@ -227,7 +227,8 @@ int64_t blocking_panel(const machine *m, tn_dtype dtype, int64_t rows, int64_t c
 
 /* As B weights stream by once, however many positions there are, and the next ones can be asked for; windows are read
  * where they lie, but results must be turned. As A they are read again for each panel of positions, what a kernel of
- * several taps meets is copied, and few positions fill vectors badly. */
+ * several taps meets is copied, and few positions fill vectors badly. Weights that the L1 holds gain nothing by
+ * streaming: then only what results cost to be turned counts against it. */
 int64_t blocking_conv_panel(const machine *m, const product_shape *s) {
     bool has_windows = s->lines > 0;
     int64_t lines = most(1, s->lines), positions = lines * s->rows;
@@ -238,9 +239,10 @@ int64_t blocking_conv_panel(const machine *m, const product_shape *s) {
     blocking b = {0};
     bool gathers = !has_windows && !s->is_plain[SIDE_A];
     double cost_b = (double)lines * choose_tile(m, s, gathers, &b), cost_a = blocking_cost(m, &as_a);
+    bool streams = !has_windows && s->columns * s->depth * s->element_bytes > (int64_t)m->l1_bytes;
+    if (!streams) cost_b += (double)positions * (double)s->columns / (double)s->depth * TURN_COST;
     if (has_windows) {
         cost_a += (double)positions * COPY_COST;
-        cost_b += (double)positions * (double)s->columns / (double)s->depth * TURN_COST;
     } else {
         if (positions > MOST_POSITIONS) return 0;
         if (gathers) cost_b += (double)(positions * GATHER_COST);
