@@ -55,16 +55,6 @@ static bool no_memory(compilation *c) {
 
 static void drop_pages(void *ctx) { module_drop_pages(ctx); }
 
-/* Before weights are packed, which is when a program needs most memory. */
-static void drop_what_is_linked(compilation *c) {
-    codegen_free(c->codegen);
-    c->codegen = NULL;
-    c->objects = NULL;
-    c->n_objects = 0;
-    plan_free(&c->plan);
-    tn_return_freed();
-}
-
 static bool make_program(compilation *c, code *linked, tn_program *p) {
     if (!describe_program(p, c) || !find_entries(c, linked, "", p)) return no_memory(c);
     if (c->prepare) {
@@ -74,7 +64,8 @@ static bool make_program(compilation *c, code *linked, tn_program *p) {
     }
     p->drop_pages = drop_pages;
     p->drop_pages_ctx = linked->module;
-    drop_what_is_linked(c);
+    compilation_drop_code(c); /* linked by now; while weights are packed a program needs most memory */
+    tn_return_freed();
     tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
     return program_seal(p, &c->diag) == TN_OK;
 }

@@ -158,7 +158,6 @@ static bool check_signature(compilation *c) {
 
 static bool emit(compilation *c, const char *prefix) {
     char prepare_prefix[200];
-    module_drop_pages(c->module); /* code generation needs memory, and no weights */
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
     return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
@@ -176,6 +175,7 @@ static bool run_stages(compilation *c, watching *w) {
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
     if (!lower(c)) return false;
     if (stage_done(c, w, "loops")) return true;
+    module_drop_pages(c->module); /* code generation needs memory, and no weights */
     if (!emit(c, goal->prefix)) return false;
     if (stage_done(c, w, "llvm") || (goal->last && stage_done(c, w, "asm"))) return true;
     c->objects = codegen_build(c->codegen, o->pool, &c->n_objects);
@@ -223,12 +223,19 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     return run_stages(c, &w);
 }
 
-void compilation_end(compilation *c) {
+void compilation_drop_code(compilation *c) {
     codegen_free(c->codegen);
+    plan_free(&c->plan);
+    c->codegen = NULL;
+    c->objects = NULL;
+    c->n_objects = 0;
+}
+
+void compilation_end(compilation *c) {
+    compilation_drop_code(c);
     emitted_tables_free(&c->tables);
     emitted_tables_free(&c->prepare_tables);
     blas_close(c->blas);
-    plan_free(&c->plan);
     tn_module_free(c->module);
 }
 

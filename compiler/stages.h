@@ -34,6 +34,8 @@ typedef struct compilation_goal {
 
 /* False: c->diag. The caller calls compilation_end either way. */
 bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal);
+/* What only served to make objects, and the objects; compilation_end does it where the caller has not. */
+void compilation_drop_code(compilation *c);
 void compilation_end(compilation *c);
 
 #endif

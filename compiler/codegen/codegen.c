@@ -57,7 +57,7 @@ static bool open_shard(codegen *g) {
                            .target = &g->target,
                            .diag = g->diag,
                            .is_shared = !g->in_one_module,
-                           .helpers = &g->helpers};
+                           .helpers = g->in_one_module ? NULL : &g->helpers};
     g->n_shards++;
     return true;
 }

@@ -150,6 +150,8 @@ LLVMValueRef emit_streams_rows(emit *e, const lt_matrix *to, uint32_t columns);
 bool emit_is_streamed(const emit *e, uint32_t buffer);
 /* Makes a store of so many bytes, a power of two, go past the caches. */
 void emit_stream_store(emit *e, LLVMValueRef store, unsigned bytes);
+/* `body`, in two versions where stores may be streamed (NULL: not here): in one of them e->streams holds. */
+void emit_stream_either_way(emit *e, LLVMValueRef may_stream, void (*body)(void *ctx), void *ctx);
 void emit_stream_fence(emit *e); /* at the end of a stage */
 
 /* ---- emit_shuffle.c ---- */

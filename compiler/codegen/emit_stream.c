@@ -12,6 +12,10 @@
 
 enum { LINE_BYTES = 64, LEAST_STORE_BYTES = 16, LEAST_GROUPS = 16 };
 
+bool emit_is_streamed(const emit *e, uint32_t buffer) {
+    return e->out->target->is_x86 && e->kernel->buffers[buffer].is_streamed;
+}
+
 static LLVMValueRef is_line(emit *e, LLVMValueRef address) {
     LLVMValueRef bits = LLVMBuildPtrToInt(e->builder, address, e->i64, "");
     bits = LLVMBuildAnd(e->builder, bits, emit_const_i64(e, LINE_BYTES - 1), "");
@@ -88,16 +92,30 @@ LLVMValueRef emit_streams_rows(emit *e, const lt_matrix *to, uint32_t columns) {
 
 /* ---- Stores ---- */
 
-bool emit_is_streamed(const emit *e, uint32_t buffer) {
-    return e->out->target->is_x86 && e->kernel->buffers[buffer].is_streamed;
-}
-
 void emit_stream_store(emit *e, LLVMValueRef store, unsigned bytes) {
     unsigned kind = LLVMGetMDKindIDInContext(e->context, "nontemporal", 11);
     LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(e->i32, 1, false));
     LLVMSetMetadata(store, kind, LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, &one, 1)));
     LLVMSetAlignment(store, bytes < LINE_BYTES ? bytes : LINE_BYTES);
+}
+
+void emit_stream_either_way(emit *e, LLVMValueRef may_stream, void (*body)(void *ctx), void *ctx) {
+    if (!may_stream) {
+        body(ctx);
+        return;
+    }
+    LLVMBasicBlockRef ways[2] = {emit_new_block(e, "plain", 0), emit_new_block(e, "streamed", 0)},
+                      join = emit_new_block(e, "stored", 0);
+    LLVMBuildCondBr(e->builder, may_stream, ways[1], ways[0]);
+    for (int i = 0; i < 2; i++) {
+        LLVMPositionBuilderAtEnd(e->builder, ways[i]);
+        e->streams = i == 1;
+        body(ctx);
+        LLVMBuildBr(e->builder, join);
+    }
+    e->streams = false;
     e->has_streamed = true;
+    LLVMPositionBuilderAtEnd(e->builder, join);
 }
 
 void emit_stream_fence(emit *e) {

@@ -24,7 +24,6 @@ typedef struct block {
     LLVMTypeRef row; /* n elements in a register */
     uint32_t n, bits;
     uint32_t part; /* elements in PART_BITS, n at most */
-    bool streams;  /* rows are stored past the caches: whole lines of them */
 } block;
 
 /* ---- Rows in registers ---- */
@@ -105,7 +104,7 @@ static void transpose_block(const block *b, LLVMValueRef from, LLVMValueRef from
     for (uint32_t i = 0; i < b->n; i++) {
         LLVMValueRef store = LLVMBuildStore(e->builder, rows[i], to);
         LLVMSetAlignment(store, 1);
-        if (b->streams) emit_stream_store(e, store, b->n * b->bits / 8);
+        if (e->streams) emit_stream_store(e, store, b->n * b->bits / 8);
         to = address_after(e, to, to_row);
     }
 }
@@ -130,13 +129,13 @@ static void define(const block *b, LLVMValueRef function) {
 static LLVMValueRef block_function(const block *b) {
     emit *e = b->e;
     char name[64];
-    snprintf(name, sizeof name, ".transpose.%ux%u%s", b->n, b->bits, b->streams ? ".streamed" : "");
+    snprintf(name, sizeof name, ".transpose.%ux%u%s", b->n, b->bits, e->streams ? ".streamed" : "");
     LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
     if (function) return function;
     function = LLVMAddFunction(e->module, name, function_type(e));
-    emit_helpers *helpers = e->out->is_shared ? e->out->helpers : NULL;
+    emit_helpers *helpers = e->out->helpers;
     bool *is_defined =
-        helpers ? &helpers->transposes[b->streams][__builtin_ctz(b->bits / 8)][__builtin_ctz(b->n)] : NULL;
+        helpers ? &helpers->transposes[e->streams][__builtin_ctz(b->bits / 8)][__builtin_ctz(b->n)] : NULL;
     if (!is_defined) LLVMSetLinkage(function, LLVMInternalLinkage);
     if (!is_defined || !*is_defined) define(b, function);
     if (is_defined) *is_defined = true;
@@ -154,33 +153,19 @@ static LLVMValueRef element_address(emit *e, const lt_matrix *m, uint32_t row, u
     return emit_address(e, m->buffer, element_index(e, m, row, column));
 }
 
-static void call_block(const block *b, LLVMValueRef *arguments) {
-    if (b->n < FEWEST_CALLED)
-        transpose_block(b, arguments[0], arguments[1], arguments[2], arguments[3]);
-    else
-        LLVMBuildCall2(b->e->builder, function_type(b->e), block_function(b), arguments, 4, "");
-}
+/* A block, and the arguments of its function. */
+typedef struct placed_block {
+    const block *block;
+    LLVMValueRef arguments[4];
+} placed_block;
 
-/* The block to `there`: past the caches, where it is to be and its rows turn out to be whole lines. */
-static void copy_block(const block *b, const lt_matrix *there, LLVMValueRef *arguments) {
-    emit *e = b->e;
-    LLVMValueRef may_stream = emit_streams_rows(e, there, b->n);
-    if (!may_stream) {
-        call_block(b, arguments);
-        return;
-    }
-    LLVMBasicBlockRef ways[2] = {emit_new_block(e, "plain", 0), emit_new_block(e, "streamed", 0)},
-                      join = emit_new_block(e, "stored", 0);
-    LLVMBuildCondBr(e->builder, may_stream, ways[1], ways[0]);
-    for (int streams = 0; streams < 2; streams++) {
-        block way = *b;
-        way.streams = streams;
-        LLVMPositionBuilderAtEnd(e->builder, ways[streams]);
-        call_block(&way, arguments);
-        LLVMBuildBr(e->builder, join);
-    }
-    e->has_streamed = true;
-    LLVMPositionBuilderAtEnd(e->builder, join);
+static void copy_block(void *ctx) {
+    placed_block *p = ctx;
+    const block *b = p->block;
+    if (b->n < FEWEST_CALLED)
+        transpose_block(b, p->arguments[0], p->arguments[1], p->arguments[2], p->arguments[3]);
+    else
+        LLVMBuildCall2(b->e->builder, function_type(b->e), block_function(b), p->arguments, 4, "");
 }
 
 static uint32_t block_size(const emit *e, const lt_stmt *s, unsigned bits) {
@@ -207,9 +192,9 @@ void emit_transpose(emit *e, const lt_stmt *s) {
     for (uint32_t row = 0; row < s->transpose.rows; row = block_after(row, b.n, s->transpose.rows))
         for (uint32_t column = 0; column < s->transpose.columns;
              column = block_after(column, b.n, s->transpose.columns)) {
-            LLVMValueRef arguments[] = {element_address(e, from, row, column), from_row,
-                                        element_address(e, to, column, row), to_row};
+            placed_block p = {
+                &b, {element_address(e, from, row, column), from_row, element_address(e, to, column, row), to_row}};
             lt_matrix there = {to->buffer, element_index(e, to, column, row), to->row};
-            copy_block(&b, &there, arguments);
+            emit_stream_either_way(e, emit_streams_rows(e, &there, b.n), copy_block, &p);
         }
 }

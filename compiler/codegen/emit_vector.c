@@ -119,7 +119,8 @@ static void split_range(wide *w) {
     w->middle = LLVMBuildAdd(e->builder, w->begin, whole, "middle");
 }
 
-static void all_groups(wide *w) {
+static void whole_groups(void *ctx) {
+    wide *w = ctx;
     loop l;
     if (!emit_loop_init(w->e, &l, w->s)) return;
     l.begin = w->begin;
@@ -131,28 +132,6 @@ static void all_groups(wide *w) {
     emit_loop_body(w->e, &l, w->lanes, w->lanes);
     leave_lanes(w->e);
     emit_loop_free(&l);
-}
-
-/* With a version of its own for stores that may be streamed. */
-static void whole_groups(wide *w) {
-    emit *e = w->e;
-    LLVMValueRef may_stream = emit_streams(e, w->s);
-    if (!may_stream) {
-        all_groups(w);
-        return;
-    }
-    LLVMBasicBlockRef streamed = emit_new_block(e, "streamed", w->number),
-                      plain = emit_new_block(e, "plain", w->number), join = emit_new_block(e, "stored", w->number);
-    LLVMBuildCondBr(e->builder, may_stream, streamed, plain);
-    LLVMPositionBuilderAtEnd(e->builder, streamed);
-    e->streams = true;
-    all_groups(w);
-    e->streams = false;
-    LLVMBuildBr(e->builder, join);
-    LLVMPositionBuilderAtEnd(e->builder, plain);
-    all_groups(w);
-    LLVMBuildBr(e->builder, join);
-    LLVMPositionBuilderAtEnd(e->builder, join);
 }
 
 /* ---- What remains ---- */
@@ -294,7 +273,7 @@ static void lanes_of_loop(wide *w, LLVMValueRef *carried) {
     emit_mark_varying(e, w->s);
     for (uint32_t i = 0; i < n; i++) w->lanes[i] = emit_splat(e, neutral(e, carries[i].combine, carries[i].dtype));
     leave_lanes(e);
-    if (w->steps < 0 || w->steps >= w->width) whole_groups(w);
+    if (w->steps < 0 || w->steps >= w->width) emit_stream_either_way(w->e, emit_streams(w->e, w->s), whole_groups, w);
     if (!e->failed && w->width > 1 && (w->steps < 0 || w->steps % w->width)) rest(w);
     for (uint32_t i = 0; i < n && !e->failed; i++) {
         LLVMValueRef all = w->width > 1 ? combine_lanes(e, &carries[i], w->lanes[i]) : w->lanes[i];

@@ -144,6 +144,19 @@ typedef struct part {
     int64_t first_row, first_column, rows, columns, block_rows, block_columns;
 } part;
 
+/* Blocks [first, first + n) of `all` along one side. */
+typedef struct block_range {
+    tn_dim first, all;
+    int64_t n;
+} block_range;
+
+static access_loop open_blocks(turned *p, const block_range *r) {
+    tn_dim end = dim_min(p->t, dim_add_const(p->t, r->first, r->n), r->all);
+    access_loop loop = access_open_loop(&p->a, LT_SERIAL, r->first, end, 0, 0);
+    access_know_range(&p->a, access_counter(&loop), r->all);
+    return loop;
+}
+
 static void lower_part(turned *p, const part *q) {
     dim_table *t = p->t;
     if (q->rows == 0 || q->columns == 0 || q->block_rows == 0 || q->block_columns == 0) return;
@@ -156,17 +169,12 @@ static void lower_part(turned *p, const part *q) {
                         dim_ceildiv(t, columns, dim_const(t, run))};
     access_unravel(&p->a, access_open_stage(&p->a, dim_product(t, extents, 3)), 3, extents, at);
     access_unravel(&p->a, at[0], p->outer, p->type->dims, index);
-    tn_dim column = dim_mul_const(t, at[2], run), row = dim_mul_const(t, at[1], span);
-    access_loop outer, inner, *down = down_only ? &inner : &outer, *along = down_only ? &outer : &inner;
-    for (int i = 0; i < 2; i++) {
-        bool goes_down = (i == 0) != down_only;
-        tn_dim first = goes_down ? row : column, end = goes_down ? rows : columns;
-        tn_dim last = dim_min(t, dim_add_const(t, first, goes_down ? span : run), end);
-        *(goes_down ? down : along) = access_open_loop(&p->a, LT_SERIAL, first, last, 0, 0);
-        access_know_range(&p->a, access_counter(goes_down ? down : along), end);
-    }
-    p->first_row = dim_add_const(t, dim_mul_const(t, access_counter(down), q->block_rows), q->first_row);
-    p->first_column = dim_add_const(t, dim_mul_const(t, access_counter(along), q->block_columns), q->first_column);
+    block_range down = {dim_mul_const(t, at[1], span), rows, span},
+                along = {dim_mul_const(t, at[2], run), columns, run};
+    access_loop outer = open_blocks(p, down_only ? &along : &down), inner = open_blocks(p, down_only ? &down : &along);
+    tn_dim row = access_counter(down_only ? &inner : &outer), column = access_counter(down_only ? &outer : &inner);
+    p->first_row = dim_add_const(t, dim_mul_const(t, row, q->block_rows), q->first_row);
+    p->first_column = dim_add_const(t, dim_mul_const(t, column, q->block_columns), q->first_column);
     lower_block(p, index);
     access_close_loop(&p->a, &inner);
     access_close_loop(&p->a, &outer);

@@ -413,7 +413,7 @@ static bool place_values(placing *s) {
     for (size_t r = 0; ok && r < g->n_results; r++)
         if (s->plan->staged[r] != DIM_INVALID) s->plan->staged[r] = blocks[s->plan->staged[r]].offset;
     tn_free(blocks);
-    ok = ok && dim_table_status(t) != TN_ERR_MEMORY; /* of what is only told, too */
+    ok = ok && dim_table_status(t) != TN_ERR_MEMORY; /* not even for what is only told */
     return ok && s->plan->arena_bytes != DIM_INVALID && s->plan->scratch_bytes != DIM_INVALID;
 }
 
