@@ -338,7 +338,7 @@ static bool set_up_swapped(blocked_conv *b, const machine *m, tn_dim rows) {
         product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
     else if (has_windows(c))
         read_windows(b);
-    p->lanes_along_rows = true;
+    p->lanes_along_rows = !dim_is_value(c->t, b->row, 1); /* features of a single position are neighbours */
     choose_blocking(p, m, false);
     if (p->in_lines) p->how.depth_block = (p->how.depth_block + c->taps - 1) / c->taps; /* of channels */
     return true;
