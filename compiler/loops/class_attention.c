@@ -40,10 +40,7 @@ static bool is_between(const attention *found, uint32_t i) {
 static bool has_members_that_fit(const tn_graph *fused, const attention *found) {
     for (uint32_t i = 0; i < fused->n_nodes; i++) {
         const node *n = &fused->nodes[i];
-        loop_class c = op_table[n->op].loop_class;
-        bool is_element =
-            c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
-        if (i == found->scores || i == found->values || is_element) continue;
+        if (i == found->scores || i == found->values || lower_is_element(n)) continue;
         if (n->op != TN_OP_reduce || !is_between(found, i)) return false;
     }
     return true;
@@ -51,18 +48,12 @@ static bool has_members_that_fit(const tn_graph *fused, const attention *found) 
 
 /* What is between the dots is read there, and by the second one, and all results are of its shape. */
 static bool is_closed(const tn_graph *fused, const attention *found) {
-    const tn_type *type = graph_type(fused, fused->nodes[found->values].first_result);
     for (uint32_t i = found->values + 1; i < fused->n_nodes; i++)
         for (uint32_t k = 0; k < fused->nodes[i].n_operands; k++)
             if (is_between(found, fused->values[fused->nodes[i].operands[k]].node)) return false;
-    for (size_t r = 0; r < fused->n_results; r++) {
-        value_id v = fused->results[r].value;
-        const tn_type *own = graph_type(fused, v);
-        if (is_between(found, fused->values[v].node) || own->rank != type->rank) return false;
-        for (int i = 0; i < type->rank; i++)
-            if (own->dims[i] != type->dims[i]) return false;
-    }
-    return fused->n_results > 0;
+    for (size_t r = 0; r < fused->n_results; r++)
+        if (is_between(found, fused->values[fused->results[r].value].node)) return false;
+    return lower_has_results_like(fused, graph_type(fused, fused->nodes[found->values].first_result));
 }
 
 bool attention_takes(const tn_graph *fused) {

@@ -410,7 +410,7 @@ lt_kernel *conv_lower(tn_graph *fused, const machine *m) {
     blocked_conv b;
     if (access_open(&a, fused, "conv", m)) {
         convolution whole;
-        bool is_product = conv_read(&whole, &a, fused) && suits_product(&whole);
+        bool is_product = conv_read(&whole, &a, lower_anchor(fused, TN_OP_conv)) && suits_product(&whole);
         for (int64_t i = 0; is_product && i < conv_phase_count(&whole); i++) {
             b.c = conv_phase(&whole, i);
             is_product = set_up(&b, m); /* the first phase has the most taps: it decides */

@@ -13,7 +13,7 @@
  * Two transposes cost about as much as ten taps. For that weights need no registers, no lane is idle where rows are short,
  * strides cost nothing, and at the edges there is less work instead of more.
  */
-#include "compiler/loops/conv.h"
+#include "compiler/loops/conv_channels.h"
 
 enum {
     LEAST_TAPS = 16,
@@ -24,20 +24,6 @@ enum {
     Y = 0,
     X = 1,
 };
-
-typedef struct channels {
-    convolution c;
-    int64_t in[2], out[2], low[2];
-    int64_t lanes, blocks; /* channels of a chunk; chunks of a plane's channels */
-    int64_t band, bands;   /* rows of the result in a chunk */
-    int64_t in_rows;       /* of the input that a band meets */
-    int64_t row_block;     /* positions of a row at a time */
-    uint32_t input, weights, sums, turned;
-    /* The present chunk. */
-    tn_dim image, first_channel, first_row; /* row of the result */
-    tn_dim first_in;                        /* row of the input */
-    tn_dim lane;
-} channels;
 
 /* ---- Sizes ---- */
 
@@ -74,9 +60,8 @@ static bool lies_in_rows(const convolution *c, value_id v) {
 
 static bool read_sizes(channels *p, const machine *m) {
     const convolution *c = &p->c;
-    if (c->spatial != 2 || c->taps < LEAST_TAPS || c->taps > MOST_TAPS || !dim_is_value(c->t, c->channels, 1) ||
-        !dim_is_value(c->t, c->features, 1) || !lies_in_rows(c, c->conv->operands[0]) ||
-        !lies_in_rows(c, c->conv->operands[1]))
+    if (c->spatial != 2 || c->taps > MOST_TAPS || !dim_is_value(c->t, c->channels, 1) ||
+        !dim_is_value(c->t, c->features, 1) || !lies_in_rows(c, c->conv->operands[1]))
         return false;
     for (int i = 0; i < 2; i++)
         if (c->input_dilation[i] != 1 || c->out_step[i] != 1 || !dim_is_const(c->t, c->input->dims[i + 2], &p->in[i]) ||
@@ -86,12 +71,21 @@ static bool read_sizes(channels *p, const machine *m) {
             return false;
     p->lanes = machine_lanes(m, tn_dtype_bits(c->sum));
     p->blocks = c->groups / p->lanes;
-    return p->lanes >= LEAST_LANES && c->groups % p->lanes == 0;
+    return c->groups % p->lanes == 0;
 }
 
-static void choose_cut(channels *p, const machine *m) {
-    int64_t most = least(MOST_BLOCK, m->vector_count - OTHER_REGISTERS), room = (int64_t)m->l2_bytes / 4;
+/* Worth two transposes. */
+static bool suits(const channels *p) {
+    return p->c.taps >= LEAST_TAPS && p->lanes >= LEAST_LANES && lies_in_rows(&p->c, p->c.conv->operands[0]);
+}
+
+static void choose_block(channels *p, const machine *m) {
+    int64_t most = least(MOST_BLOCK, m->vector_count - OTHER_REGISTERS);
     p->row_block = ceil_div(p->out[X], ceil_div(p->out[X], most));
+}
+
+static void choose_band(channels *p, const machine *m) {
+    int64_t room = (int64_t)m->l2_bytes / 4;
     p->band = p->out[Y];
     while (p->band > 1 && band_bytes(p, p->band) > room) p->band = ceil_div(p->band, 2);
     while (p->out[Y] % p->band) p->band--;
@@ -175,6 +169,7 @@ static void add_kernel_row(const row_part *r, tn_dim tap_row, lt_value *sums) {
     tn_dim y = plus(p, dim_mul_const(c->t, dim_add(c->t, p->first_row, r->row), c->stride[Y]), c->dilation[Y], tap_row);
     tn_dim in_row = dim_sub(c->t, dim_add_const(c->t, y, -p->low[Y]), p->first_in);
     tn_dim start = plus(p, dim_add_const(c->t, dim_mul_const(c->t, in_row, p->in[X]), -p->low[X]), c->stride[X], r->x);
+    tn_dim first = dim_add(c->t, p->input_first, p->lane);
     for (int64_t tap = 0; tap < c->tap[X]; tap++) {
         tn_dim at = dim_add_const(c->t, dim_mul_const(c->t, tap_row, c->tap[X]), tap);
         weights[tap] = lt_load(&c->a->b, p->weights, plus(p, p->lane, p->lanes, at), LT_NONE);
@@ -186,7 +181,7 @@ static void add_kernel_row(const row_part *r, tn_dim tap_row, lt_value *sums) {
             if (from < 0 || from % c->stride[X] || i >= r->n) continue;
             if (x == LT_NONE)
                 x = lt_load(&c->a->b, p->input,
-                            access_simplify(c->a, plus(p, p->lane, p->lanes, dim_add_const(c->t, start, column))),
+                            access_simplify(c->a, plus(p, first, p->input_step, dim_add_const(c->t, start, column))),
                             LT_NONE);
             sums[i] = lt_ternary(&c->a->b, TN_OP_fma, x, weights[tap], sums[i]);
         }
@@ -285,6 +280,13 @@ static uint32_t scratch(channels *p, int64_t positions, const char *name) {
     return lt_add_buffer(&p->c.a->b, LT_SCRATCH, p->c.sum, number(p, positions * p->lanes), name);
 }
 
+/* Scratch for all but the input. */
+static void add_buffers(channels *p) {
+    p->weights = scratch(p, p->c.taps, "weights");
+    p->sums = scratch(p, p->band * p->out[X], "sums");
+    p->turned = lt_add_buffer(&p->c.a->b, LT_LOCAL, p->c.sum, number(p, p->lanes * p->lanes), "turned");
+}
+
 static void channels_stage(channels *p) {
     dim_table *t = p->c.t;
     tn_dim extents[3] = {p->c.input->dims[0], number(p, p->blocks), number(p, p->bands)}, at[3];
@@ -306,12 +308,38 @@ static void channels_stage(channels *p) {
 
 bool conv_channels(const convolution *c, const machine *m) {
     channels p = {.c = *c};
-    if (!read_sizes(&p, m)) return false;
-    choose_cut(&p, m);
+    if (!read_sizes(&p, m) || !suits(&p)) return false;
+    choose_block(&p, m);
+    choose_band(&p, m);
+    add_buffers(&p);
     p.input = scratch(&p, p.in_rows * p.in[X], "rows");
-    p.weights = scratch(&p, c->taps, "weights");
-    p.sums = scratch(&p, p.band * p.out[X], "sums");
-    p.turned = lt_add_buffer(&c->a->b, LT_LOCAL, c->sum, number(&p, p.lanes * p.lanes), "turned");
+    p.input_first = number(&p, 0);
+    p.input_step = p.lanes;
     channels_stage(&p);
     return true;
+}
+
+/* ---- Planes whose input is there ---- */
+
+bool conv_channels_open(channels *p, const convolution *c, const machine *m) {
+    *p = (channels){.c = *c};
+    if (!read_sizes(p, m)) return false;
+    choose_block(p, m);
+    p->band = p->out[Y];
+    p->bands = 1;
+    p->in_rows = p->in[Y];
+    add_buffers(p);
+    return true;
+}
+
+void conv_channels_run(channels *p, tn_dim image, tn_dim channel, uint32_t input, tn_dim first, int64_t step) {
+    p->image = image;
+    p->first_channel = channel;
+    p->first_row = p->first_in = number(p, 0);
+    p->input = input;
+    p->input_first = first;
+    p->input_step = step;
+    in_parts(p, p->c.taps, turn_weights);
+    sum_band(p);
+    in_parts(p, p->band * p->out[X], store_part);
 }

@@ -156,7 +156,7 @@ lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m) {
     access a;
     direct_conv d = {0};
     if (!access_open(&a, fused, "conv", m)) return access_close(&a);
-    if (!conv_read(&d.c, &a, fused) || !takes(&d.c)) {
+    if (!conv_read(&d.c, &a, lower_anchor(fused, TN_OP_conv)) || !takes(&d.c)) {
         access_close(&a);
         return map_lower(fused, m);
     }

@@ -13,14 +13,19 @@ typedef bool class_takes(const tn_graph *fused);
 /* The kernel, or NULL with a diagnostic in the module. */
 typedef lt_kernel *class_lower(tn_graph *fused, const machine *m);
 
-class_takes map_takes, reduce_takes, cumulate_takes, contract_takes, attention_takes, conv_takes, winograd_takes,
-    window_takes, index_takes, sort_takes;
-class_lower map_lower, reduce_lower, cumulate_lower, contract_lower, attention_lower, conv_lower, winograd_lower,
-    window_lower, index_lower, sort_lower;
+class_takes map_takes, reduce_takes, cumulate_takes, contract_takes, attention_takes, conv_takes, bottleneck_takes,
+    winograd_takes, window_takes, index_takes, sort_takes;
+class_lower map_lower, reduce_lower, cumulate_lower, contract_lower, attention_lower, conv_lower, bottleneck_lower,
+    winograd_lower, window_lower, index_lower, sort_lower;
 
 /* The only node of that op, or NULL when there is none or more than one. */
 const node *lower_single(const tn_graph *fused, tn_op op);
 bool lower_has_class(const tn_graph *fused, loop_class c);
+
+/* Computed element by element, from its operands at one index each. */
+bool lower_is_element(const node *n);
+/* There are results, all of that type's shape. */
+bool lower_has_results_like(const tn_graph *fused, const tn_type *type);
 
 /* The only dot, conv or window of a function whose other members are computed element by element from
  * its result, all results of that shape; NULL: the function is not like that. */

@@ -20,9 +20,9 @@ static bool is_plain(const access *a, value_id v) {
     return a->sources[v].kind == SOURCE_BUFFER;
 }
 
-bool conv_read(convolution *c, access *a, tn_graph *fused) {
+bool conv_read(convolution *c, access *a, const node *n) {
+    const tn_graph *fused = a->fused;
     dim_table *t = fused->module->dims;
-    const node *n = lower_anchor(fused, TN_OP_conv);
     *c = (convolution){.a = a, .t = t, .conv = n, .value = n->first_result, .taps = 1};
     c->input = graph_type(fused, n->operands[0]);
     c->kernel = graph_type(fused, n->operands[1]);

@@ -24,8 +24,8 @@ typedef struct convolution {
     bool input_is_plain; /* elements that a guard leaves out are 0 */
 } convolution;
 
-/* False: the kernel's sizes are symbolic, or there is no spatial axis. */
-bool conv_read(convolution *c, access *a, tn_graph *fused);
+/* Reads node n of the fused function. False: the kernel's sizes are symbolic, or there is no spatial axis. */
+bool conv_read(convolution *c, access *a, const node *n);
 
 /* A convolution whose input is spread by zeros (input_dilation, stride 1) is several ones that are not: result
  * positions that are the same modulo the spread meet elements under the same taps. */

@@ -16,6 +16,7 @@ static const struct {
     {"contract", contract_takes, contract_lower},
     {"attention", attention_takes, attention_lower},
     {"conv", conv_takes, conv_lower},
+    {"bottleneck", bottleneck_takes, bottleneck_lower},
     {"winograd", winograd_takes, winograd_lower},
     {"window", window_takes, window_lower},
     {"reduce", reduce_takes, reduce_lower},
@@ -48,24 +49,27 @@ bool lower_has_class(const tn_graph *fused, loop_class c) {
     return false;
 }
 
+bool lower_is_element(const node *n) {
+    loop_class c = op_table[n->op].loop_class;
+    return c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
+}
+
+bool lower_has_results_like(const tn_graph *fused, const tn_type *type) {
+    for (size_t r = 0; r < fused->n_results; r++) {
+        const tn_type *own = graph_type(fused, fused->results[r].value);
+        if (own->rank != type->rank) return false;
+        for (int i = 0; i < type->rank; i++)
+            if (own->dims[i] != type->dims[i]) return false;
+    }
+    return fused->n_results > 0;
+}
+
 const node *lower_anchor(const tn_graph *fused, tn_op op) {
     const node *anchor = lower_single(fused, op);
-    if (!anchor || fused->n_results == 0) return NULL;
-    for (size_t i = 0; i < fused->n_nodes; i++) {
-        const node *n = &fused->nodes[i];
-        loop_class c = op_table[n->op].loop_class;
-        bool is_element =
-            c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
-        if (n != anchor && !is_element) return NULL;
-    }
-    const tn_type *type = graph_type(fused, anchor->first_result);
-    for (size_t r = 0; r < fused->n_results; r++) {
-        const tn_type *result = graph_type(fused, fused->results[r].value);
-        for (int i = 0; i < type->rank; i++)
-            if (result->rank != type->rank || result->dims[i] != type->dims[i]) return NULL;
-        if (result->rank != type->rank) return NULL;
-    }
-    return anchor;
+    if (!anchor) return NULL;
+    for (size_t i = 0; i < fused->n_nodes; i++)
+        if (&fused->nodes[i] != anchor && !lower_is_element(&fused->nodes[i])) return NULL;
+    return lower_has_results_like(fused, graph_type(fused, anchor->first_result)) ? anchor : NULL;
 }
 
 void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum) {

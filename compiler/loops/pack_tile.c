@@ -446,3 +446,14 @@ void product_from(product *p, const product_rows *rows, operand a) {
     chunk c = chunk_of_rows(p, rows, a);
     chunk_tiles(p, &c, whole_depth);
 }
+
+void product_from_panels(product *p, const product_rows *rows, operand a, tn_dim begin, tn_dim end) {
+    chunk c = chunk_of_rows(p, rows, a);
+    division d = division_of(p, SIDE_B);
+    c.begin[SIDE_B] = begin;
+    c.end[SIDE_B] = access_simplify(p->a, dim_min(p->t, end, d.cut.n));
+    if (d.cut.rest > 0 && end != d.tiles)
+        c.has_rest[SIDE_B] =
+            lt_compare(&p->a->b, COMPARE_GE, lt_dim_value(&p->a->b, end), lt_dim_value(&p->a->b, d.tiles));
+    chunk_tiles(p, &c, whole_depth);
+}

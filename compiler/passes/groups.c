@@ -5,8 +5,8 @@
  * law: a group is computed over one domain, a shape with, for row kernels, a set of axes that
  *      its reductions run over. Each member has one index within the domain, fixed by its
  *      shape, and reads other members at exactly that index (views between them are followed
- *      by their index maps). No path leads out of a group and back into it. Groups that make up an
- *      attention are joined at the end (groups_attention.c).
+ *      by their index maps). No path leads out of a group and back into it. Groups that make up a larger
+ *      pattern are joined at the end (groups_join.c).
  *
  * Whether a merge is right is decided by trying it: the nodes change their group, both
  * conditions are checked, and if one fails they change back.
@@ -393,7 +393,7 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o) {
             if (out->roles[i] == FUSION_MEMBER)
                 for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
                     keep_for_kernel(out, out->group_of[i], g->nodes[i].operands[k]);
-        ok = o->no_fusion || grouping_join_attention(out);
+        ok = o->no_fusion || grouping_join(out);
     }
     tn_free(s.groups);
     tn_free(s.seen);

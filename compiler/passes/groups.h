@@ -25,7 +25,7 @@ typedef struct grouping {
 bool grouping_make(grouping *s, tn_graph *g, const pass_options *o);
 void grouping_free(grouping *s);
 
-/* groups_attention.c: makes one group of those that attention is made of. False: out of memory. */
-bool grouping_join_attention(grouping *s);
+/* groups_join.c: makes one group of those that a larger pattern is made of. False: out of memory. */
+bool grouping_join(grouping *s);
 
 #endif

@@ -11,7 +11,7 @@
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
 
-enum { LEAST_GAIN = 2, CHANNEL = 1 };
+enum { LEAST_GAIN = 4, CHANNEL = 1 };
 
 static bool known_elements(const tn_graph *g, value_id v, int64_t *n) {
     dim_table *t = g->module->dims;
