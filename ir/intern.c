@@ -85,6 +85,10 @@ const char *module_intern(tn_module *m, const char *text) {
 
 /* ---- Constants ------------------------------------------------------------------------------ */
 
+/* Of a constant's bytes, the first that are hashed: weights that begin alike are rare, and to hash all of them
+ * would read the whole of a model's file. */
+enum { MOST_HASHED = 4096 };
+
 static bool same_constant(const void *item, const void *key) {
     const tensor_data *a = item, *b = key;
     return a->bytes == b->bytes && type_equal(&a->type, &b->type) &&
@@ -105,7 +109,7 @@ const tensor_data *module_constant(tn_module *m, const tn_type *type, const void
     }
     /* Dims beyond the rank don't count, so they are not hashed. */
     uint64_t hash = hash_bytes(type->dtype, type->dims, type->rank * sizeof *type->dims);
-    key.hash = hash_bytes(hash, data, key.bytes);
+    key.hash = hash_bytes(hash, data, key.bytes < MOST_HASHED ? key.bytes : MOST_HASHED);
     intern_slot *slot = table_slot(&m->interner->constants, key.hash, &key, same_constant);
     if (slot && slot->item) return slot->item;
     tensor_data *item = slot ? ARENA_NEW(&m->memory, tensor_data) : NULL;

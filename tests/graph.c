@@ -89,6 +89,21 @@ static void test_constants_are_interned_by_bits(void **state) {
     tn_graph_free(g);
 }
 
+/* Only their first bytes are hashed. */
+static void test_large_constants_that_begin_alike(void **state) {
+    enum { N = 5000 };
+    static float one[N], two[N];
+    (void)state;
+    tn_graph *g = tn_graph_new("g");
+    one[N - 1] = 1;
+    tn_val a = tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(N)), one), b = tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(N)), two);
+    assert_int_not_equal(a.id, b.id);
+    two[N - 1] = 1;
+    tn_val c = tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(N)), two);
+    assert_int_equal(a.id, c.id);
+    tn_graph_free(g);
+}
+
 /* ---- Locations ----------------------------------------------------------------------------------- */
 
 static void test_locations(void **state) {
@@ -312,6 +327,7 @@ int main(void) {
         cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_barriers_and_effects_are_not_interned),
         cmocka_unit_test(test_constants_are_interned_by_bits),
+        cmocka_unit_test(test_large_constants_that_begin_alike),
         cmocka_unit_test(test_locations),
         cmocka_unit_test(test_locations_of_nodes),
         cmocka_unit_test(test_constraints),
