@@ -1,4 +1,4 @@
-/* Reference evaluation of winograd.
+/* Reference evaluation of winograd and of what makes its U.
  *
  * in:  x [n, c, h, w], u [ceil(features / (q p)), a, a, q, c, p] with a = tile + 2
  * out: y [n, features, ...], tile by tile: d is the tile's part of the input, zeros outside of it;
@@ -152,4 +152,41 @@ bool eval_winograd(eval_args *c) {
     bool ok = eval_contract(c, &how);
     tn_free(v.transformed);
     return ok;
+}
+
+/* ---- U ---------------------------------------------------------------------------------------------- */
+
+enum { TAPS = 3 };
+
+typedef struct kernel_plan {
+    int64_t side, matrices, elements; /* neighbours are the same elements of matrices */
+} kernel_plan;
+
+static matrices kernel_matrix(const wide *g, int side) {
+    matrices m = {.side = side};
+    for (int i = 0; i < side * TAPS; i++) m.b[i / TAPS][i % TAPS] = g[i].f;
+    return m;
+}
+
+static void kernel_loops(const void *plan, const wide *g, const wide *k, wide *u, eval_axpy *axpy) {
+    const kernel_plan *v = plan;
+    int side = (int)v->side;
+    const matrices how = kernel_matrix(g, side);
+    double taps[TAPS * TAPS], out[PLANES];
+    (void)axpy;
+    for (int64_t m = 0; m < v->matrices; m++, k += TAPS * TAPS * v->elements, u += side * side * v->elements)
+        for (int64_t at = 0; at < v->elements; at++) {
+            for (int i = 0; i < TAPS * TAPS; i++) taps[i] = k[i * v->elements + at].f;
+            sandwich(how.b, side, TAPS, taps, out);
+            for (int i = 0; i < side * side; i++) u[i * v->elements + at].f += out[i];
+        }
+}
+
+bool eval_winograd_kernel(eval_args *c) {
+    const eval_tensor *g = c->operands[0], *k = c->operands[1], *u = &c->results[0];
+    if (g->rank != 2 || k->rank != 6 || u->rank != 6 || g->dims[0] < 1 || g->dims[0] > MAX_SIDE || g->dims[1] != TAPS ||
+        k->dims[1] != TAPS || k->dims[2] != TAPS || u->n != k->n / (TAPS * TAPS) * g->dims[0] * g->dims[0])
+        return eval_error(c->state, TN_ERR_SHAPE, "operands and result do not fit");
+    kernel_plan v = {g->dims[0], k->n ? k->dims[0] : 0, k->dims[3] * k->dims[4] * k->dims[5]};
+    return eval_contract(c, &(contraction){natural_order(g), natural_order(k), kernel_loops, &v, NULL});
 }

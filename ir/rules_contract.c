@@ -147,6 +147,22 @@ bool rule_winograd(rule_args *c) {
     return rule_one_result(c, &type);
 }
 
+bool rule_winograd_kernel(rule_args *c) {
+    static const dtype_set f32 = 1u << TN_F32;
+    const tn_type *g = &c->types[0], *k = &c->types[1];
+    char a[RULE_TEXT], b[RULE_TEXT];
+    if (!rule_dtype(c, 0, f32) || !rule_dtype(c, 1, f32) || !rule_rank(c, 0, 2) || !rule_rank(c, 1, 6)) return false;
+    const dim_table *t = rule_dims(c);
+    bool is_side = dim_is_value(t, g->dims[0], 4) || dim_is_value(t, g->dims[0], 6);
+    if (!is_side || !dim_is_value(t, g->dims[1], 3) || !dim_is_value(t, k->dims[1], 3) ||
+        !dim_is_value(t, k->dims[2], 3))
+        return rule_error(c, TN_ERR_SHAPE, "operands are not [4 or 6, 3] and [m, 3, 3, q, c, p]: %s, %s",
+                          rule_operand(c, 0, a), rule_operand(c, 1, b));
+    tn_type type = *k;
+    type.dims[1] = type.dims[2] = g->dims[0];
+    return rule_one_result(c, &type);
+}
+
 /* ---- Composites ------------------------------------------------------------------------------- */
 
 /* Batch axes of two operands by NumPy's rules: `ends` are their ranks without the last axes. The

@@ -162,6 +162,19 @@ bool sample_winograd(sampler *s, tn_graph *g, tn_op op) {
     return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, attrs));
 }
 
+bool sample_winograd_kernel(sampler *s, tn_graph *g, tn_op op) {
+    if (s->dtype != TN_F32) return sampler_refuse(g, op, s);
+    sample_shape matrix = {.rank = 2}, kernel = {0};
+    matrix.args[0] = TN_SIZE(sampler_chance(s, 50) ? 4 : 6);
+    matrix.args[1] = TN_SIZE(3);
+    sampler_append(s, &kernel, sampler_chance(s, 5) ? 0 : 1, 3);
+    kernel.args[kernel.rank++] = TN_SIZE(3);
+    kernel.args[kernel.rank++] = TN_SIZE(3);
+    for (int i = 0; i < 3; i++) sampler_append(s, &kernel, 1, i < 2 ? 4 : 20);
+    tn_val values[] = {sampler_input(s, g, s->dtype, &matrix), sampler_input(s, g, s->dtype, &kernel)};
+    return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, NULL));
+}
+
 /* ---- Indexing ---------------------------------------------------------------------------------- */
 
 /* data and indices for gather: some axes indexed (never empty ones), some shared at the start. */

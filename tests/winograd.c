@@ -93,6 +93,40 @@ static void test_views(void **state) {
                   "", "winograd", EXACT_NUMBERS);
 }
 
+/* ---- What makes U ---- */
+
+static void test_kernel(void **state) {
+    static const struct {
+        const char *kernel, *result; /* [m, 3, 3, q, c, p], and but for its planes the same */
+    } cases[] = {
+        {"f32[2, 3, 3, 1, 5, 16]", "2, %d, %d, 1, 5, 16"}, {"f32[1, 3, 3, 2, 32, 16]", "1, %d, %d, 2, 32, 16"},
+        {"f32[3, 3, 3, 2, 33, 7]", "3, %d, %d, 2, 33, 7"}, {"f32[1, 3, 3, 1, 70, 40]", "1, %d, %d, 1, 70, 40"},
+        {"f32[1, 3, 3, 3, 1, 1]", "1, %d, %d, 3, 1, 1"},   {"f32[0, 3, 3, 1, 4, 16]", "0, %d, %d, 1, 4, 16"},
+        {"f32[n, 3, 3, 2, n, 16]", "n, %d, %d, 2, n, 16"},
+    };
+    char text[TEXT], type[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int side = 4; side <= 6; side += 2) {
+            snprintf(type, sizeof type, cases[i].result, side, side);
+            snprintf(text, sizeof text,
+                     "(%%g: f32[%d, 3], %%k: %s) -> (%%u: f32[%s]) {\n  %%0 = winograd_kernel %%g, %%k : f32[%s]\n"
+                     "  %%1 = neg %%0 : f32[%s]\n  return %%1\n}",
+                     side, cases[i].kernel, type, type, type);
+            check_program(text, strchr(type, 'n') ? "n=3" : "", "winograd_kernel", EXACT_NUMBERS);
+        }
+}
+
+/* As the pass makes it, with the features laid out by views. */
+static void test_kernel_views(void **state) {
+    (void)state;
+    check_program("(%g: f32[4, 3], %k: f32[40, 6, 3, 3]) -> (%u: f32[5, 4, 4, 2, 6, 4]) {\n"
+                  "  %0 = reshape %k, shape=[5, 2, 4, 6, 3, 3] : f32[5, 2, 4, 6, 3, 3]\n"
+                  "  %1 = transpose %0, perm=[0, 4, 5, 1, 3, 2] : f32[5, 3, 3, 2, 6, 4]\n"
+                  "  %2 = winograd_kernel %g, %1 : f32[5, 4, 4, 2, 6, 4]\n  return %2\n}",
+                  "", "winograd_kernel", EXACT_NUMBERS);
+}
+
 /* ---- The op, as a loop tree ---- */
 
 static void open_tensor(const tn_module *m, const tn_type *type, eval_tensor *t, bool random) {
@@ -174,6 +208,15 @@ static void test_targets(void **state) {
 
 /* ---- Wrong applications ---- */
 
+static void check_refused(const char *text, const char *message) {
+    tn_module *m = tn_module_parse(text, strlen(text), "wrong");
+    assert_non_null(m);
+    assert_non_null(tn_module_error(m));
+    if (!strstr(tn_module_error(m)->message, message))
+        fail_msg("%s, but not: %s", tn_module_error(m)->message, message);
+    tn_module_free(m);
+}
+
 static void test_wrong(void **state) {
     (void)state;
     static const struct {
@@ -197,12 +240,29 @@ static void test_wrong(void **state) {
                  "module \"wrong\"\nfn @main(%%x: %s, %%u: %s) -> (%%y: f32[1]) {\n  %%0 = winograd %%x, %%u, %s : "
                  "f32[1]\n  return %%0\n}\n",
                  cases[i].x, cases[i].u, cases[i].attrs);
-        tn_module *m = tn_module_parse(text, strlen(text), "wrong");
-        assert_non_null(m);
-        assert_non_null(tn_module_error(m));
-        if (!strstr(tn_module_error(m)->message, cases[i].message))
-            fail_msg("%s, but not: %s", tn_module_error(m)->message, cases[i].message);
-        tn_module_free(m);
+        check_refused(text, cases[i].message);
+    }
+}
+
+static void test_wrong_kernel(void **state) {
+    (void)state;
+    static const struct {
+        const char *g, *k, *message;
+    } cases[] = {
+        {"f32[5, 3]", "f32[1, 3, 3, 1, 4, 16]", "operands are not [4 or 6, 3] and [m, 3, 3, q, c, p]: g is f32[5, 3]"},
+        {"f32[4, 2]", "f32[1, 3, 3, 1, 4, 16]", "operands are not"},
+        {"f32[4, 3]", "f32[1, 3, 2, 1, 4, 16]", "operands are not"},
+        {"f32[4, 3]", "f32[1, n, 3, 1, 4, 16]", "operands are not"},
+        {"f64[4, 3]", "f64[1, 3, 3, 1, 4, 16]", "f64"},
+        {"f32[4, 3]", "f32[1, 3, 3, 4, 16]", "f32[1, 3, 3, 4, 16]"},
+    };
+    char text[TEXT];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "module \"wrong\"\nfn @main(%%g: %s, %%k: %s) -> (%%u: f32[1]) {\n"
+                 "  %%0 = winograd_kernel %%g, %%k : f32[1]\n  return %%0\n}\n",
+                 cases[i].g, cases[i].k);
+        check_refused(text, cases[i].message);
     }
 }
 
@@ -334,8 +394,9 @@ static void test_pass(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op),      cmocka_unit_test(test_views), cmocka_unit_test(test_loops),
-        cmocka_unit_test(test_targets), cmocka_unit_test(test_wrong), cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_op),           cmocka_unit_test(test_views),        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_kernel_views), cmocka_unit_test(test_loops),        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_wrong),        cmocka_unit_test(test_wrong_kernel), cmocka_unit_test(test_choices),
         cmocka_unit_test(test_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

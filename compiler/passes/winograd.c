@@ -2,8 +2,7 @@
  *
  * in:  functions of primitives
  * out: in main, convolutions of f32 with known weights and sizes, 3 x 3 taps, stride 1, one group, as the op
- *      winograd; the transformed weights are a product of the weights with a constant matrix, which
- *      hoist moves to `prepare`
+ *      winograd; its weights are made by winograd_kernel, which hoist moves to `prepare`
  * law: results differ from conv's by the rounding errors that the op states (docs/OPS.md); so the option
  *      `winograd` turns it off
  *
@@ -154,28 +153,23 @@ static int64_t group_size(const candidate *c, const kind *k, int64_t panels) {
     return tiles < MANY_TILES && size > 1 ? size : 1;
 }
 
-static tn_val constant_matrix(tn_graph *g, const kind *k, int64_t groups) {
+static tn_val constant_matrix(tn_graph *g, const kind *k) {
     int64_t side = k->tile + TAPS - 1;
     float numbers[MOST_SIDE * TAPS];
     for (int64_t i = 0; i < side * TAPS; i++) numbers[i] = (float)k->g[i / TAPS][i % TAPS];
-    tn_val v = tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(side), TN_SIZE(TAPS)), numbers);
-    tn_dim dims[] = {dim_const(g->module->dims, groups), dim_const(g->module->dims, side),
-                     dim_const(g->module->dims, TAPS)};
-    return tn_broadcast_to(v, 3, dims);
+    return tn_constant(g, TN_F32, TN_SHAPE(TN_SIZE(side), TN_SIZE(TAPS)), numbers);
 }
 
-/* G kernel G^T for every channel and feature, laid out as the op wants it: G times the columns, then times
- * the rows of the taps, for each group of panels. */
+/* G kernel G^T for every channel and feature, in groups of panels, as the op wants it. */
 static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
     int64_t panels = ceil_div(c->features, PANEL), padding = panels * PANEL - c->features,
             group = group_size(c, k, panels), groups = panels / group;
-    tn_val g = constant_matrix(kernel.graph, k, groups);
     if (padding) kernel = tn_pad(kernel, 0, TN_INTS(0, 0, 0, 0), TN_INTS(padding, 0, 0, 0));
     kernel = tn_reshape(kernel, TN_SHAPE(TN_SIZE(groups), TN_SIZE(group), TN_SIZE(PANEL), TN_SIZE(c->channels),
                                          TN_SIZE(TAPS), TN_SIZE(TAPS)));
     kernel = tn_transpose(kernel, TN_INTS(0, 4, 5, 1, 3, 2));
-    tn_val columns = tn_dot(g, kernel, TN_INTS(0), TN_INTS(0), TN_INTS(2), TN_INTS(2));
-    return tn_dot(g, columns, TN_INTS(0), TN_INTS(0), TN_INTS(2), TN_INTS(2));
+    tn_val operands[2] = {constant_matrix(kernel.graph, k), kernel};
+    return tn_apply(TN_HERE, kernel.graph, TN_OP_winograd_kernel, operands, 2, NULL);
 }
 
 static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
