@@ -55,6 +55,25 @@ static bool no_memory(compilation *c) {
 
 static void drop_pages(void *ctx) { module_drop_pages(ctx); }
 
+/* Bytes of the weights and large constants that runs read. */
+static size_t weight_bytes(const compilation *c) {
+    size_t all = 0, bytes;
+    for (size_t i = 0; i < c->main->n_params; i++)
+        if (c->main->params[i].binding == BINDING_LOAD &&
+            type_static_bytes(c->module->dims, &c->main->params[i].type, &bytes))
+            all += bytes;
+    for (size_t i = 0; i < c->tables.n_constants; i++) all += c->tables.constants[i]->bytes;
+    return all;
+}
+
+/* By now the code is linked; while weights are packed, a program needs most memory. */
+static void make_room(compilation *c) {
+    enum { MANY_WEIGHTS = 8 << 20 }; /* of fewer, a program needs most while it is compiled */
+    compilation_drop_code(c);
+    tn_return_freed();
+    if (weight_bytes(c) >= MANY_WEIGHTS) codegen_return_pages();
+}
+
 static bool make_program(compilation *c, code *linked, tn_program *p) {
     if (!describe_program(p, c) || !find_entries(c, linked, "", p)) return no_memory(c);
     if (c->prepare) {
@@ -64,8 +83,7 @@ static bool make_program(compilation *c, code *linked, tn_program *p) {
     }
     p->drop_pages = drop_pages;
     p->drop_pages_ctx = linked->module;
-    compilation_drop_code(c); /* linked by now; while weights are packed a program needs most memory */
-    tn_return_freed();
+    make_room(c);
     tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
     return program_seal(p, &c->diag) == TN_OK;
 }
