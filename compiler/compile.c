@@ -66,12 +66,14 @@ static size_t weight_bytes(const compilation *c) {
     return all;
 }
 
-/* By now the code is linked; while weights are packed, a program needs most memory. */
+/* By now the code is linked, and all of it described; while weights are packed, a program needs most memory. */
 static void make_room(compilation *c) {
     enum { MANY_WEIGHTS = 8 << 20 }; /* of fewer, a program needs most while it is compiled */
+    bool has_many = weight_bytes(c) >= MANY_WEIGHTS;
     compilation_drop_code(c);
+    module_keep_data(c->module);
     tn_return_freed();
-    if (weight_bytes(c) >= MANY_WEIGHTS) codegen_return_pages();
+    if (has_many) codegen_return_pages();
 }
 
 static bool make_program(compilation *c, code *linked, tn_program *p) {

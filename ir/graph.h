@@ -211,6 +211,7 @@ typedef struct loops_text {
 
 struct tn_module {
     arena memory;
+    arena contents; /* of constants, and the list of attachments: what module_keep_data keeps */
     dim_table *dims;
     const char *name;
     tn_graph **graphs; /* callees before callers is not required; main is the first unless named */
@@ -236,6 +237,9 @@ bool module_attach(tn_module *m, const attachment_kind *kind, void *data);
 void *module_attached(const tn_module *m, const attachment_kind *kind);
 /* Gives back what memory can be had again, of attachments to m and to what it is a copy of. */
 void module_drop_pages(const tn_module *m);
+/* Gives back all that m consists of but the data of constants and attachments, which somebody reads in place: from here
+ * on m can only drop pages and be freed. */
+void module_keep_data(tn_module *m);
 tn_graph *module_find(const tn_module *m, const char *name);
 tn_graph *module_add_graph(tn_module *m, const char *name); /* name made unique; NULL with a diagnostic */
 tn_graph *module_main(const tn_module *m);                  /* the function "main", else the first */

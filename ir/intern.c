@@ -113,7 +113,7 @@ const tensor_data *module_constant(tn_module *m, const tn_type *type, const void
     intern_slot *slot = table_slot(&m->interner->constants, key.hash, &key, same_constant);
     if (slot && slot->item) return slot->item;
     tensor_data *item = slot ? ARENA_NEW(&m->memory, tensor_data) : NULL;
-    void *bytes = item && copy && key.bytes ? arena_alloc(&m->memory, key.bytes, 1) : NULL;
+    void *bytes = item && copy && key.bytes ? arena_alloc(&m->contents, key.bytes, 1) : NULL;
     if (!item || (copy && key.bytes && !bytes)) {
         module_no_memory(m);
         return NULL;

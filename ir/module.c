@@ -33,12 +33,22 @@ void tn_module_free(tn_module *m) {
     if (!m || atomic_fetch_sub(&m->references, 1) > 0) return;
     tn_module_free(m->source);
     for (const attachment *a = m->attachments; a; a = a->next) a->kind->release(a->data);
+    module_keep_data(m);
+    arena_free(&m->contents);
+    tn_free(m);
+}
+
+void module_keep_data(tn_module *m) {
     for (size_t i = 0; i < m->n_graphs; i++) graph_release(m->graphs[i]);
     tn_free(m->graphs);
     interner_free(m->interner);
     dim_table_free(m->dims);
     arena_free(&m->memory);
-    tn_free(m);
+    m->graphs = NULL;
+    m->n_graphs = 0;
+    m->interner = NULL;
+    m->dims = NULL;
+    m->name = NULL;
 }
 
 tn_module *module_retain(tn_module *m) {
@@ -47,7 +57,7 @@ tn_module *module_retain(tn_module *m) {
 }
 
 bool module_attach(tn_module *m, const attachment_kind *kind, void *data) {
-    attachment *a = ARENA_NEW(&m->memory, attachment);
+    attachment *a = ARENA_NEW(&m->contents, attachment);
     if (!a) return module_no_memory(m);
     *a = (attachment){m->attachments, kind, data};
     m->attachments = a;
