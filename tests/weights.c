@@ -201,6 +201,25 @@ static void test_in_place(void **state) {
     tn_graph_free(g);
 }
 
+/* Of large weights whose columns do not fill panels only the last one is copied to be filled up. */
+static void test_last_panel(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "(%x: f32[n, 300], %w: f32[300, 1001] weight) -> (%y: f32[n, 1001]) {\n"
+        "  %0 = dot %x, %w, contract=[1]x[0] : f32[n, 1001]\n  return %0\n}",
+        "(%x: f32[n, 300], %w: f32[1001, 300] weight) -> (%y: f32[n, 1001]) {\n"
+        "  %0 = transpose %w, perm=[1, 0] : f32[300, 1001]\n"
+        "  %1 = dot %x, %0, contract=[1]x[0] : f32[n, 1001]\n  return %1\n}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *after = stage_with(texts[i], "layout", "f32");
+        if (!strstr(after, "= concat ")) fail_msg("%s", after);
+        tn_text_free(after);
+        check_program(texts[i], "n=3", NULL, EXACT_NUMBERS);
+        check_agrees(texts[i], "n=3", ANY_NUMBERS);
+    }
+}
+
 /* ---- What results are off by ---- */
 
 enum { ROWS = 3, DEPTH = 150, COLUMNS = 40 };
@@ -279,9 +298,9 @@ static void test_deviation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_which),     cmocka_unit_test(test_where),
-        cmocka_unit_test(test_agree),    cmocka_unit_test(test_shared),    cmocka_unit_test(test_loop),
-        cmocka_unit_test(test_in_place), cmocka_unit_test(test_deviation),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_which),      cmocka_unit_test(test_where),
+        cmocka_unit_test(test_agree),    cmocka_unit_test(test_shared),     cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_in_place), cmocka_unit_test(test_last_panel), cmocka_unit_test(test_deviation),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }

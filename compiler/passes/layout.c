@@ -4,7 +4,8 @@
  * out: where the second operand w of a `dot` or `conv` is known at load time and better read in panels, it
  *      is read from [panels, k, columns], k-major, the last one filled up with zeros. A convolution's k is all
  *      that it sums over, its columns are the output channels:
- *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to main (lift), to `prepare` (hoist)
+ *        packed = barrier(transpose(reshape(pad(w as [k, n]))))      moves to main (lift), to `prepare` (hoist);
+ *                 of large ones the last panel by itself, and a concat
  *        w      = views of packed                                    fold into the kernel's indices
  *      Where w is converted from a narrow weight (quantise.c), the panels are narrow and the conversion comes
  *      behind the barrier as before
@@ -17,7 +18,7 @@
 #include "ir/build.h"
 #include "ir/dim_poly.h"
 
-enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024 };
+enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024, LEAST_APART = 1 << 18 };
 
 /* The weight as a matrix: axes that are summed over in the dot's order, then the others. */
 typedef struct weight_form {
@@ -142,13 +143,24 @@ static tn_val reshape_to(build *b, tn_val v, int rank, const int64_t *extents) {
 
 static const int64_t panels_first[] = {1, 0, 2}; /* and back */
 
-static tn_val pack(build *b, tn_val v, const weight_form *w, int64_t panels) {
-    int64_t padded = panels * w->width;
-    v = apply_perm(b, v, w->perm, build_type(v)->rank);
-    v = reshape_to(b, v, 2, (int64_t[]){w->use.depth, w->use.columns});
-    if (padded > w->use.columns) v = tn_pad_at(TN_HERE, v, 0, TN_INTS(0, 0), TN_INTS(0, padded - w->use.columns));
+/* Whole panels of [k, n] from column `first` on, the last one filled up. */
+static tn_val panels_of(build *b, tn_val v, const weight_form *w, int64_t first, int64_t end) {
+    int64_t panels = ceil_div(end - first, w->width), missing = panels * w->width - (end - first);
+    if (end - first < w->use.columns) v = tn_slice_at(TN_HERE, v, 1, first, end, 1);
+    if (missing) v = tn_pad_at(TN_HERE, v, 0, TN_INTS(0, 0), TN_INTS(0, missing));
     v = reshape_to(b, v, 3, (int64_t[]){w->use.depth, panels, w->width});
-    v = apply_perm(b, v, panels_first, 3);
+    return apply_perm(b, v, panels_first, 3);
+}
+
+/* Filling up makes a copy first: of large weights only the last panel is, and goes where the others end. */
+static tn_val pack(build *b, tn_val v, const weight_form *w) {
+    int64_t columns = w->use.columns, whole = columns / w->width * w->width;
+    v = apply_perm(b, v, w->perm, build_type(v)->rank);
+    v = reshape_to(b, v, 2, (int64_t[]){w->use.depth, columns});
+    if (whole == columns || whole * w->use.depth < LEAST_APART)
+        v = panels_of(b, v, w, 0, columns);
+    else
+        v = tn_concat_at(TN_HERE, (tn_val[]){panels_of(b, v, w, 0, whole), panels_of(b, v, w, whole, columns)}, 2, 0);
     return build_apply(b, TN_OP_barrier, &v, 1, NULL, 0);
 }
 
@@ -168,7 +180,7 @@ static bool lay_out(void *ctx, tn_graph *to, const tn_graph *from, const node *n
     int rank = graph_type(from, n->operands[1])->rank;
     int64_t panels = ceil_div(w.use.columns, w.width);
     if (!build_open(&b, TN_HERE, "layout", to, operands, 2)) return false;
-    tn_val packed = tn_convert_at(TN_HERE, pack(&b, operands[1], &w, panels), w.use.dtype);
+    tn_val packed = tn_convert_at(TN_HERE, pack(&b, operands[1], &w), w.use.dtype);
     operands[1] = unpack(&b, packed, &w, panels, rank);
     tn_val product = build_apply(&b, (tn_op)n->op, operands, 2, n->attrs.items, n->attrs.n);
     map[n->first_result] = product.id;
