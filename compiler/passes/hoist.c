@@ -52,13 +52,18 @@ static char *packed_name(hoister *h, value_id v) {
 
 static bool make_prepare(hoister *h) {
     const tn_graph *g = h->main;
-    bool ok = start_prepare(h) && load_time_copy_moves(&h->what, h->prepare, g, h->inner);
-    for (size_t i = 0; ok && i < g->n_nodes; i++)
-        for (uint32_t k = 0; ok && h->what.moves[i] && k < g->nodes[i].n_results; k++) {
-            value_id v = g->nodes[i].first_result + k;
+    size_t n_moves;
+    load_time_move *moves = load_time_moves(&h->what, g, &n_moves);
+    bool ok = moves && start_prepare(h) && load_time_copy_moves(&h->what, h->prepare, g, h->inner);
+    for (size_t i = 0; ok && i < n_moves; i++) {
+        const node *n = &g->nodes[moves[i].node];
+        for (uint32_t k = 0; ok && k < n->n_results; k++) {
+            value_id v = n->first_result + k;
             char *name = packed_name(h, v);
             ok = name && graph_add_result(h->prepare, name, h->inner[v], -1);
         }
+    }
+    tn_free(moves);
     return ok;
 }
 

@@ -9,6 +9,8 @@
  */
 #include "compiler/passes/passes.h"
 
+#include <stdlib.h>
+
 enum { DEFAULT_GROWTH = 4, SMALL_BYTES = 64 };
 
 /* ---- In a function ---- */
@@ -117,15 +119,63 @@ void load_time_free(load_time *w) {
     *w = (load_time){0};
 }
 
-bool load_time_copy_moves(const load_time *w, tn_graph *to, const tn_graph *from, value_id *map) {
-    bool *needed = tn_calloc(from->n_nodes + 1, sizeof *needed), ok = needed != NULL;
-    for (size_t i = from->n_nodes; ok && i-- > 0;) {
-        needed[i] |= w->moves[i];
-        if (needed[i]) ask_operands(from, &from->nodes[i], needed);
+/* ---- Moving ---- */
+
+static int larger_first(const void *x, const void *y) {
+    const load_time_move *a = x, *b = y;
+    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : (a->node > b->node) - (a->node < b->node);
+}
+
+load_time_move *load_time_moves(const load_time *w, const tn_graph *g, size_t *n) {
+    load_time_move *moves = tn_calloc(g->n_nodes + 1, sizeof *moves);
+    *n = 0;
+    for (size_t i = 0; moves && i < g->n_nodes; i++)
+        if (w->moves[i]) moves[(*n)++] = (load_time_move){i, bytes_of(g, g->nodes[i].first_result)};
+    if (moves) qsort(moves, *n, sizeof *moves, larger_first);
+    return moves;
+}
+
+typedef struct copier {
+    tn_graph *to;
+    const tn_graph *from;
+    value_id *map;
+    bool *is_copied;
+    size_t *stack; /* nodes to be copied once their operands are */
+    size_t n_stack, stack_capacity;
+} copier;
+
+static bool push(copier *c, size_t node) {
+    if (c->is_copied[node] || c->from->nodes[node].op == TN_OP_param) return true;
+    if (!array_reserve((void **)&c->stack, &c->stack_capacity, c->n_stack + 1, sizeof *c->stack)) return false;
+    c->stack[c->n_stack++] = node;
+    return true;
+}
+
+/* A node behind all that it needs. */
+static bool copy_with_operands(copier *c, size_t wanted) {
+    bool ok = push(c, wanted);
+    while (ok && c->n_stack) {
+        size_t top = c->stack[c->n_stack - 1], before = c->n_stack;
+        const node *n = &c->from->nodes[top];
+        for (uint32_t k = n->n_operands; ok && k-- > 0 && !c->is_copied[top];)
+            ok = push(c, c->from->values[n->operands[k]].node);
+        if (!ok || c->n_stack > before) continue;
+        c->n_stack--;
+        if (!c->is_copied[top]) ok = graph_copy_node(c->to, c->from, n, c->map);
+        c->is_copied[top] = true;
     }
-    for (size_t i = 0; ok && i < from->n_nodes; i++)
-        ok = !needed[i] || from->nodes[i].op == TN_OP_param || graph_copy_node(to, from, &from->nodes[i], map);
-    tn_free(needed);
+    return ok;
+}
+
+bool load_time_copy_moves(const load_time *w, tn_graph *to, const tn_graph *from, value_id *map) {
+    size_t n;
+    copier c = {to, from, map, tn_calloc(from->n_nodes + 1, sizeof *c.is_copied), NULL, 0, 0};
+    load_time_move *moves = load_time_moves(w, from, &n);
+    bool ok = c.is_copied && moves;
+    for (size_t i = 0; ok && i < n; i++) ok = copy_with_operands(&c, moves[i].node);
+    tn_free(moves);
+    tn_free(c.is_copied);
+    tn_free(c.stack);
     return ok;
 }
 

@@ -81,7 +81,14 @@ void load_time_free(load_time *w);
 value_id narrow_weight(const tn_graph *g, value_id v);
 /* Whether a known value of so many bytes that is made from `origin` bytes moves. */
 bool load_time_accepts(const pass_options *o, double bytes, double origin);
-/* Copies what moves and all that it needs, but for parameters, which map[] has already. */
+/* What moves, the largest results first: weights that are read, and what becomes of them, are both in memory for a
+ * while, which is best over while there is little else. Freed by the caller; NULL: no memory. */
+typedef struct load_time_move {
+    size_t node;
+    double bytes;
+} load_time_move;
+load_time_move *load_time_moves(const load_time *w, const tn_graph *g, size_t *n);
+/* Copies what moves, in that order, and all that it needs, but for parameters, which map[] has already. */
 bool load_time_copy_moves(const load_time *w, tn_graph *to, const tn_graph *from, value_id *map);
 
 typedef struct function_load_time {
