@@ -1,11 +1,11 @@
 /* Whether two kernels are one and the same code.
  *
  * in:  kernels of one module
- * out: a hash, and equality: names and locations aside
+ * out: a hash, and equality: names and locations aside; the same of their structure, which is all but dims
  * law: equal kernels have equal hashes; dims are compared by id, which is canonical within a
  *      module, after the extents of one are put in place of the other's
  */
-#include "compiler/loops/loops.h"
+#include "compiler/loops/dims.h"
 
 #include <string.h>
 
@@ -17,7 +17,7 @@ static uint64_t mix(uint64_t h, uint64_t x) {
 }
 
 typedef struct hasher {
-    const dim_table *dims;
+    const dim_table *dims; /* NULL: dims do not count */
     uint64_t h;
 } hasher;
 
@@ -26,6 +26,7 @@ static void add(hasher *s, uint64_t x) { s->h = mix(s->h, x); }
 /* Names of symbols must not count, so of what is not constant only the form does. */
 static void add_dim(hasher *s, tn_dim d) {
     int64_t constant;
+    if (!s->dims) return;
     add(s, (uint64_t)dim_kind_of(s->dims, d));
     add(s, dim_is_const(s->dims, d, &constant) ? (uint64_t)constant : dim_term_count(s->dims, d));
 }
@@ -42,10 +43,12 @@ static void add_carries(hasher *s, const lt_stmt *loop) {
 }
 
 static void add_stmt(hasher *s, const lt_stmt *stmt) {
+    stmt_dims dims = dims_of_kind(stmt->kind);
     add(s, (uint64_t)stmt->kind << 16 | stmt->dtype);
+    for (size_t i = 0; i < dims.n; i++) add_dim(s, dims_value(stmt, &dims.items[i]));
     switch (stmt->kind) {
     case LT_CONST: add(s, stmt->constant.bits); break;
-    case LT_DIM: add_dim(s, stmt->dim.dim); break;
+    case LT_DIM: break;
     case LT_OP:
         add(s, (uint64_t)stmt->op.op << 8 | (uint64_t)stmt->op.compare);
         for (uint32_t i = 0; i < stmt->op.n_operands; i++) add(s, stmt->op.operands[i]);
@@ -53,17 +56,11 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
     case LT_LOAD:
     case LT_STORE:
         add(s, stmt->access.buffer);
-        add_dim(s, stmt->access.index);
         add(s, stmt->access.guard);
         break;
-    case LT_BIND:
-        add(s, stmt->bind.value);
-        add_dim(s, stmt->bind.limit);
-        break;
+    case LT_BIND: add(s, stmt->bind.value); break;
     case LT_LOOP:
         add(s, (uint64_t)stmt->loop.kind << 32 | stmt->loop.width);
-        add_dim(s, stmt->loop.begin);
-        add_dim(s, stmt->loop.end);
         add_carries(s, stmt);
         add_block(s, &stmt->loop.body);
         break;
@@ -74,13 +71,9 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
         break;
     case LT_TILE:
         add(s, (uint64_t)stmt->tile.mr << 32 | stmt->tile.nr);
-        add_dim(s, stmt->tile.depth);
         add(s, stmt->tile.n_inner);
         break;
-    case LT_TRANSPOSE:
-        add(s, (uint64_t)stmt->transpose.rows << 32 | stmt->transpose.columns);
-        add_dim(s, stmt->transpose.from.row);
-        break;
+    case LT_TRANSPOSE: add(s, (uint64_t)stmt->transpose.rows << 32 | stmt->transpose.columns); break;
     }
 }
 
@@ -89,8 +82,8 @@ static void add_block(hasher *s, const lt_block *block) {
     for (uint32_t i = 0; i < block->n; i++) add_stmt(s, block->items[i]);
 }
 
-uint64_t lt_hash(const lt_kernel *k) {
-    hasher s = {k->module->dims, 0};
+static uint64_t hash_of(const lt_kernel *k, const dim_table *dims) {
+    hasher s = {dims, 0};
     add(&s, k->n_values);
     add(&s, k->n_extents);
     for (uint32_t i = 0; i < k->n_buffers; i++) {
@@ -104,15 +97,19 @@ uint64_t lt_hash(const lt_kernel *k) {
     return s.h;
 }
 
+uint64_t lt_hash(const lt_kernel *k) { return hash_of(k, k->module->dims); }
+uint64_t lt_hash_structure(const lt_kernel *k) { return hash_of(k, NULL); }
+
 /* ---- Equality ---- */
 
 typedef struct pair {
     const lt_kernel *a, *b;
-    dim_table *dims;
+    dim_table *dims; /* NULL: dims do not count */
     bool same_extents;
 } pair;
 
 static bool same_dim(const pair *p, tn_dim x, tn_dim y) {
+    if (!p->dims) return true;
     if (p->same_extents) return x == y;
     return dim_substitute(p->dims, x, p->a->extents, p->b->extents, (int)p->a->n_extents) == y;
 }
@@ -124,20 +121,14 @@ static bool same_op(const lt_stmt *x, const lt_stmt *y) {
            memcmp(x->op.operands, y->op.operands, x->op.n_operands * sizeof *x->op.operands) == 0;
 }
 
-static bool same_access(const pair *p, const lt_stmt *x, const lt_stmt *y) {
+static bool same_access(const lt_stmt *x, const lt_stmt *y) {
     return x->access.buffer == y->access.buffer && x->access.guard == y->access.guard &&
-           (x->kind == LT_LOAD || x->access.value == y->access.value) && same_dim(p, x->access.index, y->access.index);
-}
-
-static bool same_bind(const pair *p, const lt_stmt *x, const lt_stmt *y) {
-    return x->bind.variable == y->bind.variable && x->bind.value == y->bind.value && x->bind.site == y->bind.site &&
-           same_dim(p, x->bind.limit, y->bind.limit) && same_dim(p, x->bind.element, y->bind.element);
+           (x->kind == LT_LOAD || x->access.value == y->access.value);
 }
 
 static bool same_loop(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     if (x->loop.kind != y->loop.kind || x->loop.variable != y->loop.variable || x->loop.width != y->loop.width ||
-        x->loop.n_carries != y->loop.n_carries || !same_dim(p, x->loop.begin, y->loop.begin) ||
-        !same_dim(p, x->loop.end, y->loop.end))
+        x->loop.n_carries != y->loop.n_carries)
         return false;
     for (uint32_t i = 0; i < x->loop.n_carries; i++) {
         const lt_carry *c = &x->loop.carries[i], *d = &y->loop.carries[i];
@@ -148,51 +139,38 @@ static bool same_loop(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     return same_block(p, &x->loop.body, &y->loop.body);
 }
 
-static bool same_inner(const pair *p, const lt_stmt *x, const lt_stmt *y) {
+static bool same_tile(const lt_stmt *x, const lt_stmt *y) {
     if (x->tile.n_inner != y->tile.n_inner) return false;
-    for (uint32_t i = 0; i < x->tile.n_inner; i++) {
-        const lt_inner *u = &x->tile.inner[i], *v = &y->tile.inner[i];
-        if (u->steps != v->steps || !same_dim(p, u->a, v->a) || !same_dim(p, u->b, v->b)) return false;
-    }
-    return true;
+    for (uint32_t i = 0; i < x->tile.n_inner; i++)
+        if (x->tile.inner[i].steps != y->tile.inner[i].steps) return false;
+    return x->tile.a == y->tile.a && x->tile.b == y->tile.b && x->tile.c == y->tile.c && x->tile.next == y->tile.next &&
+           x->tile.mr == y->tile.mr && x->tile.nr == y->tile.nr && x->tile.accumulate == y->tile.accumulate;
 }
 
-static bool same_tile(const pair *p, const lt_stmt *x, const lt_stmt *y) {
-    return x->tile.a == y->tile.a && x->tile.b == y->tile.b && x->tile.c == y->tile.c && x->tile.mr == y->tile.mr &&
-           x->tile.nr == y->tile.nr && x->tile.accumulate == y->tile.accumulate &&
-           same_dim(p, x->tile.a_index, y->tile.a_index) && same_dim(p, x->tile.b_index, y->tile.b_index) &&
-           same_dim(p, x->tile.c_index, y->tile.c_index) && same_dim(p, x->tile.a_row, y->tile.a_row) &&
-           same_dim(p, x->tile.a_depth, y->tile.a_depth) && same_dim(p, x->tile.b_depth, y->tile.b_depth) &&
-           same_dim(p, x->tile.c_row, y->tile.c_row) && same_dim(p, x->tile.depth, y->tile.depth) &&
-           same_inner(p, x, y) && x->tile.next == y->tile.next &&
-           (x->tile.next == LT_NONE ||
-            (same_dim(p, x->tile.next_index, y->tile.next_index) && same_dim(p, x->tile.next_step, y->tile.next_step)));
-}
-
-static bool same_matrix(const pair *p, const lt_matrix *x, const lt_matrix *y) {
-    return x->buffer == y->buffer && same_dim(p, x->index, y->index) && same_dim(p, x->row, y->row);
-}
-
-static bool same_transpose(const pair *p, const lt_stmt *x, const lt_stmt *y) {
+static bool same_transpose(const lt_stmt *x, const lt_stmt *y) {
     return x->transpose.rows == y->transpose.rows && x->transpose.columns == y->transpose.columns &&
-           same_matrix(p, &x->transpose.from, &y->transpose.from) && same_matrix(p, &x->transpose.to, &y->transpose.to);
+           x->transpose.from.buffer == y->transpose.from.buffer && x->transpose.to.buffer == y->transpose.to.buffer;
 }
 
 static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     if (x->kind != y->kind || x->dtype != y->dtype || x->result != y->result) return false;
+    stmt_dims dims = dims_of_kind(x->kind);
+    for (size_t i = 0; i < dims.n; i++)
+        if (!same_dim(p, dims_value(x, &dims.items[i]), dims_value(y, &dims.items[i]))) return false;
     switch (x->kind) {
     case LT_CONST: return x->constant.bits == y->constant.bits;
-    case LT_DIM: return same_dim(p, x->dim.dim, y->dim.dim);
+    case LT_DIM: return true;
     case LT_OP: return same_op(x, y);
     case LT_LOAD:
-    case LT_STORE: return same_access(p, x, y);
-    case LT_BIND: return same_bind(p, x, y);
+    case LT_STORE: return same_access(x, y);
+    case LT_BIND:
+        return x->bind.variable == y->bind.variable && x->bind.value == y->bind.value && x->bind.site == y->bind.site;
     case LT_LOOP: return same_loop(p, x, y);
     case LT_IF:
         return x->branch.condition == y->branch.condition && same_block(p, &x->branch.then, &y->branch.then) &&
                same_block(p, &x->branch.otherwise, &y->branch.otherwise);
-    case LT_TILE: return same_tile(p, x, y);
-    case LT_TRANSPOSE: return same_transpose(p, x, y);
+    case LT_TILE: return same_tile(x, y);
+    case LT_TRANSPOSE: return same_transpose(x, y);
     }
     return false;
 }
@@ -223,10 +201,10 @@ static bool same_sites(const pair *p) {
     return true;
 }
 
-bool lt_equal(const lt_kernel *a, const lt_kernel *b) {
+static bool same_kernel(const lt_kernel *a, const lt_kernel *b, dim_table *dims) {
     if (a == b) return true;
     if (a->module != b->module || a->n_extents != b->n_extents || a->n_stages != b->n_stages) return false;
-    pair p = {a, b, a->module->dims, true};
+    pair p = {a, b, dims, true};
     for (uint32_t i = 0; i < a->n_extents; i++) p.same_extents &= a->extents[i] == b->extents[i];
     if (!same_buffers(&p) || !same_sites(&p)) return false;
     for (uint32_t i = 0; i < a->n_stages; i++)
@@ -235,3 +213,6 @@ bool lt_equal(const lt_kernel *a, const lt_kernel *b) {
             return false;
     return true;
 }
+
+bool lt_equal(const lt_kernel *a, const lt_kernel *b) { return same_kernel(a, b, a->module->dims); }
+bool lt_same_structure(const lt_kernel *a, const lt_kernel *b) { return same_kernel(a, b, NULL); }

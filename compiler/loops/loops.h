@@ -265,6 +265,10 @@ tn_status lt_eval(const lt_kernel *k, void *const *buffers, const int64_t *exten
 uint64_t lt_hash(const lt_kernel *k);
 bool lt_equal(const lt_kernel *a, const lt_kernel *b);
 
+/* Equal but for that and for dims. */
+uint64_t lt_hash_structure(const lt_kernel *k);
+bool lt_same_structure(const lt_kernel *a, const lt_kernel *b);
+
 /* ---- Lowering (lower.c): a fused function to a loop tree, by its class ---- */
 
 /* The diagnostic is in the module when NULL. */
