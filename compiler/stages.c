@@ -146,6 +146,11 @@ static bool lower(compilation *c) {
     return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
 
+static bool share(compilation *c) {
+    if (!plan_share(&c->plan)) return take_module_error(c);
+    return !(verify_always || c->options->verify_each) || verify_loops(c);
+}
+
 /* Tokens order what a program does; its callers have none. */
 static bool check_signature(compilation *c) {
     bool has_token = false;
@@ -159,7 +164,7 @@ static bool check_signature(compilation *c) {
 static bool emit(compilation *c, const char *prefix) {
     char prepare_prefix[200];
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
-    return check_signature(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
+    return check_signature(c) && share(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
            (!verify_always || codegen_verify(c->codegen));
 }

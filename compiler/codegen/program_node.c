@@ -168,9 +168,11 @@ static void mark_kernel(function_emitter *f, size_t hook_offset, int64_t number)
 }
 
 /* Slots as compiler/codegen/abi.h lays them out. `extents` gets the values of the kernel's. */
-static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kernel *k, LLVMValueRef *extents) {
+static LLVMValueRef fill_slots(function_emitter *f, const node *n, const function_plan *callee, const lt_kernel *k,
+                               LLVMValueRef *extents) {
     program_emitter *p = f->p;
     const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
+    uint32_t n_symbols = k->n_extents - callee->n_numbers;
     LLVMValueRef slots = call_slots(f), work = work_of(f, n);
     int64_t site_base = (int64_t)p->tables->n_sites;
     for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
@@ -179,7 +181,8 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
     program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
     program_store_at(p, slots, ABI_SCRATCH_STRIDE, f->scratch_stride);
     for (uint32_t i = 0; i < k->n_extents; i++) {
-        extents[i] = program_dim(f, symbols->dims.items[i]);
+        extents[i] =
+            i < n_symbols ? program_dim(f, symbols->dims.items[i]) : program_i64(p, callee->numbers[i - n_symbols]);
         program_store_at(p, slots, abi_extent_slot(k, i), extents[i]);
     }
     uint32_t input = 0, output = 0;
@@ -205,19 +208,19 @@ static LLVMValueRef fill_slots(function_emitter *f, const node *n, const lt_kern
 static void emit_kernel_call(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
     const tn_graph *fused = attr_find(&n->attrs, ATTR_callee)->func;
-    const planned_kernel *planned = plan_kernel_of(p->plan, fused);
-    const lt_kernel *k = planned->loops;
+    const function_plan *callee = plan_of(p->plan, fused);
+    const lt_kernel *k = p->plan->kernels[callee->kernel].loops;
     LLVMValueRef *extents = tn_calloc(k->n_extents + 1, sizeof *extents);
     if (!extents) {
         program_fail(p, TN_ERR_MEMORY, "out of memory");
         return;
     }
-    LLVMValueRef slots = fill_slots(f, n, k, extents);
+    LLVMValueRef slots = fill_slots(f, n, callee, k, extents);
     int64_t number = add_call(p, fused);
     mark_kernel(f, offsetof(tn_hooks, kernel_begin), number);
     for (uint32_t i = 0; i < k->n_stages; i++) {
         LLVMValueRef chunks = program_dim_over(p, k->stages[i].chunks, k->extents, extents, k->n_extents);
-        LLVMValueRef arguments[] = {f->frame, p->stages[planned - p->plan->kernels][i], chunks, slots};
+        LLVMValueRef arguments[] = {f->frame, p->stages[callee->kernel][i], chunks, slots};
         LLVMBuildCall2(p->b, p->launch_type, p->launch, arguments, 4, "");
     }
     mark_kernel(f, offsetof(tn_hooks, kernel_end), number);

@@ -36,7 +36,9 @@ typedef struct place {
 
 typedef struct function_plan {
     tn_graph *graph;
-    uint32_t kernel;     /* of a fused function: number of its kernel, and nothing else below but scratch_bytes */
+    uint32_t kernel;        /* of a fused function: number of its kernel, and nothing else below but scratch_bytes */
+    const int64_t *numbers; /* likewise: values of its kernel's extents behind those of the function (plan_share.c) */
+    uint32_t n_numbers;
     place *values;       /* one for each value */
     tn_dim *work_offset; /* for each node: its call's own part of the arena, or the second copy
                           * of what a loop carries; DIM_INVALID: none */
@@ -94,6 +96,13 @@ tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);
 tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role, int64_t alignment);
 
 tn_dim plan_value_bytes(const tn_graph *g, value_id v);
+
+/* ---- plan_share.c: kernels that differ in numbers ---- */
+
+/* Kernels of one structure become one, with the numbers in which they differ as extents, where code is as fast. The
+ * last step of a plan: its kernels are no longer what their functions were lowered to. False: the diagnostic is in
+ * the module. */
+bool plan_share(program_plan *p);
 
 /* ---- plan_join.c: concats ---- */
 
