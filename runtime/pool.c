@@ -6,6 +6,9 @@
  *      within another, does its chunks itself; nothing is allocated; no thread outlives
  *      the last reference; a child of fork has threads of its own
  *
+ * Each worker begins with its own share of the chunks, then helps with those of others. A loop's data mostly is what
+ * another loop cut alike has stored before: so it lies in the cache of the core that reads it.
+ *
  * The gate is how threads get at a loop: a count of those inside and a bit that says the
  * loop is open. A thread goes in only while the bit is set, and the owner leaves only when
  * the count is 0, so a loop's fields never change under a thread that looks at them, and
@@ -21,7 +24,11 @@
 #include "runtime/alloc.h"
 #include "runtime/tenon_rt.h"
 
-enum { MOST_WORKERS = 1024, LINE_BYTES = 64 };
+enum {
+    MOST_WORKERS = 1024,
+    MOST_SHARES = 16, /* of a loop: each is looked at by every worker */
+    LINE_BYTES = 64,
+};
 
 /* How long to spin before sleeping, in rounds of pause; longer waits cost a wake-up of some 50 us. */
 enum { SPIN_ROUNDS = 2000 };
@@ -34,6 +41,12 @@ typedef struct pool_thread {
     int32_t worker;
 } pool_thread;
 
+/* Chunks [next, end) are still to be handed out; next may have passed the end. */
+typedef struct pool_share { /* NOLINT(clang-analyzer-optin.performance.Padding): the same as below */
+    _Alignas(LINE_BYTES) _Atomic int64_t next;
+    int64_t end;
+} pool_share;
+
 struct tn_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): lines are kept apart on purpose */
     atomic_int references;
     int32_t workers; /* n_threads + 1: the caller of a loop works too */
@@ -41,13 +54,13 @@ struct tn_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): lines are 
     pool_thread *threads;
     bool may_spin; /* more CPUs than workers would fight over */
 
-    /* What a loop is; changed only by the owner of `is_busy` while the gate is closed and empty. */
-    tn_chunk_fn body;
+    /* What a loop is; changed only by the owner of `is_busy` while the gate is closed and empty, but for the shares'
+     * `next`. */
+    pool_share shares[MOST_SHARES];
+    _Alignas(LINE_BYTES) tn_chunk_fn body;
     void *arg;
-    int64_t n;
-
-    _Alignas(LINE_BYTES) _Atomic int64_t next; /* chunk to be handed out */
-    _Alignas(LINE_BYTES) _Atomic uint64_t gate;
+    int32_t n_shares;
+    _Atomic uint64_t gate; /* who goes in has read the line that says what the loop is */
     _Alignas(LINE_BYTES) atomic_bool is_busy;
     atomic_int process;                          /* the threads live in this one; -1: being made */
     _Alignas(LINE_BYTES) _Atomic uint32_t epoch; /* counts loops, so that sleepers see a new one */
@@ -79,11 +92,28 @@ static int this_process(void) { return atomic_load_explicit(&forks, memory_order
 
 /* ---- Threads -------------------------------------------------------------------------------- */
 
+static void cut_into_shares(tn_pool *p, int64_t n) {
+    int64_t n_shares = p->workers < MOST_SHARES ? p->workers : MOST_SHARES;
+    if (n_shares > n) n_shares = n;
+    int64_t each = n / n_shares, larger = n % n_shares, first = 0;
+    for (int64_t i = 0; i < n_shares; i++) {
+        atomic_store_explicit(&p->shares[i].next, first, memory_order_relaxed);
+        first += each + (i < larger);
+        p->shares[i].end = first;
+    }
+    p->n_shares = (int32_t)n_shares;
+}
+
+static void do_share(tn_pool *p, pool_share *s, int32_t worker) {
+    int64_t end = s->end, chunk;
+    if (atomic_load_explicit(&s->next, memory_order_relaxed) >= end) return; /* leaves the line where it is */
+    while ((chunk = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < end) p->body(p->arg, chunk, worker);
+}
+
 static void do_chunks(tn_pool *p, int32_t worker) {
-    tn_chunk_fn body = p->body;
-    void *arg = p->arg;
-    int64_t n = p->n, chunk;
-    while ((chunk = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < n) body(arg, chunk, worker);
+    int32_t n = p->n_shares, own = worker * n / p->workers;
+    for (int32_t i = own; i < n; i++) do_share(p, &p->shares[i], worker);
+    for (int32_t i = 0; i < own; i++) do_share(p, &p->shares[i], worker);
 }
 
 static bool gate_enter(tn_pool *p) {
@@ -222,8 +252,7 @@ void tn_pool_parallel_for(tn_pool *pool, int64_t n, tn_chunk_fn body, void *arg)
     }
     pool->body = body;
     pool->arg = arg;
-    pool->n = n;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    cut_into_shares(pool, n);
     atomic_store_explicit(&pool->gate, GATE_OPEN, memory_order_release);
     wake_threads(pool, n - 1);
     do_chunks(pool, 0);

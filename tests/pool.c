@@ -18,22 +18,23 @@
 #include "runtime/cpus.h"
 #include "runtime/tenon_rt.h"
 
-enum { CHUNKS = 500, THREADS = 4 };
+enum { CHUNKS = 500, THREADS = 4, MANY_THREADS = 19 };
 
 /* ---- Every chunk once, one thread a worker -------------------------------------------------------- */
 
 typedef struct tally {
     atomic_int done[CHUNKS];
-    atomic_int busy[THREADS];
+    atomic_int busy[MANY_THREADS];
     atomic_int clashes; /* two at a time with one worker id, or an id out of range */
     tn_pool *pool;      /* for nested loops */
 } tally;
 
 static void count_chunk(void *arg, int64_t chunk, int32_t worker) {
     tally *t = arg;
-    if (worker < 0 || worker >= THREADS || atomic_fetch_add(&t->busy[worker], 1) != 0) atomic_fetch_add(&t->clashes, 1);
+    if (worker < 0 || worker >= MANY_THREADS || atomic_fetch_add(&t->busy[worker], 1) != 0)
+        atomic_fetch_add(&t->clashes, 1);
     atomic_fetch_add(&t->done[chunk], 1);
-    if (worker >= 0 && worker < THREADS) atomic_fetch_sub(&t->busy[worker], 1);
+    if (worker >= 0 && worker < MANY_THREADS) atomic_fetch_sub(&t->busy[worker], 1);
 }
 
 static void check_tally(tally *t, int n, int times) {
@@ -54,6 +55,36 @@ static void test_every_chunk_once(void **state) {
         }
         tn_pool_free(pool);
     }
+}
+
+/* More than there are shares of a loop's chunks. */
+static void test_many_threads(void **state) {
+    (void)state;
+    tn_pool *pool = tn_pool_new(MANY_THREADS);
+    for (int n = 1; n <= CHUNKS; n = n * 2 + 1) {
+        tally t = {0};
+        for (int i = 0; i < 10; i++) tn_pool_parallel_for(pool, n, count_chunk, &t);
+        check_tally(&t, n, 10);
+    }
+    tn_pool_free(pool);
+}
+
+/* Chunk 0 waits until another worker has done all others, those of its own worker's share too. */
+static void wait_for_others(void *arg, int64_t chunk, int32_t worker) {
+    tally *t = arg;
+    (void)worker;
+    for (int64_t i = 1; chunk == 0 && i < CHUNKS; i++)
+        while (atomic_load(&t->done[i]) == 0) usleep(10);
+    atomic_fetch_add(&t->done[chunk], 1);
+}
+
+static void test_shares_are_taken_over(void **state) {
+    (void)state;
+    tn_pool *pool = tn_pool_new(2);
+    tally t = {0};
+    tn_pool_parallel_for(pool, CHUNKS, wait_for_others, &t);
+    check_tally(&t, CHUNKS, 1);
+    tn_pool_free(pool);
 }
 
 static void test_many_short_loops(void **state) {
@@ -285,6 +316,8 @@ static void test_quotas(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_chunk_once),
+        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_shares_are_taken_over),
         cmocka_unit_test(test_many_short_loops),
         cmocka_unit_test(test_sleeping_threads_wake),
         cmocka_unit_test(test_chunks_run_at_once),
