@@ -34,6 +34,7 @@ typedef struct blocking {
     int64_t panels;      /* in a chunk */
     int64_t depth_block; /* steps of k at a time, C kept in scratch between; 0: all at once */
     bool rows_first;     /* a row of tiles at a time; else a column */
+    bool rows_outermost; /* chunks go along columns first; else along rows */
     bool packs[2];       /* the operand is copied first */
     bool in_panels;      /* B lies in panels of nr columns already */
     bool by_steps;       /* B is packed in rows [k][columns], by pack_steps; else in panels */

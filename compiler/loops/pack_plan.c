@@ -16,6 +16,8 @@ enum {
     CHAIN_ROW_TILES = 4,
     CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
+    LEAST_CHUNKS = 16,    /* if they have as much to do */
+    LEAST_ROW_TILES = 2,  /* share the asking for the next panel */
     STEP_COLUMNS = 512,   /* of B packed by steps, in a chunk */
     STEP_ROW_TILES = 36,  /* in a chunk that packs its own part of B */
     STEP_ROWS = 256,      /* of A (or symbolic): chunks pack B */
@@ -92,24 +94,34 @@ static bool streams_b(const product_shape *s, const blocking *b) {
     return !b->packs[SIDE_B] && !s->keeps_b && !b->in_panels;
 }
 
+/* So many of the matrix's `tiles` leave enough chunks, each with enough to do. */
+static int64_t tiles_for_chunks(const product_shape *s, const blocking *b, int64_t tiles) {
+    int64_t enough = ceil_div(LEAST_MULTIPLY_ADDS, b->mr * b->nr * most(1, or_unknown(s->depth)));
+    return most(most(enough, LEAST_ROW_TILES), tiles * most(1, or_unknown(s->outer)) / LEAST_CHUNKS);
+}
+
 static void choose_chunks(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = most(1, or_unknown(s->depth)), bytes = s->element_bytes;
     int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
     int64_t fitting = (int64_t)m->l2_bytes / 2 / (bytes * depth * b->mr);
-    b->row_tiles = balanced(tiles, least(most(fitting, 4), CHUNK_ROW_TILES));
+    int64_t limit_tiles = least(CHUNK_ROW_TILES, tiles_for_chunks(s, b, tiles * most(1, s->lines) * panels));
+    b->row_tiles = balanced(tiles, least(most(fitting, 4), limit_tiles));
     int64_t groups = ceil_div(tiles, b->row_tiles);
     if (s->lines > 0) {
-        b->lines = balanced(s->lines, CHUNK_ROW_TILES / tiles);
+        b->lines = balanced(s->lines, limit_tiles / tiles);
         b->row_tiles = b->lines * tiles;
         groups = ceil_div(s->lines, b->lines);
     }
     int64_t work = b->row_tiles * b->mr * b->nr * depth;
     double total = (double)most(1, or_unknown(s->outer)) * (double)groups * (double)panels * (double)work;
-    int64_t wanted =
-        total / 16 < CHUNK_MULTIPLY_ADDS ? most(LEAST_MULTIPLY_ADDS, (int64_t)total / 16) : CHUNK_MULTIPLY_ADDS;
+    int64_t wanted = total / LEAST_CHUNKS < CHUNK_MULTIPLY_ADDS
+                         ? most(LEAST_MULTIPLY_ADDS, (int64_t)total / LEAST_CHUNKS)
+                         : CHUNK_MULTIPLY_ADDS;
     int64_t limit = least(wanted / most(1, work), 32);
     if (streams_b(s, b)) limit = most(limit, THIN_RUN / (b->nr * bytes));
     b->panels = balanced(panels, limit);
+    /* Neighbouring chunks are one worker's: those of a part of the longer side together read less. */
+    b->rows_outermost = s->columns > 0 && s->rows * most(1, s->lines) > s->columns;
     /* A row of tiles stores few streams, which processors see coming, and finds B in the L2; but B that is read from
      * afar is to be read once. */
     b->rows_first = s->keeps_b && b->panels * b->nr * depth * bytes <= (int64_t)m->l2_bytes / 2;

@@ -354,16 +354,18 @@ static operand operand_of(const product *p, matrix_side side, tn_dim outer) {
 static void compute_stage(product *p) {
     dim_table *t = p->t;
     division d[2] = {division_of(p, SIDE_A), division_of(p, SIDE_B)};
-    tn_dim extents[3] = {p->outer, d[SIDE_B].chunks, d[SIDE_A].chunks}, number[3];
+    matrix_side order[2] = {p->how.rows_outermost ? SIDE_A : SIDE_B, p->how.rows_outermost ? SIDE_B : SIDE_A};
+    tn_dim extents[3] = {p->outer, d[order[0]].chunks, d[order[1]].chunks}, number[3], part[2];
     access_loop loops[3];
     access_unravel(p->a, access_open_stage(p->a, dim_product(t, extents, 3)), 3, extents, number);
     for (int i = 0; i < 3; i++) number[i] = access_open_named(p->a, number[i], extents[i], &loops[i]);
     chunk c = {.outer = number[0], .c_column = constant(p, 1), .turned = LT_NONE};
-    take_part(p, &c, SIDE_B, &d[SIDE_B], number[1]);
+    for (int i = 0; i < 2; i++) part[order[i]] = number[1 + i];
+    take_part(p, &c, SIDE_B, &d[SIDE_B], part[SIDE_B]);
     if (p->in_lines)
-        take_lines(p, &c, &d[SIDE_A], number[2]);
+        take_lines(p, &c, &d[SIDE_A], part[SIDE_A]);
     else
-        take_part(p, &c, SIDE_A, &d[SIDE_A], number[2]);
+        take_part(p, &c, SIDE_A, &d[SIDE_A], part[SIDE_A]);
     for (int side = 0; side < 2; side++)
         if (!(side == SIDE_B && packs_here(p))) c.sides[side] = operand_of(p, (matrix_side)side, c.outer);
     if (p->how.depth_block > 0)
