@@ -240,6 +240,40 @@ static void pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim 
     access_close_loop(p->a, &loop);
 }
 
+/* ---- Asking ahead ---- */
+
+/* The tiles of a row share a channel of the next band's input, the last rows the last one. */
+static void ask_ahead(product *p, lt_stmt *tile, tn_dim outer, tn_dim row, tn_dim column) {
+    blocked_conv *b = p->ctx;
+    const convolution *c = &b->c;
+    dim_table *t = c->t;
+    const source *s = &c->a->sources[c->conv->operands[0]];
+    int64_t steps = product_constant(p, p->depth), rows = b->band * c->stride[0],
+            tiles = product_constant(p, product_panels(p, p->how.nr, SIDE_B)),
+            share = (rows * product_constant(p, s->stride[2]) + tiles * steps - 1) / (tiles * steps);
+    tn_dim number[3], channel = dim_floordiv(t, row, dim_const(t, p->how.mr)), last = dim_add_const(t, c->channels, -1);
+    unravel_outer(b, outer, number);
+    tn_dim y = dim_sub(t, dim_mul_const(t, dim_add_const(t, number[2], 1), rows), c->low[0]);
+    tn_dim index[3] = {number[0], dim_min(t, channel, last), y}, at = s->base;
+    for (int i = 0; i < 3; i++) at = dim_add(t, at, dim_mul(t, index[i], s->stride[i]));
+    tn_dim before = dim_mul_const(t, dim_floordiv(t, column, dim_const(t, p->how.nr)), steps * share);
+    tile->tile.next = s->buffer;
+    tile->tile.next_index = access_simplify(p->a, dim_add(t, at, before));
+    tile->tile.next_step = dim_const(t, share);
+}
+
+/* Few channels of known planes: bands are far apart in memory, and it may have lost them since the run before. */
+static bool can_ask_ahead(const blocked_conv *b) {
+    const convolution *c = &b->c;
+    const product *p = &b->p;
+    const source *s = &c->a->sources[c->conv->operands[0]];
+    int64_t channels = product_constant(p, c->channels),
+            row_tiles = product_constant(p, product_panels(p, p->how.mr, SIDE_A));
+    return p->how.packs_in_chunk && p->how.depth_block == 0 && c->spatial == 2 && c->groups == 1 && channels > 0 &&
+           channels <= row_tiles && s->kind == SOURCE_BUFFER && product_constant(p, s->stride[2]) > 0 &&
+           product_constant(p, p->side[SIDE_B].extent) > 0;
+}
+
 /* ---- Shape ---- */
 
 static bool is_pointwise(const convolution *c) {
@@ -373,6 +407,7 @@ static bool set_up_packed(blocked_conv *b, const machine *m, tn_dim rows) {
     choose_band(b, m, rows);
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index); /* the band is part of its base */
     choose_blocking(p, m, false);
+    if (can_ask_ahead(b)) p->ask_ahead = ask_ahead;
     return true;
 }
 

@@ -113,6 +113,8 @@ typedef struct product {
     void (*pack_steps)(struct product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim column, tn_dim column_end,
                        uint32_t buffer, tn_dim base);
     int64_t step_multiple;
+    /* May be NULL. All tiles of a chunk together ask memory for what the next chunk packs: sets this one's hint. */
+    void (*ask_ahead)(struct product *p, lt_stmt *tile, tn_dim outer, tn_dim row, tn_dim column);
 } product;
 
 /* pack_steps by `element`. */

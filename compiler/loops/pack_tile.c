@@ -60,6 +60,7 @@ static void ask_for_next(product *p, const chunk *c, lt_stmt *s, tn_dim row, tn_
     dim_table *t = p->t;
     const operand *b = &c->sides[SIDE_B];
     int64_t nr = p->how.nr, step = (nr + p->how.row_tiles - 1) / p->how.row_tiles;
+    if (p->ask_ahead) p->ask_ahead(p, s, c->outer, row, column);
     if (p->a->b.failed || !(p->how.in_panels || (p->how.packs[SIDE_B] && !p->how.by_steps))) return;
     tn_dtype dtype = p->a->b.kernel->buffers[b->buffer].dtype;
     tn_dim ahead;
