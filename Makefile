@@ -233,7 +233,8 @@ references:
 
 # Test programs that can run what they compile on another machine (TN_MACHINE): for aarch64, under emulation. Part of
 # the long mode; `make deps-emulation` installs what it needs.
-EMULATED := attention contract conv generated join long_rows models random_graphs rows strassen turned weights winograd
+EMULATED := attention bottleneck contract conv generated join long_rows models random_graphs rows scale share strassen \
+    turned weights winograd
 TEST_ENV += EMULATED='$(EMULATED)'
 .PHONY: check-emulated
 check-emulated: all $(EMULATED:%=$(BUILD)/tests/%)
