@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -113,8 +114,14 @@ static void test_alignment(void **state) {
 
 /* What the dump says of main's plan; false: sizes are symbolic. */
 static bool planned(const char *text, long long *arena, long long *live) {
-    const char *at = strstr(text, "# plan of @main:");
-    return at && sscanf(at, "# plan of @main: arena %lld bytes, alive at once at most %lld", arena, live) == 2;
+    static const char first[] = "# plan of @main: arena ", second[] = " bytes, alive at once at most ";
+    const char *at = text ? strstr(text, first) : NULL;
+    char *end = NULL, *last = NULL;
+    if (!at) return false;
+    *arena = strtoll(at + strlen(first), &end, 10);
+    if (strncmp(end, second, strlen(second)) != 0) return false;
+    *live = strtoll(end + strlen(second), &last, 10);
+    return last != end + strlen(second);
 }
 
 static bool check_model(const char *path) {

@@ -76,7 +76,7 @@ static void test_op(void **state) {
         for (int tile = 2; tile <= 4; tile += 2) {
             op_text(&all_sizes[i], tile, i % 3 == 1, text);
             snprintf(symbols, sizeof symbols, "n=%d", all_sizes[i].images);
-            tn_compile_options options = {.target = level_of_seed((uint64_t)(i + tile / 2))};
+            tn_compile_options options = {.target = level_of_seed((uint64_t)i + (uint64_t)tile / 2)};
             check_program(text, symbols, "winograd", tile == 2 ? EXACT_NUMBERS : ANY_NUMBERS);
             check_program_with(&options, text, symbols, "winograd", tile == 2 ? EXACT_NUMBERS : ANY_NUMBERS);
         }

@@ -24,6 +24,7 @@ typedef struct block {
     LLVMTypeRef row; /* n elements in a register */
     uint32_t n, bits;
     uint32_t part; /* elements in PART_BITS, n at most */
+    uint32_t parts;
 } block;
 
 /* ---- Rows in registers ---- */
@@ -45,11 +46,10 @@ static LLVMValueRef zip(const block *b, LLVMValueRef x, LLVMValueRef y, bool upp
 
 /* The even parts of x, then those of y, or the odd ones. */
 static LLVMValueRef unzip_parts(const block *b, LLVMValueRef x, LLVMValueRef y, bool odd) {
-    uint32_t from[MOST_ROWS], parts = b->n / b->part;
-    for (uint32_t i = 0; i < b->n; i++) {
-        uint32_t part = i / b->part;
-        from[i] = (part < parts / 2 ? 2 * part : b->n / b->part + 2 * (part - parts / 2)) * b->part +
-                  (odd ? b->part : 0) + i % b->part;
+    uint32_t from[MOST_ROWS], n_from = 0, half = b->parts / 2;
+    for (uint32_t part = 0; part < b->parts; part++) {
+        uint32_t source = part < half ? 2 * part : b->parts + 2 * (part - half);
+        for (uint32_t i = 0; i < b->part; i++) from[n_from++] = (source + odd) * b->part + i;
     }
     return shuffle(b, x, y, from);
 }
@@ -170,7 +170,7 @@ static void copy_block(void *ctx) {
 
 static uint32_t block_size(const emit *e, const lt_stmt *s, unsigned bits) {
     uint32_t n = (uint32_t)machine_lanes(&e->out->target->machine, bits);
-    while (n > s->transpose.rows || n > s->transpose.columns || n > MOST_ROWS) n /= 2;
+    while (n > 1 && (n > s->transpose.rows || n > s->transpose.columns || n > MOST_ROWS)) n /= 2;
     return n;
 }
 
@@ -185,6 +185,7 @@ void emit_transpose(emit *e, const lt_stmt *s) {
     unsigned bits = tn_dtype_bits(e->kernel->buffers[from->buffer].dtype);
     block b = {.e = e, .n = block_size(e, s, bits), .bits = bits, .part = PART_BITS / bits};
     if (b.part > b.n) b.part = b.n;
+    b.parts = b.n / b.part;
     LLVMTypeRef element = LLVMIntTypeInContext(e->context, bits);
     b.row = b.n > 1 ? LLVMVectorType(element, b.n) : element;
     LLVMValueRef from_row = emit_dim(e, dim_mul_const(e->dims, from->row, bits / 8));

@@ -212,7 +212,8 @@ bool pass_strassen(tn_module *m, const pass_options *o) {
     splitter s = {.options = o,
                   .values = tn_calloc(g->n_values + 1, sizeof *s.values),
                   .is_result = tn_calloc(g->n_values + 1, sizeof *s.is_result)};
-    bool ok = (s.values && s.is_result) || module_no_memory(m);
+    bool ok = s.values && s.is_result;
+    if (!ok) module_no_memory(m);
     for (size_t r = 0; ok && r < g->n_results; r++) s.is_result[g->results[r].value] = true;
     ok = ok && load_time_find(&s.what, g, NULL, o) && graph_rebuild(g, true, visit, &s) != NULL;
     load_time_free(&s.what);
