@@ -54,6 +54,13 @@ int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise) {
     return a ? a->i : otherwise;
 }
 
+bool attr_at_most(const attr_list *list, attr_name name, int64_t most) {
+    const attr *a = attr_find(list, name);
+    for (uint32_t i = 0; a && i < a->ints.n; i++)
+        if (a->ints.items[i] > most) return false;
+    return true;
+}
+
 double attr_float(const attr_list *list, attr_name name, double otherwise) {
     const attr *a = attr_find(list, name);
     return a ? a->f : otherwise;

@@ -27,15 +27,7 @@ static int64_t extent(const tn_graph *g, value_id v, int axis) {
     return n;
 }
 
-/* An attribute that is absent, or at most that number everywhere. */
-static bool is_at_most(const node *n, attr_name name, int64_t most) {
-    const attr *list = attr_find(&n->attrs, name);
-    for (uint32_t i = 0; list && i < list->ints.n; i++)
-        if (list->ints.items[i] > most) return false;
-    return true;
-}
-
-/* Likewise, and not negative. */
+/* The padding before is not negative, and at most that. */
 static bool is_padded_by(const tn_graph *g, const node *n, int64_t most) {
     const attr *low = attr_find(&n->attrs, ATTR_low);
     int64_t known;
@@ -45,8 +37,9 @@ static bool is_padded_by(const tn_graph *g, const node *n, int64_t most) {
 }
 
 static bool is_depthwise(const tn_graph *g, const node *n) {
-    if (!is_static_conv(g, n) || !is_at_most(n, ATTR_input_dilation, 1) || !is_at_most(n, ATTR_stride, MOST_STEP) ||
-        !is_at_most(n, ATTR_dilation, MOST_STEP) || !is_padded_by(g, n, MOST_STEP))
+    if (!is_static_conv(g, n) || !attr_at_most(&n->attrs, ATTR_input_dilation, 1) ||
+        !attr_at_most(&n->attrs, ATTR_stride, MOST_STEP) || !attr_at_most(&n->attrs, ATTR_dilation, MOST_STEP) ||
+        !is_padded_by(g, n, MOST_STEP))
         return false;
     int64_t channels = extent(g, n->operands[0], 1), taps = extent(g, n->operands[1], 2) * extent(g, n->operands[1], 3);
     return attr_int(&n->attrs, ATTR_groups, 1) == channels && extent(g, n->operands[1], 0) == channels &&
@@ -55,8 +48,8 @@ static bool is_depthwise(const tn_graph *g, const node *n) {
 
 /* One tap, stride 1, no padding: its result has its input's positions. */
 static bool is_pointwise(const tn_graph *g, const node *n) {
-    if (!is_static_conv(g, n) || attr_int(&n->attrs, ATTR_groups, 1) > 1 || !is_at_most(n, ATTR_stride, 1) ||
-        !is_at_most(n, ATTR_input_dilation, 1) || !is_padded_by(g, n, 0))
+    if (!is_static_conv(g, n) || attr_int(&n->attrs, ATTR_groups, 1) > 1 || !attr_at_most(&n->attrs, ATTR_stride, 1) ||
+        !attr_at_most(&n->attrs, ATTR_input_dilation, 1) || !is_padded_by(g, n, 0))
         return false;
     for (int i = 2; i < RANK; i++)
         if (extent(g, n->operands[1], i) != 1 || extent(g, n->operands[0], i) != extent(g, n->first_result, i))
@@ -86,5 +79,7 @@ bool bottleneck_find(const tn_graph *g, uint32_t depthwise, bottleneck *found) {
     *found = (bottleneck){.expand = UINT32_MAX, .depthwise = depthwise};
     if (!is_depthwise(g, n)) return false;
     found->expanded = n->operands[0];
+    found->channels = extent(g, found->expanded, 1);
+    found->positions = extent(g, found->expanded, 2) * extent(g, found->expanded, 3);
     return walk_back(g, found->expanded, found, &left) && found->expand != UINT32_MAX;
 }

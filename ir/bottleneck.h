@@ -11,8 +11,9 @@
 #include "ir/op.h"
 
 typedef struct bottleneck {
-    uint32_t expand, depthwise; /* the convolutions */
-    value_id expanded;          /* first operand of the second: the first one's result after the work on it */
+    uint32_t expand, depthwise;  /* the convolutions */
+    value_id expanded;           /* first operand of the second: the first one's result after the work on it */
+    int64_t channels, positions; /* of that; positions of a plane */
 } bottleneck;
 
 /* Whether node `depthwise` is the second convolution of one: of f32 or f64 along two axes, all sizes known. What else

@@ -103,6 +103,7 @@ typedef struct attr_list {
 
 const attr *attr_find(const attr_list *list, attr_name name); /* NULL: absent */
 int64_t attr_int(const attr_list *list, attr_name name, int64_t otherwise);
+bool attr_at_most(const attr_list *list, attr_name name, int64_t most); /* absent, or none of its integers is above */
 double attr_float(const attr_list *list, attr_name name, double otherwise);
 attr_kind attr_kind_of(attr_name name);
 const char *attr_name_text(attr_name name);

@@ -23,8 +23,8 @@ typedef struct block {
     emit *e;
     LLVMTypeRef row; /* n elements in a register */
     uint32_t n, bits;
-    uint32_t part; /* elements in PART_BITS, n at most */
-    uint32_t parts;
+    uint32_t part;  /* elements in PART_BITS, n at most */
+    uint32_t parts; /* of a row */
 } block;
 
 /* ---- Rows in registers ---- */

@@ -217,6 +217,15 @@ tn_dim access_open_named(access *a, tn_dim d, tn_dim end, access_loop *loop) {
     return access_counter(loop);
 }
 
+void access_open_chunks(access *a, int n, const tn_dim *extents, tn_dim *numbers, access_loop *named) {
+    access_unravel(a, access_open_stage(a, dim_product(a->fused->module->dims, extents, n)), n, extents, numbers);
+    for (int i = 0; i < n; i++) numbers[i] = access_open_named(a, numbers[i], extents[i], &named[i]);
+}
+
+void access_close_chunks(access *a, int n, access_loop *named) {
+    for (int i = n; i-- > 0;) access_close_loop(a, &named[i]);
+}
+
 /* ---- Single ops ---- */
 
 static lt_value emit_constant(access *a, value_id v, const node *n, const tn_dim *index) {

@@ -168,8 +168,7 @@ static void lower_chunks(lowering *l) {
     l->row_step = row_step(l);
     l->buffer = lt_add_buffer(&l->a.b, LT_SCRATCH, scores->sum,
                               dim_mul_const(t, l->row_step, scores->how.row_tiles * scores->how.mr), "scores");
-    access_unravel(&l->a, access_open_stage(&l->a, dim_product(t, extents, 2)), 2, extents, number);
-    for (int i = 0; i < 2; i++) number[i] = access_open_named(&l->a, number[i], extents[i], &loops[i]);
+    access_open_chunks(&l->a, 2, extents, number, loops);
     product_pack_columns(scores, number[0]);
     product_pack_columns(&l->values.p, number[0]);
     tn_dim begin = dim_mul_const(t, number[1], grain), end = dim_min(t, dim_add_const(t, begin, grain), blocks);
@@ -178,7 +177,7 @@ static void lower_chunks(lowering *l) {
     product_rows block = product_rows_of(scores, number[0], access_counter(&loop));
     lower_block(l, &block);
     access_close_loop(&l->a, &loop);
-    for (int i = 2; i-- > 0;) access_close_loop(&l->a, &loops[i]);
+    access_close_chunks(&l->a, 2, loops);
 }
 
 lt_kernel *attention_lower(tn_graph *fused, const machine *m) {

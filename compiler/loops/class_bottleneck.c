@@ -106,6 +106,7 @@ static bool open_product(lowering *l, const machine *m) {
     product_shape s = product_known_shape(p);
     p->how = blocking_choose(m, &s);
     p->how.depth_block = 0;
+    p->how.panels = 1;
     p->how.row_tiles = (s.rows + p->how.mr - 1) / p->how.mr;
     return p->how.in_panels;
 }
@@ -134,7 +135,7 @@ static void lower_panel(lowering *l, tn_dim image, tn_dim panel) {
     tn_dim zero = dim_const(t, 0), first = dim_mul_const(t, panel, nr);
     product_rows all = {image, zero, zero, p->side[SIDE_A].extent};
     place_panel(l, panel);
-    product_from_panels(p, &all, product_take_rows(p, &all), panel, dim_add_const(t, panel, 1));
+    product_from_part(p, &all, product_take_rows(p, &all), panel);
     tn_dim left = dim_min(t, dim_sub(t, p->side[SIDE_B].extent, first), dim_const(t, nr));
     tn_dim vectors = access_simplify(&l->a, dim_floordiv(t, left, dim_const(t, lanes)));
     access_loop loop = access_open_loop(&l->a, LT_SERIAL, zero, vectors, 0, 0);
@@ -150,10 +151,9 @@ static void lower_chunks(lowering *l) {
     access_loop loops[2];
     l->buffer =
         lt_add_buffer(&l->a.b, LT_SCRATCH, p->sum, dim_mul_const(l->t, p->side[SIDE_A].extent, p->how.nr), "panel");
-    access_unravel(&l->a, access_open_stage(&l->a, dim_product(l->t, extents, 2)), 2, extents, number);
-    for (int i = 0; i < 2; i++) number[i] = access_open_named(&l->a, number[i], extents[i], &loops[i]);
+    access_open_chunks(&l->a, 2, extents, number, loops);
     lower_panel(l, number[0], number[1]);
-    for (int i = 2; i-- > 0;) access_close_loop(&l->a, &loops[i]);
+    access_close_chunks(&l->a, 2, loops);
 }
 
 lt_kernel *bottleneck_lower(tn_graph *fused, const machine *m) {

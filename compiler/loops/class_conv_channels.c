@@ -287,23 +287,27 @@ static void add_buffers(channels *p) {
     p->turned = lt_add_buffer(&p->c.a->b, LT_LOCAL, p->c.sum, number(p, p->lanes * p->lanes), "turned");
 }
 
+/* The chunk's band, its input being in lanes. */
+static void run_band(channels *p) {
+    in_parts(p, p->c.taps, turn_weights);
+    sum_band(p);
+    in_parts(p, p->band * p->out[X], store_part);
+}
+
 static void channels_stage(channels *p) {
     dim_table *t = p->c.t;
     tn_dim extents[3] = {p->c.input->dims[0], number(p, p->blocks), number(p, p->bands)}, at[3];
     access_loop named[3];
-    access_unravel(p->c.a, access_open_stage(p->c.a, dim_product(t, extents, 3)), 3, extents, at);
-    for (int i = 0; i < 3; i++) at[i] = access_open_named(p->c.a, at[i], extents[i], &named[i]);
+    access_open_chunks(p->c.a, 3, extents, at, named);
     p->image = at[0];
     p->first_channel = dim_mul_const(t, at[1], p->lanes);
     p->first_row = dim_mul_const(t, at[2], p->band);
     tn_dim above = dim_add_const(t, dim_mul_const(t, p->first_row, p->c.stride[Y]), -p->low[Y]);
     tn_dim last = number(p, p->in[Y] - p->in_rows);
     p->first_in = access_simplify(p->c.a, dim_max(t, number(p, 0), dim_min(t, above, last)));
-    in_parts(p, p->c.taps, turn_weights);
     in_parts(p, p->in_rows * p->in[X], turn_input);
-    sum_band(p);
-    in_parts(p, p->band * p->out[X], store_part);
-    for (int i = 3; i-- > 0;) access_close_loop(p->c.a, &named[i]);
+    run_band(p);
+    access_close_chunks(p->c.a, 3, named);
 }
 
 bool conv_channels(const convolution *c, const machine *m) {
@@ -339,7 +343,5 @@ void conv_channels_run(channels *p, tn_dim image, tn_dim channel, uint32_t input
     p->input = input;
     p->input_first = first;
     p->input_step = step;
-    in_parts(p, p->c.taps, turn_weights);
-    sum_band(p);
-    in_parts(p, p->band * p->out[X], store_part);
+    run_band(p);
 }

@@ -31,8 +31,7 @@ static void weights_stage(winograd *w) {
     tn_dim index[6];
     access_loop named[4], channels, lanes;
     w->u = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, type_element_count(w->t, type), "u");
-    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, type->dims, 4)), 4, type->dims, index);
-    for (int i = 0; i < 4; i++) index[i] = access_open_named(w->a, index[i], type->dims[i], &named[i]);
+    access_open_chunks(w->a, 4, type->dims, index, named);
     channels = open_count(w, w->channels);
     lanes = open_lanes(w, w->panel, lanes_for(w, w->panel));
     index[4] = access_counter(&channels);
@@ -40,7 +39,7 @@ static void weights_stage(winograd *w) {
     store(w, w->u, access_offset(w->a, type, index), access_value(w->a, w->n->operands[1], index));
     access_close_loop(w->a, &lanes);
     access_close_loop(w->a, &channels);
-    for (int i = 4; i-- > 0;) access_close_loop(w->a, &named[i]);
+    access_close_chunks(w->a, 4, named);
 }
 
 static void find_weights(winograd *w) {
@@ -49,16 +48,6 @@ static void find_weights(winograd *w) {
         w->u = s->buffer;
     else
         weights_stage(w);
-}
-
-/* A stage of `n` numbers, the last one innermost. */
-static void open_stage(winograd *w, int n, const tn_dim *extents, tn_dim *numbers, access_loop *named) {
-    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, n)), n, extents, numbers);
-    for (int i = 0; i < n; i++) numbers[i] = access_open_named(w->a, numbers[i], extents[i], &named[i]);
-}
-
-static void close_stage(winograd *w, int n, access_loop *named) {
-    for (int i = n; i-- > 0;) access_close_loop(w->a, &named[i]);
 }
 
 static tn_dim images(const winograd *w) { return graph_type(w->a->fused, w->n->operands[0])->dims[0]; }
@@ -70,14 +59,14 @@ static void blocks_stage(winograd *w) {
     winograd_open_input(w);
     w->v = winograd_scratch(w, w->side * w->side * w->v_plane, "v");
     winograd_open_group(w);
-    open_stage(w, 2, extents, numbers, named);
+    access_open_chunks(w->a, 2, extents, numbers, named);
     w->image = numbers[0];
     w->block = numbers[1];
     winograd_input_of_block(w, constant(w, 0), constant(w, w->channels));
     access_loop groups = open_count(w, w->groups);
     winograd_group(w, access_counter(&groups));
     access_close_loop(w->a, &groups);
-    close_stage(w, 2, named);
+    access_close_chunks(w->a, 2, named);
 }
 
 /* V of all images; chunks of a few channels of one. */
@@ -85,11 +74,11 @@ static void input_stage(winograd *w) {
     tn_dim extents[2] = {images(w), constant(w, ceil_div(w->channels, CHUNK_CHANNELS))}, numbers[2];
     access_loop named[2];
     winograd_open_input(w);
-    open_stage(w, 2, extents, numbers, named);
+    access_open_chunks(w->a, 2, extents, numbers, named);
     w->image = numbers[0];
     tn_dim first = dim_mul_const(w->t, numbers[1], CHUNK_CHANNELS), end = dim_add_const(w->t, first, CHUNK_CHANNELS);
     winograd_input_of_block(w, first, access_simplify(w->a, dim_min(w->t, end, constant(w, w->channels))));
-    close_stage(w, 2, named);
+    access_close_chunks(w->a, 2, named);
 }
 
 /* A chunk is a group of an image. */
@@ -97,10 +86,10 @@ static void groups_stage(winograd *w) {
     tn_dim extents[2] = {images(w), constant(w, w->groups)}, numbers[2];
     access_loop named[2];
     winograd_open_group(w);
-    open_stage(w, 2, extents, numbers, named);
+    access_open_chunks(w->a, 2, extents, numbers, named);
     w->image = numbers[0];
     winograd_group(w, numbers[1]);
-    close_stage(w, 2, named);
+    access_close_chunks(w->a, 2, named);
 }
 
 /* ---- Shape ---- */

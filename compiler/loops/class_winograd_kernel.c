@@ -112,8 +112,7 @@ static void emit_stage(transform *w, const tn_dim *dims) {
     access_loop named[3];
     w->taps = scratch(w, constant(w, TAPS), "taps");
     w->products = scratch(w, w->side, "products");
-    access_unravel(w->a, access_open_stage(w->a, dim_product(w->t, extents, 3)), 3, extents, numbers);
-    for (int i = 0; i < 3; i++) numbers[i] = access_open_named(w->a, numbers[i], extents[i], &named[i]);
+    access_open_chunks(w->a, 3, extents, numbers, named);
     w->matrix = numbers[0];
     w->group = numbers[1];
     tn_dim first = dim_mul_const(w->t, numbers[2], CHUNK_CHANNELS);
@@ -125,7 +124,7 @@ static void emit_stage(transform *w, const tn_dim *dims) {
     multiply_rows(w);
     multiply_columns(w);
     access_close_loop(w->a, &channels);
-    for (int i = 3; i-- > 0;) access_close_loop(w->a, &named[i]);
+    access_close_chunks(w->a, 3, named);
 }
 
 bool winograd_kernel_takes(const tn_graph *fused) { return lower_anchor(fused, TN_OP_winograd_kernel) != NULL; }

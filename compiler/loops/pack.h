@@ -158,8 +158,8 @@ operand product_rows_in(const product *p, const product_rows *rows, uint32_t buf
 void product_into(product *p, const product_rows *rows, operand a, uint32_t buffer, tn_dim row);
 /* All columns of C, stored by `store`. */
 void product_from(product *p, const product_rows *rows, operand a);
-/* The same for panels [begin, end) of B's columns. */
-void product_from_panels(product *p, const product_rows *rows, operand a, tn_dim begin, tn_dim end);
+/* The same for part `number` of the columns, of how.panels panels. */
+void product_from_part(product *p, const product_rows *rows, operand a, tn_dim number);
 
 product_shape product_known_shape(const product *p);
 

@@ -353,13 +353,11 @@ static operand operand_of(const product *p, matrix_side side, tn_dim outer) {
 }
 
 static void compute_stage(product *p) {
-    dim_table *t = p->t;
     division d[2] = {division_of(p, SIDE_A), division_of(p, SIDE_B)};
     matrix_side order[2] = {p->how.rows_outermost ? SIDE_A : SIDE_B, p->how.rows_outermost ? SIDE_B : SIDE_A};
     tn_dim extents[3] = {p->outer, d[order[0]].chunks, d[order[1]].chunks}, number[3], part[2];
     access_loop loops[3];
-    access_unravel(p->a, access_open_stage(p->a, dim_product(t, extents, 3)), 3, extents, number);
-    for (int i = 0; i < 3; i++) number[i] = access_open_named(p->a, number[i], extents[i], &loops[i]);
+    access_open_chunks(p->a, 3, extents, number, loops);
     chunk c = {.outer = number[0], .c_column = constant(p, 1), .turned = LT_NONE};
     for (int i = 0; i < 2; i++) part[order[i]] = number[1 + i];
     take_part(p, &c, SIDE_B, &d[SIDE_B], part[SIDE_B]);
@@ -373,7 +371,7 @@ static void compute_stage(product *p) {
         blocks_of_depth(p, &c, d);
     else
         all_depth(p, &c, d);
-    for (int i = 3; i-- > 0;) access_close_loop(p->a, &loops[i]);
+    access_close_chunks(p->a, 3, loops);
 }
 
 /* For planning: cut, so that products of a few fit. */
@@ -450,13 +448,9 @@ void product_from(product *p, const product_rows *rows, operand a) {
     chunk_tiles(p, &c, whole_depth);
 }
 
-void product_from_panels(product *p, const product_rows *rows, operand a, tn_dim begin, tn_dim end) {
+void product_from_part(product *p, const product_rows *rows, operand a, tn_dim number) {
     chunk c = chunk_of_rows(p, rows, a);
     division d = division_of(p, SIDE_B);
-    c.begin[SIDE_B] = begin;
-    c.end[SIDE_B] = access_simplify(p->a, dim_min(p->t, end, d.cut.n));
-    if (d.cut.rest > 0 && end != d.tiles)
-        c.has_rest[SIDE_B] =
-            lt_compare(&p->a->b, COMPARE_GE, lt_dim_value(&p->a->b, end), lt_dim_value(&p->a->b, d.tiles));
+    take_part(p, &c, SIDE_B, &d, number);
     chunk_tiles(p, &c, whole_depth);
 }

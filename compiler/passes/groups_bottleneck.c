@@ -15,17 +15,6 @@ enum {
     MOST_POSITIONS = 1024, /* of a plane: a panel of planes fits in a cache */
 };
 
-static int64_t extent(const tn_graph *g, value_id v, int axis) {
-    int64_t n = 0;
-    dim_is_const(g->module->dims, graph_type(g, v)->dims[axis], &n);
-    return n;
-}
-
-static bool fits(const tn_graph *g, const bottleneck *b) {
-    int64_t positions = extent(g, b->expanded, 2) * extent(g, b->expanded, 3);
-    return positions <= MOST_POSITIONS && extent(g, b->expanded, 1) % CHANNEL_MULTIPLE == 0;
-}
-
 static bool is_buffer(const grouping *s, value_id v) { return s->roles[s->graph->values[v].node] != FUSION_INLINE; }
 
 /* The first one's weights are views of panels; all else is there as it is. */
@@ -54,7 +43,9 @@ void join_bottleneck(joiner *j, uint32_t end) {
     const grouping *s = j->s;
     bottleneck b;
     parts p = {0};
-    if (!bottleneck_find(s->graph, end, &b) || !fits(s->graph, &b) || !lies_as_needed(s, &b)) return;
+    if (!bottleneck_find(s->graph, end, &b) || b.positions > MOST_POSITIONS || b.channels % CHANNEL_MULTIPLE != 0 ||
+        !lies_as_needed(s, &b))
+        return;
     uint32_t first = s->group_of[b.expand], second = s->group_of[end];
     bool is_one = first == s->group_of[s->graph->values[b.expanded].node] && first != second;
     if (!is_one || !join_add(j, &p, second) || !join_add(j, &p, first) || !join_is_private(j, &p, first) ||

@@ -90,12 +90,9 @@ static bool is_pointwise(const tn_graph *g, const node *n) {
 /* Rows are all positions of a plane, or with several taps, those of a row of the result. */
 static bool read_conv(const tn_graph *g, const node *n, weight_form *w) {
     static const int64_t summed[TN_MAX_RANK] = {1, 2, 3, 4, 5, 6, 7};
-    const attr *spread = attr_find(&n->attrs, ATTR_input_dilation);
     const tn_type *result = graph_type(g, n->first_result), *input = graph_type(g, n->operands[0]);
     int spatial = result->rank - 2;
-    for (uint32_t i = 0; spread && i < spread->ints.n; i++)
-        if (spread->ints.items[i] != 1) return false;
-    if (attr_int(&n->attrs, ATTR_groups, 1) > 1) return false;
+    if (attr_int(&n->attrs, ATTR_groups, 1) > 1 || !attr_at_most(&n->attrs, ATTR_input_dilation, 1)) return false;
     read_weight(g, n->operands[1], summed, result->rank - 1, w);
     const dim_table *t = g->module->dims;
     int64_t positions = known_product(t, result->dims + 2, spatial);

@@ -59,14 +59,6 @@ typedef struct rewriter {
 
 /* ---- What it is for ---- */
 
-/* An attribute that is absent, or 1 everywhere. */
-static bool is_one(const node *n, attr_name name) {
-    const attr *list = attr_find(&n->attrs, name);
-    for (uint32_t i = 0; list && i < list->ints.n; i++)
-        if (list->ints.items[i] != 1) return false;
-    return true;
-}
-
 static bool read_padding(const dim_table *t, const node *n, attr_name name, int64_t *out) {
     const attr *list = attr_find(&n->attrs, name);
     for (uint32_t i = 0; i < 2; i++) {
@@ -88,10 +80,10 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
                   *y = graph_type(g, n->first_result);
     if (x->dtype != TN_F32 || x->rank != 4 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
         attr_int(&n->attrs, ATTR_groups, 1) > 1 || !r->what.known[g->values[n->operands[1]].node] ||
-        !is_one(n, ATTR_stride) || !is_one(n, ATTR_dilation) || !is_one(n, ATTR_input_dilation) ||
-        !read_padding(t, n, ATTR_low, c->low) || !read_padding(t, n, ATTR_high, c->high) ||
-        !is_known_number(t, kernel->dims[0], &c->features) || !is_known_number(t, kernel->dims[1], &c->channels) ||
-        x->dims[1] != kernel->dims[1])
+        !attr_at_most(&n->attrs, ATTR_stride, 1) || !attr_at_most(&n->attrs, ATTR_dilation, 1) ||
+        !attr_at_most(&n->attrs, ATTR_input_dilation, 1) || !read_padding(t, n, ATTR_low, c->low) ||
+        !read_padding(t, n, ATTR_high, c->high) || !is_known_number(t, kernel->dims[0], &c->features) ||
+        !is_known_number(t, kernel->dims[1], &c->channels) || x->dims[1] != kernel->dims[1])
         return false;
     c->origin = r->what.origin[g->values[n->operands[1]].node];
     for (int i = 0; i < 2; i++)
