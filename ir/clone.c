@@ -125,22 +125,49 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
     return ok;
 }
 
-tn_module *module_clone(tn_module *m) {
+/* Marks f and what it calls; functions are as deep as GRAPH_MAX_DEPTH at most. */
+static void mark_reached(const tn_module *m, const tn_graph *f, bool *reached) {
+    size_t number = module_number_of(m, f);
+    if (number == m->n_graphs || reached[number]) return;
+    reached[number] = true;
+    for (size_t i = 0; i < f->n_nodes; i++)
+        for (uint32_t k = 0; k < f->nodes[i].attrs.n; k++) {
+            const attr *a = &f->nodes[i].attrs.items[k];
+            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC) mark_reached(m, a->func, reached);
+        }
+}
+
+/* `main`, first and by that name, and what it calls; all functions when it is NULL. */
+static tn_module *clone_functions(tn_module *m, const tn_graph *main) {
     cloner c = {.from = m, .to = module_new(m->name)};
     if (!c.to) return NULL;
     c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
+    bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached);
     size_t *order = module_call_order(m); /* callees must be complete before a call of them is checked */
-    bool ok = c.graphs && order;
+    bool ok = c.graphs && order && reached;
+    if (ok && main) mark_reached(m, main, reached);
+    size_t first = main ? module_number_of(m, main) : 0;
+    if (ok && main) ok = (c.graphs[first] = module_add_graph(c.to, "main")) != NULL;
     for (size_t i = 0; ok && i < m->n_graphs; i++)
-        ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
-    for (size_t i = 0; ok && i < m->n_graphs; i++) ok = copy_graph(&c, m->graphs[order[i]], c.graphs[order[i]]);
+        if (!c.graphs[i] && (!main || reached[i]))
+            ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
+    for (size_t i = 0; ok && i < m->n_graphs; i++)
+        if (c.graphs[order[i]]) ok = copy_graph(&c, m->graphs[order[i]], c.graphs[order[i]]);
     tn_free(c.graphs);
     tn_free(order);
+    tn_free(reached);
     if (!ok && c.to->error.status == TN_OK) {
         tn_module_free(c.to);
         return NULL;
     }
     c.to->source = module_retain(m);
-    c.to->loops = m->loops;
     return c.to;
 }
+
+tn_module *module_clone(tn_module *m) {
+    tn_module *copy = clone_functions(m, NULL);
+    if (copy) copy->loops = m->loops;
+    return copy;
+}
+
+tn_module *tn_function_module(tn_graph *f) { return f ? clone_functions(f->module, f) : NULL; }

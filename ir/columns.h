@@ -4,16 +4,23 @@
 
 #include "ir/op.h"
 
+#define GRAD(rule) op_grad rule;
+#define NO_GRAD(reason)
+#define BY_EXPANSION
+
 #define OP(name, operands, attributes, rule, eval, grad, loop_class, samples, doc)                                     \
     op_rule rule;                                                                                                      \
     op_eval eval;                                                                                                      \
-    op_sample samples;
+    grad op_sample samples;
 #define COMPOSITE(name, operands, attributes, rule, expand, grad, samples, doc)                                        \
     op_rule rule;                                                                                                      \
     op_expand expand;                                                                                                  \
-    op_sample samples;
+    grad op_sample samples;
 #include "ir/ops.def"
 #undef OP
 #undef COMPOSITE
+#undef GRAD
+#undef NO_GRAD
+#undef BY_EXPANSION
 
 #endif

@@ -14,7 +14,8 @@ static const char intro[] =
     "Made from `ir/ops.def` by `tenon doc ops`; don't edit.\n\n"
     "Elementwise ops take operands of one shape; the builder and the importers broadcast first. Unless an op says\n"
     "otherwise its operands have one dtype. Every op is total: no input makes it trap. Attributes in brackets may be\n"
-    "left out. `tn_apply` takes every op by its name here, prefixed with `TN_OP_`.\n";
+    "left out. `tn_apply` takes every op by its name here, prefixed with `TN_OP_`. Where an op has no derivative\n"
+    "(ties, bounds, zeros), its rule says what its gradient is: `ir/grad_*.c`.\n";
 
 /* Sections in the order of the page. Composites are last, as they are in the table. */
 static const struct {
@@ -71,11 +72,14 @@ static void add_op(text_buffer *b, const op_info *info) {
     }
     text_add(b, " | ");
     add_cell(b, info->doc);
+    text_add(b, " | ");
+    text_add(b, info->grad ? "rule" : info->no_grad ? "none: it " : "by its parts");
+    if (info->no_grad) add_cell(b, info->no_grad);
     text_add(b, " |\n");
 }
 
 static void add_section(text_buffer *b, size_t s) {
-    text_format(b, "\n## %s\n\n| op | operands | attributes | meaning |\n| --- | --- | --- | --- |\n",
+    text_format(b, "\n## %s\n\n| op | operands | attributes | meaning | gradient |\n| --- | --- | --- | --- | --- |\n",
                 sections[s].heading);
     for (int op = 0; op < TN_OP_COUNT; op++)
         if (op_table[op].loop_class == sections[s].loop_class) add_op(b, &op_table[op]);

@@ -8,6 +8,12 @@
 
 #define UNUSED(g, n, attrs) (void)(g), (void)(n), (void)(attrs)
 
+/* Gradients end here (grad_stop); for all else the operand stands for it. */
+bool expand_stop_gradient(tn_graph *g, const tn_val *x, uint32_t n, const attr_list *attrs, tn_val *results) {
+    UNUSED(g, n, attrs);
+    return expand_done(x[0], results);
+}
+
 bool expand_relu(tn_graph *g, const tn_val *x, uint32_t n, const attr_list *attrs, tn_val *results) {
     UNUSED(g, n, attrs);
     return expand_done(tn_max_scalar(x[0], 0), results);

@@ -242,6 +242,14 @@ location_id graph_set_origin(tn_graph *g, location_id origin) {
     return former;
 }
 
+bool graph_copy_symbols(tn_graph *to, const tn_graph *from) {
+    for (size_t i = 0; i < from->n_symbols; i++) {
+        const symbol *s = &from->symbols[i];
+        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
+    }
+    return true;
+}
+
 static bool copy_param(tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     const param *p = &from->params[attr_int(&n->attrs, ATTR_index, 0)];
     location_id former = graph_set_origin(to, n->locations);

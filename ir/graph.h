@@ -316,6 +316,9 @@ location_id graph_set_origin(tn_graph *g, location_id origin);
 static inline const node *graph_node_of(const tn_graph *g, value_id v) { return &g->nodes[g->values[v].node]; }
 static inline const tn_type *graph_type(const tn_graph *g, value_id v) { return &g->values[v].type; }
 
+/* What is known of the symbols of `from`. */
+bool graph_copy_symbols(tn_graph *to, const tn_graph *from);
+
 /* Copies node n of `from` into `to` with operands mapped through map[] (value_id of `from` to
  * value_id of `to`) and its results entered there. Both in one module. */
 bool graph_copy_node(tn_graph *to, const tn_graph *from, const node *n, value_id *map);

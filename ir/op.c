@@ -23,6 +23,17 @@
 #define OPT(attribute) {ATTR_##attribute, false}
 #define ATTRS(...) sizeof((attr_spec[]){__VA_ARGS__}) / sizeof(attr_spec), {__VA_ARGS__}
 #define NO_ATTRS 0, {{0, false}}
+
+#define GRAD(rule) rule, NULL
+#define NO_GRAD(reason) NULL, reason
+#define BY_EXPANSION NULL, NULL
+/* Reasons that several ops share; "floor has zero derivative ..." is how they are read. */
+#define NO_OPERAND "depends on nothing"
+#define NOT_A_FLOAT "has no float as its result, and gradients are those of floats"
+#define FLAT                                                                                                           \
+    "has zero derivative almost everywhere; stop_gradient(y) makes its result y a constant, x + stop_gradient(y - x) " \
+    "is the straight-through estimate"
+#define MADE_BY_A_PASS "is made by a pass; differentiate the function before it is compiled"
 /* clang-format on */
 
 /* Two levels, so that a column's macro becomes its several initialisers. */

@@ -59,9 +59,9 @@ typedef bool op_eval(struct eval_args *c);
 typedef bool op_expand(tn_graph *g, const tn_val *operands, uint32_t n_operands, const attr_list *attrs,
                        tn_val *results);
 
-/* Gradient rule; NULL (TODO_GRAD) until training is built. */
-typedef bool op_grad(void);
-#define TODO_GRAD NULL
+/* Gradient rule (ir/grad.h). Errors are recorded in the module. */
+struct grad_args;
+typedef void op_grad(struct grad_args *c);
 
 /* Builds one random legal application of `op` into g from fresh inputs; used by the generated
  * tests (ir/samples.h). False: an error is recorded. */
@@ -76,7 +76,8 @@ typedef struct op_info {
     op_rule *rule;
     op_eval *eval;     /* primitives */
     op_expand *expand; /* composites */
-    op_grad *grad;
+    op_grad *grad;       /* NULL: none, or by expansion */
+    const char *no_grad; /* why there is none; NULL: there is one */
     loop_class loop_class;
     op_sample *sample;
     const char *doc;

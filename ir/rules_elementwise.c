@@ -16,6 +16,7 @@ static bool unary_to(rule_args *c, tn_dtype dtype) {
     return rule_one_result(c, &type);
 }
 
+bool rule_unary_any(rule_args *c) { return unary(c, DTYPES_ANY); }
 bool rule_unary_number(rule_args *c) { return unary(c, DTYPES_NUMBER); }
 bool rule_unary_float(rule_args *c) { return unary(c, DTYPES_FLOAT); }
 bool rule_unary_int(rule_args *c) { return unary(c, DTYPES_INT); }

@@ -8,6 +8,7 @@ typedef struct sampler {
     uint64_t state; /* the seed; advances */
     tn_dtype dtype; /* element type wanted of the main operand */
     bool symbolic;  /* some extents are symbols; their test values are in `values` */
+    bool ordinary;  /* no NaN, infinity, zero or extreme among the floats */
     bool exact;     /* small integers in floats only, so that results compare bit for bit */
     int n_symbols;
     const char *symbols[16];

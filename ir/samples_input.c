@@ -69,7 +69,7 @@ static bool takes_specials(const reader *r) {
 
 static double draw_float(sampler *s, const reader *r) {
     static const double specials[] = {0, -0.0, 1, -1, 0x1p-140, -0x1p-20, 65504, 1e30, -1e30};
-    if (takes_specials(r) && sampler_chance(s, 3)) {
+    if (!s->ordinary && takes_specials(r) && sampler_chance(s, 3)) {
         int64_t i = sampler_range(s, 0, 11);
         return i < 9 ? specials[i] : i == 9 ? NAN : i == 10 ? INFINITY : -INFINITY;
     }

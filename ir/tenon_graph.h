@@ -75,6 +75,10 @@ TN_API void tn_module_free(tn_module *m);
 TN_API const tn_diag *tn_graph_error(const tn_graph *g);
 TN_API const tn_diag *tn_module_error(const tn_module *m);
 
+/* A module of its own with a copy of f as its main function, and of what f calls; constants and weights are shared
+ * with the module of f, which is kept as long as this one. The caller frees it. NULL: no memory, or f is NULL. */
+TN_API tn_module *tn_function_module(tn_graph *f);
+
 /* ---- Text form (docs/IR.md) -------------------------------------------------------------- */
 
 /* Reads a module from text. `name` stands for the file in messages. Never NULL unless memory
@@ -383,6 +387,37 @@ TN_API tn_val tn_scan_at(tn_location at, tn_graph *body, const tn_val *carried, 
 #define tn_while(condition, body, carried, n) tn_while_at(TN_HERE, (condition), (body), (carried), (n))
 #define tn_scan(body, carried, n_carried, sequences, n_sequences, length, reverse)                                     \
     tn_scan_at(TN_HERE, (body), (carried), (n_carried), (sequences), (n_sequences), (length), (reverse))
+
+/* ---- Gradients ---------------------------------------------------------------------------------------- */
+
+/* Functions from functions. Each makes, in the module of f, a new function of ordinary nodes, which is called,
+ * compiled, printed and differentiated as any other; f stays as it is. `wrt` are the numbers of those of f's parameters that
+ * gradients are wanted of, floats all; gradients have their types, and stand in the order of wrt. What the conventions are where a function has no
+ * derivative (ties, bounds, zeros), ir/grad_*.c and docs/TRAINING.md say; ops that have none at all are an error
+ * that names the op, its place and why (docs/OPS.md lists them). Loops need a number of rounds that is known: `scan` has it;
+ * `while` when its condition is, or begins with `and` of, counter < limit, the counter goes up by a constant and both
+ * limit and first counter are constants or dims. NULL on errors, which tn_graph_error(f) tells.
+ *
+ * vjp: parameters are f's, then a cotangent "d_<result>" for each float result of f; results are gradients of
+ *      sum(result * cotangent), named "d_<parameter>".
+ * grad: f's first result is a float scalar (a loss); results are its gradients. value_and_grad: f's results come first.
+ * jvp: parameters are f's, then a tangent "t_<parameter>" for each of wrt; results are the derivatives "t_<result>"
+ *      of f's float results in that direction.
+ * hvp: grad's gradients, multiplied by the directions "d_d_<parameter>" that are its parameters behind f's: the Hessian times a vector.
+ */
+TN_API tn_graph *tn_vjp_at(tn_location at, tn_graph *f, tn_ints wrt);
+TN_API tn_graph *tn_grad_at(tn_location at, tn_graph *f, tn_ints wrt);
+TN_API tn_graph *tn_value_and_grad_at(tn_location at, tn_graph *f, tn_ints wrt);
+TN_API tn_graph *tn_jvp_at(tn_location at, tn_graph *f, tn_ints wrt);
+TN_API tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt);
+#define tn_vjp(f, wrt) tn_vjp_at(TN_HERE, (f), (wrt))
+#define tn_grad(f, wrt) tn_grad_at(TN_HERE, (f), (wrt))
+#define tn_value_and_grad(f, wrt) tn_value_and_grad_at(TN_HERE, (f), (wrt))
+#define tn_jvp(f, wrt) tn_jvp_at(TN_HERE, (f), (wrt))
+#define tn_hvp(f, wrt) tn_hvp_at(TN_HERE, (f), (wrt))
+
+/* x, which gradients take for a constant: none goes through it. */
+#define tn_stop_gradient(x) tn_unary_at(TN_HERE, TN_OP_stop_gradient, (x))
 
 #ifdef __cplusplus
 }

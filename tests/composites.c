@@ -87,6 +87,7 @@ static double f_hard_sigmoid(double x) { return fmin(fmax(x / 6 + 0.5, 0), 1); }
 static double f_hard_swish(double x) { return x * f_hard_sigmoid(x); }
 static double f_softplus(double x) { return log(1 + exp(x)); }
 static double f_mish(double x) { return x * tanh(f_softplus(x)); }
+static double f_stop_gradient(double x) { return x; }
 
 static const struct {
     tn_op op;
@@ -100,6 +101,7 @@ static const struct {
     {TN_OP_sigmoid, f_sigmoid},
     {TN_OP_softplus, f_softplus},
     {TN_OP_mish, f_mish},
+    {TN_OP_stop_gradient, f_stop_gradient},
     {TN_OP_hard_sigmoid, f_hard_sigmoid},
     {TN_OP_hard_swish, f_hard_swish},
 };

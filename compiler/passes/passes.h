@@ -135,7 +135,6 @@ tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *
 
 /* Symbols, parameters (entered in map[]) and constraints; or parts of that, for passes that change the rest. */
 bool graph_copy_signature(tn_graph *to, const tn_graph *from, value_id *map);
-bool graph_copy_symbols(tn_graph *to, const tn_graph *from);
 bool graph_copy_constraints(tn_graph *to, const tn_graph *from);
 
 /* graph_rebuild of every function, callees first: a call records what its callee has come to require. */

@@ -16,14 +16,6 @@ static uint8_t *find_live(const tn_graph *g) {
     return live;
 }
 
-bool graph_copy_symbols(tn_graph *to, const tn_graph *from) {
-    for (size_t i = 0; i < from->n_symbols; i++) {
-        const symbol *s = &from->symbols[i];
-        if (!graph_add_symbol(to, s->dim, s->low, s->high, s->divisor)) return false;
-    }
-    return true;
-}
-
 bool graph_copy_constraints(tn_graph *to, const tn_graph *from) {
     for (size_t i = 0; i < from->n_constraints; i++) {
         const constraint *c = &from->constraints[i];
