@@ -61,7 +61,7 @@ endif
 # gcc's plain -Wshadow also counts a local that is named like a type.
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
 WERROR ?= -Werror
-INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends/onnx -I$(GEN)
+INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends/data -Ifrontends/onnx -I$(GEN)
 # No contraction of a * b + c: what the sources say is what is computed.
 TN_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -ffp-contract=off \
 	-fPIC -fvisibility=hidden -pthread -DTN_VERSION='"$(VERSION)"' $(INCLUDES) $(CPPFLAGS) $(CFLAGS)
@@ -157,11 +157,11 @@ $(BUILD)/libtenon.so: $(LIB_OBJ)
 
 $(BUILD)/tenon: $(CLI_OBJ) $(BUILD)/libtenon.a
 	$(call say,LINK  $@)
-	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS) $(CLI_LIBS)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS)
 
 # ---- Tests ---------------------------------------------------------------------------------
 
-# An archive: a program gets what it uses, which may in turn need objects of frontends/cli.
+# An archive: a program gets what it uses.
 $(BUILD)/libtests.a: $(TESTLIB_OBJ)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libtests.a $(BUILD)/libtenon.a

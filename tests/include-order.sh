@@ -13,14 +13,15 @@ compiler/passes: runtime ir
 compiler/loops: runtime ir
 compiler/codegen: runtime ir compiler/loops
 compiler: runtime ir compiler/passes compiler/loops compiler/codegen
-frontends/onnx: runtime ir compiler
-frontends/nn: runtime ir compiler
-frontends/cli: runtime ir compiler compiler/passes compiler/loops compiler/codegen frontends/onnx frontends/nn
+frontends/data: runtime
+frontends/onnx: runtime ir compiler frontends/data
+frontends/nn: runtime ir compiler frontends/data
+frontends/cli: runtime ir compiler compiler/passes compiler/loops compiler/codegen frontends/data frontends/onnx frontends/nn
 '
 
 # Where an include is looked for: the including file's folder, then the -I list of the Makefile.
 resolve() { # file, name as included
-    for place in "$(dirname "$1")" . runtime ir compiler frontends/onnx; do
+    for place in "$(dirname "$1")" . runtime ir compiler frontends/data frontends/onnx; do
         [ -e "$place/$2" ] && { (cd "$(dirname "$place/$2")" && pwd) | sed "s|^$PWD/||"; return; }
     done
     echo "?" # generated, or a library's: not ours to judge

@@ -1,7 +1,7 @@
 /* The program's .npy and picture files: round trips, what NumPy writes, what is refused. */
-#include "frontends/cli/npy.h"
-#include "frontends/cli/picture.h"
-#include "frontends/cli/read_file.h"
+#include "frontends/data/npy.h"
+#include "frontends/data/picture.h"
+#include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 
 #include <setjmp.h>

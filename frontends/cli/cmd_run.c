@@ -2,7 +2,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
-#include "frontends/cli/npy.h"
+#include "frontends/data/npy.h"
 #include "runtime/alloc.h"
 
 #include <errno.h>

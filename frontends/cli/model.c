@@ -1,7 +1,7 @@
 /* Models: loading, compiling, running (see model.h). */
 #include "frontends/cli/model.h"
 
-#include "frontends/cli/read_file.h"
+#include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 
 #include <ctype.h>

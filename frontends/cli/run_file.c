@@ -1,7 +1,7 @@
 /* Tensors from files: NumPy, ONNX TensorProto, pictures (see model.h). */
 #include "frontends/cli/model.h"
-#include "frontends/cli/npy.h"
-#include "frontends/cli/picture.h"
+#include "frontends/data/npy.h"
+#include "frontends/data/picture.h"
 #include "frontends/onnx/tensorproto.h"
 #include "runtime/alloc.h"
 

@@ -1,6 +1,7 @@
 /* Files mapped into memory, and the fence around external data (see proto_file.h). */
 #include "frontends/onnx/proto_file.h"
 
+#include "frontends/data/mapped_file.h"
 #include "runtime/diag.h"
 
 #include <errno.h>
@@ -8,38 +9,19 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Maps what `fd` is open on and closes it. NULL on success, else what was wrong. */
 static const char *map_descriptor(int fd, file_map *map) {
-    const char *error = NULL;
-    struct stat info;
-    *map = (file_map){.bytes = {(const uint8_t *)"", 0}};
-    if (fstat(fd, &info) != 0) {
-        error = strerror(errno);
-    } else if (!S_ISREG(info.st_mode)) {
-        error = "is not a regular file";
-    } else if ((uintmax_t)info.st_size > SIZE_MAX / 2) {
-        error = "is too large for this machine's address space";
-    } else if (info.st_size > 0) {
-        size_t size = (size_t)info.st_size;
-        void *mapping = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (mapping == MAP_FAILED)
-            error = strerror(errno);
-        else
-            *map = (file_map){.bytes = {mapping, size}, .mapping = mapping};
-    }
-    close(fd);
+    mapped_file file;
+    const char *error = mapped_file_take(fd, &file);
+    *map = (file_map){.bytes = {file.data, file.size}, .mapping = file.mapping};
     return error;
 }
 
-/* O_NONBLOCK: a named pipe must be refused, not waited for. */
-enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
-
 tn_status file_map_open(const char *path, file_map *map, tn_diag *diag) {
     *map = (file_map){0};
-    int fd = open(path, OPEN_FLAGS);
+    int fd = open(path, mapped_file_flags());
     const char *error = fd < 0 ? strerror(errno) : map_descriptor(fd, map);
     return error ? diag_fail(diag, TN_ERR_IO, "%s", error) : TN_OK;
 }
@@ -79,7 +61,7 @@ static int open_part(int parent, const char *part, size_t length, int flags) {
     }
     memcpy(name, part, length);
     name[length] = '\0';
-    return openat(parent, name, OPEN_FLAGS | O_NOFOLLOW | flags);
+    return openat(parent, name, mapped_file_flags() | O_NOFOLLOW | flags);
 }
 
 /* Opens `relative` part by part, following no link. Returns a descriptor, or -1 with errno. */

@@ -1,8 +1,8 @@
 /* Recorded cases of real models (see cases.h): reading them, making inputs, comparing outputs. */
 #include "tests/lib/cases.h"
 
-#include "frontends/cli/npy.h"
-#include "frontends/cli/read_file.h"
+#include "frontends/data/npy.h"
+#include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 #include "tests/lib/compare.h"
 

@@ -12,7 +12,7 @@ what=${1:-test}
 # The newest LLVM that apt has; any of them will do when one is already installed.
 llvm_versions="22 21 20 19"
 
-build="gcc libc6-dev libnanopb-dev libjansson-dev libxxhash-dev libstb-dev"
+build="gcc libc6-dev libnanopb-dev libjansson-dev zlib1g-dev libxxhash-dev libstb-dev"
 case $what in
 build) packages="$build" models= ;;
 demo) packages="$build" models=demo ;;

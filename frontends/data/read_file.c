@@ -1,5 +1,5 @@
 /* Whole files into memory (see read_file.h). */
-#include "frontends/cli/read_file.h"
+#include "frontends/data/read_file.h"
 
 #include "runtime/alloc.h"
 #include "runtime/diag.h"

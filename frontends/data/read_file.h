@@ -1,6 +1,6 @@
 /* Whole files into memory. */
-#ifndef TN_CLI_READ_FILE_H
-#define TN_CLI_READ_FILE_H
+#ifndef TN_DATA_READ_FILE_H
+#define TN_DATA_READ_FILE_H
 
 #include "tenon_rt.h"
 

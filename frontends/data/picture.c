@@ -1,8 +1,8 @@
 /* Pictures as model inputs (see picture.h). Decoding is stb_image's, restricted to the formats
  * named there and to memory, with Tenon's allocator. */
-#include "frontends/cli/picture.h"
+#include "frontends/data/picture.h"
 
-#include "frontends/cli/read_file.h"
+#include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 #include "runtime/diag.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC /* another stb_image may be in the same program */
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNM
@@ -19,6 +20,8 @@
 #define STBI_MALLOC(size) tn_malloc(size)
 #define STBI_REALLOC(old, size) tn_realloc(old, size)
 #define STBI_FREE(p) tn_free(p)
+/* It declares, static, what these settings leave out. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 #include <stb/stb_image.h>
 
 _Static_assert(STBI_MAX_DIMENSIONS == PICTURE_MAX_SIDE, "one limit");

@@ -3,9 +3,9 @@
  * A file is a magic number, a version, the length of a header, the header, the elements. The
  * header is a Python dict literal with 'descr' (byte order, kind, bytes), 'fortran_order', 'shape'.
  */
-#include "frontends/cli/npy.h"
+#include "frontends/data/npy.h"
 
-#include "frontends/cli/read_file.h"
+#include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 #include "runtime/diag.h"
 

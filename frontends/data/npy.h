@@ -10,8 +10,8 @@
  *
  * Source: numpy.lib.format, "NPY format".
  */
-#ifndef TN_CLI_NPY_H
-#define TN_CLI_NPY_H
+#ifndef TN_DATA_NPY_H
+#define TN_DATA_NPY_H
 
 #include "tenon_rt.h"
 

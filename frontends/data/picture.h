@@ -8,8 +8,8 @@
  * Resizing is bilinear with half-pixel centres and without smoothing, as OpenCV's INTER_LINEAR
  * does it: its results differ by at most 1 of 255.
  */
-#ifndef TN_CLI_PICTURE_H
-#define TN_CLI_PICTURE_H
+#ifndef TN_DATA_PICTURE_H
+#define TN_DATA_PICTURE_H
 
 #include "tenon_rt.h"
 

@@ -1,0 +1,2 @@
+# safetensors' headers are JSON; .npz and .gz are deflated.
+LIBS += -ljansson -lz
