@@ -61,6 +61,153 @@ TN_API const tn_metadata *tn_archive_metadata_at(const tn_archive *archive, int6
 
 TN_API void tn_archive_free(tn_archive *archive);
 
+/* ---- Datasets ----------------------------------------------------------------------------- */
+
+/* Examples that are read one by one, by number. Each has the same fields: "x", f32[1, 8, 8], and "y", i64[], say.
+ * Counted references: loaders and splits keep what they read from alive. Reading changes nothing, so any number of threads
+ * may do it at once (for a callback: when it allows that). */
+typedef struct tn_dataset tn_dataset;
+
+/* What one example has under a name. */
+typedef struct tn_field {
+    const char *name;
+    tn_dtype dtype;
+    int rank; /* of one example, at most TN_MAX_RANK - 1 */
+    int64_t shape[TN_MAX_RANK];
+} tn_field;
+
+TN_API tn_dataset *tn_dataset_retain(tn_dataset *dataset); /* one more reference; returns dataset */
+TN_API void tn_dataset_free(tn_dataset *dataset);          /* one reference less */
+
+TN_API int64_t tn_dataset_count(const tn_dataset *dataset); /* examples; -1: no dataset */
+TN_API int tn_dataset_n_fields(const tn_dataset *dataset);
+
+/* Field number i, or NULL when there is none. Lives as long as the dataset. */
+TN_API const tn_field *tn_dataset_field(const tn_dataset *dataset, int i);
+TN_API int tn_dataset_find_field(const tn_dataset *dataset, const char *name); /* its number, or -1 */
+
+/* Name of class number i ("y" of an image folder counts them), or NULL when there is none. */
+TN_API const char *tn_dataset_class(const tn_dataset *dataset, int64_t i);
+
+/* Copies one field of example `index` to `out`, which has room for the field's elements, row-major. What cannot be read
+ * is an error that names file and record: nothing is left out. */
+TN_API tn_status tn_dataset_read(const tn_dataset *dataset, int field, int64_t index, void *out, tn_diag *diag);
+
+/* From now on the field reads as (value - mean) * scale in `dtype`, computed in double: `mean` 0 and `scale` 1.0 / 255
+ * turn the bytes of pictures into floats from 0 to 1; i64 with mean 0 and scale 1 is what labels want. Numbers that an
+ * integer dtype doesn't have are an error of the read. A second call replaces the first. Only while nobody else holds a
+ * reference (no loader, no split): else TN_ERR_ARGUMENT. */
+TN_API tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_dtype dtype, double mean, double scale,
+                                    tn_diag *diag);
+
+/* From now on the field has that shape, with as many elements as before. The same condition. */
+TN_API tn_status tn_dataset_reshape(tn_dataset *dataset, const char *field, int rank, const int64_t *shape,
+                                    tn_diag *diag);
+
+/* Arrays in memory: the first axis of each counts the examples. The names are copied, the elements are read in place (they may
+ * be strided) and must not change; release(ctx), which may be NULL, is called when the dataset ends, or not at all
+ * when the call fails. */
+TN_API tn_status tn_dataset_arrays(const tn_named_tensor *arrays, int n, void (*release)(void *ctx), void *ctx,
+                                   tn_dataset **dataset, tn_diag *diag);
+
+/* All tensors of an archive as arrays. The dataset takes the archive over, also when the call fails. */
+TN_API tn_status tn_dataset_archive(tn_archive *archive, tn_dataset **dataset, tn_diag *diag);
+
+/* Reads one field of example `index` to `out`, for tn_dataset_callback. On failure fills *diag (never NULL) and returns
+ * its status. */
+typedef tn_status (*tn_read_fn)(void *ctx, int field, int64_t index, void *out, tn_diag *diag);
+
+/* A function that reads. The fields are copied. release as for tn_dataset_arrays. */
+TN_API tn_status tn_dataset_callback(int64_t count, const tn_field *fields, int n_fields, tn_read_fn read,
+                                     void (*release)(void *ctx), void *ctx, tn_dataset **dataset, tn_diag *diag);
+
+/* `count` examples from number `first` on. */
+TN_API tn_status tn_dataset_slice(tn_dataset *dataset, int64_t first, int64_t count, tn_dataset **slice, tn_diag *diag);
+
+/* All zero but one of the first two. */
+typedef struct tn_split_options {
+    double fraction; /* of the examples that are for validation, rounded to a whole number */
+    int64_t count;   /* or how many they are; when 0, fraction counts */
+    uint64_t seed;   /* which they are: the same ones for the same seed and number of examples */
+    bool in_order;   /* the last ones, nothing is drawn */
+} tn_split_options;
+
+/* Cuts a dataset in two that have no example in common and leave none out. */
+TN_API tn_status tn_dataset_split(tn_dataset *dataset, const tn_split_options *options, tn_dataset **training,
+                                  tn_dataset **validation, tn_diag *diag);
+
+/* ---- Datasets from files ------------------------------------------------------------------- */
+
+typedef enum tn_csv_header {
+    TN_CSV_GUESS,    /* the first line holds names when none of its cells is a number; when only some are: an error */
+    TN_CSV_NAMES,    /* the first line holds names */
+    TN_CSV_NO_NAMES, /* the first line is the first example */
+} tn_csv_header;
+
+/* All zero: the defaults. */
+typedef struct tn_csv_options {
+    tn_csv_header header;
+    char separator;         /* 0: ',' */
+    int label;              /* number of the label's column: 1 is the first, -1 the last; 0: none */
+    const char *label_name; /* or its name */
+    tn_dtype dtype;         /* of "x": TN_F32 (also when 0) or TN_F64 */
+    tn_dtype label_dtype;   /* of "y": 0 is TN_I64, for classes: then labels must be whole numbers */
+} tn_csv_options;
+
+/* A table of numbers, a line an example; plain or gzip. Field "x" has all columns but the label's, "y" is the label.
+ * Each line has as many cells as the first; each cell is a finite number, in quotes or not. Errors give line
+ * and column in *diag. Everything is read at once. Options NULL: defaults. */
+TN_API tn_status tn_dataset_csv(const char *path, const tn_csv_options *options, tn_dataset **dataset, tn_diag *diag);
+
+/* ---- Batches ------------------------------------------------------------------------------- */
+
+/* All zero: the defaults. */
+typedef struct tn_loader_options {
+    int64_t batch_size; /* 0: 32 */
+    bool shuffle;     /* each epoch in an order of its own, which follows from seed and epoch alone; else as they are */
+    bool drop_last;   /* leaves out the last batch of an epoch when it has fewer examples; else it is given */
+    bool no_prefetch; /* reads in tn_loader_next, without a thread */
+    uint64_t seed;
+    int64_t epoch, position; /* where to start: see tn_loader_seek */
+} tn_loader_options;
+
+/* One batch. Valid until the next call on its loader. */
+typedef struct tn_batch {
+    const tn_tensor
+        *fields; /* one for each field of the dataset, in its order: [size, ...], contiguous, aligned to 64 */
+    int n_fields;
+    int64_t size;     /* examples */
+    int64_t epoch;    /* from 0 on */
+    int64_t position; /* of its first example in the epoch's order */
+    bool is_last;     /* the epoch ends with it */
+} tn_batch;
+
+/* Batches from a dataset, epoch after epoch without end. A thread of its own reads the next batch while the caller works
+ * on this one; without one (none to be had, or no_prefetch) the batches are the same. One caller at a time; doesn't
+ * survive a fork. */
+typedef struct tn_loader tn_loader;
+
+/* TN_ERR_ARGUMENT also when an epoch would have no batch. Options NULL: defaults. */
+TN_API tn_status tn_loader_new(tn_dataset *dataset, const tn_loader_options *options, tn_loader **loader,
+                               tn_diag *diag);
+
+/* The next batch. What the dataset could not read is reported here when its batch's turn comes, and again by each
+ * call until a seek. */
+TN_API tn_status tn_loader_next(tn_loader *loader, tn_batch *batch, tn_diag *diag);
+
+/* Batches of an epoch that begins at position 0; -1: no loader. */
+TN_API int64_t tn_loader_batches(const tn_loader *loader);
+
+/* Where the next batch begins: what a checkpoint keeps. With the same seed a loader that starts or is set there goes on
+ * with the same batches. */
+TN_API void tn_loader_tell(const tn_loader *loader, int64_t *epoch, int64_t *position);
+
+/* Goes on at `position` (0 to the number of examples) of `epoch`. TN_ERR_ARGUMENT: out of range. */
+TN_API tn_status tn_loader_seek(tn_loader *loader, int64_t epoch, int64_t position);
+
+/* Ends the thread at once, at most one example later. */
+TN_API void tn_loader_free(tn_loader *loader);
+
 #ifdef __cplusplus
 }
 #endif

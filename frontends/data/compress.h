@@ -1,0 +1,30 @@
+/* Deflated bytes: gzip files and the entries of zip archives.
+ *
+ * in:  bytes as a file has them
+ * out: the bytes meant, in memory of the caller's to be freed with tn_free; and the reverse for zip
+ * law: sums and lengths that the format carries are checked; nothing that a file says about its size is believed
+ *      before as many bytes are there
+ *
+ * zlib does the work.
+ */
+#ifndef TN_DATA_COMPRESS_H
+#define TN_DATA_COMPRESS_H
+
+#include "tenon_rt.h"
+
+/* Reads the file at `path`, expanded when it is gzip, whatever its name. *diag has `path` as its file. */
+tn_status read_maybe_gzip(const char *path, void **content, size_t *size, tn_diag *diag);
+
+/* Expands *content in place when it is gzip (one member or several); what was there is freed. On failure *content is
+ * NULL. */
+tn_status expand_gzip(void **content, size_t *size, tn_diag *diag);
+
+/* Expands a bare deflate stream that must give exactly `to_bytes`. False: it does not, or there is no memory. */
+bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes);
+
+/* Deflates into new memory. NULL: no memory. */
+uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, size_t *to_bytes);
+
+uint32_t crc32_of(const uint8_t *data, size_t bytes);
+
+#endif
