@@ -322,12 +322,16 @@ $(BUILD)/stage/.done: $(LIBRARIES) $(PROGRAM) $(PUBLIC_HEADERS) tenon.pc.in docs
 OWN_C = $(shell git ls-files '*.c' '*.h')
 CLANG_FORMAT ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-format-$(v) 2>/dev/null)) clang-format)
 CLANG_TIDY ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-tidy-$(v) 2>/dev/null)) clang-tidy)
-.PHONY: deps deps-emulation format lint docs clean help
+.PHONY: deps deps-emulation deps-text format lint docs clean help
 deps:
 	@tests/tools/deps.sh test
 
 deps-emulation:
 	@tests/tools/deps.sh emulation
+
+# Shakespeare's plays, build/data/shakespeare.txt, for training on text.
+deps-text:
+	@tests/tools/fetch-text.sh
 
 format:
 	@tests/tools/deps.sh lint
@@ -362,7 +366,7 @@ help:
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
 	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
-	@echo 'make deps          install what building and testing need'
+	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on'
 	@echo 'make format, lint, docs, clean'
 	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., V=1 (show commands), MODE=default|asan|coverage|hostile|fuzz'
 

@@ -416,6 +416,31 @@ static void reads_gzipped_csv(void **state) {
     unlink(path);
 }
 
+/* The digits of the examples are what their README says. */
+static void reads_the_digits(void **state) {
+    (void)state;
+    tn_dataset *d;
+    tn_diag diag = {0};
+    if (tn_dataset_csv("docs/examples/data/digits.csv.gz", &(tn_csv_options){.label = -1}, &d, &diag) != TN_OK)
+        fail_msg("%s", diag.message);
+    assert_int_equal(tn_dataset_count(d), 1797);
+    assert_int_equal(tn_dataset_reshape(d, "x", 3, (int64_t[]){1, 8, 8}, NULL), TN_OK);
+    int counts[10] = {0};
+    float most = 0;
+    for (int64_t i = 0; i < 1797; i++) {
+        float x[64];
+        int64_t y;
+        assert_int_equal(tn_dataset_read(d, 0, i, x, NULL), TN_OK);
+        assert_int_equal(tn_dataset_read(d, 1, i, &y, NULL), TN_OK);
+        for (int k = 0; k < 64; k++) most = x[k] > most ? x[k] : most;
+        counts[y]++;
+    }
+    static const int expected[10] = {178, 182, 177, 183, 181, 182, 181, 179, 174, 180};
+    assert_memory_equal(counts, expected, sizeof counts);
+    assert_true(most == 16);
+    tn_dataset_free(d);
+}
+
 /* ---- Batches ------------------------------------------------------------------------------------------------------ */
 
 static void gives_batches_in_order(void **state) {
@@ -585,6 +610,7 @@ int main(void) {
         cmocka_unit_test(reads_csv),
         cmocka_unit_test(refuses_wrong_csv),
         cmocka_unit_test(reads_gzipped_csv),
+        cmocka_unit_test(reads_the_digits),
         cmocka_unit_test(gives_batches_in_order),
         cmocka_unit_test(shuffles_and_resumes),
         cmocka_unit_test(hands_errors_on),
