@@ -15,7 +15,7 @@
 static const uint32_t multiplier[2] = {0xD2511F53, 0xCD9E8D57};
 static const uint32_t weyl[2] = {0x9E3779B9, 0xBB67AE85};
 
-static void philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]) {
+void eval_philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]) {
     uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     uint32_t x[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)};
     for (int round = 0; round < 10; round++) {
@@ -40,7 +40,7 @@ bool eval_rng_bits(eval_args *c) {
         int64_t lane = k % lanes;
         if (lane == 0) {
             uint64_t counter = low + (uint64_t)(k / lanes);
-            philox_block(key, counter, high + (counter < low), block);
+            eval_philox_block(key, counter, high + (counter < low), block);
         }
         uint64_t bits = block[lane * words];
         if (words == 2) bits |= (uint64_t)block[lane * words + 1] << 32;

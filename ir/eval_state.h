@@ -203,6 +203,9 @@ bool eval_bind(eval_state *s, eval_frame *f, const int64_t *symbols, uint32_t n_
 /* Value of a dim of the frame's function; false: a symbol is unbound, or overflow. */
 bool eval_dim_in(const eval_frame *f, tn_dim dim, int64_t *value);
 
+/* Four random words of a 128-bit counter and a key (ir/eval_random.c). */
+void eval_philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]);
+
 /* Evaluates a composite through its decomposition (ir/eval_composite.c). */
 op_eval eval_composite;
 

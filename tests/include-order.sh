@@ -21,7 +21,7 @@ frontends/cli: runtime ir compiler compiler/passes compiler/loops compiler/codeg
 
 # Where an include is looked for: the including file's folder, then the -I list of the Makefile.
 resolve() { # file, name as included
-    for place in "$(dirname "$1")" . runtime ir compiler frontends/data frontends/onnx; do
+    for place in "$(dirname "$1")" . runtime ir compiler frontends/data frontends/onnx frontends/nn; do
         [ -e "$place/$2" ] && { (cd "$(dirname "$place/$2")" && pwd) | sed "s|^$PWD/||"; return; }
     done
     echo "?" # generated, or a library's: not ours to judge

@@ -1,0 +1,188 @@
+/* How parameters begin: a table of distributions over counter-based random numbers.
+ *
+ * in:  name, shape and fans of a parameter, a seed
+ * out: its elements
+ * law: an element depends on seed, name, initialiser and its own place alone: the Philox key is made of seed and name,
+ *      the counter of the place
+ *
+ * Definitions: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010);
+ * He et al., "Delving deep into rectifiers" (2015); LeCun et al., "Efficient BackProp" (1998); Saxe et al., "Exact
+ * solutions to the nonlinear dynamics of learning in deep linear neural networks" (2014).
+ */
+#include "frontends/nn/model.h"
+
+#include "ir/eval.h"
+#include "ir/eval_state.h"
+#include "runtime/diag.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* The deviation of a normal distribution that is cut at two deviations. */
+static const double TRUNCATED_DEVIATION = 0.87962566103423978;
+
+typedef enum shape_of { CONSTANT, UNIFORM, NORMAL, TRUNCATED, ORTHOGONAL } shape_of;
+typedef enum scale_of { NUMBER, BOTH_FANS, FAN_IN } scale_of;
+
+/* What `number` or the fans say is the value, the half width, or the deviation. */
+typedef struct row {
+    const char *name;
+    shape_of shape;
+    scale_of scale;
+    double number; /* NUMBER: the default; else: the variance times the fan */
+} row;
+
+static const row rows[] = {
+    {"zeros", CONSTANT, NUMBER, 0},
+    {"ones", CONSTANT, NUMBER, 1},
+    {"constant", CONSTANT, NUMBER, 0},
+    {"uniform", UNIFORM, NUMBER, 0.05},
+    {"normal", NORMAL, NUMBER, 0.05},
+    {"truncated_normal", TRUNCATED, NUMBER, 0.05},
+    {"glorot_uniform", UNIFORM, BOTH_FANS, 1},
+    {"glorot_normal", TRUNCATED, BOTH_FANS, 1},
+    {"xavier_normal", NORMAL, BOTH_FANS, 1},
+    {"he_uniform", UNIFORM, FAN_IN, 2},
+    {"he_normal", TRUNCATED, FAN_IN, 2},
+    {"kaiming_normal", NORMAL, FAN_IN, 2},
+    {"lecun_uniform", UNIFORM, FAN_IN, 1},
+    {"lecun_normal", TRUNCATED, FAN_IN, 1},
+    {"orthogonal", ORTHOGONAL, NUMBER, 1},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static const row *find_row(const char *name) {
+    for (size_t i = 0; name && i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0) return &rows[i];
+    return NULL;
+}
+
+bool nn_init_exists(const char *name) { return find_row(name) != NULL; }
+
+const char *nn_init_names(void) {
+    return "zeros, ones, constant, uniform, normal, truncated_normal, glorot_uniform, glorot_normal, xavier_normal, "
+           "he_uniform, he_normal, kaiming_normal, lecun_uniform, lecun_normal, orthogonal";
+}
+
+/* ---- Random numbers ----------------------------------------------------------------------------------- */
+
+/* FNV-1a, then mixed with the seed so that near seeds have far keys. */
+static uint64_t make_key(const char *name, uint64_t seed) {
+    uint64_t h = 0xcbf29ce484222325;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3;
+    h ^= seed + 0x9e3779b97f4a7c15 + (h << 6) + (h >> 2);
+    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9;
+    return (h ^ (h >> 27)) * 0x94d049bb133111eb;
+}
+
+/* In (0, 1), with 53 digits. */
+static double unit(const uint32_t words[2]) {
+    uint64_t bits = (uint64_t)words[0] << 32 | words[1];
+    return ((double)(bits >> 11) + 0.5) * 0x1p-53;
+}
+
+static void uniform_pair(uint64_t key, uint64_t pair, double out[2]) {
+    uint32_t block[4];
+    eval_philox_block(key, pair, 0, block);
+    out[0] = 2 * unit(block) - 1;
+    out[1] = 2 * unit(block + 2) - 1;
+}
+
+/* Box and Muller's transform. `attempt` numbers blocks for those that draw again. */
+static void normal_pair(uint64_t key, uint64_t pair, uint64_t attempt, double out[2]) {
+    uint32_t block[4];
+    eval_philox_block(key, pair, attempt, block);
+    double radius = sqrt(-2 * log(unit(block))), angle = 2 * 3.14159265358979323846 * unit(block + 2);
+    out[0] = radius * cos(angle);
+    out[1] = radius * sin(angle);
+}
+
+/* One of a pair that is too large is drawn again from blocks of its own. */
+static void truncated_pair(uint64_t key, uint64_t pair, double out[2]) {
+    normal_pair(key, pair, 0, out);
+    for (uint64_t i = 0; i < 2; i++)
+        for (uint64_t attempt = 1; fabs(out[i]) > 2; attempt++) {
+            double again[2];
+            normal_pair(key, 2 * pair + i, attempt, again);
+            out[i] = again[0];
+        }
+}
+
+static void draw_pair(shape_of shape, uint64_t key, uint64_t pair, double out[2]) {
+    switch (shape) {
+    case UNIFORM: uniform_pair(key, pair, out); break;
+    case NORMAL: normal_pair(key, pair, 0, out); break;
+    case TRUNCATED: truncated_pair(key, pair, out); break;
+    default: out[0] = out[1] = 1;
+    }
+}
+
+/* ---- Orthogonal matrices --------------------------------------------------------------------------------- */
+
+static double inner(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* Makes `n` vectors of `length` >= n, one a row, orthonormal: Gram and Schmidt's way, twice, which is as accurate as
+ * reflections ("twice is enough"). Of a normal matrix that gives the uniform distribution. */
+static void orthonormalise(double *rows_of, int64_t n, int64_t length) {
+    for (int64_t i = 0; i < n; i++) {
+        double *v = rows_of + i * length;
+        for (int pass = 0; pass < 2; pass++)
+            for (int64_t j = 0; j < i; j++) {
+                const double *u = rows_of + j * length;
+                double along = inner(u, v, length);
+                for (int64_t k = 0; k < length; k++) v[k] -= along * u[k];
+            }
+        double size = sqrt(inner(v, v, length));
+        for (int64_t k = 0; k < length; k++) v[k] /= size;
+    }
+}
+
+static tn_status fill_orthogonal(const nn_fill *f, eval_tensor *t, uint64_t key, double gain, tn_diag *diag) {
+    int64_t n_rows = t->rank > 0 ? t->dims[0] : 1, n_columns = n_rows > 0 ? t->n / n_rows : 0;
+    bool is_wide = n_rows <= n_columns;
+    int64_t n = is_wide ? n_rows : n_columns, length = is_wide ? n_columns : n_rows;
+    double *vectors = tn_calloc((size_t)t->n + 2, sizeof *vectors);
+    if (!vectors) return diag_fail(diag, TN_ERR_MEMORY, "out of memory for %s", f->name);
+    for (int64_t i = 0; i < t->n; i += 2) normal_pair(key, (uint64_t)i / 2, 0, vectors + i);
+    orthonormalise(vectors, n, length);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < length; k++)
+            eval_store_float(t, is_wide ? i * n_columns + k : k * n_columns + i, gain * vectors[i * length + k]);
+    tn_free(vectors);
+    return TN_OK;
+}
+
+/* ---- Filling ------------------------------------------------------------------------------------------------ */
+
+/* Deviation of the elements, or their value or half width. */
+static double scale(const row *r, const nn_fill *f) {
+    if (r->scale == NUMBER) return f->init.number != 0 ? f->init.number : r->number;
+    double fan = r->scale == FAN_IN ? (double)f->fan_in : ((double)f->fan_in + (double)f->fan_out) / 2;
+    double deviation = sqrt(r->number / fmax(fan, 1));
+    if (r->shape == UNIFORM) return deviation * sqrt(3);
+    return r->shape == TRUNCATED ? deviation / TRUNCATED_DEVIATION : deviation;
+}
+
+tn_status nn_initialise(const nn_fill *f, tn_diag *diag) {
+    const row *r = find_row(f->init.name);
+    if (!r)
+        return diag_fail(diag, TN_ERR_ARGUMENT, "%s: no initialiser is called \"%s\" (%s)", f->name,
+                         f->init.name ? f->init.name : "", nn_init_names());
+    eval_tensor t = {
+        .dtype = f->tensor.dtype, .rank = f->tensor.rank, .n = tn_tensor_elements(&f->tensor), .data = f->tensor.data};
+    for (int i = 0; i < t.rank; i++) t.dims[i] = f->tensor.shape[i];
+    uint64_t key = make_key(f->name, f->seed);
+    double factor = scale(r, f);
+    if (r->shape == ORTHOGONAL) return fill_orthogonal(f, &t, key, factor, diag);
+    for (int64_t i = 0; i < t.n; i += 2) {
+        double pair[2];
+        draw_pair(r->shape, key, (uint64_t)i / 2, pair);
+        for (int64_t k = i; k < t.n && k < i + 2; k++) eval_store_float(&t, k, factor * pair[k - i]);
+    }
+    return TN_OK;
+}

@@ -1,0 +1,173 @@
+/* Copying one side of a function into another (see inline.h). */
+#include "frontends/nn/inline.h"
+
+#include "ir/build.h"
+
+#include <string.h>
+
+/* ---- What is known, and what is needed ------------------------------------------------------------------ */
+
+/* What a node says of its first result when some of its operands are known. */
+static int8_t known_result(const nn_side *s, const node *n) {
+    const value_id *x = n->operands;
+    switch (n->op) {
+    case TN_OP_broadcast:
+    case TN_OP_reshape: return s->known[x[0]];
+    case TN_OP_not: return s->known[x[0]] < 0 ? -1 : !s->known[x[0]];
+    case TN_OP_and:
+        if (s->known[x[0]] == 0 || s->known[x[1]] == 0) return 0;
+        return s->known[x[0]] == 1 && s->known[x[1]] == 1 ? 1 : -1;
+    case TN_OP_or:
+        if (s->known[x[0]] == 1 || s->known[x[1]] == 1) return 1;
+        return s->known[x[0]] == 0 && s->known[x[1]] == 0 ? 0 : -1;
+    default: return -1;
+    }
+}
+
+static void find_known(nn_side *s, size_t param, bool value) {
+    const tn_graph *g = s->from;
+    memset(s->known, -1, g->n_values);
+    for (size_t v = 0; v < g->n_values; v++) s->chosen[v] = (value_id)v;
+    if (param < g->n_params) s->known[g->params[param].value] = value;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        value_id v = n->first_result;
+        if (n->op == TN_OP_select && s->known[n->operands[0]] >= 0) {
+            s->chosen[v] = s->chosen[n->operands[s->known[n->operands[0]] ? 1 : 2]];
+            s->known[v] = s->known[s->chosen[v]];
+        } else if (n->op != TN_OP_param && graph_type(g, v)->dtype == TN_BOOL) {
+            s->known[v] = known_result(s, n);
+        }
+    }
+}
+
+static void find_live(nn_side *s) {
+    const tn_graph *g = s->from;
+    for (size_t r = 0; r < g->n_results; r++)
+        if (s->wanted[r]) s->live[g->values[s->chosen[g->results[r].value]].node] = true;
+    for (size_t i = g->n_nodes; i-- > 0;)
+        for (uint32_t k = 0; s->live[i] && k < g->nodes[i].n_operands; k++)
+            s->live[g->values[s->chosen[g->nodes[i].operands[k]]].node] = true;
+}
+
+bool nn_side_find(nn_side *s, const tn_graph *from, size_t param, bool value, const bool *wanted) {
+    *s = (nn_side){.from = from,
+                   .known = tn_calloc(from->n_values + 1, sizeof *s->known),
+                   .chosen = tn_calloc(from->n_values + 1, sizeof *s->chosen),
+                   .live = tn_calloc(from->n_nodes + 1, sizeof *s->live),
+                   .wanted = tn_calloc(from->n_results + 1, sizeof *s->wanted)};
+    if (!s->known || !s->chosen || !s->live || !s->wanted) {
+        nn_side_free(s);
+        return false;
+    }
+    for (size_t r = 0; r < from->n_results; r++) s->wanted[r] = !wanted || wanted[r];
+    find_known(s, param, value);
+    find_live(s);
+    return true;
+}
+
+void nn_side_free(nn_side *s) {
+    tn_free(s->known);
+    tn_free(s->chosen);
+    tn_free(s->live);
+    tn_free(s->wanted);
+    *s = (nn_side){0};
+}
+
+bool nn_side_needs(const nn_side *s, size_t param) {
+    return s->live[s->from->values[s->from->params[param].value].node];
+}
+
+/* ---- Numbers for symbols ----------------------------------------------------------------------------------- */
+
+bool nn_sizes_take(nn_sizes *s, tn_module *m, const tn_model_size *list) {
+    *s = (nn_sizes){.n = 0};
+    for (; list && list->symbol; list++) {
+        if (s->n == NN_MAX_SIZES || list->value < 0)
+            return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE,
+                                "size %s: at most %d sizes, of at least 0, can be fixed", list->symbol, NN_MAX_SIZES);
+        s->from[s->n] = dim_symbol(m->dims, list->symbol);
+        s->to[s->n++] = dim_const(m->dims, list->value);
+    }
+    return true;
+}
+
+static tn_dim fix_dim(const nn_sizes *s, tn_module *m, tn_dim d) {
+    return s && s->n > 0 ? dim_substitute(m->dims, d, s->from, s->to, s->n) : d;
+}
+
+tn_type nn_sizes_type(const nn_sizes *s, tn_module *m, tn_type type) {
+    for (int i = 0; i < type.rank; i++) type.dims[i] = fix_dim(s, m, type.dims[i]);
+    return type;
+}
+
+static bool fix_attr(const nn_sizes *s, tn_module *m, attr *a) {
+    attr_kind kind = attr_kind_of((attr_name)a->name);
+    if (kind == ATTR_KIND_DIM) a->dim = fix_dim(s, m, a->dim);
+    if (kind != ATTR_KIND_DIMS || !s || s->n == 0) return true;
+    tn_dim *dims = ARENA_ARRAY(&m->memory, tn_dim, a->dims.n + 1);
+    if (!dims) return module_no_memory(m);
+    for (uint32_t i = 0; i < a->dims.n; i++) dims[i] = fix_dim(s, m, a->dims.items[i]);
+    a->dims.items = dims;
+    return true;
+}
+
+/* ---- Copying -------------------------------------------------------------------------------------------------- */
+
+/* map[] is from values of `from` to those of `to`; operands has room for those of any node. */
+static bool copy_node(const nn_side *s, tn_graph *to, const nn_sizes *sizes, const node *n, value_id *map,
+                      value_id *operands) {
+    attr attrs[OP_MAX_ATTRS];
+    value_id first;
+    for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[s->chosen[n->operands[i]]];
+    for (uint32_t i = 0; i < n->attrs.n; i++) {
+        attrs[i] = n->attrs.items[i];
+        if (!fix_attr(sizes, to->module, &attrs[i])) return false;
+    }
+    if (!graph_apply(to, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, NULL))
+        return false;
+    for (uint32_t i = 0; i < n->n_results; i++) {
+        map[n->first_result + i] = first + i;
+        const char *name = s->from->values[n->first_result + i].name;
+        if (!to->values[first + i].name) to->values[first + i].name = name;
+    }
+    return true;
+}
+
+/* What is stated of symbols holds for the copy. */
+static bool copy_bounds(const tn_graph *from, tn_graph *to) {
+    for (size_t i = 0; i < from->n_symbols; i++) {
+        const symbol *s = &from->symbols[i];
+        for (size_t k = 0; k < to->n_symbols; k++)
+            if (to->symbols[k].dim == s->dim && !graph_add_symbol(to, s->dim, s->low, s->high, s->divisor))
+                return false;
+    }
+    return true;
+}
+
+bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_sizes *sizes, tn_val *results) {
+    const tn_graph *from = s->from;
+    uint32_t most = 0;
+    for (size_t i = 0; i < from->n_nodes; i++)
+        if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
+    value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
+    bool ok = (map && operands) || module_no_memory(to->module);
+    for (size_t i = 0; ok && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
+    ok = ok && copy_bounds(from, to);
+    for (size_t i = 0; ok && i < from->n_nodes; i++)
+        if (s->live[i] && from->nodes[i].op != TN_OP_param)
+            ok = copy_node(s, to, sizes, &from->nodes[i], map, operands);
+    for (size_t r = 0; ok && r < from->n_results; r++)
+        results[r] = s->wanted[r] ? (tn_val){to, map[s->chosen[from->results[r].value]]} : BUILD_INVALID;
+    tn_free(map);
+    tn_free(operands);
+    return ok;
+}
+
+bool nn_inline(tn_graph *to, const tn_graph *from, const tn_val *args, tn_val *results) {
+    nn_side side;
+    if (!nn_side_find(&side, from, SIZE_MAX, false, NULL)) return module_no_memory(to->module);
+    bool ok = nn_side_copy(&side, to, args, NULL, results);
+    nn_side_free(&side);
+    return ok;
+}
