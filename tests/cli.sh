@@ -107,7 +107,7 @@ tenon --version
 ok "--version" grep -qE '^Tenon [0-9]+\.[0-9]+\.[0-9]+, LLVM [0-9]+\.[0-9]+\.[0-9]+, .+$' out
 tenon --help
 ok "--help lists the commands" says 0 "  bench " out
-for command in run dump check bench doc; do
+for command in run dump export check bench doc; do
     tenon $command --help
     ok "$command --help has examples" says 0 "Examples:" out
 done
@@ -140,6 +140,8 @@ usage "tenon run: --image-size: 3 is not WxH (see tenon run --help)" run same.tn
 usage "tenon run: --eval and --check exclude each other (see tenon run --help)" run mlp.tn --eval --check
 usage "tenon dump: --after: there is no stage frob (see tenon dump --help)" dump mlp.tn --after frob
 usage "tenon dump: --after all needs a folder: -o DIR (see tenon dump --help)" dump mlp.tn --after all
+usage "tenon export: where to write is missing: -o FILE.onnx (see tenon export --help)" export mlp.tn
+usage "tenon export: --opset: it must be 18 to 23 (see tenon export --help)" export mlp.tn -o mlp.onnx --opset 9
 usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
@@ -171,6 +173,7 @@ wrong "step.tn: error: step: n is 7 by axis 0 of input 'x', which 3 does not div
 wrong "clash/a_b.npy: error: both output a/b and output a b would be written here" run clash.tn --output-dir clash
 wrong "none/out: error: the folder cannot be made: No such file or directory" run mlp.tn --output-dir none/out
 wrong "none/x.tn: error: cannot be written: No such file or directory" dump mlp.tn -o none/x.tn
+wrong "none/x.onnx: error: cannot be written: No such file or directory" export mlp.tn -o none/x.onnx
 other=$([ "$(uname -m)" = aarch64 ] && echo x86-64-v3 || echo aarch64)
 wrong "mlp.tn: error: code for $other cannot run on this machine" run mlp.tn --target "$other"
 tenon check frob.onnx
@@ -283,6 +286,29 @@ for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0
 done
+
+# ---- export ------------------------------------------------------------------------------------------------
+
+tenon export mlp.tn -o mlp.onnx
+ok "export writes a model" is 0
+tenon run mlp.onnx --set n=2 --eval --output-dir again
+ok "an exported model has the names and results that it had" same eval again
+ok "nothing else is left beside it" eval '[ ! -e mlp.onnx.part ] && [ ! -e mlp.onnx.data ]'
+cat >assert.tn <<'END'
+module "assert"
+fn @main(%x: f32[], %is_fine: bool[]) -> (%y: f32[]) {
+  %0 = token
+  %1 = assert %0, %is_fine, message="not fine"
+  %2 = neg %x
+  return %2
+}
+END
+wrong "assert.tn:4: error: assert: ONNX cannot say it: a model cannot fail by itself (drop_effects, or --drop-effects, leaves checks out)" export assert.tn -o assert.onnx
+tenon export assert.tn -o assert.onnx --drop-effects
+ok "--drop-effects leaves it out" is 0
+
+# ---- Stages with weights -----------------------------------------------------------------------------------
+
 # Work on weights stands in `prepare`; what a user gives is its raw weights, at every stage.
 cat >hoisted.tn <<'END'
 module "hoisted"

@@ -14,7 +14,7 @@ compiler/loops: runtime ir
 compiler/codegen: runtime ir compiler/loops
 compiler: runtime ir compiler/passes compiler/loops compiler/codegen
 frontends/data: runtime
-frontends/onnx: runtime ir compiler frontends/data
+frontends/onnx: runtime ir compiler compiler/passes frontends/data
 frontends/nn: runtime ir compiler frontends/data
 frontends/cli: runtime ir compiler compiler/passes compiler/loops compiler/codegen frontends/data frontends/onnx frontends/nn
 '

@@ -29,6 +29,10 @@ static const command commands[] = {
      "  tenon dump model.onnx --after fuse\n"
      "  tenon dump model.tn --after all -o stages/\n",
      OPTIONS(OPTION_after, OPTION_output, COMPILING), 1, command_dump},
+    {"export", "MODEL", "Writes a model as an ONNX file.",
+     "  tenon export model.tn -o model.onnx\n"
+     "  tenon export model.onnx -o again.onnx --opset 18\n",
+     OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects), 1, command_export},
     {"check", "MODEL", "Loads and verifies a model; lists inputs, outputs, ops, symbols and costs.",
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",

@@ -1,4 +1,4 @@
-/* Reading ONNX models. */
+/* Reading and writing ONNX models. */
 #ifndef TENON_ONNX_H
 #define TENON_ONNX_H
 
@@ -39,6 +39,35 @@ TN_API tn_module *tn_onnx_parse(const void *data, size_t bytes, const char *name
 
 /* The value of a metadata property ("character"), or NULL. Lives as long as the module. */
 TN_API const char *tn_onnx_metadata(const tn_module *m, const char *key);
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+/* All zero: the defaults. */
+typedef struct tn_onnx_write_options {
+    int opset;         /* of the standard, TN_ONNX_LEAST_OPSET to TN_ONNX_MOST_OPSET; 0: 21 */
+    uint64_t most_inside_bytes; /* weights of more bytes in all go to "PATH.data"; 0: 1.5 GB */
+    bool drop_effects; /* leaves out `assert` and `print`, which ONNX has not; else they are refused */
+} tn_onnx_write_options;
+
+enum { TN_ONNX_LEAST_OPSET = 18, TN_ONNX_MOST_OPSET = 23 };
+
+/* Writes the main function of a module, with all that it calls, as an ONNX model. Parameters that are weights with
+ * values become initializers, all others inputs; symbols become named sizes (what is known of them besides is not
+ * written). Names are kept; a result that is called like a parameter gets "_out" behind its name. Composites become
+ * the ONNX op of their name, others are said by several. Results are Tenon's wherever ONNX says what they are (it
+ * does not for indices out of range, nor for floats converted to integers that cannot hold them); sums are added in
+ * whatever order the runtime likes.
+ *
+ * Files are complete or not there: they are written under
+ * another name and renamed. Options NULL: defaults; *diag (may be NULL) says why it failed: TN_ERR_UNSUPPORTED with
+ * the op and the place where it was built, TN_ERR_IO, TN_ERR_ARGUMENT, TN_ERR_LIMIT, TN_ERR_MEMORY. */
+TN_API tn_status tn_onnx_write(const tn_module *m, const char *path, const tn_onnx_write_options *options,
+                               tn_diag *diag);
+
+/* The same to memory, at most 2 GB. *bytes is freed with tn_onnx_free. */
+TN_API tn_status tn_onnx_write_memory(const tn_module *m, void **bytes, size_t *n, const tn_onnx_write_options *options,
+                                      tn_diag *diag);
+TN_API void tn_onnx_free(void *bytes);
 
 #ifdef __cplusplus
 }
