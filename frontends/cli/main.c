@@ -37,6 +37,11 @@ static const command commands[] = {
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",
      OPTIONS(OPTION_set, OPTION_json, COMPILING), 1, command_check},
+    {"grad", "MODEL", "Writes a module that computes a loss of a model and its gradients.",
+     "  tenon grad model.onnx --loss mean -o gradients.tn\n"
+     "  tenon grad classifier.onnx --wrt initializers --loss sparse_cross_entropy -o gradients.tn\n"
+     "  tenon grad model.tn --wrt x,w1 -o gradients.tn\n",
+     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_output), 1, command_grad},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",

@@ -61,12 +61,14 @@ static tn_module *load_text(const char *path) {
     return m;
 }
 
-tn_module *model_load(const char *path) {
+tn_module *model_load(const char *path) { return model_load_with(path, NULL); }
+
+tn_module *model_load_with(const char *path, const tn_onnx_options *options) {
     if (!ends_with(path, ".onnx") && !ends_with(path, ".tn")) {
         report_text(path, "a model is a .onnx or a .tn file");
         return NULL;
     }
-    tn_module *m = ends_with(path, ".onnx") ? tn_onnx_load(path, NULL) : load_text(path);
+    tn_module *m = ends_with(path, ".onnx") ? tn_onnx_load(path, options) : load_text(path);
     tn_diag diag = {0};
     if (m && !tn_module_error(m) && (tn_module_verify(m, &diag) == TN_OK || report(path, &diag) == EXIT_DONE)) return m;
     if (m && tn_module_error(m)) report(path, tn_module_error(m));

@@ -12,6 +12,8 @@ int report(const char *file, const tn_diag *diag);
 
 /* Loads .onnx or .tn by the file's name. NULL: the error is on stderr. */
 tn_module *model_load(const char *path);
+/* With options for an ONNX model. */
+tn_module *model_load_with(const char *path, const tn_onnx_options *options);
 
 /* The options that concern compilation. */
 void model_compile_options(const arguments *a, tn_compile_options *options);

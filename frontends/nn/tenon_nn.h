@@ -360,6 +360,12 @@ TN_API tn_val tn_nn_loss_at(tn_location at, const char *name, tn_val prediction,
 #define tn_nn_loss(name, prediction, ...)                                                                              \
     tn_nn_loss_at(TN_HERE, (name), (prediction), (tn_nn_loss_args){.target = __VA_ARGS__})
 
+/* A function of f's module with the parameters of f, which stays as it is, and "target": its only result is the loss of f's first float
+ * result. `loss` is one of the above, or "sum" or "mean" of all elements, which take no target. The target has the
+ * prediction's type, but labels are i64 without the last axis. NULL on errors, which tn_graph_error(f) tells. */
+TN_API tn_graph *tn_nn_loss_function_at(tn_location at, tn_graph *f, const char *loss);
+#define tn_nn_loss_function(f, loss) tn_nn_loss_function_at(TN_HERE, (f), (loss))
+
 /* ---- Metrics -------------------------------------------------------------------------------- */
 
 /* Sums over the examples of a batch, f32[k] (f64 of an f64 prediction), which are added up over batches and then finished

@@ -1,0 +1,103 @@
+/* tenon grad: a module that computes a loss of a model and its gradients. */
+#include "frontends/cli/commands.h"
+#include "frontends/cli/model.h"
+#include "ir/dtype.h"
+#include "ir/graph.h"
+#include "tenon_nn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- What the gradients are of ------------------------------------------------------------------------- */
+
+typedef struct selection {
+    const arguments *a;
+    const tn_graph *f;
+    int64_t *items;
+    int n;
+} selection;
+
+static bool is_float(const param *p) { return dtype_is_float((tn_dtype)p->type.dtype); }
+
+/* All float parameters of a kind. */
+static int take_kind(selection *s, bool weights) {
+    for (size_t i = 0; i < s->f->n_params; i++)
+        if (is_float(&s->f->params[i]) && (s->f->params[i].binding == BINDING_LOAD) == weights)
+            s->items[s->n++] = (int64_t)i;
+    if (s->n > 0) return EXIT_DONE;
+    return report_text(s->a->operands[0], "has no %s that is a float: --wrt NAME,... names what gradients are of",
+                       weights ? "weight" : "input");
+}
+
+/* Names may have commas of their own: the longest name that fits is taken. */
+static int take_names(selection *s, const char *names) {
+    while (*names) {
+        size_t longest = 0;
+        int64_t found = -1;
+        for (size_t i = 0; i < s->f->n_params; i++) {
+            size_t length = strlen(s->f->params[i].name);
+            if (length < longest || strncmp(names, s->f->params[i].name, length) != 0 ||
+                (names[length] != ',' && names[length] != '\0'))
+                continue;
+            longest = length;
+            found = (int64_t)i;
+        }
+        if (found < 0)
+            return report_text(s->a->operands[0], "has no input or weight %.*s (tenon check lists them)",
+                               (int)strcspn(names, ","), names);
+        for (int i = 0; i < s->n; i++)
+            if (s->items[i] == found)
+                return report_text(s->a->operands[0], "--wrt names %.*s twice", (int)longest, names);
+        s->items[s->n++] = found;
+        names += longest;
+        names += *names == ',';
+    }
+    return s->n > 0 ? EXIT_DONE : options_complain(s->a->command, "--wrt: no name is given");
+}
+
+static int take(selection *s) {
+    const char *what = GIVEN(s->a, wrt) ? TEXT_OF(s->a, wrt) : "initializers";
+    if (strcmp(what, "initializers") == 0 || strcmp(what, "inputs") == 0) return take_kind(s, what[2] == 'i');
+    return take_names(s, what);
+}
+
+/* ---- The module ------------------------------------------------------------------------------------------ */
+
+static int write_module(const tn_module *m, const char *path) {
+    char data[1024];
+    if (path && strlen(path) + 5 > sizeof data) return report_text(path, "the name is too long");
+    if (path) snprintf(data, sizeof data, "%s.bin", path);
+    char *text = tn_module_print(m, path ? data : NULL);
+    FILE *f = path ? fopen(path, "w") : stdout;
+    bool ok = text && f && fputs(text, f) >= 0;
+    if (path && f) ok = fclose(f) == 0 && ok;
+    tn_text_free(text);
+    return ok ? EXIT_DONE : report_text(path ? path : "stdout", "cannot be written: %s", strerror(errno));
+}
+
+static int write_gradients(const arguments *a, tn_module *m) {
+    tn_graph *f = tn_module_main(m), *loss = GIVEN(a, loss) ? tn_nn_loss_function(f, TEXT_OF(a, loss)) : f;
+    if (!loss) return report(a->operands[0], tn_module_error(m));
+    selection s = {.a = a, .f = f, .items = tn_malloc((f->n_params + 1) * sizeof *s.items)};
+    int status = s.items ? take(&s) : report_text(a->operands[0], "out of memory");
+    tn_graph *made = status == EXIT_DONE ? tn_value_and_grad(loss, ((tn_ints){s.n, s.items})) : NULL;
+    if (status == EXIT_DONE && !made) {
+        status = report(a->operands[0], tn_module_error(m));
+        if (!GIVEN(a, loss) && tn_module_error(m)->status == TN_ERR_SHAPE)
+            fprintf(stderr, "tenon grad: --loss NAME puts a loss behind the model's output (tenon grad --help)\n");
+    }
+    tn_module *own = tn_function_module(made);
+    if (made && !own) status = report_text(a->operands[0], "out of memory");
+    if (own) status = write_module(own, TEXT_OF(a, output));
+    tn_module_free(own);
+    tn_free(s.items);
+    return status;
+}
+
+int command_grad(const arguments *a) {
+    tn_module *m = model_load_with(a->operands[0], &(tn_onnx_options){.weights_replaceable = true});
+    int status = m ? write_gradients(a, m) : EXIT_INPUT;
+    tn_module_free(m);
+    return status;
+}
