@@ -148,11 +148,28 @@ static bool may_grow(tn_graph *g, const char *what) {
                                          "%s: @%s is called already and cannot grow", what, g->name);
 }
 
-/* The name asked for, or `stem` and a number; NULL with a diagnostic. */
-static const char *own_name(tn_graph *g, const char *name, const char *stem, size_t number) {
-    char made_up[32];
-    snprintf(made_up, sizeof made_up, "%s%zu", stem, number);
-    return module_intern(g->module, name ? name : made_up);
+static bool is_param_name(const tn_graph *g, const char *name) {
+    for (size_t i = 0; i < g->n_params; i++)
+        if (g->params[i].name == name) return true;
+    return false;
+}
+
+static bool is_result_name(const tn_graph *g, const char *name) {
+    for (size_t i = 0; i < g->n_results; i++)
+        if (g->results[i].name == name) return true;
+    return false;
+}
+
+/* The name asked for, or `stem` and the first number from `number` on that makes it a new one; NULL with a diagnostic. */
+static const char *own_name(tn_graph *g, const char *name, const char *stem, size_t number,
+                            bool is_taken(const tn_graph *g, const char *name)) {
+    if (name) return module_intern(g->module, name);
+    do {
+        char made_up[32];
+        snprintf(made_up, sizeof made_up, "%s%zu", stem, number++);
+        name = module_intern(g->module, made_up);
+    } while (name && is_taken(g, name));
+    return name;
 }
 
 static bool check_param_type(tn_graph *g, const char *name, const tn_type *type) {
@@ -172,9 +189,8 @@ static bool check_param_type(tn_graph *g, const char *name, const tn_type *type)
 
 value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, binding b) {
     tn_module *m = g->module;
-    if (!may_grow(g, "input") || !(name = own_name(g, name, "p", g->n_params))) return VALUE_NONE;
-    for (size_t i = 0; i < g->n_params; i++) {
-        if (g->params[i].name != name) continue;
+    if (!may_grow(g, "input") || !(name = own_name(g, name, "p", g->n_params, is_param_name))) return VALUE_NONE;
+    if (is_param_name(g, name)) {
         module_error(m, TN_ERR_ARGUMENT, g->origin, "input: @%s has an input %s already", g->name, name);
         return VALUE_NONE;
     }
@@ -203,10 +219,10 @@ value_id graph_add_param(tn_graph *g, const char *name, const tn_type *type, bin
 
 bool graph_add_result(tn_graph *g, const char *name, value_id v, int32_t state_param) {
     tn_module *m = g->module;
-    if (!may_grow(g, "output") || !(name = own_name(g, name, "r", g->n_results))) return false;
+    if (!may_grow(g, "output") || !(name = own_name(g, name, "r", g->n_results, is_result_name))) return false;
+    if (is_result_name(g, name))
+        return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: @%s has an output %s already", g->name, name);
     for (size_t i = 0; i < g->n_results; i++) {
-        if (g->results[i].name == name)
-            return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: @%s has an output %s already", g->name, name);
         if (state_param >= 0 && g->results[i].state_param == state_param)
             return module_error(m, TN_ERR_ARGUMENT, g->origin, "output: parameter %s has its next value already",
                                 g->params[state_param].name);
