@@ -1,6 +1,8 @@
 /* Named tensors that were read from a file (see archive.h). */
 #include "frontends/data/archive.h"
 
+#include "runtime/diag.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +10,10 @@ tn_archive *archive_new(int64_t n_tensors, int64_t n_metadata) {
     tn_archive *archive = tn_calloc(1, sizeof *archive);
     if (!archive) return NULL;
     archive->tensors = tn_calloc((size_t)n_tensors, sizeof *archive->tensors);
+    archive->owned = tn_calloc((size_t)n_tensors, sizeof *archive->owned);
     archive->by_name = tn_calloc((size_t)n_tensors, sizeof *archive->by_name);
     archive->metadata = tn_calloc((size_t)n_metadata, sizeof *archive->metadata);
-    if (archive->tensors && archive->by_name && archive->metadata) return archive;
+    if (archive->tensors && archive->owned && archive->by_name && archive->metadata) return archive;
     tn_archive_free(archive);
     return NULL;
 }
@@ -30,6 +33,20 @@ const char *archive_index(tn_archive *archive) {
     }
     return NULL;
 }
+
+tn_archive *archive_of_one(tn_tensor tensor) {
+    tn_archive *archive = archive_new(1, 0);
+    if (!archive) {
+        tn_free(tensor.data);
+        return NULL;
+    }
+    archive->tensors[0] = (tn_named_tensor){"data", tensor};
+    archive->owned[0] = tensor.data;
+    archive->n_tensors = 1;
+    return archive;
+}
+
+/* ---- Looking ------------------------------------------------------------------------------- */
 
 int64_t tn_archive_count(const tn_archive *archive) { return archive ? archive->n_tensors : -1; }
 
@@ -67,8 +84,32 @@ void tn_archive_free(tn_archive *archive) {
     if (!archive) return;
     mapped_file_close(&archive->file);
     arena_free(&archive->arena);
+    for (int64_t i = 0; archive->owned && i < archive->n_tensors; i++) tn_free(archive->owned[i]);
+    tn_free(archive->owned);
     tn_free(archive->tensors);
     tn_free(archive->by_name);
     tn_free(archive->metadata);
     tn_free(archive);
+}
+
+/* ---- For writers --------------------------------------------------------------------------- */
+
+tn_status named_tensor_check(const tn_named_tensor *t, tn_diag *diag) {
+    if (!t->name) return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor has no name");
+    int64_t bytes = tn_tensor_bytes(&t->tensor);
+    char type[160];
+    if (bytes >= 0 && (bytes == 0 || t->tensor.data) && t->tensor.device == 0) return TN_OK;
+    return diag_fail(diag, TN_ERR_ARGUMENT, "tensor '%.100s' is malformed, not on the host or has no data: %s", t->name,
+                     tn_tensor_text(&t->tensor, type, sizeof type));
+}
+
+const void *dense_elements(const tn_tensor *t, void **copy) {
+    *copy = NULL;
+    if (tn_tensor_elements(t) == 0) return "";
+    if (tn_tensor_is_contiguous(t)) return t->data;
+    *copy = tn_malloc((size_t)tn_tensor_bytes(t));
+    if (!*copy) return NULL;
+    tn_tensor dense = tn_tensor_of(t->dtype, *copy, t->rank, t->shape);
+    tn_tensor_copy(&dense, t); /* cannot fail: both are well formed, on the host, alike */
+    return *copy;
 }

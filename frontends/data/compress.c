@@ -140,12 +140,11 @@ uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, size_t *to_bytes)
     return out;
 }
 
-uint32_t crc32_of(const uint8_t *data, size_t bytes) {
-    uLong sum = crc32(0, NULL, 0);
+uint32_t crc32_add(uint32_t sum, const void *data, size_t bytes) {
     for (size_t done = 0; done < bytes;) {
         uInt some = at_most(bytes - done);
-        sum = crc32(sum, data + done, some);
+        sum = (uint32_t)crc32(sum, (const Bytef *)data + done, some);
         done += some;
     }
-    return (uint32_t)sum;
+    return sum;
 }

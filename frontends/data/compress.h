@@ -25,6 +25,7 @@ bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t
 /* Deflates into new memory. NULL: no memory. */
 uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, size_t *to_bytes);
 
-uint32_t crc32_of(const uint8_t *data, size_t bytes);
+/* The CRC-32 of what `sum` is that of (0: nothing), followed by these bytes. */
+uint32_t crc32_add(uint32_t sum, const void *data, size_t bytes);
 
 #endif

@@ -84,3 +84,13 @@ bool element_set(tn_dtype dtype, void *data, int64_t i, double value) {
     store_bits(at, bits, kind == KIND_SINT ? (uint64_t)(int64_t)value : (uint64_t)value);
     return true;
 }
+
+void element_swap_bytes(void *data, size_t count, size_t bytes_each) {
+    uint8_t *bytes = data;
+    for (size_t i = 0; i < count; i++, bytes += bytes_each)
+        for (size_t b = 0; b < bytes_each / 2; b++) {
+            uint8_t kept = bytes[b];
+            bytes[b] = bytes[bytes_each - 1 - b];
+            bytes[bytes_each - 1 - b] = kept;
+        }
+}

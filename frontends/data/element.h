@@ -14,4 +14,7 @@ double element_get(tn_dtype dtype, const void *data, int64_t i);
 /* False: the dtype has no such number; nothing was written. */
 bool element_set(tn_dtype dtype, void *data, int64_t i, double value);
 
+/* Turns the byte order of `count` elements of `bytes_each` around. */
+void element_swap_bytes(void *data, size_t count, size_t bytes_each);
+
 #endif

@@ -5,16 +5,15 @@
  */
 #include "frontends/data/npy.h"
 
+#include "frontends/data/atomic_file.h"
+#include "frontends/data/element.h"
 #include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 #include "runtime/diag.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 enum { HOST_ORDER = '>', OTHER_ORDER = '<' };
@@ -172,15 +171,6 @@ static bool size_of(npy_array *array, int64_t *elements) {
     return (uint64_t)bytes <= SIZE_MAX / 2;
 }
 
-static void swap_bytes(uint8_t *data, size_t count, size_t each) {
-    for (size_t i = 0; i < count; i++)
-        for (size_t b = 0; b < each / 2; b++) {
-            uint8_t kept = data[i * each + b];
-            data[i * each + b] = data[i * each + each - 1 - b];
-            data[i * each + each - 1 - b] = kept;
-        }
-}
-
 /* Column-major to row-major: walks the result in order, stepping through the source by strides. */
 static void reorder(const npy_array *array, const uint8_t *from, uint8_t *to, int64_t elements, size_t each) {
     int64_t strides[TN_MAX_RANK], index[TN_MAX_RANK] = {0};
@@ -208,7 +198,7 @@ static tn_status take_elements(npy_array *array, const header *h, char order, in
         reorder(array, data, array->data, elements, each);
     else if (array->bytes > 0)
         memcpy(array->data, data, array->bytes);
-    if (order == OTHER_ORDER) swap_bytes(array->data, (size_t)elements, each);
+    if (order == OTHER_ORDER) element_swap_bytes(array->data, (size_t)elements, each);
     uint8_t *flags = array->data;
     for (size_t i = 0; array->dtype == TN_BOOL && i < array->bytes; i++) flags[i] = flags[i] != 0;
     return TN_OK;
@@ -263,9 +253,7 @@ void npy_free(npy_array *array) {
 
 /* ---- Writing ---------------------------------------------------------------------------- */
 
-/* Bytes of the header as version 1 has it, padded so that the elements are aligned; 0: no such
- * dtype or shape. */
-static size_t format_header(char *out, size_t size, tn_dtype dtype, int rank, const int64_t *dims) {
+size_t npy_header(char out[NPY_HEADER_BYTES], tn_dtype dtype, int rank, const int64_t *dims) {
     const char *code = NULL;
     for (size_t i = 0; i < CODE_COUNT; i++) code = codes[i].dtype == dtype ? codes[i].code : code;
     if (!code || rank < 0 || rank > TN_MAX_RANK) return 0;
@@ -277,8 +265,9 @@ static size_t format_header(char *out, size_t size, tn_dtype dtype, int rank, co
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, i ? ", " : "", dims[i]);
     char order = tn_dtype_bits(dtype) == 8 ? '|' : HOST_ORDER;
     size_t start = MAGIC_BYTES + 4;
-    int written = snprintf(out + start, size - start, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
-                           order, code, shape, rank == 1 ? "," : "");
+    int written =
+        snprintf(out + start, NPY_HEADER_BYTES - start, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
+                 order, code, shape, rank == 1 ? "," : "");
     size_t end = start + (size_t)written;
     size_t total = (end + 1 + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
     memset(out + end, ' ', total - end);
@@ -291,8 +280,8 @@ static size_t format_header(char *out, size_t size, tn_dtype dtype, int rank, co
 
 static tn_status write_file(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data,
                             tn_diag *diag) {
-    char head[512];
-    size_t head_bytes = format_header(head, sizeof head, dtype, rank, dims);
+    char head[NPY_HEADER_BYTES];
+    size_t head_bytes = npy_header(head, dtype, rank, dims);
     if (head_bytes == 0)
         return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor of dtype %s and rank %d with these dims cannot be written",
                          tn_dtype_name(dtype), rank);
@@ -300,21 +289,12 @@ static tn_status write_file(const char *path, tn_dtype dtype, int rank, const in
     int64_t elements;
     for (int i = 0; i < rank; i++) array.dims[i] = dims[i];
     if (!size_of(&array, &elements)) return diag_fail(diag, TN_ERR_LIMIT, "its size in bytes does not fit in 63 bits");
-    FILE *file = fopen(path, "wbe");
-    if (!file) return diag_fail(diag, TN_ERR_IO, "%s", strerror(errno));
-    errno = 0;
-    bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
-              (array.bytes == 0 || fwrite(data, 1, array.bytes, file) == array.bytes);
-    int error = errno;
-    struct stat info;
-    bool is_plain = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
-    if (fclose(file) != 0) {
-        error = ok ? errno : error;
-        ok = false;
-    }
-    if (ok) return TN_OK;
-    if (is_plain) unlink(path);
-    return diag_fail(diag, TN_ERR_IO, "%s", strerror(error));
+    atomic_file file;
+    tn_status status = atomic_file_open(path, &file, diag);
+    if (status != TN_OK) return status;
+    atomic_file_write(&file, head, head_bytes);
+    atomic_file_write(&file, data, array.bytes);
+    return atomic_file_commit(&file, path, diag);
 }
 
 tn_status npy_write(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data, tn_diag *diag) {

@@ -29,9 +29,12 @@ tn_status npy_read(const char *path, npy_array *array, tn_diag *diag);
 /* The same from a file's content in memory; `path` is for diagnostics and may be NULL. */
 tn_status npy_read_memory(const void *content, size_t size, const char *path, npy_array *array, tn_diag *diag);
 
-/* Writes a row-major tensor to `path`, replacing what is there. A file that could not be written
- * whole is removed. */
+/* Writes a row-major tensor to `path`, replacing what is there as a whole or not at all. */
 tn_status npy_write(const char *path, tn_dtype dtype, int rank, const int64_t *dims, const void *data, tn_diag *diag);
+
+/* The header of a file with such a tensor, which its elements follow. Its bytes, or 0: no such dtype or shape. */
+enum { NPY_HEADER_BYTES = 512 };
+size_t npy_header(char out[NPY_HEADER_BYTES], tn_dtype dtype, int rank, const int64_t *dims);
 
 /* Frees what a read gave; fine on a zeroed array. */
 void npy_free(npy_array *array);

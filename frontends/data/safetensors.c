@@ -283,15 +283,9 @@ static int compare_for_writing(const void *a, const void *b) {
 }
 
 static tn_status check_tensor(const tn_named_tensor *t, tn_diag *diag) {
-    if (!t->name) return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor has no name");
-    if (strcmp(t->name, metadata_key) == 0)
-        return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor cannot be called __metadata__");
-    int64_t bytes = tn_tensor_bytes(&t->tensor);
-    char type[160];
-    if (bytes < 0 || !name_of(t->tensor.dtype) || (bytes > 0 && !t->tensor.data))
-        return diag_fail(diag, TN_ERR_ARGUMENT, "tensor '%.100s' is malformed or has no data: %s", t->name,
-                         tn_tensor_text(&t->tensor, type, sizeof type));
-    return TN_OK;
+    tn_status status = named_tensor_check(t, diag);
+    if (status != TN_OK || strcmp(t->name, metadata_key) != 0) return status;
+    return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor cannot be called __metadata__");
 }
 
 /* The header's entry of a tensor that begins at `begin`. NULL: no memory, or the name is no UTF-8. */
@@ -354,17 +348,12 @@ static tn_status write_header(atomic_file *file, const json_t *header, tn_diag *
 }
 
 static tn_status write_elements(atomic_file *file, const tn_named_tensor *t, tn_diag *diag) {
-    size_t bytes = (size_t)tn_tensor_bytes(&t->tensor);
-    if (tn_tensor_is_contiguous(&t->tensor)) {
-        atomic_file_write(file, t->tensor.data, bytes);
-        return TN_OK;
-    }
-    void *copy = tn_malloc(bytes);
-    tn_tensor dense = tn_tensor_of(t->tensor.dtype, copy, t->tensor.rank, t->tensor.shape);
-    tn_status status = copy ? tn_tensor_copy(&dense, &t->tensor) : TN_ERR_MEMORY;
-    if (status == TN_OK) atomic_file_write(file, copy, bytes);
+    void *copy;
+    const void *elements = dense_elements(&t->tensor, &copy);
+    if (!elements) return diag_fail(diag, TN_ERR_MEMORY, "out of memory for a copy of tensor '%.100s'", t->name);
+    atomic_file_write(file, elements, (size_t)tn_tensor_bytes(&t->tensor));
     tn_free(copy);
-    return status == TN_OK ? TN_OK : diag_fail(diag, status, "tensor '%.100s' cannot be copied", t->name);
+    return TN_OK;
 }
 
 static tn_status write_file(const char *path, const tn_named_tensor **order, int64_t n, const json_t *header,

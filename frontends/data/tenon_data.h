@@ -46,6 +46,26 @@ TN_API tn_status tn_safetensors_parse(const void *data, size_t bytes, const char
 TN_API tn_status tn_safetensors_write(const char *path, const tn_named_tensor *tensors, int64_t n_tensors,
                                       const tn_metadata *metadata, int64_t n_metadata, tn_diag *diag);
 
+/* Opens a .npy file: one tensor, called "data". Its elements are copied. */
+TN_API tn_status tn_npy_open(const char *path, tn_archive **archive, tn_diag *diag);
+
+/* Opens a .npz file: a tensor for each entry, called as the entry is without ".npy"; stored or deflated. All are read at
+ * once. An entry that is no array, or damaged, is an error that names it. */
+TN_API tn_status tn_npz_open(const char *path, tn_archive **archive, tn_diag *diag);
+
+/* Opens an IDX file (the format of MNIST), plain or gzip: one tensor, called "data". */
+TN_API tn_status tn_idx_open(const char *path, tn_archive **archive, tn_diag *diag);
+
+/* The same from memory, which is not needed after the call; `name` is for messages and may be NULL. */
+TN_API tn_status tn_npz_parse(const void *data, size_t bytes, const char *name, tn_archive **archive, tn_diag *diag);
+TN_API tn_status tn_idx_parse(const void *data, size_t bytes, const char *name, tn_archive **archive, tn_diag *diag);
+
+/* Write NumPy files, whole or not at all as tn_safetensors_write does. bfloat16 is written as two bytes of anything ("V2"),
+ * as ml_dtypes does. `deflates`: compressed, as numpy.savez_compressed does. */
+TN_API tn_status tn_npy_write(const char *path, const tn_tensor *tensor, tn_diag *diag);
+TN_API tn_status tn_npz_write(const char *path, const tn_named_tensor *tensors, int64_t n_tensors, bool deflates,
+                              tn_diag *diag);
+
 /* Number of tensors, in the order of the file; -1: no archive. */
 TN_API int64_t tn_archive_count(const tn_archive *archive);
 
@@ -158,6 +178,29 @@ typedef struct tn_csv_options {
  * Each line has as many cells as the first; each cell is a finite number, in quotes or not. Errors give line
  * and column in *diag. Everything is read at once. Options NULL: defaults. */
 TN_API tn_status tn_dataset_csv(const char *path, const tn_csv_options *options, tn_dataset **dataset, tn_diag *diag);
+
+/* The arrays of a .npz file, each a field; the first axis of each counts the examples. */
+TN_API tn_status tn_dataset_npz(const char *path, tn_dataset **dataset, tn_diag *diag);
+
+/* Two IDX files, plain or gzip: field "x" has what is in `examples`, "y" what is in `labels` (NULL: no such field), as they are
+ * in the files: see tn_dataset_convert. */
+TN_API tn_status tn_dataset_idx(const char *examples, const char *labels, tn_dataset **dataset, tn_diag *diag);
+
+/* All zero: the defaults. */
+typedef struct tn_image_options {
+    int height,
+        width;    /* pictures of another size are resized (bilinear); both 0: all must be of the first one's size */
+    int channels; /* 3 or 1 (grey); 0: 3. Transparency is dropped */
+    bool channels_last; /* "x" is [height, width, channels]; else [channels, height, width] */
+    float mean[3];      /* values are (pixel - mean) * scale for each channel, of pixels from 0 to 255 */
+    float scale[3];     /* 0: 1 / 255 */
+} tn_image_options;
+
+/* A folder with a folder for each class, which hold PNG, JPEG, PPM or PGM files. Field "x" is the f32 picture, decoded at
+ * each read; "y" is the number of its class, i64, in the order of the folders' names (tn_dataset_class tells them). Names that
+ * begin with a dot are passed over; anything else that is no picture is an error. */
+TN_API tn_status tn_dataset_images(const char *path, const tn_image_options *options, tn_dataset **dataset,
+                                   tn_diag *diag);
 
 /* ---- Batches ------------------------------------------------------------------------------- */
 
