@@ -10,7 +10,14 @@
 #include <zlib.h>
 
 /* zlib counts bytes at hand in an unsigned int. */
-enum { MOST_AT_ONCE = 1 << 30, FIRST_BYTES = 1 << 16, GZIP_WINDOW = 15 + 16, BARE_WINDOW = -15, MEMORY_LEVEL = 8 };
+enum {
+    MOST_AT_ONCE = 1 << 30,
+    FIRST_BYTES = 1 << 16,
+    GZIP_WINDOW = 15 + 16,
+    BARE_WINDOW = -15,
+    ZLIB_WINDOW = 15,
+    MEMORY_LEVEL = 8
+};
 
 static void *take_memory(void *opaque, uInt count, uInt bytes) {
     (void)opaque;
@@ -115,11 +122,12 @@ bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t
     return result == Z_STREAM_END && given == to_bytes && taken == from_bytes;
 }
 
-uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, size_t *to_bytes) {
+uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, deflate_wrap wrap, size_t *to_bytes) {
     z_stream z = new_stream();
     void *out = NULL;
     size_t used = 0, capacity = 0, taken = 0;
-    int result = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, BARE_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
+    int window = wrap == DEFLATE_ZLIB ? ZLIB_WINDOW : BARE_WINDOW;
+    int result = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, window, MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
     if (result != Z_OK) return NULL;
     while (result == Z_OK && array_reserve(&out, &capacity, used + FIRST_BYTES, 1)) {
         uInt offered = at_most(from_bytes - taken), room = at_most(capacity - used);

@@ -1,7 +1,7 @@
 /* Deflated bytes: gzip files and the entries of zip archives.
  *
  * in:  bytes as a file has them
- * out: the bytes meant, in memory of the caller's to be freed with tn_free; and the reverse for zip
+ * out: the bytes meant, in memory of the caller's to be freed with tn_free; and the reverse for zip and PNG
  * law: sums and lengths that the format carries are checked; nothing that a file says about its size is believed
  *      before as many bytes are there
  *
@@ -22,8 +22,11 @@ tn_status expand_gzip(void **content, size_t *size, tn_diag *diag);
 /* Expands a bare deflate stream that must give exactly `to_bytes`. False: it does not, or there is no memory. */
 bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes);
 
+/* What a deflated stream is wrapped in: nothing (zip), or header and sum of zlib (PNG). */
+typedef enum deflate_wrap { DEFLATE_BARE, DEFLATE_ZLIB } deflate_wrap;
+
 /* Deflates into new memory. NULL: no memory. */
-uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, size_t *to_bytes);
+uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, deflate_wrap wrap, size_t *to_bytes);
 
 /* The CRC-32 of what `sum` is that of (0: nothing), followed by these bytes. */
 uint32_t crc32_add(uint32_t sum, const void *data, size_t bytes);

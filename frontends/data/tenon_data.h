@@ -251,6 +251,49 @@ TN_API tn_status tn_loader_seek(tn_loader *loader, int64_t epoch, int64_t positi
 /* Ends the thread at once, at most one example later. */
 TN_API void tn_loader_free(tn_loader *loader);
 
+/* ---- Records for TensorBoard --------------------------------------------------------------- */
+
+/* Writes an event file, which TensorBoard shows when it is told the folder. Each call puts one whole record at the end of the
+ * file, so that it can be watched while it grows. Tags ("loss", "train/accuracy") and texts are UTF-8; `step` is what is on the
+ * horizontal axis. One caller at a time. */
+typedef struct tn_event_writer tn_event_writer;
+
+/* A new file of a name of its own in `folder`, which is made when it is missing. A run that goes on after a checkpoint opens
+ * another writer on the same folder. */
+TN_API tn_status tn_event_writer_new(const char *folder, tn_event_writer **writer, tn_diag *diag);
+
+/* The file's path. Lives as long as the writer. */
+TN_API const char *tn_event_writer_path(const tn_event_writer *writer);
+
+TN_API tn_status tn_event_scalar(tn_event_writer *writer, const char *tag, int64_t step, double value, tn_diag *diag);
+
+/* How the elements of a tensor are distributed: 64 buckets of equal width from the least to the greatest. There must be
+ * at least one, all finite: else TN_ERR_ARGUMENT, which says how many are not. */
+TN_API tn_status tn_event_histogram(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *values,
+                                    tn_diag *diag);
+
+/* A picture, [height, width] or [height, width, channels] with 1 to 4 channels: grey, grey and alpha, RGB, RGB and alpha. u8
+ * as it is; floats from 0 to 1, cut off beyond (NaN is 0). */
+TN_API tn_status tn_event_image(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *pixels,
+                                tn_diag *diag);
+
+/* A text, which TensorBoard shows as Markdown. */
+TN_API tn_status tn_event_text(tn_event_writer *writer, const char *tag, int64_t step, const char *text, tn_diag *diag);
+
+/* A node of a graph to be shown. Parts of a name between '/' are groups that fold. */
+typedef struct tn_event_node {
+    const char *name, *op;
+    const char *const *inputs; /* names of nodes, in order */
+    int n_inputs;
+    const char *type; /* what its details show: "f32[n, 10]"; or NULL */
+} tn_event_node;
+
+/* The graph; one for each file. TN_ERR_ARGUMENT: a name comes twice, or an input is none. */
+TN_API tn_status tn_event_graph(tn_event_writer *writer, const tn_event_node *nodes, int64_t n_nodes, tn_diag *diag);
+
+/* Closes the file; everything is on the disk then. */
+TN_API tn_status tn_event_writer_close(tn_event_writer *writer, tn_diag *diag);
+
 #ifdef __cplusplus
 }
 #endif

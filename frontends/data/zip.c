@@ -248,7 +248,7 @@ bool zip_add(zip_writer *zip, const char *name, const void *head, size_t head_by
         if (!whole) return false;
         memcpy(whole, head, head_bytes);
         if (body_bytes > 0) memcpy(whole + head_bytes, body, body_bytes);
-        packed = deflate_bytes(whole, (size_t)e.bytes, &packed_bytes);
+        packed = deflate_bytes(whole, (size_t)e.bytes, DEFLATE_BARE, &packed_bytes);
         tn_free(whole);
         if (!packed) return false;
         e.method = METHOD_DEFLATED;
