@@ -150,6 +150,24 @@ static void test_compile(void **state) {
     if (access(path, R_OK) == 0) fail_in_turn(&(act){read_model, compile, release_module, path});
 }
 
+static tn_status export(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    tn_diag diag = {.status = TN_OK};
+    void *bytes;
+    size_t n;
+    tn_status status = tn_onnx_write_memory(fixture, &bytes, &n, NULL, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    tn_onnx_free(bytes);
+    return status;
+}
+
+static void test_export(void **state) {
+    (void)state;
+    static const char path[] = "build/models/mtcnn_rnet.onnx";
+    fail_in_turn(&(act){read_text, export, release_module, "export"});
+    if (access(path, R_OK) == 0) fail_in_turn(&(act){read_model, export, release_module, path});
+}
+
 /* The stages' texts: graph, loop trees, LLVM. */
 static tn_status print_stage(void *fixture, const char *name, char *message, size_t capacity) {
     tn_diag diag = {.status = TN_OK};
@@ -215,8 +233,8 @@ static void test_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_import), cmocka_unit_test(test_parse), cmocka_unit_test(test_compile),
-        cmocka_unit_test(test_stages), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_import), cmocka_unit_test(test_parse),  cmocka_unit_test(test_compile),
+        cmocka_unit_test(test_export), cmocka_unit_test(test_stages), cmocka_unit_test(test_run),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

@@ -154,6 +154,13 @@ static tn_status close_export(exporter *x, tn_status status) {
     return status;
 }
 
+/* A dim that could not be made for want of memory shows as an invalid size at first. */
+static void blame_memory(exporter *x) {
+    if (dim_table_status(export_dims(x)) != TN_ERR_MEMORY) return;
+    x->module->error.status = TN_OK;
+    export_no_memory(x);
+}
+
 /* What went wrong, as the caller sees it. The copy and its texts go; the file's name is one of the source's too. */
 static tn_status failure(const exporter *x, const tn_module *m, tn_diag *diag) {
     if (diag) {
@@ -166,7 +173,9 @@ static tn_status failure(const exporter *x, const tn_module *m, tn_diag *diag) {
 static tn_status make_model(exporter *x, const tn_module *m, const tn_onnx_write_options *options, tn_diag *diag) {
     tn_status status = open_export(x, m, options, diag);
     if (status != TN_OK) return status;
-    return export_lower(x) && export_main(x) && fill_model(x) ? TN_OK : failure(x, m, diag);
+    if (export_lower(x) && export_main(x) && fill_model(x)) return TN_OK;
+    blame_memory(x);
+    return failure(x, m, diag);
 }
 
 tn_status tn_onnx_write(const tn_module *m, const char *path, const tn_onnx_write_options *options, tn_diag *diag) {

@@ -77,7 +77,7 @@ bool lower_bitcast(lowering *c) {
     return done(c, tn_convert(c->operands[0], to));
 }
 
-/* ---- Bools ------------------------------------------------------------------------------------------------ */
+/* ---- Dtypes that need care ---------------------------------------------------------------------------------- */
 
 bool lower_most(lowering *c) {
     if (dtype_of(c->operands[0]) != TN_BOOL) return false;
@@ -85,9 +85,12 @@ bool lower_most(lowering *c) {
                 c->n->op == TN_OP_max ? tn_or(c->operands[0], c->operands[1]) : tn_and(c->operands[0], c->operands[1]));
 }
 
+/* Runtimes choose between signed integers of 64 bits only: to convert them changes no bits. */
 bool lower_select(lowering *c) {
     tn_val condition = c->operands[0], a = c->operands[1], b = c->operands[2];
-    return dtype_of(a) == TN_BOOL && done(c, tn_or(tn_and(condition, a), tn_and(tn_not(condition), b)));
+    if (dtype_of(a) == TN_BOOL) return done(c, tn_or(tn_and(condition, a), tn_and(tn_not(condition), b)));
+    if (dtype_of(a) != TN_U64) return false;
+    return done(c, tn_convert(tn_select(condition, tn_convert(a, TN_I64), tn_convert(b, TN_I64)), TN_U64));
 }
 
 /* ---- Bits --------------------------------------------------------------------------------------------------- */

@@ -97,6 +97,12 @@ bool lower_scatter(lowering *c) {
     const char *combine = attr_option(ATTR_combine, attr_int(&c->n->attrs, ATTR_combine, 0));
     int64_t perm[TN_MAX_RANK], first[TN_MAX_RANK];
     bool is_other = indexed_first(axes, batch, rank, perm);
+    /* Runtimes combine no halves. */
+    if (tn_type_of(c->operands[0]).dtype == TN_F16 && attr_int(&c->n->attrs, ATTR_combine, 0) != COMBINE_SET) {
+        tn_val wide = tn_scatter(combine, tn_convert(c->operands[0], TN_F32), c->operands[1],
+                                 tn_convert(c->operands[2], TN_F32), ints_of(axes->ints.items, n), batch);
+        return done(c, tn_convert(wide, TN_F16));
+    }
     if (n == 0 && batch == 0) return done(c, scatter_whole(c, combine));
     if (!is_other && batch == 0) return false;
     first_axes(first, 0, batch + n);

@@ -125,6 +125,13 @@ void write_rem(writing *w) {
     give_work(w, 0, n->outputs[0]);
 }
 
+/* Runtimes choose between integers of 64 bits only when they are signed, which changes no bits. */
+static label *choose(writing *w, label *condition, label *a, label *b) {
+    if (w->work != TN_U64) return EMIT(w, "Where", condition, a, b);
+    label *chosen = EMIT(w, "Where", condition, emit_cast(w, a, TN_U64, TN_I64), emit_cast(w, b, TN_U64, TN_I64));
+    return emit_cast(w, chosen, TN_I64, TN_U64);
+}
+
 /* Of unsigned integers (export_lower_shift): by the width or more gives 0. */
 void write_shift(writing *w) {
     int64_t bits = (int64_t)tn_dtype_bits(w->dtype);
@@ -132,9 +139,9 @@ void write_shift(writing *w) {
     work_operands(w, labels);
     if (!is_never(w, 1, bits, INT64_MAX) || !is_never(w, 1, INT64_MIN, -1)) {
         within = EMIT(w, "Less", labels[1], scalar_label(w->x, w->work, (double)bits));
-        labels[1] = EMIT(w, "Where", within, labels[1], zero);
+        labels[1] = choose(w, within, labels[1], zero);
     }
     made_node *n = EMIT_NODE(w, "BitShift", labels[0], labels[1]);
     set_text(w->x, n, "direction", w->row->onnx);
-    give_work(w, 0, within ? EMIT(w, "Where", within, n->outputs[0], zero) : n->outputs[0]);
+    give_work(w, 0, within ? choose(w, within, n->outputs[0], zero) : n->outputs[0]);
 }

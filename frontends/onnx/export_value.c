@@ -88,8 +88,11 @@ static const node *as_broadcast(const tn_graph *g, value_id v) {
 static bool covers(const writing *w, value_id v, int axis) {
     const tn_graph *g = w->f->g;
     const node *n = as_broadcast(g, v);
-    if (!n || dim_is_value(export_dims(w->x), graph_type(g, v)->dims[axis], 1)) return true;
+    if (!n) return true;
     const tn_type *source = graph_type(g, n->operands[0]);
+    /* An axis of one element only has to be there. */
+    if (dim_is_value(export_dims(w->x), graph_type(g, v)->dims[axis], 1))
+        return source->rank > 0 && axis >= broadcast_axis(n, 0);
     for (int k = 0; k < source->rank; k++)
         if (broadcast_axis(n, k) == axis) return !dim_is_value(export_dims(w->x), source->dims[k], 1);
     return false;

@@ -1,0 +1,142 @@
+"""Exported models beside ONNX's own checker and ONNX Runtime.
+
+    export_check.py samples FOLDER      what tests/onnx_export.c kept: models, inputs, the interpreter's outputs
+    export_check.py pair A B INPUTS     two models on the same inputs, a .npz file: outputs must be close
+
+Prints one line for what is wrong, and a closing line of numbers; the exit status says whether anything was.
+"""
+
+import collections
+import os
+import sys
+import warnings
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnxruntime
+
+DTYPES = {
+    "bool": np.bool_, "i8": np.int8, "u8": np.uint8, "i16": np.int16, "u16": np.uint16, "i32": np.int32,
+    "u32": np.uint32, "i64": np.int64, "u64": np.uint64, "f16": np.float16, "bf16": ml_dtypes.bfloat16,
+    "f32": np.float32, "f64": np.float64,
+}  # fmt: skip
+# What ONNX Runtime must have; in others it lacks kernels here and there.
+COMMON = {"bool", "i32", "i64", "f32"}
+
+
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def differs(got, want, tolerance):
+    """Where a result is wrong, in words; or None."""
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return f"is {got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}"
+    if want.dtype.kind in "biu":
+        wrong = (got != want) & np.isfinite(tolerance)
+    else:
+        a, b = got.astype(np.float64), want.astype(np.float64)
+        with np.errstate(all="ignore"):
+            near = np.abs(a - b) <= tolerance
+        wrong = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)) | ~np.isfinite(tolerance))
+    if not wrong.any():
+        return None
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"element {at} is {got[at]}, not {want[at]} ({int(wrong.sum())} of {wrong.size} differ)"
+
+
+def read_sample(folder):
+    inputs, outputs = {}, []
+    for line in open(os.path.join(folder, "about")):
+        kind, name, dtype, *dims = line.split()
+        shape = [int(d) for d in dims]
+        which = len(inputs) if kind == "in" else len(outputs)
+        data = np.fromfile(os.path.join(folder, f"{kind}{which}"), DTYPES[dtype]).reshape(shape)
+        if kind == "in":
+            inputs[name] = data
+        else:
+            tolerance = np.fromfile(os.path.join(folder, f"tolerance{which}"), np.float64).reshape(shape)
+            outputs.append((name, data, tolerance))
+    return inputs, outputs
+
+
+def run_sample(folder, made):
+    inputs, outputs = read_sample(folder)
+    given = {i.name for i in made.get_inputs()}
+    values = {k: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(v, 16) if v.dtype == DTYPES["bf16"] else
+              onnxruntime.OrtValue.ortvalue_from_numpy(v) for k, v in inputs.items() if k in given}
+    got = made.run_with_ort_values([o[0] for o in outputs], values)
+    for (name, want, tolerance), value in zip(outputs, got):
+        if want.dtype == DTYPES["bf16"]:
+            continue
+        text = differs(value.numpy(), want, tolerance)
+        if text:
+            return f"{name} {text}"
+    return None
+
+
+def is_empty(folder):
+    """Some tensor has no elements: ONNX Runtime refuses that here and there, or expands 1 to 0 as 1."""
+    inputs, outputs = read_sample(folder)
+    return any(v.size == 0 for v in list(inputs.values()) + [o[1] for o in outputs])
+
+
+def samples(root):
+    counts = collections.Counter()
+    lacking = collections.defaultdict(set)
+    for name in sorted(os.listdir(root)):
+        folder = os.path.join(root, name)
+        _, op, dtype = name.rsplit("-", 2)
+        model = open(os.path.join(folder, "model0"), "rb").read()
+        text = None
+        try:
+            onnx.checker.check_model(onnx.load_model_from_string(model), full_check=True)
+        except Exception as error:
+            text = f"checker: {str(error)[:300]}"
+        try:
+            made = session(model) if not text else None
+            text = text or run_sample(folder, made)
+        except Exception as error:
+            text = str(error).replace("\n", " ")[:300]
+            if "NOT_IMPLEMENTED" in text and dtype not in COMMON:
+                lacking[dtype].add(op)
+                counts["not there"] += 1
+                continue
+            if is_empty(folder) and not text.startswith("checker"):
+                counts["empty"] += 1
+                continue
+        counts["wrong" if text else "right"] += 1
+        if text:
+            print(f"{name}: {text}")
+    for dtype, ops in sorted(lacking.items()):
+        print(f"not in ONNX Runtime in {dtype}: {' '.join(sorted(ops))}")
+    print(f"{counts['right']} right, {counts['wrong']} wrong, {counts['not there']} not in ONNX Runtime, "
+          f"{counts['empty']} of empty tensors refused by it")
+    return counts["wrong"] == 0 and counts["right"] > 0
+
+
+def pair(first, second, inputs):
+    given = dict(np.load(inputs))
+    onnx.checker.check_model(second, full_check=True)
+    a, b = session(first), session(second)
+    names = [o.name for o in a.get_outputs()]
+    if names != [o.name for o in b.get_outputs()]:
+        print(f"outputs are {[o.name for o in b.get_outputs()]}, not {names}")
+        return False
+    fine = True
+    for name, x, y in zip(names, a.run(None, given), b.run(None, given)):
+        scale = np.abs(x.astype(np.float64)).max() if x.size else 0
+        worst = np.abs(x.astype(np.float64) - y.astype(np.float64)).max() if x.size else 0
+        print(f"{name}: {x.dtype}{list(x.shape)}, differs by {worst:.2g} of {scale:.2g}")
+        fine &= x.shape == y.shape and worst <= 2e-4 * scale
+    return fine
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    sys.exit(not (samples(*sys.argv[2:]) if sys.argv[1] == "samples" else pair(*sys.argv[2:])))
