@@ -1,0 +1,51 @@
+#!/bin/sh
+# Exported models beside ONNX's checker and ONNX Runtime: what tests/onnx_export.c writes, and real models imported and
+# exported again.
+#
+# in:  the test program, $TENON, build/models
+# out: one TAP line a check; a Python environment of its own in build/venv-onnx
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+work=$build/test-logs/onnx-export-work
+packages=$(grep -E '^(onnxruntime|onnx|numpy)==' benchmarks/requirements.txt)
+skip() {
+    echo "1..1"
+    echo "ok 1 - exported models in ONNX Runtime # SKIP $1"
+    exit
+}
+[ "${MODE:-default}" = default ] || skip "not in this build"
+[ -x "$build/tests/onnx_export" ] || skip "make $build/tests/onnx_export first"
+command -v python3 >/dev/null || skip "no python3"
+# shellcheck disable=SC2086
+tests/tools/venv.sh build/venv-onnx $packages >&2 || skip "ONNX Runtime cannot be installed"
+python=build/venv-onnx/bin/python
+
+echo "1..3"
+rm -rf "$work" && mkdir -p "$work/samples" "$work/models"
+if TN_EXPORT_DIR=$work/samples "$build/tests/onnx_export" >"$work/log" 2>&1 &&
+    $python tests/onnx/export_check.py samples "$work/samples" >"$work/samples.log"; then
+    echo "ok 1 - $(tail -n 1 "$work/samples.log")"
+else
+    echo "not ok 1 - every op and random graphs in ONNX Runtime"
+    tail -n 20 "$work/log" "$work/samples.log" | sed 's/^/# /'
+fi
+
+# Small ones; in the long mode all.
+failed=
+for model in build/models/*.onnx; do
+    [ -e "$model" ] || continue
+    [ -n "${TN_LONG:-}" ] || [ "$(stat -L -c %s "$model")" -lt 6000000 ] || continue
+    "${TENON:-build/tenon}" export "$model" -o "$work/models/$(basename "$model")" --drop-effects 2>>"$work/log" ||
+        failed="$failed $(basename "$model")"
+done
+[ -z "$failed" ] || printf 'not '
+echo "ok 2 - real models are exported${failed:+, but not$failed}"
+if ! ls "$work"/models/*.onnx >/dev/null 2>&1; then
+    echo "ok 3 - real models exported again # SKIP there are none"
+elif $python tests/onnx/export_check.py models build/models "$work/models" tests/models/cases.txt >"$work/models.log"; then
+    echo "ok 3 - real models exported again: $(tail -n 1 "$work/models.log")"
+else
+    echo "not ok 3 - real models exported again"
+    sed 's/^/# /' "$work/models.log"
+fi
+rm -rf "$work"
