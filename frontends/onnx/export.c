@@ -7,6 +7,8 @@
  */
 #include "frontends/onnx/export.h"
 
+#include "frontends/onnx/import.h"
+
 #include "runtime/diag.h"
 
 #include <stdio.h>
@@ -114,7 +116,7 @@ static bool export_main(exporter *x) {
 /* The version of the format that came with an opset: what readers of their time take. */
 static int64_t format_version(int opset) { return opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : 11; }
 
-static bool fill_model(exporter *x) {
+static bool fill_model(exporter *x, const tn_module *m) {
     onnx_opset *standard = ARENA_NEW(&x->memory, onnx_opset);
     if (!standard) return export_no_memory(x);
     *standard = (onnx_opset){.domain = "", .version = x->options.opset};
@@ -122,6 +124,7 @@ static bool fill_model(exporter *x) {
     x->model.producer_name = "tenon";
     x->model.opset_imports.items = standard;
     x->model.opset_imports.count = 1;
+    x->model.metadata_props = import_metadata(m);
     x->model.graph = x->blocks->graph;
     return blocks_finish(x);
 }
@@ -173,7 +176,7 @@ static tn_status failure(const exporter *x, const tn_module *m, tn_diag *diag) {
 static tn_status make_model(exporter *x, const tn_module *m, const tn_onnx_write_options *options, tn_diag *diag) {
     tn_status status = open_export(x, m, options, diag);
     if (status != TN_OK) return status;
-    if (export_lower(x) && export_main(x) && fill_model(x)) return TN_OK;
+    if (export_lower(x) && export_main(x) && fill_model(x, m)) return TN_OK;
     blame_memory(x);
     return failure(x, m, diag);
 }

@@ -308,9 +308,14 @@ tn_module *tn_onnx_parse(const void *data, size_t bytes, const char *name, const
     return import(name, data ? data : "", bytes, options);
 }
 
-const char *tn_onnx_metadata(const tn_module *m, const char *key) {
+onnx_entry_list import_metadata(const tn_module *m) {
     const onnx_model *model = m ? module_attached(m, &model_kind) : NULL;
-    for (size_t i = 0; model && key && i < model->metadata_props.count; i++)
-        if (strcmp(model->metadata_props.items[i].key, key) == 0) return model->metadata_props.items[i].value;
+    return model ? model->metadata_props : (onnx_entry_list){0};
+}
+
+const char *tn_onnx_metadata(const tn_module *m, const char *key) {
+    onnx_entry_list metadata = import_metadata(m);
+    for (size_t i = 0; key && i < metadata.count; i++)
+        if (strcmp(metadata.items[i].key, key) == 0) return metadata.items[i].value;
     return NULL;
 }

@@ -121,6 +121,9 @@ tn_val import_constant(scope *s, const tensor_data *data);
 /* The content of a value that comes from a few small constants; NULL: it doesn't. */
 const tensor_data *import_fold(importer *im, tn_val v);
 
+/* Metadata properties of the model that a module was read from; none when it was not. */
+onnx_entry_list import_metadata(const tn_module *m);
+
 /* Reports all ops of the model that have no row. False: there are some. */
 bool import_check_ops(importer *im);
 

@@ -44,17 +44,17 @@ TN_API const char *tn_onnx_metadata(const tn_module *m, const char *key);
 
 /* All zero: the defaults. */
 typedef struct tn_onnx_write_options {
-    int opset;         /* of the standard, TN_ONNX_LEAST_OPSET to TN_ONNX_MOST_OPSET; 0: 21 */
+    int opset;                  /* of the standard, TN_ONNX_LEAST_OPSET to TN_ONNX_MOST_OPSET; 0: 21 */
     uint64_t most_inside_bytes; /* weights of more bytes in all go to "PATH.data"; 0: 1.5 GB */
-    bool drop_effects; /* leaves out `assert` and `print`, which ONNX has not; else they are refused */
+    bool drop_effects;          /* leaves out `assert` and `print`, which ONNX has not; else they are refused */
 } tn_onnx_write_options;
 
 enum { TN_ONNX_LEAST_OPSET = 18, TN_ONNX_MOST_OPSET = 23 };
 
 /* Writes the main function of a module, with all that it calls, as an ONNX model. Parameters that are weights with
  * values become initializers, all others inputs; symbols become named sizes (what is known of them besides is not
- * written). Names are kept; a result that is called like a parameter gets "_out" behind its name. Composites become
- * the ONNX op of their name, others are said by several. Results are Tenon's wherever ONNX says what they are (it
+ * written). Names are kept, and metadata of a model that the module was read from; a result that is called like a
+ * parameter gets "_out" behind its name. Composites become the ONNX op of their name, others are said by several. Results are Tenon's wherever ONNX says what they are (it
  * does not for indices out of range, nor for floats converted to integers that cannot hold them); sums are added in
  * whatever order the runtime likes.
  *
