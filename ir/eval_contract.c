@@ -33,6 +33,13 @@ static void read_in_order(const eval_tensor *t, const eval_walk *order, reading 
     }
 }
 
+eval_walk eval_natural_order(const eval_tensor *t) {
+    eval_walk w = {.rank = t->rank};
+    memcpy(w.dims, t->dims, sizeof w.dims);
+    eval_strides(t->rank, t->dims, w.strides);
+    return w;
+}
+
 bool eval_contract(eval_args *c, const contraction *how) {
     const eval_tensor *ta = c->operands[0], *tb = c->operands[1];
     eval_tensor *y = &c->results[0];

@@ -131,15 +131,8 @@ static bool plan_conv(eval_args *c, conv_plan *v) {
     return true;
 }
 
-static eval_walk natural_order(const eval_tensor *t) {
-    eval_walk w = {.rank = t->rank};
-    memcpy(w.dims, t->dims, sizeof w.dims);
-    eval_strides(t->rank, t->dims, w.strides);
-    return w;
-}
-
 bool eval_conv(eval_args *c) {
     conv_plan v;
-    contraction how = {natural_order(c->operands[0]), natural_order(c->operands[1]), conv_loops, &v, NULL};
+    contraction how = {eval_natural_order(c->operands[0]), eval_natural_order(c->operands[1]), conv_loops, &v, NULL};
     return plan_conv(c, &v) && eval_contract(c, &how);
 }

@@ -159,6 +159,9 @@ typedef struct contraction {
     const void *magnitude_plan; /* for the loops on magnitudes; NULL: the same */
 } contraction;
 
+/* Row-major, as the tensor lies. */
+eval_walk eval_natural_order(const eval_tensor *t);
+
 /* Runs the loops and writes result 0: on the values, then, with magnitudes on, on magnitudes
  * times absolute values both ways round. */
 bool eval_contract(eval_args *c, const contraction *how);

@@ -163,6 +163,54 @@ bool rule_winograd_kernel(rule_args *c) {
     return rule_one_result(c, &type);
 }
 
+/* ---- conv_weights ----------------------------------------------------------------------------- */
+
+/* Winograd's algorithm is for windows of 3 x 3 that move by single elements. */
+static bool check_tile(rule_args *c, int n, const int64_t *window, const int64_t *stride, const int64_t *dilation) {
+    int64_t tile = attr_int(&c->attrs, ATTR_tile, 0);
+    if (!attr_find(&c->attrs, ATTR_tile)) return true;
+    if (tile != 4) return rule_error(c, TN_ERR_ARGUMENT, "tile is %" PRId64 ", not 4", tile);
+    bool fits = n == 2 && c->types[0].dtype == TN_F32 && attr_int(&c->attrs, ATTR_acc, TN_F32) == TN_F32;
+    for (int i = 0; i < n; i++) fits &= window[i] == 3 && stride[i] == 1 && dilation[i] == 1;
+    return fits || rule_error(c, TN_ERR_ARGUMENT, "tile 4 wants f32, a window of 3 x 3, stride 1 and dilation 1");
+}
+
+bool rule_conv_weights(rule_args *c) {
+    const tn_type *x = &c->types[0], *dy = &c->types[1];
+    int64_t window[TN_MAX_RANK], stride[TN_MAX_RANK], dilation[TN_MAX_RANK], ignored;
+    tn_dim low[TN_MAX_RANK];
+    char a[RULE_TEXT], b[RULE_TEXT];
+    if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_same_dtype(c, 0, 1) || !rule_rank_at_least(c, 0, 3) ||
+        !rule_acc(c, (tn_dtype)x->dtype))
+        return false;
+    if (x->rank > 4 || dy->rank != x->rank)
+        return rule_error(c, TN_ERR_SHAPE, "operands have not one or two spatial axes each: %s, %s",
+                          rule_operand(c, 0, a), rule_operand(c, 1, b));
+    int n = x->rank - 2;
+    if (!rule_ints(c, ATTR_window, n, 1, 1, window) || !rule_ints(c, ATTR_stride, n, 1, 1, stride) ||
+        !rule_ints(c, ATTR_dilation, n, 1, 1, dilation) || !rule_dim_list(c, ATTR_low, n, low) ||
+        !check_tile(c, n, window, stride, dilation) || !rule_equal_dims(c, "numbers of images differ", 0, 0, 1, 0) ||
+        !small_extent(c, "the number of channels", x->dims[1], 0, &ignored) ||
+        !small_extent(c, "the number of output channels", dy->dims[1], 0, &ignored))
+        return false;
+    tn_type type = type_make((tn_dtype)x->dtype, x->rank, dy->dims);
+    type.dims[0] = dy->dims[1];
+    type.dims[1] = x->dims[1];
+    for (int i = 0; i < n; i++) {
+        tn_dim step[3] = {dim_const(rule_dims(c), window[i]), dim_const(rule_dims(c), stride[i]),
+                          dim_const(rule_dims(c), dilation[i])};
+        if (!small_extent(c, "a spatial extent", x->dims[i + 2], 0, &ignored) ||
+            !small_extent(c, "the number of places", dy->dims[i + 2], 0, &ignored) ||
+            !small_extent(c, "an extent of the window", step[0], 1, &ignored) ||
+            !small_extent(c, "the stride", step[1], 1, &ignored) ||
+            !small_extent(c, "the dilation", step[2], 1, &ignored) ||
+            !small_extent(c, "the padding", low[i], -MOST_WINOGRAD, &ignored))
+            return false;
+        type.dims[i + 2] = step[0];
+    }
+    return rule_one_result(c, &type);
+}
+
 /* ---- Composites ------------------------------------------------------------------------------- */
 
 /* Batch axes of two operands by NumPy's rules: `ends` are their ranks without the last axes. The

@@ -1,4 +1,5 @@
 /* Samples of contractions, convolutions and indexing. */
+#include "ir/dtype.h"
 #include "ir/samples_shape.h"
 
 /* ---- dot: axes with roles, in any order -------------------------------------------------------- */
@@ -173,6 +174,36 @@ bool sample_winograd_kernel(sampler *s, tn_graph *g, tn_op op) {
     for (int i = 0; i < 3; i++) sampler_append(s, &kernel, 1, i < 2 ? 4 : 20);
     tn_val values[] = {sampler_input(s, g, s->dtype, &matrix), sampler_input(s, g, s->dtype, &kernel)};
     return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, NULL));
+}
+
+/* Few images and places for tiles, whose matrices have entries up to 8: exact samples stay exact in f32. */
+bool sample_conv_weights(sampler *s, tn_graph *g, tn_op op) {
+    if (!dtype_in(DTYPES_FLOAT, s->dtype)) return sampler_refuse(g, op, s);
+    bool is_tiled = s->dtype == TN_F32 && sampler_chance(s, 40);
+    int spatial = is_tiled ? 2 : (int)sampler_range(s, 1, 2);
+    int64_t window[2], stride[2], dilation[2], low[2];
+    sample_shape x = {0}, dy = {0};
+    sampler_append(s, &x, sampler_chance(s, 5) ? 0 : 1, 3);
+    dy = x;
+    x.args[x.rank++] = TN_SIZE(sampler_range(s, 1, sampler_chance(s, 20) ? 40 : 6));
+    dy.args[dy.rank++] = TN_SIZE(sampler_range(s, 1, sampler_chance(s, 20) ? 40 : 6));
+    for (int i = 0; i < spatial; i++) {
+        window[i] = is_tiled ? 3 : sampler_range(s, 1, 4);
+        stride[i] = is_tiled ? 1 : sampler_range(s, 1, 2);
+        dilation[i] = !is_tiled && sampler_chance(s, 20) ? 2 : 1;
+        low[i] = sampler_range(s, -1, 2);
+        dy.args[dy.rank++] = TN_SIZE(sampler_range(s, 1, 9));
+        x.args[x.rank++] = TN_SIZE(sampler_range(s, 1, 12));
+    }
+    tn_val values[] = {sampler_input(s, g, s->dtype, &x), sampler_input(s, g, s->dtype, &dy)};
+    tn_attr_arg attrs[] = {{.name = "window", .ints = window, .n = (size_t)spatial},
+                           {.name = "stride", .ints = stride, .n = (size_t)spatial},
+                           {.name = "low", .ints = low, .n = (size_t)spatial},
+                           {.name = "dilation", .ints = dilation, .n = (size_t)spatial},
+                           {0},
+                           {0}};
+    if (is_tiled) attrs[4] = (tn_attr_arg){.name = "tile", .i = 4};
+    return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, attrs));
 }
 
 /* ---- Indexing ---------------------------------------------------------------------------------- */

@@ -11,8 +11,8 @@
 
 enum {
     MOST_LANES = 256,
-    SOME_DEPTH = 256,   /* taken for a symbolic one */
-    MOST_UNROLLED = 16, /* steps */
+    SOME_DEPTH = 256,  /* taken for a symbolic one */
+    MOST_UNROLLED = 9, /* steps: with more of a tall tile, sums are spilled */
     PREFETCH_LINE = 64,
     PREFETCH_LOCALITY = 3, /* all levels */
 };

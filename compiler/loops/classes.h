@@ -14,9 +14,9 @@ typedef bool class_takes(const tn_graph *fused);
 typedef lt_kernel *class_lower(tn_graph *fused, const machine *m);
 
 class_takes map_takes, reduce_takes, cumulate_takes, contract_takes, attention_takes, conv_takes, bottleneck_takes,
-    winograd_takes, winograd_kernel_takes, window_takes, index_takes, sort_takes;
+    winograd_takes, winograd_kernel_takes, conv_weights_takes, window_takes, index_takes, sort_takes;
 class_lower map_lower, reduce_lower, cumulate_lower, contract_lower, attention_lower, conv_lower, bottleneck_lower,
-    winograd_lower, winograd_kernel_lower, window_lower, index_lower, sort_lower;
+    winograd_lower, winograd_kernel_lower, conv_weights_lower, window_lower, index_lower, sort_lower;
 
 /* The only node of that op, or NULL when there is none or more than one. */
 const node *lower_single(const tn_graph *fused, tn_op op);

@@ -19,6 +19,7 @@ static const struct {
     {"bottleneck", bottleneck_takes, bottleneck_lower},
     {"winograd", winograd_takes, winograd_lower},
     {"winograd_kernel", winograd_kernel_takes, winograd_kernel_lower},
+    {"conv_weights", conv_weights_takes, conv_weights_lower},
     {"window", window_takes, window_lower},
     {"reduce", reduce_takes, reduce_lower},
     {"map", map_takes, map_lower},

@@ -132,6 +132,37 @@ static const kind *choose(const rewriter *r, const candidate *c) {
     return best;
 }
 
+/* ---- Gradients of kernels ---- */
+
+/* Sums of conv_weights may run over tiles, which have a kernel's part in the place of a result's. */
+static bool suits_tiles(const tn_graph *g, const node *n) {
+    const dim_table *t = g->module->dims;
+    const tn_type *x = graph_type(g, n->operands[0]), *dy = graph_type(g, n->operands[1]);
+    const attr *window = attr_find(&n->attrs, ATTR_window);
+    int64_t places[2] = {0}, channels, features;
+    if (n->op != TN_OP_conv_weights || attr_find(&n->attrs, ATTR_tile) || x->dtype != TN_F32 || x->rank != 4 ||
+        attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 || !attr_at_most(&n->attrs, ATTR_stride, 1) ||
+        !attr_at_most(&n->attrs, ATTR_dilation, 1) || !is_known_number(t, x->dims[1], &channels) ||
+        !is_known_number(t, dy->dims[1], &features))
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (window->ints.items[i] != TAPS || !is_known_number(t, dy->dims[i + 2], &places[i])) return false;
+    const int64_t tile = kinds[0].tile, side = tile + TAPS - 1;
+    double direct = (double)(TAPS * TAPS) * (double)(features * channels) * (double)(places[0] * places[1]);
+    double tiles = (double)(ceil_div(places[0], tile) * ceil_div(places[1], tile)), planes = (double)(side * side);
+    double cost = planes * tiles * ((double)(features * channels) + (double)(TRANSFORM_COST * (features + channels)));
+    return cost * LEAST_GAIN < direct;
+}
+
+static bool take_tiles(tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
+    attr attrs[OP_MAX_ATTRS] = {{.name = ATTR_tile, .i = kinds[0].tile}};
+    value_id operands[2] = {map[n->operands[0]], map[n->operands[1]]};
+    (void)from;
+    for (uint32_t i = 0; i < n->attrs.n; i++) attrs[i + 1] = n->attrs.items[i];
+    return graph_apply(to, n->locations, TN_OP_conv_weights, operands, 2, attrs, n->attrs.n + 1, &map[n->first_result],
+                       1, NULL);
+}
+
 /* ---- The new nodes ---- */
 
 /* Panels that are multiplied with a plane of the input before the next one, since it has just been read. Products of
@@ -167,6 +198,7 @@ static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
 static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
     const rewriter *r = ctx;
     candidate c;
+    if (suits_tiles(from, n)) return take_tiles(to, from, n, map);
     const kind *k = is_candidate(r, from, n, &c) ? choose(r, &c) : NULL;
     if (!k) return graph_copy_node(to, from, n, map);
     tn_val operands[2] = {{to, map[n->operands[0]]}, {to, map[n->operands[1]]}};
