@@ -2,7 +2,7 @@
  *
  * in:  a fused function with one conv_weights whose operands come from outside, the other members elementwise on its
  *      result
- * out: stages that lay both operands out by positions, channels next to each other (conv_weights_rows.c); then chunks,
+ * out: stages that lay both operands out by positions, channels next to each other (channel_rows.c); then chunks,
  *      each of some output channels and some channels, all taps
  * law: each sum is one FMA chain over images, then places, row-major. With a tile: conv_weights_tiles.c
  *
@@ -163,7 +163,7 @@ typedef struct direct_tile {
 /* Steps from one place to the next in the copies, along an axis. */
 static int64_t place_step(const conv_weights *w, int axis) { return w->window[axis] > 1 ? w->stride[axis] : 1; }
 
-static int64_t image_elements(const laid_out *s) { return s->extent[0] * s->extent[1] * s->pitch; }
+static int64_t image_elements(const channel_rows *s) { return s->extent[0] * s->extent[1] * s->pitch; }
 
 static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, int64_t a, int64_t b) {
     if (steps > 1) s->tile.inner[s->tile.n_inner++] = (lt_inner){(uint32_t)steps, cw_number(w, a), cw_number(w, b)};
@@ -172,8 +172,8 @@ static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, int64_t a, int
 static void direct_sum(conv_weights *w, const void *ctx, tn_dim row, tn_dim column, int64_t n_rows, int64_t n_columns) {
     const direct_tile *d = ctx;
     dim_table *t = w->t;
-    const laid_out *x = &w->x, *dy = &w->dy;
-    int64_t x_line = x->extent[1] * x->pitch, dy_line = dy->extent[1] * dy->pitch;
+    const channel_rows *x = &w->x, *dy = &w->dy;
+    int64_t x_line = channel_rows_line(x), dy_line = channel_rows_line(dy);
     tn_dim x_row = cw_plus(w, dim_mul_const(t, d->row, place_step(w, 0)), w->dilation[0], d->tap_row);
     tn_dim b_index = cw_plus(w, dim_mul_const(t, d->image, image_elements(x)), x_line, x_row);
     b_index = cw_plus(w, dim_add(t, b_index, column), w->dilation[1] * x->pitch, d->tap);
@@ -225,7 +225,7 @@ static void chunk_sums(conv_weights *w, const tn_dim *chunk) {
     dim_table *t = w->t;
     places_block block = choose_block(w);
     tn_dim some = cw_number(w, block.images);
-    cw_clear(w, w->sums, cw_number(w, 0), w->rows.chunk_extent * w->row_pitch);
+    channel_rows_clear(w->a, w->sums, w->sum, cw_number(w, 0), w->rows.chunk_extent * w->row_pitch);
     if (w->places[0] < 1 || w->places[1] < 1) return;
     access_loop images = access_open_loop(w->a, LT_SERIAL, cw_number(w, 0), dim_ceildiv(t, w->images, some), 0, 0);
     access_loop rows = cw_open_count(w, w->places[0] / block.rows);
@@ -241,14 +241,14 @@ static void chunk_sums(conv_weights *w, const tn_dim *chunk) {
 }
 
 /* A copy of all images, by rows. */
-static void lay_out_stage(conv_weights *w, laid_out *s, const char *name) {
+static void lay_out_stage(conv_weights *w, channel_rows *s, const char *name) {
     tn_dim extents[2] = {w->images, cw_number(w, s->extent[0])}, number[2];
     access_loop named[2];
     s->buffer = lt_add_buffer(&w->a->b, LT_TEMP, w->sum, dim_mul_const(w->t, w->images, image_elements(s)), name);
-    uint32_t turned = lt_add_buffer(&w->a->b, LT_LOCAL, w->sum, cw_number(w, cw_turned_elements(w, s)), "turned");
+    s->turned = lt_add_buffer(&w->a->b, LT_LOCAL, w->sum, cw_number(w, channel_rows_turned(s)), "turned");
     access_open_chunks(w->a, 2, extents, number, named);
-    tn_dim at = cw_plus(w, dim_mul_const(w->t, number[0], image_elements(s)), s->extent[1] * s->pitch, number[1]);
-    cw_lay_out_row(w, s, number[0], number[1], s->buffer, at, turned);
+    tn_dim at = cw_plus(w, dim_mul_const(w->t, number[0], image_elements(s)), channel_rows_line(s), number[1]);
+    channel_rows_copy(s, number[0], number[1], at);
     access_close_chunks(w->a, 2, named);
 }
 
@@ -318,8 +318,12 @@ static int64_t pitch_of(int64_t channels) {
 
 /* With one tap only the positions that it meets are copied. */
 static void read_copies(conv_weights *w) {
-    w->x = (laid_out){.value = w->n->operands[0], .channels = w->channels};
-    w->dy = (laid_out){.value = w->n->operands[1], .channels = w->features, .step = {1, 1}};
+    w->x = (channel_rows){
+        .a = w->a, .value = w->n->operands[0], .dtype = w->sum, .spatial = w->spatial, .lanes = w->lanes};
+    w->dy = w->x;
+    w->x.channels = w->channels;
+    w->dy.value = w->n->operands[1];
+    w->dy.channels = w->features;
     w->x.pitch = joins_taps(w) ? w->channels : pitch_of(w->channels);
     w->dy.pitch = pitch_of(w->features);
     for (int i = 0; i < 2; i++) {
@@ -330,6 +334,7 @@ static void read_copies(conv_weights *w) {
         w->x.extent[i] =
             is_single ? w->places[i] : (w->places[i] - 1) * w->stride[i] + (w->window[i] - 1) * w->dilation[i] + 1;
         w->dy.in[i] = w->dy.extent[i] = w->places[i];
+        w->dy.step[i] = 1;
         if (w->places[i] == 0) w->x.extent[i] = 0;
     }
 }

@@ -1,18 +1,9 @@
-/* What the files of class conv_weights share: sizes, operands laid out by positions, and results. */
+/* What the files of class conv_weights share: sizes, operands, tiles and results. */
 #ifndef TN_LOOPS_CONV_WEIGHTS_H
 #define TN_LOOPS_CONV_WEIGHTS_H
 
+#include "compiler/loops/channel_rows.h"
 #include "compiler/loops/pack.h"
-
-/* An operand in rows of channels: element (image, row, column, channel) of the copy is that of the operand at row
- * row * step - low, column alike, or 0 where there is none. */
-typedef struct laid_out {
-    value_id value;
-    int64_t channels, in[2];            /* of the operand */
-    int64_t extent[2], step[2], low[2]; /* of the copy */
-    int64_t pitch;                      /* elements from one position to the next */
-    uint32_t buffer;
-} laid_out;
 
 /* One side of the result's matrix (output channels, channels) in tiles, and those in chunks. */
 typedef struct weights_side {
@@ -32,7 +23,7 @@ typedef struct conv_weights {
     int spatial; /* a single spatial axis is the columns of one row */
     int64_t channels, features, lanes;
     int64_t in[2], places[2], window[2], stride[2], low[2], dilation[2]; /* rows, columns */
-    laid_out x, dy;
+    channel_rows x, dy; /* copies */
     weights_side rows, columns; /* of the result: output channels; channels */
     /* Of a chunk: sums of each output channel, [tap][channel], and where they become [channel][tap]. */
     uint32_t sums, turned;
@@ -62,16 +53,6 @@ static inline void cw_store(conv_weights *w, uint32_t buffer, tn_dim index, lt_v
 }
 
 static inline int64_t cw_taps(const conv_weights *w) { return w->window[0] * w->window[1]; }
-
-/* ---- conv_weights_rows.c ---- */
-
-/* `n` elements of the buffer from `at` on become 0. */
-void cw_clear(conv_weights *w, uint32_t buffer, tn_dim at, int64_t n);
-
-/* Row `row` of the copy of an image, from element `at` of the buffer on; `turned` is LT_LOCAL, of cw_turned_elements. */
-void cw_lay_out_row(conv_weights *w, const laid_out *s, tn_dim image, tn_dim row, uint32_t buffer, tn_dim at,
-                    uint32_t turned);
-int64_t cw_turned_elements(const conv_weights *w, const laid_out *s);
 
 /* ---- class_conv_weights.c ---- */
 

@@ -26,7 +26,7 @@ enum {
 
 /* One operand and its transform: planes of tiles of channels. */
 typedef struct transformed {
-    laid_out rows; /* of a tile row, in scratch */
+    channel_rows rows; /* of a tile row, in scratch */
     int64_t reach; /* rows and columns of a tile */
     int64_t pitch; /* from one tile to the next */
     tn_dim plane;
@@ -93,8 +93,6 @@ static void transform_sums(lt_builder *b, lt_value *m) {
 
 /* ---- Operands ---- */
 
-static int64_t line_elements(const transformed *s) { return s->rows.extent[1] * s->rows.pitch; }
-
 /* The tiles of a tile row, from scratch. */
 static void transform_tiles(tiling *g, const transformed *s, tn_dim first,
                             void (*transform)(lt_builder *, lt_value *)) {
@@ -104,7 +102,7 @@ static void transform_tiles(tiling *g, const transformed *s, tn_dim first,
     lt_value d[PLANES] = {0};
     for (int64_t i = 0; i < s->reach; i++)
         for (int64_t j = 0; j < s->reach; j++) {
-            int64_t from = i * line_elements(s) + j * s->rows.pitch;
+            int64_t from = i * channel_rows_line(&s->rows) + j * s->rows.pitch;
             tn_dim at = dim_add_const(w->t, cw_plus(w, channel, TILE * s->rows.pitch, tile), from);
             d[i * SIDE + j] = lt_load(&w->a->b, s->rows.buffer, access_simplify(w->a, at), LT_NONE);
         }
@@ -121,14 +119,13 @@ static void operand_stage(tiling *g, transformed *s, const char *name, void (*tr
     tn_dim extents[2] = {w->images, cw_number(w, g->tiles[0])}, number[2];
     access_loop named[2];
     s->buffer = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, dim_mul_const(w->t, s->plane, PLANES), name);
-    s->rows.buffer = lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, cw_number(w, s->reach * line_elements(s)), "rows");
-    uint32_t turned =
-        lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, cw_number(w, cw_turned_elements(w, &s->rows)), "turned");
+    s->rows.buffer = lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, cw_number(w, s->reach * channel_rows_line(&s->rows)), "rows");
+    s->rows.turned = lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, cw_number(w, channel_rows_turned(&s->rows)), "turned");
     access_open_chunks(w->a, 2, extents, number, named);
     access_loop rows = cw_open_count(w, s->reach);
     tn_dim row = cw_plus(w, access_counter(&rows), TILE, number[1]);
-    cw_lay_out_row(w, &s->rows, number[0], row, s->rows.buffer,
-                   dim_mul_const(w->t, access_counter(&rows), line_elements(s)), turned);
+    channel_rows_copy(&s->rows, number[0], row,
+                      dim_mul_const(w->t, access_counter(&rows), channel_rows_line(&s->rows)));
     access_close_loop(w->a, &rows);
     tn_dim tile_row = cw_plus(w, number[1], g->tiles[0], number[0]);
     transform_tiles(g, s, dim_mul_const(w->t, tile_row, g->tiles[1]), transform);
@@ -175,7 +172,7 @@ static void plane_products(tiling *g, const tn_dim *chunk, tn_dim plane) {
     conv_weights *w = g->w;
     dim_table *t = w->t;
     product_tile p = {.g = g, .chunk = chunk, .plane = plane, .to = dim_mul_const(t, plane, g->m_plane)};
-    cw_clear(w, g->m, p.to, g->m_plane);
+    channel_rows_clear(w->a, g->m, w->sum, p.to, g->m_plane);
     tn_dim block = cw_number(w, DEPTH_BLOCK);
     access_loop blocks = access_open_loop(w->a, LT_SERIAL, cw_number(w, 0), dim_ceildiv(t, g->all, block), 0, 0);
     p.first = dim_mul_const(t, access_counter(&blocks), DEPTH_BLOCK);
@@ -268,7 +265,7 @@ static int64_t pitch_of(int64_t channels) {
     return (lines % 8 ? lines : lines + 1) * LINE;
 }
 
-static void set_operand(tiling *g, transformed *s, const laid_out *from, int64_t reach) {
+static void set_operand(tiling *g, transformed *s, const channel_rows *from, int64_t reach) {
     s->rows = *from;
     s->reach = reach;
     s->rows.pitch = cw_ceil_div(from->channels, LINE) * LINE;

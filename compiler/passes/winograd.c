@@ -1,8 +1,9 @@
 /* Winograd: 3 x 3 convolutions with fewer multiplications.
  *
  * in:  functions of primitives
- * out: in main, convolutions of f32 with known weights and sizes, 3 x 3 taps, stride 1, one group, as the op
- *      winograd; its weights are made by winograd_kernel, which hoist moves to `prepare`
+ * out: in main and what it calls once, convolutions of f32 with known sizes, 3 x 3 taps, stride 1, one group, as the op
+ *      winograd; its weights are made by winograd_kernel: hoist moves that to `prepare` when they are known at load
+ *      time, else it is worth its time only for several images of known number. Gradients of such kernels by tiles too
  * law: results differ from conv's by the rounding errors that the op states (docs/OPS.md); so the option
  *      `winograd` turns it off
  *
@@ -26,6 +27,7 @@ enum {
     MOST_SIDE = 6,
     TRANSFORM_COST = 10, /* multiply-adds that the time for transforming one element would do */
     WEIGHT_COST = 14,    /* likewise for reading one weight from memory */
+    KERNEL_COST = 20,    /* for making one, when that is done in each run */
 };
 
 /* conv's cost that makes it worth it. */
@@ -48,6 +50,8 @@ static const kind kinds[] = {
 };
 
 typedef struct candidate {
+    bool is_known; /* its weights, at load time */
+    int64_t images; /* 1 when it counts for nothing, since weights are known */
     int64_t channels, features, in[2], out[2], low[2], high[2];
     double origin; /* bytes that the kernel is made from */
 } candidate;
@@ -79,13 +83,16 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
     const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
                   *y = graph_type(g, n->first_result);
     if (x->dtype != TN_F32 || x->rank != 4 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
-        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !r->what.known[g->values[n->operands[1]].node] ||
+        attr_int(&n->attrs, ATTR_groups, 1) > 1 ||
         !attr_at_most(&n->attrs, ATTR_stride, 1) || !attr_at_most(&n->attrs, ATTR_dilation, 1) ||
         !attr_at_most(&n->attrs, ATTR_input_dilation, 1) || !read_padding(t, n, ATTR_low, c->low) ||
         !read_padding(t, n, ATTR_high, c->high) || !is_known_number(t, kernel->dims[0], &c->features) ||
         !is_known_number(t, kernel->dims[1], &c->channels) || x->dims[1] != kernel->dims[1])
         return false;
     c->origin = r->what.origin[g->values[n->operands[1]].node];
+    c->is_known = r->what.known[g->values[n->operands[1]].node];
+    c->images = 1;
+    if (!c->is_known && !is_known_number(t, x->dims[0], &c->images)) return false;
     for (int i = 0; i < 2; i++)
         if (!dim_is_value(t, kernel->dims[i + 2], TAPS) || !is_known_number(t, x->dims[i + 2], &c->in[i]) ||
             !is_known_number(t, y->dims[i + 2], &c->out[i]))
@@ -102,22 +109,22 @@ static double together(double a, double b) { return a > b ? a + b / 2 : b + a / 
 
 static double conv_cost(const candidate *c) {
     double weights = (double)(TAPS * TAPS) * (double)c->features * (double)c->channels;
-    return together(weights * (double)c->out[0] * (double)c->out[1], weights * WEIGHT_COST);
+    return together(weights * (double)c->images * (double)c->out[0] * (double)c->out[1], weights * WEIGHT_COST);
 }
 
 static double winograd_cost(const candidate *c, int64_t tile) {
-    int64_t tiles = ceil_div(c->out[0], tile) * ceil_div(c->out[1], tile), side = tile + TAPS - 1;
+    int64_t tiles = ceil_div(c->out[0], tile) * ceil_div(c->out[1], tile) * c->images, side = tile + TAPS - 1;
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), channels = (double)c->channels;
-    double planes = (double)(side * side);
+    double planes = (double)(side * side), weights = planes * features * channels;
     double transforms = TRANSFORM_COST * (channels + (double)c->features) * (double)tiles;
-    return together(planes * (features * channels * (double)tiles + transforms),
-                    planes * features * channels * WEIGHT_COST);
+    return together(weights * (double)tiles + planes * transforms, weights * WEIGHT_COST) +
+           (c->is_known ? 0 : weights * KERNEL_COST);
 }
 
 /* hoist would leave it in main. */
 static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
-    return !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
+    return c->is_known && !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
 }
 
 static const kind *choose(const rewriter *r, const candidate *c) {
