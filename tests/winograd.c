@@ -26,7 +26,7 @@ typedef struct sizes {
     int panel;
 } sizes;
 
-/* Around tiles (rows and columns), few and many, vectors of tiles, panels of features, blocks. */
+/* Around tiles (rows and columns), few and many, vectors of tiles, panels of features, blocks of rows and of images. */
 static const sizes all_sizes[] = {
     {1, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {2, 5, 20, 9, 11, {1, 1}, {1, 1}, 16},
     {1, 4, 7, 3, 3, {0, 0}, {0, 0}, 16},     {1, 1, 1, 1, 1, {1, 1}, {1, 1}, 16},
@@ -38,7 +38,9 @@ static const sizes all_sizes[] = {
     {0, 3, 16, 8, 8, {1, 1}, {1, 1}, 16},    {1, 2, 50, 9, 33, {1, 1}, {1, 1}, 32},
     {1, 3, 16, 113, 50, {1, 1}, {1, 1}, 16}, {2, 19, 21, 7, 8, {1, 1}, {1, 1}, 16},
     {1, 10, 24, 16, 13, {1, 1}, {1, 1}, 16}, {3, 5, 70, 6, 5, {1, 1}, {1, 1}, 64},
-    {1, 6, 37, 10, 12, {1, 1}, {1, 1}, 12},
+    {1, 6, 37, 10, 12, {1, 1}, {1, 1}, 12},  {16, 17, 20, 4, 4, {1, 1}, {1, 1}, 16},
+    {24, 33, 18, 8, 8, {1, 1}, {1, 1}, 16},  {12, 20, 9, 7, 6, {1, 0}, {1, 1}, 16},
+    {36, 16, 33, 3, 3, {1, 1}, {1, 1}, 16},  {26, 18, 16, 5, 2, {1, 1}, {1, 1}, 16},
 };
 enum { N_SIZES = sizeof all_sizes / sizeof *all_sizes };
 
@@ -305,8 +307,20 @@ static void test_choices(void **state) {
     assert_int_equal(chosen_tile(text, NULL), 2);
     conv_text(&few, "", " weight", text);
     assert_int_equal(chosen_tile(text, NULL), 0);
-    conv_text(&large, "", "", text); /* not known at load time */
+    conv_text(&large, "", "", text); /* not known at load time, but worth it */
+    assert_int_equal(chosen_tile(text, NULL), 4);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.hoist_growth = 1.5}), 4); /* nothing is kept */
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.winograd = "off"}), 0);
+    conv_text(&small, "", "", text); /* the kernel is as much work as the convolution */
     assert_int_equal(chosen_tile(text, NULL), 0);
+    sizes batch = small;
+    batch.images = 32;
+    conv_text(&batch, "", "", text);
+    assert_int_equal(chosen_tile(text, NULL), 4);
+    assert_int_equal(chosen_tile("(%x: f32[n, 64, 56, 56], %k: f32[64, 64, 3, 3]) -> (%y: f32[n, 64, 54, 54]) {\n"
+                                 "  %0 = conv %x, %k : f32[n, 64, 54, 54]\n  return %0\n}",
+                                 NULL),
+                     0);
     static const char *const others[] = {
         "(%x: f32[1, 64, 57, 57], %k: f32[64, 64, 3, 3] weight) -> (%y: f32[1, 64, 28, 28]) {\n"
         "  %0 = conv %x, %k, stride=[2, 2] : f32[1, 64, 28, 28]\n  return %0\n}",
@@ -333,15 +347,16 @@ static void test_choices(void **state) {
     tn_module_free(m);
 }
 
-/* Runs the program on in[0], with in[1] as its weight. */
-static eval_tensor run(tn_program *p, eval_tensor *in, tn_pool *pool) {
+/* Runs the program on in[0] and in[1], which may be its weight. */
+static eval_tensor run(tn_program *p, eval_tensor *in, bool is_weight, tn_pool *pool) {
     tn_tensor x[2], y = {0};
     for (int i = 0; i < 2; i++) x[i] = tn_tensor_of(TN_F32, in[i].data, in[i].rank, in[i].dims);
     tn_diag diag = {0};
-    if (tn_program_set_weights(p, &(const char *){"k"}, &x[1], 1, &diag) != TN_OK) fail_msg("%s", diag.message);
+    if (is_weight && tn_program_set_weights(p, &(const char *){"k"}, &x[1], 1, &diag) != TN_OK)
+        fail_msg("%s", diag.message);
     tn_exec *e = tn_exec_new(p, &(tn_exec_options){.pool = pool});
     assert_non_null(e);
-    if (tn_exec_run(e, x, 1, &y, 1) != TN_OK) fail_msg("%s", tn_exec_error(e)->message);
+    if (tn_exec_run(e, x, is_weight ? 1 : 2, &y, 1) != TN_OK) fail_msg("%s", tn_exec_error(e)->message);
     eval_tensor copy = tensor_view(TN_F32, y.rank, y.shape, NULL);
     copy.data = malloc((size_t)copy.n * sizeof(float) + 1);
     assert_non_null(copy.data);
@@ -351,9 +366,7 @@ static eval_tensor run(tn_program *p, eval_tensor *in, tn_pool *pool) {
 }
 
 /* Results by the pass are the interpreter's conv to within `bound` of the largest, and the same bits with two threads. */
-static void check_pass(const sizes *s, int tile, double bound) {
-    char text[TEXT];
-    conv_text(s, "", " weight", text);
+static void check_text(const char *text, bool is_weight, int tile, double bound) {
     if (chosen_tile(text, NULL) != tile) fail_msg("not tile %d: %s", tile, text);
     tn_module *m = program_parse(text);
     tn_graph *g = module_main(m);
@@ -364,7 +377,7 @@ static void check_pass(const sizes *s, int tile, double bound) {
     tn_program *p = tn_compile_module(m, NULL);
     if (!p) fail_msg("%s\n%s", tn_module_error(m)->message, text);
     tn_pool *pool = tn_pool_new(2);
-    eval_tensor got = run(p, in, NULL), threaded = run(p, in, pool);
+    eval_tensor got = run(p, in, is_weight, NULL), threaded = run(p, in, is_weight, pool);
     double greatest = 0, worst = 0;
     for (int64_t k = 0; k < got.n; k++) {
         greatest = fmax(greatest, fabs(eval_load_float(want, k)));
@@ -381,6 +394,12 @@ static void check_pass(const sizes *s, int tile, double bound) {
     tn_module_free(m);
 }
 
+static void check_pass(const sizes *s, int tile, double bound) {
+    char text[TEXT];
+    conv_text(s, "", " weight", text);
+    check_text(text, true, tile, bound);
+}
+
 static void test_pass(void **state) {
     (void)state;
     check_pass(&(sizes){1, 64, 64, 56, 56, {1, 1}, {1, 1}, 0}, 4, 4e-6);
@@ -390,14 +409,35 @@ static void test_pass(void **state) {
     check_pass(&(sizes){1, 512, 96, 14, 14, {1, 1}, {1, 1}, 0}, 4, 1e-5);
     check_pass(&(sizes){2, 32, 64, 13, 15, {0, 0}, {0, 0}, 0}, 4, 3e-6);
     check_pass(&(sizes){4, 24, 48, 33, 31, {1, 0}, {0, 1}, 0}, 4, 3e-6);
+    check_pass(&(sizes){16, 64, 64, 8, 8, {1, 1}, {1, 1}, 0}, 4, 4e-6);
+    check_pass(&(sizes){32, 128, 48, 4, 4, {1, 1}, {1, 1}, 0}, 4, 4e-6);
+}
+
+/* The gradient of an input: the kernel, known at run time alone, reversed and with its channels exchanged, is read so by
+ * what transforms it. */
+static void test_run_time_kernel(void **state) {
+    static const char text[] = "(%dy: f32[16, 32, 12, 12], %k: f32[32, 32, 3, 3]) -> (%dx: f32[16, 32, 12, 12]) {\n"
+                               "  %0 = reverse %k, axes=[2, 3] : f32[32, 32, 3, 3]\n"
+                               "  %1 = transpose %0, perm=[1, 0, 2, 3] : f32[32, 32, 3, 3]\n"
+                               "  %2 = conv %dy, %1, low=[1, 1], high=[1, 1] : f32[16, 32, 12, 12]\n  return %2\n}";
+    (void)state;
+    char *fused = program_stage(text, "fuse", NULL), *last = fused;
+    int kernels = 0;
+    while ((last = strstr(last, "kernel fn"))) {
+        last++;
+        kernels++;
+    }
+    if (kernels != 2 || !strstr(fused, "= winograd ")) fail_msg("%s", fused);
+    tn_text_free(fused);
+    check_text(text, false, 4, 4e-6);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_op),           cmocka_unit_test(test_views),        cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_kernel_views), cmocka_unit_test(test_loops),        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_wrong),        cmocka_unit_test(test_wrong_kernel), cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_op),           cmocka_unit_test(test_views),           cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_kernel_views), cmocka_unit_test(test_loops),           cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_wrong),        cmocka_unit_test(test_wrong_kernel),    cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_pass),         cmocka_unit_test(test_run_time_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

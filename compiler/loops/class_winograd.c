@@ -2,8 +2,8 @@
  *
  * in:  a fused function with one winograd whose operands come from outside, the other members elementwise
  *      on its result
- * out: for each block of tile rows the transformed input (winograd_input.c), and for each group of features the
- *      products and their result (winograd_panels.c)
+ * out: for each block of tile rows, or of images that have few, the transformed input (winograd_input.c,
+ *      winograd_tiles.c), and for each group of features the products and their result (winograd_panels.c)
  * law: sums run over the channels in order; blocks and groups follow from the shape and the machine alone
  *
  * A chunk is a block, where there are enough of them: it keeps V to itself, in a cache of its own. Else V is made
@@ -15,6 +15,7 @@
 enum {
     LINE = 16,          /* elements of a cache line */
     LEAST_TILES = 12,   /* of a block that is a chunk: weights are read once for each block */
+    MOST_TILES = 32,    /* of a block of images that is none */
     LEAST_BLOCKS = 8,   /* that are worth chunks of their own */
     CHUNK_CHANNELS = 8, /* whose V a chunk makes */
 };
@@ -50,19 +51,28 @@ static void find_weights(winograd *w) {
         weights_stage(w);
 }
 
-static tn_dim images(const winograd *w) { return graph_type(w->a->fused, w->n->operands[0])->dims[0]; }
+/* Of the batch: chunks have one each, or several. */
+static tn_dim image_blocks(const winograd *w) {
+    tn_dim images = graph_type(w->a->fused, w->n->operands[0])->dims[0];
+    return dim_floordiv(w->t, images, constant(w, w->block_images));
+}
 
 /* A chunk is a block. */
 static void blocks_stage(winograd *w) {
-    tn_dim extents[2] = {images(w), constant(w, w->blocks)}, numbers[2];
+    tn_dim extents[2] = {image_blocks(w), constant(w, w->blocks)}, numbers[2];
     access_loop named[2];
-    winograd_open_input(w);
+    w->v_tile ? winograd_open_rows(w) : winograd_open_input(w);
     w->v = winograd_scratch(w, w->side * w->side * w->v_plane, "v");
     winograd_open_group(w);
     access_open_chunks(w->a, 2, extents, numbers, named);
-    w->image = numbers[0];
+    w->image = dim_mul_const(w->t, numbers[0], w->block_images);
     w->block = numbers[1];
-    winograd_input_of_block(w, constant(w, 0), constant(w, w->channels));
+    if (w->v_tile) {
+        access_loop images = open_count(w, w->block_images);
+        winograd_input_of_image(w, access_counter(&images));
+        access_close_loop(w->a, &images);
+    } else
+        winograd_input_of_block(w, constant(w, 0), constant(w, w->channels));
     access_loop groups = open_count(w, w->groups);
     winograd_group(w, access_counter(&groups));
     access_close_loop(w->a, &groups);
@@ -70,8 +80,8 @@ static void blocks_stage(winograd *w) {
 }
 
 /* V of all images; chunks of a few channels of one. */
-static void input_stage(winograd *w) {
-    tn_dim extents[2] = {images(w), constant(w, ceil_div(w->channels, CHUNK_CHANNELS))}, numbers[2];
+static void channels_stage(winograd *w) {
+    tn_dim extents[2] = {image_blocks(w), constant(w, ceil_div(w->channels, CHUNK_CHANNELS))}, numbers[2];
     access_loop named[2];
     winograd_open_input(w);
     access_open_chunks(w->a, 2, extents, numbers, named);
@@ -81,13 +91,24 @@ static void input_stage(winograd *w) {
     access_close_chunks(w->a, 2, named);
 }
 
-/* A chunk is a group of an image. */
+/* V of all images; chunks are images. */
+static void images_stage(winograd *w) {
+    tn_dim extents[2] = {image_blocks(w), constant(w, w->block_images)}, numbers[2];
+    access_loop named[2];
+    winograd_open_rows(w);
+    access_open_chunks(w->a, 2, extents, numbers, named);
+    w->image = dim_mul_const(w->t, numbers[0], w->block_images);
+    winograd_input_of_image(w, numbers[1]);
+    access_close_chunks(w->a, 2, named);
+}
+
+/* A chunk is a group of a block. */
 static void groups_stage(winograd *w) {
-    tn_dim extents[2] = {images(w), constant(w, w->groups)}, numbers[2];
+    tn_dim extents[2] = {image_blocks(w), constant(w, w->groups)}, numbers[2];
     access_loop named[2];
     winograd_open_group(w);
     access_open_chunks(w->a, 2, extents, numbers, named);
-    w->image = numbers[0];
+    w->image = dim_mul_const(w->t, numbers[0], w->block_images);
     winograd_group(w, numbers[1]);
     access_close_chunks(w->a, 2, named);
 }
@@ -114,24 +135,49 @@ static bool read_shape(winograd *w, access *a, tn_graph *fused) {
     return ok;
 }
 
+static int64_t known_images(const winograd *w) {
+    int64_t n = 1;
+    dim_is_const(w->t, graph_type(w->a->fused, w->n->operands[0])->dims[0], &n);
+    return n;
+}
+
 /* The lowest blocks of enough tiles, if there are enough of them. */
 static bool cut_into_blocks(winograd *w) {
-    int64_t n_images = 1, rows = ceil_div(LEAST_TILES, w->tiles[1]);
-    dim_is_const(w->t, images(w), &n_images);
+    int64_t rows = ceil_div(LEAST_TILES, w->tiles[1]);
     while (rows < w->tiles[0] && w->tiles[0] % rows) rows++;
-    if (rows > w->tiles[0] || w->tiles[0] / rows * n_images < LEAST_BLOCKS) return false;
+    if (rows > w->tiles[0] || w->tiles[0] / rows * known_images(w) < LEAST_BLOCKS) return false;
     w->block_rows = rows;
     return true;
 }
 
+/* Images of few tiles each: as many as have enough together, if that leaves enough blocks, else as many as register
+ * tiles suit. */
+static bool take_images(winograd *w) {
+    int64_t images = known_images(w), tiles = w->tiles[0] * w->tiles[1], least = ceil_div(LEAST_TILES, tiles);
+    if (tiles >= LEAST_TILES || images < least || w->channels < w->lanes) return false;
+    while (least <= images && images % least) least++;
+    w->by_blocks = images / least >= LEAST_BLOCKS;
+    if (!w->by_blocks) {
+        least = MOST_TILES / tiles;
+        while (least > 1 && images % least) least--;
+    }
+    w->block_images = least;
+    return least > 1;
+}
+
 static void choose_block(winograd *w) {
+    bool several = take_images(w);
     w->block_rows = w->tiles[0];
-    w->by_blocks = cut_into_blocks(w);
+    if (!several) {
+        w->block_images = 1;
+        w->by_blocks = cut_into_blocks(w);
+    }
     w->blocks = w->tiles[0] / w->block_rows;
-    w->is_cut[0] = w->blocks == 1 && w->out[0] % w->tile != 0;
-    w->is_cut[1] = w->out[1] % w->tile != 0;
-    w->pitch = round_up(w->block_rows * w->tiles[1], w->lanes);
-    w->v_plane = round_up(w->channels * w->pitch, LINE) + LINE;
+    w->is_cut[0] = !several && w->blocks == 1 && w->out[0] % w->tile != 0;
+    w->is_cut[1] = !several && w->out[1] % w->tile != 0;
+    w->pitch = round_up(winograd_block_tiles(w), w->lanes);
+    w->v_tile = several ? round_up(w->channels, LINE) + LINE : 0;
+    w->v_plane = round_up(several ? w->v_tile * winograd_block_tiles(w) : w->channels * w->pitch, LINE) + LINE;
     w->m_plane = round_up(w->group * w->panel * w->pitch, LINE) + LINE;
     w->staged_pitch = round_up(w->tiles[1] + 1, lanes_for(w, w->tiles[1] + 1));
     w->row_lanes = lanes_for(w, w->tiles[1]);
@@ -150,10 +196,10 @@ lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
         if (w.by_blocks)
             blocks_stage(&w);
         else {
-            tn_dim all = dim_mul_const(w.t, images(&w), w.side * w.side * w.v_plane);
+            tn_dim all = dim_mul_const(w.t, image_blocks(&w), w.side * w.side * w.v_plane);
             w.block = constant(&w, 0);
             w.v = lt_add_buffer(&a.b, LT_TEMP, TN_F32, all, "v");
-            input_stage(&w);
+            w.v_tile ? images_stage(&w) : channels_stage(&w);
             groups_stage(&w);
         }
     }

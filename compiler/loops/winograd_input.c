@@ -93,8 +93,10 @@ static void transform_row(winograd *w, tn_dim row, tn_dim to) {
     access_close_loop(w->a, &loop);
 }
 
+/* Images of a block follow each other, so the block's number is that of its first image in blocks. */
 tn_dim winograd_v_base(const winograd *w) {
-    return dim_mul_const(w->t, w->by_blocks ? constant(w, 0) : w->image, w->side * w->side * w->v_plane);
+    tn_dim number = access_simplify(w->a, dim_floordiv(w->t, w->image, constant(w, w->block_images)));
+    return dim_mul_const(w->t, w->by_blocks ? constant(w, 0) : number, w->side * w->side * w->v_plane);
 }
 
 void winograd_open_input(winograd *w) {

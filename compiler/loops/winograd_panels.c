@@ -19,11 +19,12 @@ enum { AHEAD = 2048 }; /* elements of U: memory's answer takes that long */
 
 /* ---- Products ---- */
 
-/* A matrix of a register tile: where it begins, and elements from one row or step to the next. */
+/* A matrix of a register tile: where it begins, and elements from one row and step to the next; those of U and M have
+ * rows of neighbours. */
 typedef struct matrix_part {
     uint32_t buffer;
     tn_dim index;
-    int64_t pitch;
+    int64_t row, step;
 } matrix_part;
 
 /* Panel (plane xi, panel of the group) in U. */
@@ -41,10 +42,10 @@ static lt_stmt *tile_of(winograd *w, matrix_part a, matrix_part b, matrix_part c
     s->tile.a_index = access_simplify(w->a, a.index);
     s->tile.b_index = access_simplify(w->a, b.index);
     s->tile.c_index = access_simplify(w->a, c.index);
-    s->tile.a_row = constant(w, 1);
-    s->tile.a_depth = constant(w, a.pitch);
-    s->tile.b_depth = constant(w, b.pitch);
-    s->tile.c_row = constant(w, c.pitch);
+    s->tile.a_row = constant(w, a.row);
+    s->tile.a_depth = constant(w, a.step);
+    s->tile.b_depth = constant(w, b.step);
+    s->tile.c_row = constant(w, c.row);
     s->tile.depth = constant(w, w->channels);
     s->tile.mr = (uint32_t)mr;
     s->tile.nr = (uint32_t)nr;
@@ -71,9 +72,9 @@ static int64_t most_rows(const winograd *w) {
 static void panel_products(winograd *w, tn_dim u, tn_dim v, tn_dim m, int64_t tiles) {
     int64_t parts = ceil_div(tiles, most_rows(w)), first = 0;
     for (int64_t left = parts; left > 0; left--) {
-        int64_t rows = (tiles - first) / left;
-        matrix_part a = {w->v, dim_add_const(w->t, v, first), w->pitch}, b = {w->u, u, w->panel},
-                    c = {w->m, dim_add_const(w->t, m, first * w->panel), w->panel};
+        int64_t rows = (tiles - first) / left, row = w->v_tile ? w->v_tile : 1, step = w->v_tile ? 1 : w->pitch;
+        matrix_part a = {w->v, dim_add_const(w->t, v, first * row), row, step}, b = {w->u, u, 1, w->panel},
+                    c = {w->m, dim_add_const(w->t, m, first * w->panel), w->panel, 1};
         lt_stmt *s = tile_of(w, a, b, c, rows, w->panel);
         if (left == parts) ask_ahead(w, s, u);
         first += rows;
@@ -93,7 +94,8 @@ static void plane_products(winograd *w, tn_dim group, range rows, range columns)
     tn_dim panel = access_counter(&panels), u = u_panel(w, group, xi, panel);
     tn_dim v = plus(w, winograd_v_base(w), w->v_plane, xi);
     tn_dim m = plus(w, dim_mul_const(w->t, panel, w->panel * w->pitch), w->m_plane, xi);
-    panel_products(w, u, v, m, winograd_tiles_down(w, rows.begin) * winograd_tiles_across(w, columns.begin));
+    int64_t tiles = winograd_tiles_down(w, rows.begin) * winograd_tiles_across(w, columns.begin);
+    panel_products(w, u, v, m, w->block_images * tiles);
     access_close_loop(w->a, &panels);
     access_close_loop(w->a, &j);
     access_close_loop(w->a, &i);
@@ -120,13 +122,13 @@ static void products(winograd *w, tn_dim group) {
 static int64_t row_pixels(const winograd *w) { return w->tiles[1] * w->tile; }
 
 static int64_t pixels_of_block(const winograd *w) {
-    return round_up(w->block_rows * w->tile * row_pixels(w), w->lanes);
+    return round_up(w->block_images * w->block_rows * w->tile * row_pixels(w), w->lanes);
 }
 
 /* A^T M A of a panel's tiles: tiles_out[pixel][feature]. `from` is the panel's element (plane 0, tile 0) in M. */
 static void transform_panel(winograd *w, tn_dim from) {
     lt_value m[WINOGRAD_SIDE * WINOGRAD_SIDE] = {0};
-    access_loop rows = open_count(w, w->block_rows), columns = open_count(w, w->tiles[1]);
+    access_loop rows = open_count(w, w->block_images * w->block_rows), columns = open_count(w, w->tiles[1]);
     access_loop loop = open_lanes(w, w->panel, lanes_for(w, w->panel));
     tn_dim row = access_counter(&rows), column = access_counter(&columns), feature = access_counter(&loop);
     for (int64_t xi = 0; xi < w->side * w->side; xi++) {
@@ -159,20 +161,48 @@ static void turn_pixels(winograd *w) {
     access_close_loop(w->a, &loop);
 }
 
-/* The result's rows of a feature, whose pixels begin at `from`. */
-static void feature_rows(winograd *w, tn_dim feature, tn_dim from) {
-    int64_t height = w->block_rows * w->tile;
-    tn_dim first = dim_mul_const(w->t, w->block, height), left = dim_sub(w->t, constant(w, w->out[0]), first);
-    access_loop rows = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, constant(w, height), left)));
-    tn_dim row = access_counter(&rows);
-    access_know_range(w->a, row, constant(w, height));
-    access_loop loop = open_lanes(w, w->out[1], w->lanes);
-    tn_dim column = access_counter(&loop);
-    tn_dim index[4] = {w->image, feature, dim_add(w->t, first, row), column};
+/* Pixels of a feature in an image of the block, from `from` on: a loop's worth of them. */
+static void store_pixels(winograd *w, tn_dim image, tn_dim feature, tn_dim row, tn_dim column, tn_dim from) {
+    tn_dim first = dim_mul_const(w->t, w->block, w->block_rows * w->tile);
+    tn_dim index[4] = {image, feature, dim_add(w->t, first, row), column};
     tn_dim pixel = plus(w, column, row_pixels(w), row);
     lower_store_anchor(w->a, w->value, index, load(w, w->row_out, dim_add(w->t, from, pixel)));
+}
+
+/* All rows at once where tiles end with the result's rows, else one after the other. */
+static void feature_rows(winograd *w, tn_dim image, tn_dim feature, tn_dim from) {
+    int64_t height = w->block_rows * w->tile;
+    tn_dim left = dim_sub(w->t, constant(w, w->out[0]), dim_mul_const(w->t, w->block, height)),
+           rows = access_simplify(w->a, dim_min(w->t, constant(w, height), left));
+    if (w->out[1] == row_pixels(w)) {
+        tn_dim extents[2] = {constant(w, height), constant(w, w->out[1])}, at[2];
+        access_loop loop = access_open_loop(w->a, LT_VECTOR, constant(w, 0), dim_mul_const(w->t, rows, w->out[1]),
+                                            (uint32_t)w->lanes, 0);
+        access_know_range(w->a, access_counter(&loop), constant(w, height * w->out[1]));
+        access_unravel(w->a, access_counter(&loop), 2, extents, at);
+        store_pixels(w, image, feature, at[0], at[1], from);
+        access_close_loop(w->a, &loop);
+        return;
+    }
+    access_loop loop = open_steps(w, constant(w, 0), rows), columns;
+    access_know_range(w->a, access_counter(&loop), constant(w, height));
+    columns = open_lanes(w, w->out[1], w->lanes);
+    store_pixels(w, image, feature, access_counter(&loop), access_counter(&columns), from);
+    access_close_loop(w->a, &columns);
     access_close_loop(w->a, &loop);
-    access_close_loop(w->a, &rows);
+}
+
+/* In all images of the block. */
+static void feature_images(winograd *w, tn_dim feature, tn_dim from) {
+    if (w->block_images == 1) {
+        feature_rows(w, w->image, feature, from);
+        return;
+    }
+    access_loop images = open_count(w, w->block_images);
+    tn_dim within = access_counter(&images);
+    feature_rows(w, dim_add(w->t, w->image, within), feature,
+                 plus(w, from, w->block_rows * w->tile * row_pixels(w), within));
+    access_close_loop(w->a, &images);
 }
 
 static void results(winograd *w, tn_dim group) {
@@ -185,7 +215,7 @@ static void results(winograd *w, tn_dim group) {
     access_loop loop = open_steps(w, constant(w, 0), access_simplify(w->a, dim_min(w->t, size, left)));
     tn_dim within = access_counter(&loop);
     access_know_range(w->a, within, size);
-    feature_rows(w, dim_add(w->t, first, within), dim_mul_const(w->t, within, pixels_of_block(w)));
+    feature_images(w, dim_add(w->t, first, within), dim_mul_const(w->t, within, pixels_of_block(w)));
     access_close_loop(w->a, &loop);
     access_close_loop(w->a, &panels);
 }

@@ -2,6 +2,7 @@
 #ifndef TN_LOOPS_WINOGRAD_WORK_H
 #define TN_LOOPS_WINOGRAD_WORK_H
 
+#include "compiler/loops/channel_rows.h"
 #include "compiler/loops/winograd.h"
 
 typedef struct winograd {
@@ -14,14 +15,17 @@ typedef struct winograd {
     int64_t in[2], out[2], low[2], tiles[2]; /* rows, columns */
     int64_t lanes, row_lanes;                /* row_lanes: enough for a row of tiles */
     /* How it is cut. */
-    int64_t block_rows, blocks; /* tile rows in a block */
+    int64_t block_rows, blocks; /* tile rows in a block; blocks of an image */
+    int64_t block_images;       /* in a block: of several it has all rows */
     int64_t pitch, staged_pitch, v_plane, m_plane;
+    int64_t v_tile; /* V lies by tiles, so many elements for each; 0: by channels, `pitch` for each */
     bool by_blocks; /* a chunk is a block; else there is one for each image, and chunks are groups of features */
     bool is_cut[2]; /* tiles of the block's last row, or column, reach beyond the result */
     /* Buffers. */
     uint32_t lines, staged, u, v, m, tiles_out, row_out;
+    channel_rows rows; /* of a tile row of an image, where V lies by tiles */
     /* The present chunk. */
-    tn_dim image, block;
+    tn_dim image, block; /* image: the first one of the block */
 } winograd;
 
 /* ---- Dims ---- */
@@ -71,10 +75,14 @@ uint32_t winograd_scratch(winograd *w, int64_t elements, const char *name);
 void winograd_open_input(winograd *w);
 /* V of channels [first, end) of the present block. */
 void winograd_input_of_block(winograd *w, tn_dim first, tn_dim end);
+/* The same where V lies by tiles (winograd_tiles.c): before the stage; V of an image of the present block. */
+void winograd_open_rows(winograd *w);
+void winograd_input_of_image(winograd *w, tn_dim within);
 /* Element (plane 0, channel 0, tile 0) of the present block in V. */
 tn_dim winograd_v_base(const winograd *w);
 /* Tiles of a tile row in planes of that column of the transformed tile, and tile rows in planes of that row: the last
  * ones have fewer where what they make is cut off (winograd_panels.c). */
+static inline int64_t winograd_block_tiles(const winograd *w) { return w->block_images * w->block_rows * w->tiles[1]; }
 static inline int64_t winograd_tiles_across(const winograd *w, int64_t column) {
     return w->tiles[1] - (w->is_cut[1] && column == w->side - 1);
 }

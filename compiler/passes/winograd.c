@@ -50,8 +50,8 @@ static const kind kinds[] = {
 };
 
 typedef struct candidate {
-    bool is_known; /* its weights, at load time */
-    int64_t images; /* 1 when it counts for nothing, since weights are known */
+    bool is_known;  /* its weights, at load time */
+    int64_t images; /* 1 when there is no telling */
     int64_t channels, features, in[2], out[2], low[2], high[2];
     double origin; /* bytes that the kernel is made from */
 } candidate;
@@ -83,16 +83,18 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
     const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
                   *y = graph_type(g, n->first_result);
     if (x->dtype != TN_F32 || x->rank != 4 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
-        attr_int(&n->attrs, ATTR_groups, 1) > 1 ||
-        !attr_at_most(&n->attrs, ATTR_stride, 1) || !attr_at_most(&n->attrs, ATTR_dilation, 1) ||
-        !attr_at_most(&n->attrs, ATTR_input_dilation, 1) || !read_padding(t, n, ATTR_low, c->low) ||
-        !read_padding(t, n, ATTR_high, c->high) || !is_known_number(t, kernel->dims[0], &c->features) ||
-        !is_known_number(t, kernel->dims[1], &c->channels) || x->dims[1] != kernel->dims[1])
+        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !attr_at_most(&n->attrs, ATTR_stride, 1) ||
+        !attr_at_most(&n->attrs, ATTR_dilation, 1) || !attr_at_most(&n->attrs, ATTR_input_dilation, 1) ||
+        !read_padding(t, n, ATTR_low, c->low) || !read_padding(t, n, ATTR_high, c->high) ||
+        !is_known_number(t, kernel->dims[0], &c->features) || !is_known_number(t, kernel->dims[1], &c->channels) ||
+        x->dims[1] != kernel->dims[1])
         return false;
     c->origin = r->what.origin[g->values[n->operands[1]].node];
     c->is_known = r->what.known[g->values[n->operands[1]].node];
-    c->images = 1;
-    if (!c->is_known && !is_known_number(t, x->dims[0], &c->images)) return false;
+    if (!is_known_number(t, x->dims[0], &c->images)) {
+        if (!c->is_known) return false;
+        c->images = 1;
+    }
     for (int i = 0; i < 2; i++)
         if (!dim_is_value(t, kernel->dims[i + 2], TAPS) || !is_known_number(t, x->dims[i + 2], &c->in[i]) ||
             !is_known_number(t, y->dims[i + 2], &c->out[i]))
@@ -124,7 +126,8 @@ static double winograd_cost(const candidate *c, int64_t tile) {
 /* hoist would leave it in main. */
 static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
-    return c->is_known && !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
+    return c->is_known &&
+           !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
 }
 
 static const kind *choose(const rewriter *r, const candidate *c) {
