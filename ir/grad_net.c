@@ -3,8 +3,6 @@
  * All others are differentiated by their decomposition. What a rule needs of the forward computation it writes
  * exactly as the decomposition does (ir/expand_norm.c), so that the two become one node. Smaller floats are
  * computed in f32, as in the decomposition.
- *
- * Edges: relu has slope 0 at 0, leaky_relu alpha.
  */
 #include "ir/columns.h"
 #include "ir/expand.h"
@@ -22,18 +20,6 @@ static normed open_normed(const grad_args *c) {
     return (normed){
         .x = expand_widen(c->x[0]), .dy = expand_widen(c->dy[0]), .dtype = (tn_dtype)tn_type_of(c->x[0]).dtype};
 }
-
-/* ---- Activations ---------------------------------------------------------------------------------- */
-
-void grad_relu(grad_args *c) { c->dx[0] = grad_where(tn_greater(c->y[0], grad_zeros(c->y[0])), c->dy[0]); }
-
-void grad_leaky_relu(grad_args *c) {
-    tn_val is_positive = tn_greater(c->x[0], grad_zeros(c->x[0]));
-    tn_val less = tn_mul_scalar(c->dy[0], attr_float(&c->attrs, ATTR_alpha, 0.01));
-    c->dx[0] = tn_select(is_positive, c->dy[0], less);
-}
-
-void grad_softplus(grad_args *c) { c->dx[0] = tn_mul(c->dy[0], tn_logistic(c->x[0])); }
 
 /* ---- Softmax -------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,10 @@ static void check_refusal(const tn_graph *g, tn_op op) {
     const node *n = graph_node_of(g, g->results[0].value);
     const tn_type *type = graph_type(g, g->results[0].value);
     bool goes_through = n->op == op && n->n_operands > 0;
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        const tn_type *from = graph_type(g, n->operands[k]);
+        for (int i = 0; i < from->rank; i++) goes_through &= !dim_is_value(g->module->dims, from->dims[i], 0);
+    }
     for (int i = 0; i < type->rank; i++) goes_through &= !dim_is_value(g->module->dims, type->dims[i], 0);
     tn_graph *vjp = tn_vjp((tn_graph *)g, gradient_wrt(g, numbers));
     if (goes_through && (vjp || !strstr(g->module->error.message, op_table[op].no_grad)))

@@ -202,14 +202,15 @@ static bool push_unit(fuser *f, uint32_t i) {
     return true;
 }
 
-/* What node n of the group (or GROUP_NONE) reads from other units, through views. */
+/* What node n of the group (or GROUP_NONE) reads from other units, also through what is copied into its kernel. */
 static bool push_operands(fuser *f, uint32_t group, const node *n) {
     for (uint32_t k = 0; k < n->n_operands; k++) {
         uint32_t o = f->from->values[n->operands[k]].node;
-        while (f->groups.roles[o] == FUSION_INLINE && f->from->nodes[o].n_operands > 0)
-            o = f->from->values[f->from->nodes[o].operands[0]].node;
-        bool is_leaf = f->groups.roles[o] == FUSION_INLINE;
-        if (!is_leaf && (group == GROUP_NONE || f->groups.group_of[o] != group) && !push_unit(f, o)) return false;
+        if (f->groups.roles[o] == FUSION_INLINE) {
+            if (!push_operands(f, group, &f->from->nodes[o])) return false;
+        } else if ((group == GROUP_NONE || f->groups.group_of[o] != group) && !push_unit(f, o)) {
+            return false;
+        }
     }
     return true;
 }

@@ -9,7 +9,8 @@
 /* What a node is to fusion. */
 typedef enum fusion_role {
     FUSION_TOP,    /* stays in the function: parameters, data, control flow, effects */
-    FUSION_INLINE, /* an index map, a leaf, or a conversion of stored data: copied into every kernel that reads it */
+    FUSION_INLINE, /* an index map, a leaf, a conversion of stored data, or what is cheaper made than stored: copied into
+                    * every kernel that reads it */
     FUSION_MEMBER, /* work: belongs to exactly one group */
 } fusion_role;
 
@@ -27,5 +28,8 @@ void grouping_free(grouping *s);
 
 /* groups_join.c: makes one group of those that a larger pattern is made of. False: out of memory. */
 bool grouping_join(grouping *s);
+
+/* groups_remake.c: lets readers make cheap values anew, so that they need not be kept. False: out of memory. */
+bool grouping_remake(grouping *s);
 
 #endif

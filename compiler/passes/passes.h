@@ -34,6 +34,7 @@ typedef struct pass_options {
     /* Columns of a panel of weights for that use; 0: they are not to be packed. NULL: none are. */
     int64_t (*panel_columns)(const void *ctx, const weight_use *use);
     const void *panel_ctx;
+    bool no_remake; /* what a kernel makes for others it stores, cheap or not */
     bool no_fusion; /* every node its own kernel: for finding faults */
 } pass_options;
 
