@@ -6,8 +6,10 @@
  * Needs the build in which allocations can be made to fail (make MALLOC=hostile). A module keeps its error, so
  * it is read anew for each failure.
  */
+#include "frontends/data/csv.h"
 #include "runtime/alloc.h"
 #include "tenon_compile.h"
+#include "tenon_data.h"
 #include "tenon_onnx.h"
 
 #include <setjmp.h>
@@ -231,10 +233,93 @@ static void test_run(void **state) {
     tn_program_free(same_program);
 }
 
+/* ---- Data ------------------------------------------------------------------------------------------- */
+
+/* What a call left behind: the rest of it is skipped. */
+static tn_status told(tn_status status, const tn_diag *diag, char *message, size_t capacity) {
+    if (status != TN_OK) snprintf(message, capacity, "%s", diag->message);
+    return status;
+}
+
+static float numbers[6] = {1, 2, 3, 4, 5, 6};
+static char data_path[64], data_folder[72];
+
+/* Writes and reads a file of tensors, one of which is strided. */
+static tn_status tensor_file(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture;
+    const tn_named_tensor tensors[] = {
+        {"a", TN_TENSOR(TN_F32, numbers, 6)},
+        {"b", tn_tensor_strided(TN_F32, numbers, 2, (int64_t[]){3, 2}, (int64_t[]){1, 3})}};
+    const tn_metadata note = {"key", "value"};
+    bool is_npz = strcmp(name, "npz") == 0;
+    tn_diag diag = {.status = TN_OK};
+    tn_archive *archive = NULL;
+    tn_status status = is_npz ? tn_npz_write(data_path, tensors, 2, true, &diag)
+                              : tn_safetensors_write(data_path, tensors, 2, &note, 1, &diag);
+    if (status == TN_OK)
+        status = is_npz ? tn_npz_open(data_path, &archive, &diag) : tn_safetensors_open(data_path, &archive, &diag);
+    if (status == TN_OK) assert_memory_equal(tn_archive_find(archive, "a")->data, numbers, sizeof numbers);
+    tn_archive_free(archive);
+    return told(status, &diag, message, capacity);
+}
+
+/* Reads a table, cuts it in two and takes batches from the larger part. */
+static tn_status batches(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture, (void)name;
+    static const char table[] = "a,b,y\n1,2,0\n3,4,1\n5,6,0\n7,8,1\n";
+    tn_diag diag = {.status = TN_OK};
+    tn_dataset *all, *training = NULL, *validation = NULL;
+    tn_loader *l = NULL;
+    tn_batch batch;
+    tn_status status = csv_parse(table, sizeof table - 1, &(tn_csv_options){.label = -1}, &all, &diag);
+    if (status == TN_OK) status = tn_dataset_convert(all, "y", TN_F32, 0, 1, &diag);
+    if (status == TN_OK) status = tn_dataset_split(all, &(tn_split_options){.count = 1}, &training, &validation, &diag);
+    if (status == TN_OK)
+        status = tn_loader_new(training, &(tn_loader_options){.batch_size = 2, .no_prefetch = true}, &l, &diag);
+    for (int i = 0; status == TN_OK && i < 4; i++) status = tn_loader_next(l, &batch, &diag);
+    tn_loader_free(l);
+    tn_dataset_free(training);
+    tn_dataset_free(validation);
+    tn_dataset_free(all);
+    return told(status, &diag, message, capacity);
+}
+
+static tn_status events(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture, (void)name;
+    static const tn_event_node node = {.name = "a", .op = "param"};
+    tn_tensor values = tn_tensor_strided(TN_F32, numbers, 2, (int64_t[]){3, 2}, (int64_t[]){1, 3});
+    tn_diag diag = {.status = TN_OK};
+    tn_event_writer *w;
+    tn_status status = tn_event_writer_new(data_folder, &w, &diag);
+    if (status == TN_OK) status = tn_event_scalar(w, "loss", 1, 2, &diag);
+    if (status == TN_OK) status = tn_event_histogram(w, "h", 1, &values, &diag);
+    if (status == TN_OK) status = tn_event_image(w, "p", 1, &values, &diag);
+    if (status == TN_OK) status = tn_event_text(w, "t", 1, "text", &diag);
+    if (status == TN_OK) status = tn_event_graph(w, &node, 1, &diag);
+    told(status, &diag, message, capacity);
+    if (w) unlink(tn_event_writer_path(w));
+    tn_event_writer_close(w, NULL);
+    rmdir(data_folder);
+    return status;
+}
+
+static void test_data(void **state) {
+    (void)state;
+    snprintf(data_path, sizeof data_path, "/tmp/tenon-hostile-%ld", (long)getpid());
+    snprintf(data_folder, sizeof data_folder, "%s-events", data_path);
+    fail_in_turn(&(act){.call = tensor_file, .name = "safetensors"});
+    fail_in_turn(&(act){.call = tensor_file, .name = "npz"});
+    fail_in_turn(&(act){.call = batches, .name = "batches"});
+    fail_in_turn(&(act){.call = events, .name = "events"});
+    assert_int_equal(unlink(data_path), 0);
+    assert_int_equal(access(data_folder, F_OK), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_import), cmocka_unit_test(test_parse),  cmocka_unit_test(test_compile),
         cmocka_unit_test(test_export), cmocka_unit_test(test_stages), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

@@ -98,12 +98,12 @@ tn_status read_maybe_gzip(const char *path, void **content, size_t *size, tn_dia
 
 /* ---- Bare deflate streams ---------------------------------------------------------------- */
 
-bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes) {
+tn_status inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes) {
     z_stream z = new_stream();
     uint8_t beyond; /* a place for a byte too many, so that the stream's end is reached in any case */
     size_t taken = 0, given = 0;
     int result = inflateInit2(&z, BARE_WINDOW);
-    if (result != Z_OK) return false;
+    if (result != Z_OK) return TN_ERR_MEMORY;
     while (result == Z_OK) {
         bool is_full = given == to_bytes;
         uInt offered = at_most(from_bytes - taken), room = is_full ? 1 : at_most(to_bytes - given);
@@ -119,7 +119,9 @@ bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t
         if (result == Z_OK && z.avail_in == offered && more == 0) result = Z_BUF_ERROR; /* no progress */
     }
     inflateEnd(&z);
-    return result == Z_STREAM_END && given == to_bytes && taken == from_bytes;
+    if (result == Z_MEM_ERROR) return TN_ERR_MEMORY;
+    bool is_exact = result == Z_STREAM_END && given == to_bytes && taken == from_bytes;
+    return is_exact ? TN_OK : TN_ERR_PARSE;
 }
 
 uint8_t *deflate_bytes(const uint8_t *from, size_t from_bytes, deflate_wrap wrap, size_t *to_bytes) {

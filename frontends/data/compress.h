@@ -19,8 +19,8 @@ tn_status read_maybe_gzip(const char *path, void **content, size_t *size, tn_dia
  * NULL. */
 tn_status expand_gzip(void **content, size_t *size, tn_diag *diag);
 
-/* Expands a bare deflate stream that must give exactly `to_bytes`. False: it does not, or there is no memory. */
-bool inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes);
+/* Expands a bare deflate stream that must give exactly `to_bytes`. TN_ERR_PARSE: it does not; or TN_ERR_MEMORY. */
+tn_status inflate_exactly(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes);
 
 /* What a deflated stream is wrapped in: nothing (zip), or header and sum of zlib (PNG). */
 typedef enum deflate_wrap { DEFLATE_BARE, DEFLATE_ZLIB } deflate_wrap;

@@ -11,6 +11,7 @@
 #include "frontends/data/event_file.h"
 #include "frontends/data/png.h"
 #include "frontends/data/proto_write.h"
+#include "frontends/data/utf8.h"
 #include "runtime/diag.h"
 
 #include <float.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Numbers of the fields that are written. */
 enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_GRAPH_DEF = 4, EVENT_SUMMARY = 5 };
@@ -62,29 +64,9 @@ static tn_status end_event(tn_event_writer *w, tn_diag *diag) {
     return event_file_append(&w->file, w->message.bytes, w->message.used, diag);
 }
 
-/* Whether a text is UTF-8, which protobuf's strings must be: no byte of it starts or continues wrongly. */
-static bool is_utf8(const char *text) {
-    for (const uint8_t *at = (const uint8_t *)text; *at;) {
-        int more = *at < 0x80                  ? 0
-                   : *at >= 0xc2 && *at < 0xe0 ? 1
-                   : *at >= 0xe0 && *at < 0xf0 ? 2
-                   : *at >= 0xf0 && *at < 0xf5 ? 3
-                                               : -1;
-        uint8_t first = *at++;
-        if (more < 0) return false;
-        for (int i = 0; i < more; i++, at++) {
-            if ((*at & 0xc0) != 0x80) return false;
-            bool is_overlong = i == 0 && ((first == 0xe0 && *at < 0xa0) || (first == 0xf0 && *at < 0x90));
-            bool is_beyond = i == 0 && ((first == 0xed && *at >= 0xa0) || (first == 0xf4 && *at >= 0x90));
-            if (is_overlong || is_beyond) return false;
-        }
-    }
-    return true;
-}
-
 static tn_status check_tag(const tn_event_writer *w, const char *tag, tn_diag *diag) {
     if (!w) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no event writer");
-    if (tag && *tag && is_utf8(tag)) return TN_OK;
+    if (tag && *tag && utf8_is_valid(tag)) return TN_OK;
     return diag_in_file(diag, diag_fail(diag, TN_ERR_ARGUMENT, "a tag is missing, empty or no UTF-8"), w->file.path);
 }
 
@@ -134,6 +116,7 @@ tn_status tn_event_writer_new(const char *folder, tn_event_writer **writer, tn_d
         *writer = w;
         return TN_OK;
     }
+    unlink(w->file.path);
     tn_event_writer_close(w, NULL);
     return diag_in_file(diag, status, folder);
 }
@@ -161,7 +144,7 @@ tn_status tn_event_scalar(tn_event_writer *writer, const char *tag, int64_t step
 tn_status tn_event_text(tn_event_writer *writer, const char *tag, int64_t step, const char *text, tn_diag *diag) {
     tn_status status = check_tag(writer, tag, diag);
     if (status != TN_OK) return status;
-    if (!text || !is_utf8(text))
+    if (!text || !utf8_is_valid(text))
         return fail_value(writer, tag, step, TN_ERR_ARGUMENT, "the text is missing or no UTF-8", diag);
     proto_buffer *m = &writer->message;
     summary s = begin_summary(writer, tag, step);
@@ -311,7 +294,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool is_text(const char *text) { return text && *text && is_utf8(text); }
+static bool is_text(const char *text) { return text && *text && utf8_is_valid(text); }
 
 static tn_status check_node(const tn_event_node *node, const char *const *sorted, size_t n, tn_diag *diag) {
     for (int i = 0; i < node->n_inputs; i++) {
@@ -325,7 +308,7 @@ static tn_status check_node(const tn_event_node *node, const char *const *sorted
 
 static tn_status check_graph(const tn_event_node *nodes, const char **sorted, size_t n, tn_diag *diag) {
     for (size_t i = 0; i < n; i++) {
-        if (!is_text(nodes[i].name) || !is_text(nodes[i].op) || (nodes[i].type && !is_utf8(nodes[i].type)))
+        if (!is_text(nodes[i].name) || !is_text(nodes[i].op) || (nodes[i].type && !utf8_is_valid(nodes[i].type)))
             return diag_fail(diag, TN_ERR_ARGUMENT, "node %zu: its name or op is missing, or a text is no UTF-8", i);
         sorted[i] = nodes[i].name;
     }

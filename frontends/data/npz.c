@@ -136,8 +136,7 @@ static tn_status write_entry(zip_writer *zip, const tn_named_tensor *t, bool def
     }
     tn_free(name);
     tn_free(copy);
-    return ok ? TN_OK
-              : diag_fail(diag, TN_ERR_MEMORY, "out of memory for array '%.100s', or its name is too long", t->name);
+    return ok ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory for array '%.100s'", t->name);
 }
 
 static tn_status check_arrays(const tn_named_tensor *tensors, int64_t n, tn_diag *diag) {
@@ -146,6 +145,9 @@ static tn_status check_arrays(const tn_named_tensor *tensors, int64_t n, tn_diag
     tn_status status = names ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     for (int64_t i = 0; status == TN_OK && i < n; i++) {
         status = named_tensor_check(&tensors[i], diag);
+        if (status == TN_OK && strlen(tensors[i].name) > ZIP_MAX_NAME - SUFFIX_BYTES)
+            status = diag_fail(diag, TN_ERR_ARGUMENT, "array '%.100s...' has a name of more than 65,531 bytes",
+                               tensors[i].name);
         names->tensors[names->n_tensors++] = tensors[i];
     }
     const char *twice = status == TN_OK ? archive_index(names) : NULL;

@@ -12,6 +12,7 @@
  */
 #include "frontends/data/archive.h"
 #include "frontends/data/atomic_file.h"
+#include "frontends/data/utf8.h"
 #include "runtime/diag.h"
 
 #include <inttypes.h>
@@ -284,11 +285,14 @@ static int compare_for_writing(const void *a, const void *b) {
 
 static tn_status check_tensor(const tn_named_tensor *t, tn_diag *diag) {
     tn_status status = named_tensor_check(t, diag);
-    if (status != TN_OK || strcmp(t->name, metadata_key) != 0) return status;
+    if (status != TN_OK) return status;
+    if (!utf8_is_valid(t->name))
+        return diag_fail(diag, TN_ERR_ARGUMENT, "tensor '%.100s': its name is no UTF-8", t->name);
+    if (strcmp(t->name, metadata_key) != 0) return TN_OK;
     return diag_fail(diag, TN_ERR_ARGUMENT, "a tensor cannot be called __metadata__");
 }
 
-/* The header's entry of a tensor that begins at `begin`. NULL: no memory, or the name is no UTF-8. */
+/* The header's entry of a tensor that begins at `begin`. NULL: no memory. */
 static json_t *entry_of(const tn_tensor *t, int64_t begin) {
     json_t *shape = json_array();
     for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->shape[i]));
@@ -305,8 +309,10 @@ static tn_status add_metadata(json_t *header, const tn_metadata *metadata, int64
         const tn_metadata *m = &metadata[i];
         if (!m->key || !m->value || json_object_get(notes, m->key))
             return diag_fail(diag, TN_ERR_ARGUMENT, "note %" PRId64 " lacks key or value, or its key comes twice", i);
+        if (!utf8_is_valid(m->key) || !utf8_is_valid(m->value))
+            return diag_fail(diag, TN_ERR_ARGUMENT, "note '%.100s' is no UTF-8", m->key);
         if (json_object_set_new(notes, m->key, json_string(m->value)) != 0)
-            return diag_fail(diag, TN_ERR_ARGUMENT, "note '%.100s' is no UTF-8, or there is no memory", m->key);
+            return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     }
     return TN_OK;
 }
@@ -322,8 +328,7 @@ static tn_status make_header(const tn_named_tensor **order, int64_t n, const tn_
             return diag_fail(diag, TN_ERR_ARGUMENT, "two tensors are called '%.100s'", t->name);
         if (at > INT64_MAX - bytes) return diag_fail(diag, TN_ERR_LIMIT, "the tensors' bytes do not fit in 63 bits");
         if (json_object_set_new(header, t->name, entry_of(&t->tensor, at)) != 0)
-            return diag_fail(diag, TN_ERR_ARGUMENT, "tensor '%.100s': its name is no UTF-8, or there is no memory",
-                             t->name);
+            return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
         at += bytes;
     }
     return status;

@@ -15,7 +15,6 @@ enum {
     END64_BYTES = 56,
     LOCATOR_BYTES = 20,
     MAX_COMMENT = 65535,
-    MAX_NAME = 65535,
     METHOD_STORED = 0,
     METHOD_DEFLATED = 8,
     EXTRA_ZIP64 = 1,
@@ -149,8 +148,9 @@ static tn_status expand(const zip_entry *e, const uint8_t **bytes, void **own, t
     uint8_t *out = *own = tn_malloc((size_t)e->bytes);
     if (!out) return diag_fail(diag, TN_ERR_MEMORY, "out of memory for %" PRIu64 " bytes", e->bytes);
     *bytes = out;
-    if (inflate_exactly(e->data, (size_t)e->stored_bytes, out, (size_t)e->bytes)) return TN_OK;
-    return diag_fail(diag, TN_ERR_PARSE, "its deflated data are damaged, or there is no memory to expand them");
+    tn_status status = inflate_exactly(e->data, (size_t)e->stored_bytes, out, (size_t)e->bytes);
+    if (status == TN_OK) return TN_OK;
+    return diag_fail(diag, status, status == TN_ERR_MEMORY ? "out of memory" : "its deflated data are damaged");
 }
 
 tn_status zip_expand(const zip_entry *entry, const uint8_t **bytes, void **own, tn_diag *diag) {
@@ -239,7 +239,6 @@ bool zip_add(zip_writer *zip, const char *name, const void *head, size_t head_by
              size_t body_bytes, bool deflates) {
     made_entry e = {name, strlen(name), zip->file->size, head_bytes + body_bytes, head_bytes + body_bytes,
                     0,    METHOD_STORED};
-    if (e.name_length > MAX_NAME) return false;
     e.crc = crc32_add(crc32_add(0, head, head_bytes), body, body_bytes);
     uint8_t *whole = NULL, *packed = NULL;
     if (deflates) {
