@@ -1,4 +1,8 @@
-/* .npz and IDX files and image folders: what they read, and with which words they refuse. */
+/* .npz and IDX files and image folders: what they read, and with which words they refuse.
+ *
+ * What NumPy and the safetensors package make of files, and Tenon of theirs: tests/interchange.sh, for which
+ * `archives FROM TO` reads one file of tensors and writes another, each in the format that its name ends in.
+ */
 #include "frontends/data/compress.h"
 #include "frontends/data/read_file.h"
 #include "frontends/data/tenon_data.h"
@@ -353,7 +357,36 @@ static void refuses_wrong_image_folders(void **state) {
     remove_pictures();
 }
 
-int main(void) {
+/* ---- For other programs ------------------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static tn_status write_all(const char *to, const tn_archive *a, tn_diag *diag) {
+    const tn_named_tensor *all = tn_archive_at(a, 0);
+    if (ends_with(to, ".npy")) return tn_npy_write(to, &all->tensor, diag);
+    if (ends_with(to, ".safetensors"))
+        return tn_safetensors_write(to, all, tn_archive_count(a), tn_archive_metadata_at(a, 0),
+                                    tn_archive_metadata_at(a, 0) ? 1 : 0, diag);
+    return tn_npz_write(to, all, tn_archive_count(a), ends_with(to, ".deflated.npz"), diag);
+}
+
+static int convert_file(const char *from, const char *to) {
+    tn_archive *a;
+    tn_diag diag;
+    tn_status status = ends_with(from, ".npy")           ? tn_npy_open(from, &a, &diag)
+                       : ends_with(from, ".safetensors") ? tn_safetensors_open(from, &a, &diag)
+                                                         : tn_npz_open(from, &a, &diag);
+    if (status == TN_OK) status = write_all(to, a, &diag);
+    tn_archive_free(a);
+    if (status != TN_OK) fprintf(stderr, "%s: %s\n", diag.file, diag.message);
+    return status != TN_OK;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3) return convert_file(argv[1], argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips_npz),     cmocka_unit_test(survives_npz_truncation_and_mutation),
         cmocka_unit_test(refuses_wrong_npz),   cmocka_unit_test(round_trips_npy),
