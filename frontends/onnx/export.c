@@ -176,7 +176,7 @@ static tn_status failure(const exporter *x, const tn_module *m, tn_diag *diag) {
 static tn_status make_model(exporter *x, const tn_module *m, const tn_onnx_write_options *options, tn_diag *diag) {
     tn_status status = open_export(x, m, options, diag);
     if (status != TN_OK) return status;
-    if (export_lower(x) && export_main(x) && fill_model(x, m)) return TN_OK;
+    if (!export_failed(x) && export_lower(x) && export_main(x) && fill_model(x, m)) return TN_OK;
     blame_memory(x);
     return failure(x, m, diag);
 }
