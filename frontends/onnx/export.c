@@ -49,15 +49,24 @@ static void write_node(writing *w) {
     w->row->write(w);
 }
 
+static const uint32_t *count_uses(exporter *x, const tn_graph *g) {
+    uint32_t *counted = graph_count_uses(g), *uses = ARENA_ARRAY(&x->memory, uint32_t, g->n_values + 1);
+    if (counted && uses) memcpy(uses, counted, g->n_values * sizeof *uses);
+    if (!counted || !uses) export_no_memory(x);
+    tn_free(counted);
+    return uses;
+}
+
 inlined *export_function(exporter *x, block *b, const tn_graph *g, label *const *arguments, const inlined *caller,
                          const tn_dim *symbols) {
     inlined *f = ARENA_NEW(&x->memory, inlined);
     label **values = ARENA_ARRAY(&x->memory, label *, g->n_values + 1);
-    if (!f || !values) {
+    const uint32_t *uses = count_uses(x, g);
+    if (!f || !values || !uses) {
         export_no_memory(x);
         return NULL;
     }
-    *f = (inlined){.caller = caller, .g = g, .b = b, .values = values, .symbols = symbols};
+    *f = (inlined){.caller = caller, .g = g, .b = b, .values = values, .uses = uses, .symbols = symbols};
     f->depth = caller ? caller->depth + 1 : 0;
     if (f->depth > MOST_DEPTH) {
         module_error(x->module, TN_ERR_LIMIT, LOCATION_NONE, "functions call each other more than %d deep", MOST_DEPTH);

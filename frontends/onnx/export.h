@@ -26,10 +26,11 @@ typedef struct block block;
 
 /* A value of an ONNX graph. Its text is settled when all is written, so that outputs get theirs. */
 typedef struct label {
-    const char *text;   /* NULL: not settled */
-    const char *wanted; /* a name that would be good; or NULL */
-    block *home;        /* the graph that it is a value of */
-    bool is_made;       /* by a node of it: neither an input nor an initializer */
+    const char *text;        /* NULL: not settled */
+    const char *wanted;      /* a name that would be good; or NULL */
+    block *home;             /* the graph that it is a value of */
+    bool is_made;            /* by a node of it: neither an input nor an initializer */
+    struct made_node *maker; /* that node */
 } label;
 
 enum { EXPORT_MOST_ATTRIBUTES = 8 };
@@ -142,6 +143,7 @@ typedef struct inlined {
     const tn_graph *g;
     block *b;
     label **values;        /* of each value; NULL: not made yet */
+    const uint32_t *uses;  /* of each value */
     const tn_dim *symbols; /* of each symbol, in the caller's terms */
     int depth;
 } inlined;
@@ -211,6 +213,9 @@ label *work_operand(writing *w, uint32_t i);
 void work_operands(writing *w, label **labels);
 /* The operand of a broadcast of a scalar, or of a scalar; NULL: it is neither. */
 label *scalar_operand(writing *w, uint32_t i);
+/* Operand i when it is one number for each of the channels [., c, ...] of the result, as a vector that stood before the
+ * node did; NULL: it is not. */
+label *channel_operand(writing *w, uint32_t i);
 /* The elements of operand i when it is a constant, or a constant broadcast; NULL. */
 const tensor_data *constant_operand(const writing *w, uint32_t i);
 

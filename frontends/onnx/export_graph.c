@@ -65,6 +65,7 @@ made_node *node_new(exporter *x, block *b, const char *op, label *const *inputs,
     for (int i = 0; i < n_outputs; i++) {
         n->outputs[i] = label_new(x, b);
         n->outputs[i]->is_made = true;
+        n->outputs[i]->maker = n;
     }
     if (b->last)
         b->last->next = n;

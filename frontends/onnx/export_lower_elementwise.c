@@ -24,6 +24,23 @@ bool lower_iota(lowering *c) {
     return done(c, type.rank == 1 ? v : tn_apply(TN_HERE, c->g, TN_OP_broadcast, &v, 1, along));
 }
 
+enum { MOST_COPIED_BYTES = 1 << 16 };
+
+/* A small constant is written in the shape that it is wanted in. */
+bool lower_reshape(lowering *c) {
+    const node *n = graph_node_of(c->g, c->operands[0].id);
+    const tensor_data *data = n->op == TN_OP_constant ? attr_find(&n->attrs, ATTR_value)->data : NULL;
+    const tn_type *type = graph_type(c->from, c->n->first_result);
+    if (!data || data->bytes > MOST_COPIED_BYTES || !type_is_static(export_dims(c->x), type)) return false;
+    const tensor_data *reshaped = module_constant(c->g->module, type, data->data, false);
+    attr value = {.name = ATTR_value, .data = reshaped};
+    uint32_t n_results;
+    c->results[0] = (tn_val){c->g, VALUE_NONE};
+    if (reshaped)
+        graph_apply(c->g, c->n->locations, TN_OP_constant, NULL, 0, &value, 1, &c->results[0].id, 1, &n_results);
+    return true;
+}
+
 /* Of unsigned integers it wraps, which ONNX has no op for. */
 bool lower_neg(lowering *c) {
     tn_val x = c->operands[0];

@@ -283,10 +283,66 @@ static tn_val conv_of_padded(lowering *c) {
                    .groups = attr_int(&c->n->attrs, ATTR_groups, 1));
 }
 
+/* The elements that each tap of the kernel meets, side by side: [n, c, taps, positions...]. */
+static tn_val patches(lowering *c, tn_val x, const tn_type *kernel, int64_t n_taps) {
+    dim_table *t = export_dims(c->x);
+    tn_type type = tn_type_of(x);
+    int rank = type.rank, n = rank - 2;
+    int64_t stride[TN_MAX_RANK], at[TN_MAX_RANK] = {0}, extent[TN_MAX_RANK] = {0};
+    tn_val *parts = ARENA_ARRAY(&c->x->memory, tn_val, n_taps);
+    if (!parts) {
+        export_no_memory(c->x);
+        return (tn_val){NULL, VALUE_NONE};
+    }
+    for (int i = 0; i < n; i++) dim_is_const(t, kernel->dims[2 + i], &extent[i]);
+    for (int64_t tap = 0; tap < n_taps; tap++) {
+        tn_dim start[TN_MAX_RANK], limit[TN_MAX_RANK];
+        for (int i = 0; i < rank; i++) {
+            int64_t dilation = i < 2 ? 1 : attr_entry(&c->n->attrs, ATTR_dilation, i - 2, 1);
+            int64_t first = i < 2 ? 0 : at[i - 2] * dilation;
+            stride[i] = i < 2 ? 1 : attr_entry(&c->n->attrs, ATTR_stride, i - 2, 1);
+            start[i] = dim_const(t, first);
+            limit[i] = i < 2 ? type.dims[i] : dim_add_const(t, type.dims[i], first - (extent[i - 2] - 1) * dilation);
+        }
+        parts[tap] = tn_expand_dims(tn_slice_dims(x, start, limit, stride), TN_INTS(2));
+        for (int i = n; i-- > 0 && ++at[i] == extent[i];) at[i] = 0;
+    }
+    return tn_concat(parts, (int)n_taps, 2);
+}
+
+/* Of integers, which ONNX convolves in no way of its own: a product of patches and kernel, group by group. */
+static bool conv_of_integers(lowering *c) {
+    dim_table *t = export_dims(c->x);
+    tn_type kernel = tn_type_of(c->operands[1]), result = *graph_type(c->from, c->n->first_result);
+    int n = kernel.rank - 2;
+    int64_t taps, groups = attr_int(&c->n->attrs, ATTR_groups, 1), perm[TN_MAX_RANK], spread = 0;
+    if (groups < 1) groups = 1;
+    for (int i = 0; i < n; i++) spread |= attr_entry(&c->n->attrs, ATTR_input_dilation, i, 1) - 1;
+    if (n > 3 || !dim_is_const(t, dim_product(t, kernel.dims + 2, n), &taps) || taps > MOST_TAPS) return false;
+    if (spread != 0 || attr_find(&c->n->attrs, ATTR_low) || attr_find(&c->n->attrs, ATTR_high))
+        return done(c, conv_of_padded(c));
+    tn_val x = patches(c, c->operands[0], &kernel, taps);
+    if (!tn_is_valid(x)) return true;
+    tn_type rows = tn_type_of(x);
+    tn_dim g = dim_const(t, groups), split[TN_MAX_RANK] = {rows.dims[0], g, kernel.dims[1]},
+           tables[] = {g, dim_exact_div(t, kernel.dims[0], g), kernel.dims[1], dim_const(t, taps)};
+    if (tables[1] == DIM_INVALID) return false;
+    for (int i = 0; i <= n; i++) split[3 + i] = rows.dims[2 + i];
+    tn_val v = tn_dot(tn_reshape_dims(x, 4 + n, split), tn_reshape_dims(c->operands[1], 4, tables), TN_INTS(1),
+                      TN_INTS(0), TN_INTS(2, 3), TN_INTS(2, 3));
+    /* [groups, n, positions..., features]: back to [n, groups, features, positions...]. */
+    perm[0] = 1;
+    perm[1] = 0;
+    perm[2] = 2 + n;
+    for (int i = 0; i < n; i++) perm[3 + i] = 2 + i;
+    return done(c, tn_reshape_dims(tn_transpose(v, ints_of(perm, 3 + n)), result.rank, result.dims));
+}
+
 bool lower_conv(lowering *c) {
     tn_type kernel = tn_type_of(c->operands[1]);
     bool is_spread = !attr_at_most(&c->n->attrs, ATTR_input_dilation, 1);
     if (tn_rank(c->operands[0]) == 2) return done(c, conv_of_points(c));
+    if (!dtype_is_float(kernel.dtype)) return conv_of_integers(c);
     if (is_spread ? conv_is_transposed(export_dims(c->x), &kernel, &c->n->attrs) : pads_fit(c)) return false;
     return done(c, conv_of_padded(c));
 }

@@ -34,6 +34,36 @@ void write_bits(writing *w) {
     give_work(w, 0, emit(w, op, labels, (int)w->n->n_operands));
 }
 
+/* Gives a convolution that operand i is, and nobody else reads, a third input. */
+static label *with_bias(writing *w, uint32_t i, label *bias) {
+    value_id v = w->n->operands[i];
+    const node *n = graph_node_of(w->f->g, v);
+    if (!bias || n->op != TN_OP_conv || w->f->uses[v] != 1 || w->work != w->dtype) return NULL;
+    made_node *conv = w->f->values[v]->maker;
+    label **inputs = ARENA_ARRAY(&w->x->memory, label *, 3);
+    if (!inputs) export_no_memory(w->x);
+    /* Not when it was converted from or to another dtype. */
+    if (!inputs || !conv || conv->n_inputs != 2 || (conv->op[0] != 'C')) return NULL;
+    inputs[0] = conv->inputs[0];
+    inputs[1] = conv->inputs[1];
+    inputs[2] = bias;
+    conv->inputs = inputs;
+    conv->n_inputs = 3;
+    return conv->outputs[0];
+}
+
+/* A sum of a convolution and a number for each channel is a convolution with a bias. */
+void write_add(writing *w) {
+    for (uint32_t i = 0; i < 2; i++) {
+        label *l = with_bias(w, i, channel_operand(w, 1 - i));
+        if (!l) continue;
+        l->wanted = NULL;
+        give(w, 0, l);
+        return;
+    }
+    write_elementwise(w);
+}
+
 void write_compare(writing *w) {
     static const char *const ops[] = {
         [COMPARE_EQ] = "Equal",       [COMPARE_NE] = "Equal",   [COMPARE_LT] = "Less",

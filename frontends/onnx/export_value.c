@@ -135,6 +135,37 @@ label *scalar_operand(writing *w, uint32_t i) {
     return graph_type(w->f->g, v)->rank == 0 ? typed_operand(w, i, value_label(w->x, w->f, v)) : NULL;
 }
 
+/* Every axis has one element but for the one that becomes axis 1 of the result, or axis 1 of a value of that rank. */
+static bool is_by_channel(const writing *w, const tn_type *source, const node *broadcast) {
+    int n_other = 0;
+    bool has_channels = false;
+    for (int k = 0; k < source->rank; k++) {
+        int64_t axis = broadcast_axis(broadcast, k);
+        bool is_one = dim_is_value(export_dims(w->x), source->dims[k], 1);
+        has_channels |= axis == 1 && source->dims[k] == result_type(w, 0)->dims[1];
+        n_other += axis != 1 && !is_one;
+    }
+    return has_channels && n_other == 0;
+}
+
+label *channel_operand(writing *w, uint32_t i) {
+    const tn_graph *g = w->f->g;
+    const node *broadcast = as_broadcast(g, w->n->operands[i]);
+    if (!broadcast || result_type(w, 0)->rank < 2) return NULL;
+    value_id v = broadcast->operands[0];
+    const node *n = graph_node_of(g, v);
+    if (!is_by_channel(w, graph_type(g, v), broadcast)) return NULL;
+    tn_type vector = type_make((tn_dtype)graph_type(g, v)->dtype, 1, &result_type(w, 0)->dims[1]);
+    if (n->op == TN_OP_constant && !type_equal(graph_type(g, v), &vector)) {
+        const tensor_data *data = attr_find(&n->attrs, ATTR_value)->data;
+        return constant_label(w->x, module_constant(w->x->module, &vector, data->data, false));
+    }
+    if (n->op == TN_OP_reshape) v = n->operands[0];
+    if (!type_equal(graph_type(g, v), &vector)) return NULL;
+    label *l = value_label(w->x, w->f, v);
+    return l->is_made ? NULL : l;
+}
+
 const tensor_data *constant_operand(const writing *w, uint32_t i) {
     const node *n = graph_node_of(w->f->g, w->n->operands[i]);
     while (n->op == TN_OP_broadcast || n->op == TN_OP_reshape) n = graph_node_of(w->f->g, n->operands[0]);
