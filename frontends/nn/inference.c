@@ -10,29 +10,6 @@
 #include "ir/build.h"
 #include "runtime/diag.h"
 
-/* Functions that nothing calls, main excepted, leave the module; those they called may follow. */
-static bool remove_uncalled(tn_module *m, const tn_graph *main) {
-    size_t *order = module_call_order(m), n = m->n_graphs;
-    if (!order) return module_no_memory(m);
-    tn_graph **by_number = ARENA_ARRAY(&m->memory, tn_graph *, n);
-    bool ok = by_number || module_no_memory(m);
-    for (size_t i = 0; ok && i < n; i++) by_number[i] = m->graphs[i];
-    for (size_t i = n; ok && i-- > 0;) { /* callers first */
-        tn_graph *g = by_number[order[i]];
-        bool is_called = g == main;
-        for (size_t k = 0; k < m->n_graphs && !is_called; k++)
-            for (size_t j = 0; j < m->graphs[k]->n_nodes && !is_called; j++) {
-                const attr_list *attrs = &m->graphs[k]->nodes[j].attrs;
-                for (uint32_t a = 0; a < attrs->n; a++)
-                    is_called |=
-                        attr_kind_of((attr_name)attrs->items[a].name) == ATTR_KIND_FUNC && attrs->items[a].func == g;
-            }
-        if (!is_called) module_remove_graph(m, g);
-    }
-    tn_free(order);
-    return ok;
-}
-
 /* What stands for parameter i of forward in main; invalid after an error. */
 static tn_val make_arg(const tn_model *m, tn_graph *main, const nn_sizes *sizes, size_t i) {
     static const bool is_false = false;
@@ -81,7 +58,7 @@ static bool build_module(const tn_model *m, tn_module *copy, const tn_model_size
     if (!nn_side_find(&side, forward, training, false, wanted)) return module_no_memory(copy);
     bool ok = build_main(m, main, &side, &sizes);
     nn_side_free(&side);
-    return ok && remove_uncalled(copy, main);
+    return ok && nn_remove_uncalled(copy, main);
 }
 
 tn_module *tn_model_inference(const tn_model *m, const tn_model_size *sizes, tn_diag *diag) {
