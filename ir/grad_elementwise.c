@@ -5,7 +5,7 @@
  *
  * Edges, where a function has no derivative: abs has slope 0 at 0; of equal operands of max
  * and min each gets half; clamp passes within its bounds, bounds included; sqrt has slope +inf at 0; pow has slope 0
- * in the base where the exponent is 0, and in the exponent where the base is 0 and the exponent is not negative.
+ * in the base where the exponent is 0, and in the exponent where the base is 0 and the exponent is not negative; atan2 has slope 0 at the origin.
  */
 #include "ir/columns.h"
 #include "ir/dtype.h"
@@ -102,7 +102,8 @@ void grad_pow(grad_args *c) {
 
 void grad_atan2(grad_args *c) {
     tn_val y = c->x[0], x = c->x[1];
-    tn_val part = tn_div(c->dy[0], tn_add(tn_mul(y, y), tn_mul(x, x)));
+    tn_val square = tn_add(tn_mul(y, y), tn_mul(x, x)), is_origin = tn_equal(square, grad_zeros(square));
+    tn_val part = grad_where(tn_not(is_origin), tn_div(c->dy[0], tn_select(is_origin, grad_fill(square, 1), square)));
     if (c->wanted[0]) c->dx[0] = tn_mul(part, x);
     if (c->wanted[1]) c->dx[1] = tn_neg(tn_mul(part, y));
 }
