@@ -294,9 +294,9 @@ static void close_fuser(fuser *f) {
 static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels) {
     fuser f = {.from = g, .n_kernels = *n_kernels};
     bool ok = open_fuser(&f, o) && graph_copy_signature(f.to, f.from, f.map);
-    /* Effects and all that stays in the function keep their order; groups come when needed. */
+    /* The order is that of the nodes: builders and gradients use values up before they go on. */
     for (uint32_t i = 0; ok && i < g->n_nodes; i++)
-        if (f.groups.roles[i] == FUSION_TOP) ok = make_all(&f, i);
+        if (f.groups.roles[i] != FUSION_INLINE) ok = make_all(&f, i);
     for (size_t r = 0; ok && r < g->n_results; r++)
         ok = make_all(&f, g->values[g->results[r].value].node) &&
              graph_add_result(f.to, g->results[r].name, f.map[g->results[r].value], g->results[r].state_param);
