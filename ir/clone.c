@@ -65,6 +65,7 @@ static bool copy_attr(cloner *c, const attr *from, attr *to) {
 
 static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to) {
     to->is_kernel = from->is_kernel;
+    to->remat = from->remat;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
         if (!graph_add_symbol(to, copy_dim(c, s->dim), s->low, s->high, s->divisor)) return false;

@@ -128,9 +128,12 @@ bool grad_joint(const tn_graph *f, const bool *params, const bool *results, seed
     bool ok = (j->primals && j->cotangents && j->gradients && map) || module_no_memory(m);
     if (ok) memset(map, 0xff, (f->n_values + 1) * sizeof *map);
     ok = ok && copy_params(&t, f, map) && copy_nodes(&t, f, params, results, map);
+    j->n_primals = f->n_results;
     for (size_t r = 0; ok && r < f->n_results; r++) j->primals[r] = map[f->results[r].value];
     tn_free(map);
-    return ok && add_cotangents(&t, f, results, how, j) && sweep_joint(&t, f, params, results, j);
+    if (!ok || !add_cotangents(&t, f, results, how, j)) return false;
+    j->n_there = t.g->n_nodes;
+    return sweep_joint(&t, f, params, results, j);
 }
 
 /* ---- What users ask for ---------------------------------------------------------------------------- */
@@ -194,6 +197,7 @@ static const char *result_name(const request *r, const char *const *names, size_
  * wanted, and the gradients in the order they were asked for. The joint leaves the module. */
 static tn_graph *finish(const request *r, joint *j, const char *suffix, bool with_results) {
     tn_module *m = r->f->module;
+    if (r->f->remat == REMAT_FULL && !grad_remake_joint(j)) return NULL;
     size_t n = r->f->n_results + (size_t)r->wrt.n, n_asked = 0, n_given = j->g->n_params;
     value_id *given = ARENA_ARRAY(&m->memory, value_id, n_given + 1), *asked = ARENA_ARRAY(&m->memory, value_id, n + 1);
     const char **names = ARENA_ARRAY(&m->memory, const char *, n + 1), *name = prefixed(m, r->f->name, suffix);
@@ -218,7 +222,19 @@ static tn_graph *finish(const request *r, joint *j, const char *suffix, bool wit
                                                        .asked_names = names,
                                                        .effects = with_results});
     module_remove_graph(m, j->g);
+    if (made) made->remat = r->f->remat == REMAT_NONE ? REMAT_NONE : REMAT_CHEAP;
     return made;
+}
+
+void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how) {
+    build b;
+    if (!f || !build_open(&b, at, "remat", f, NULL, 0)) return;
+    for (uint8_t i = 0; how && i < REMAT_COUNT; i++)
+        if (strcmp(remat_names[i], how) == 0) {
+            f->remat = i;
+            return;
+        }
+    build_error(&b, TN_ERR_ARGUMENT, "%s is none of none, cheap, full", how ? how : "NULL");
 }
 
 tn_graph *tn_vjp_at(tn_location at, tn_graph *f, tn_ints wrt) {

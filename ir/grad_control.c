@@ -71,9 +71,11 @@ static void mark_dependence(cut *c) {
     }
 }
 
-/* Made anew on the way back rather than kept: it costs no memory, or hardly any work. */
-static bool is_cheap(const cut *c, const node *n) {
+/* Made anew on the way back rather than kept: it costs no memory, or hardly any work, or nothing is to be kept. */
+static bool is_made_anew(const cut *c, const node *n) {
     loop_class class = op_table[n->op].loop_class;
+    if (c->f->remat == REMAT_FULL && class != CLASS_EFFECT) return true;
+    if (c->f->remat == REMAT_NONE) return class == CLASS_LEAF;
     return class == CLASS_LEAF || class == CLASS_VIEW || n->op == TN_OP_convert || c->fixed[n->first_result];
 }
 
@@ -92,7 +94,7 @@ static void find_kept(cut *c) {
         bool is_needed = false, is_late = c->late[n->first_result];
         for (uint32_t k = 0; k < n->n_results; k++) is_needed |= c->needed[n->first_result + k];
         if (!is_needed) continue;
-        if (n->op == TN_OP_param ? !is_given(c, n) : !is_late && !is_cheap(c, n)) {
+        if (n->op == TN_OP_param ? !is_given(c, n) : !is_late && !is_made_anew(c, n)) {
             for (uint32_t k = 0; k < n->n_results; k++)
                 if (c->needed[n->first_result + k]) keep(c, n->first_result + k);
         } else {

@@ -55,13 +55,18 @@ typedef enum seeding { SEED_PARAMETERS, SEED_ONES } seeding;
  * parameters; `primals` are f's results in it. */
 typedef struct joint {
     tn_graph *g;
-    value_id *primals;    /* in the module's memory, as are all arrays here */
+    size_t n_there;    /* how many nodes of it were there before the sweep */
+    value_id *primals; /* f's results; in the module's memory, as are all arrays here */
+    size_t n_primals;
     value_id *cotangents; /* of the marked results, in order */
     size_t n_cotangents;
     value_id *gradients; /* of the marked parameters, in order; zero ones are zeros */
     size_t n_gradients;
 } joint;
 bool grad_joint(const tn_graph *f, const bool *params, const bool *results, seeding how, joint *j);
+
+/* grad_remat.c: replaces the joint's function by one whose way back makes all short work of the way there anew. */
+bool grad_remake_joint(joint *j);
 
 /* grad_control.c: appends control node n of `from` to the tape's function as one that can be gone back through;
  * `params` tells of each operand, `results` of each result whether its gradient is wanted. */

@@ -165,10 +165,15 @@ typedef struct constraint {
     location_id locations;
 } constraint;
 
+/* What a gradient does about values that its way back needs (tn_graph_remat). */
+typedef enum remat { REMAT_CHEAP, REMAT_NONE, REMAT_FULL, REMAT_COUNT } remat;
+extern const char *const remat_names[REMAT_COUNT];
+
 struct tn_graph {
     tn_module *module;
     const char *name; /* without @ */
     bool is_kernel;   /* one fused unit of work, made by fuse */
+    uint8_t remat;    /* enum remat */
     bool is_called;   /* a call names it: it cannot grow any more, so that calls form no cycle */
     bool has_effects; /* asserts or prints, here or in what it calls */
     uint32_t depth;   /* levels of calls below it */

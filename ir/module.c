@@ -76,6 +76,8 @@ void module_drop_pages(const tn_module *m) {
             if (a->kind->drop_pages) a->kind->drop_pages(a->data);
 }
 
+const char *const remat_names[REMAT_COUNT] = {[REMAT_CHEAP] = "cheap", [REMAT_NONE] = "none", [REMAT_FULL] = "full"};
+
 /* ---- Functions ------------------------------------------------------------------------------- */
 
 tn_graph *module_find(const tn_module *m, const char *name) {

@@ -1,6 +1,6 @@
 /* Modules from text.
  *
- *   module    module "name" { [ kernel ] fn @name head { body } } [ loops anything ]
+ *   module    module "name" { [ kernel ] [ remat none|cheap|full ] fn @name head { body } } [ loops anything ]
  *   head      ( params ) -> ( results ) [ symbols [ ... ] ] [ where facts ] { require constraint }
  *   param     %x : type [ weight | state ] [ constant ]
  *   result    %y : type [ updates %x ]
@@ -391,7 +391,21 @@ tn_graph *parser_function(parser *p, const token *name) {
 
 /* ---- Modules ---------------------------------------------------------------------------------------------------- */
 
-static bool at_function(const lexer *lex) { return lexer_is(lex, "fn") || lexer_is(lex, "kernel"); }
+static bool at_function(const lexer *lex) {
+    return lexer_is(lex, "fn") || lexer_is(lex, "kernel") || lexer_is(lex, "remat");
+}
+
+/* remat none|cheap|full */
+static bool parse_remat(lexer *lex, uint8_t *how) {
+    *how = REMAT_CHEAP;
+    if (!lexer_accept(lex, "remat")) return true;
+    for (uint8_t i = 0; i < REMAT_COUNT; i++)
+        if (lexer_accept(lex, remat_names[i])) {
+            *how = i;
+            return true;
+        }
+    return lexer_unexpected(lex, "none, cheap or full");
+}
 
 /* Moves past a function's head and body, by its braces. */
 static bool skip_function(lexer *lex) {
@@ -413,6 +427,8 @@ static bool skip_function(lexer *lex) {
 static bool find_function(parser *p) {
     lexer *lex = &p->lex;
     bool is_kernel = lexer_accept(lex, "kernel");
+    uint8_t how;
+    if (!parse_remat(lex, &how)) return false;
     if (!lexer_accept(lex, "fn")) return lexer_unexpected(lex, "a function (fn @name)");
     if (lex->next.kind != TOKEN_FUNCTION || lex->next.length == 0)
         return lexer_unexpected(lex, "a function's name (@name)");
@@ -430,6 +446,7 @@ static bool find_function(parser *p) {
     tn_graph *g = module_add_graph(p->module, text);
     if (!g) return lexer_no_memory(lex);
     g->is_kernel = is_kernel;
+    g->remat = how;
     text_function *function = &p->functions[p->n_functions++];
     *function = (text_function){.graph = g, .header = lexer_save(lex), .state = BUILD_WAITING};
     bool ok = skip_function(lex);

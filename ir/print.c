@@ -284,7 +284,9 @@ static void put_constraints(printer *p) {
 
 static void put_header(printer *p) {
     const tn_graph *g = p->graph;
-    text_add(&p->out, g->is_kernel ? "kernel fn " : "fn ");
+    if (g->is_kernel) text_add(&p->out, "kernel ");
+    if (g->remat != REMAT_CHEAP) text_format(&p->out, "remat %s ", remat_names[g->remat]);
+    text_add(&p->out, "fn ");
     text_name(&p->out, '@', g->name);
     text_add(&p->out, "(");
     for (size_t i = 0; i < g->n_params; i++) {

@@ -416,6 +416,15 @@ TN_API tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt);
 #define tn_jvp(f, wrt) tn_jvp_at(TN_HERE, (f), (wrt))
 #define tn_hvp(f, wrt) tn_hvp_at(TN_HERE, (f), (wrt))
 
+/* What gradients of f, or of calls of it, do about values of the way there that the way back needs:
+ *   none   all are kept
+ *   cheap  kept, but for what costs no more to make anew than to read: views, constants, sums of what is kept (default)
+ *   full   of a function that is called, or a loop's body: its parameters alone are kept, and it is computed once more; of the
+ *          function that is differentiated itself: results of contractions and what else is long work are kept
+ * An unknown word is an error. */
+TN_API void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how);
+#define tn_graph_remat(f, how) tn_graph_remat_at(TN_HERE, (f), (how))
+
 /* x, which gradients take for a constant: none goes through it. */
 #define tn_stop_gradient(x) tn_unary_at(TN_HERE, TN_OP_stop_gradient, (x))
 

@@ -341,6 +341,46 @@ static void test_forward_mode(void **state) {
     tn_module_free(m);
 }
 
+/* ---- Kept or made anew ------------------------------------------------------------------------------------ */
+
+/* Whatever is kept, gradients have the same bits; of the function itself, of what it calls, and of a loop's body. */
+static void test_remat(void **state) {
+    (void)state;
+    static const char *const texts[] = {mlp, calls, recurrence, branches}, *const policies[] = {"cheap", "none",
+                                                                                                "full"};
+    for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
+        eval_tensor in_all[8], out[3][8] = {{{0}}};
+        size_t n_results = 0;
+        for (int p = 0; p < 3; p++) {
+            tn_module *m = program_parse(texts[t]);
+            int64_t numbers[64];
+            char message[GRADIENT_MESSAGE];
+            sampler s = sampler_of(9);
+            for (size_t i = 0; i < m->n_graphs; i++) tn_graph_remat(m->graphs[i], policies[p]);
+            tn_graph *f = tn_module_main(m), *vjp = tn_vjp(f, gradient_wrt(f, numbers));
+            if (!vjp) fail_msg("%s", tn_module_error(m)->message);
+            check_compiled(vjp);
+            eval_tensor *in = gradient_inputs(&s, vjp, message);
+            assert_true(vjp->n_results <= 8 && vjp->n_params <= 8);
+            memcpy(in_all, in, vjp->n_params * sizeof *in);
+            run(vjp, in_all, out[p]);
+            n_results = vjp->n_results;
+            gradient_inputs_free(in, vjp->n_params);
+            tn_module_free(m);
+        }
+        for (size_t r = 0; r < n_results; r++) {
+            for (int p = 1; p < 3; p++)
+                if (memcmp(out[p][r].data, out[0][r].data, (size_t)out[0][r].n * 8) != 0)
+                    fail_msg("text %zu, remat %s: result %zu has other bits", t, policies[p], r);
+            for (int p = 0; p < 3; p++) eval_tensor_free(&out[p][r]);
+        }
+    }
+    tn_module *m = program_parse(mlp);
+    tn_graph_remat(tn_module_main(m), "some");
+    assert_string_equal(tn_module_error(m)->message, "remat: some is none of none, cheap, full");
+    tn_module_free(m);
+}
+
 /* ---- Where a function has no derivative ------------------------------------------------------------------- */
 
 /* The gradient of the sum of f(x) for f of one f64[n], at given points. */

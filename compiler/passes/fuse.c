@@ -263,7 +263,9 @@ static void list_members(fuser *f) {
 
 static bool open_fuser(fuser *f, const pass_options *o) {
     tn_graph *g = f->from;
-    if (!grouping_make(&f->groups, g, o)) return false;
+    pass_options own = *o;
+    own.no_remake |= g->remat == REMAT_NONE;
+    if (!grouping_make(&f->groups, g, &own)) return false;
     f->to = module_add_graph(g->module, g->name);
     f->map = tn_malloc((g->n_values + 1) * sizeof *f->map);
     f->members = tn_malloc((g->n_nodes + 1) * sizeof *f->members);

@@ -41,7 +41,7 @@ static const command commands[] = {
      "  tenon grad model.onnx --loss mean -o gradients.tn\n"
      "  tenon grad classifier.onnx --wrt initializers --loss sparse_cross_entropy -o gradients.tn\n"
      "  tenon grad model.tn --wrt x,w1 -o gradients.tn\n",
-     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_output), 1, command_grad},
+     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_remat, OPTION_output), 1, command_grad},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",
