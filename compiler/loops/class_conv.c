@@ -12,7 +12,7 @@
  *
  * Weights that lie in panels (compiler/passes/layout.c) are B: then rows are positions, and what the kernel meets is
  * read where it lies, or where the padded input does (conv_pad.c).
- * Few output channels in a group: class_conv_direct.c.
+ * Few output channels in a group: class_conv_direct.c. An input spread by zeros, of several images: class_conv_spread.c.
  */
 #include "compiler/loops/conv.h"
 
@@ -445,7 +445,9 @@ lt_kernel *conv_lower(tn_graph *fused, const machine *m) {
     blocked_conv b;
     if (access_open(&a, fused, "conv", m)) {
         convolution whole;
-        bool is_product = conv_read(&whole, &a, lower_anchor(fused, TN_OP_conv)) && suits_product(&whole);
+        bool is_readable = conv_read(&whole, &a, lower_anchor(fused, TN_OP_conv));
+        if (is_readable && conv_spread(&whole, m)) return access_close(&a);
+        bool is_product = is_readable && suits_product(&whole);
         for (int64_t i = 0; is_product && i < conv_phase_count(&whole); i++) {
             b.c = conv_phase(&whole, i);
             is_product = set_up(&b, m); /* the first phase has the most taps: it decides */

@@ -69,5 +69,7 @@ bool conv_planes(const convolution *c, const machine *m);
 bool conv_flat(const convolution *c, const machine *m);
 /* The same for each channel by itself, lanes being channels. */
 bool conv_channels(const convolution *c, const machine *m);
+/* Stages for an input that is spread, of several images. */
+bool conv_spread(const convolution *c, const machine *m);
 
 #endif
