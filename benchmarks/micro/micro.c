@@ -19,8 +19,8 @@ static void usage(void) {
 }
 
 int main(int argc, char **argv) {
-    static void (*const parts[])(void) = {measure_tile,     measure_dots,      measure_convs,
-                                          measure_winograd, measure_attention, measure_memory};
+    static void (*const parts[])(void) = {measure_tile,     measure_dots,      measure_convs, measure_winograd,
+                                          measure_training, measure_attention, measure_memory};
     bench.options = (settings){.threads = 1, .seconds = 0.3};
     long threads;
     for (int i = 1; i < argc; i++) {

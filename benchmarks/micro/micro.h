@@ -95,6 +95,7 @@ void measure_tile(void);
 void measure_dots(void);
 void measure_convs(void);
 void measure_winograd(void);
+void measure_training(void);
 void measure_attention(void);
 void measure_memory(void);
 
