@@ -112,6 +112,11 @@ static tn_status convert(const dataset_field *f, const void *raw, void *out, tn_
         memcpy(out, raw, dataset_field_bytes(f));
         return TN_OK;
     }
+    if (f->of_byte) {
+        for (int64_t i = 0; i < f->elements; i++)
+            memcpy((char *)out + i * (int64_t)sizeof(float), &f->of_byte[((const uint8_t *)raw)[i]], sizeof(float));
+        return TN_OK;
+    }
     for (int64_t i = 0; i < f->elements; i++) {
         double value = (element_get(f->dtype, raw, i) - f->mean) * f->scale;
         if (!element_set(f->shown.dtype, out, i, value))
@@ -160,6 +165,19 @@ static tn_status find_field(tn_dataset *d, const char *name, dataset_field **fie
     return TN_OK;
 }
 
+/* Pictures are bytes, and many: each of the 256 is computed once. */
+static bool make_table(tn_dataset *d, dataset_field *f) {
+    enum { N_BYTES = 256 };
+    f->of_byte = NULL;
+    if (tn_dtype_bits(f->dtype) != 8 || f->shown.dtype != TN_F32) return true;
+    f->of_byte = ARENA_ARRAY(&d->arena, float, N_BYTES);
+    for (int i = 0; f->of_byte && i < N_BYTES; i++) {
+        uint8_t byte = (uint8_t)i;
+        element_set(TN_F32, f->of_byte, i, (element_get(f->dtype, &byte, 0) - f->mean) * f->scale);
+    }
+    return f->of_byte != NULL;
+}
+
 tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_dtype dtype, double mean, double scale,
                              tn_diag *diag) {
     dataset_field *f;
@@ -174,7 +192,7 @@ tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_dtype dt
     f->mean = mean;
     f->scale = scale;
     f->converts = !is_copy(f);
-    return TN_OK;
+    return make_table(dataset, f) ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
 }
 
 tn_status tn_dataset_reshape(tn_dataset *dataset, const char *field, int rank, const int64_t *shape, tn_diag *diag) {

@@ -24,6 +24,7 @@ typedef struct dataset_field {
     int64_t elements;
     bool converts;
     double mean, scale;
+    float *of_byte; /* of a source of bytes that reads as f32: what becomes of each byte; else NULL */
 } dataset_field;
 
 struct tn_dataset {
