@@ -37,7 +37,7 @@ static int remove_folder(void **state) {
 
 static void write_bytes(const char *name, const void *data, size_t bytes) {
     FILE *file = fopen(name, "wb");
-    assert_non_null(file);
+    if (!file) abort();
     assert_int_equal(fwrite(data, 1, bytes, file), bytes);
     assert_int_equal(fclose(file), 0);
 }
@@ -130,9 +130,9 @@ static void plain_zip(uint8_t out[PLAIN_BYTES]) {
         "PK\1\2\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\4\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x";
     static const uint8_t end[] = "PK\5\6\0\0\0\0\1\0\1\0\x2f\0\0\0\x23\0\0\0\0\0";
     uLong crc = crc32(0, (const Bytef *)"abcd", 4);
-    memcpy(out, local, 35);
-    memcpy(out + PLAIN_ENTRY, entry, 47);
-    memcpy(out + PLAIN_END, end, 22);
+    memcpy(out, local, sizeof local - 1);
+    memcpy(out + PLAIN_ENTRY, entry, sizeof entry - 1);
+    memcpy(out + PLAIN_END, end, sizeof end - 1);
     for (int i = 0; i < 4; i++) out[14 + i] = out[PLAIN_ENTRY + 16 + i] = (uint8_t)(crc >> (8 * i));
 }
 

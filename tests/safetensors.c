@@ -102,7 +102,7 @@ static tn_status read_header(const char *header, size_t data_bytes, uint8_t valu
     uint8_t *file = calloc(1, size);
     assert_non_null(file);
     for (int i = 0; i < 8; i++) file[i] = (uint8_t)((uint64_t)length >> (8 * i));
-    memcpy(file + 8, header, length);
+    for (size_t i = 0; i < length; i++) file[8 + i] = (uint8_t)header[i];
     memset(file + 8 + length, value, data_bytes);
     tn_status status = tn_safetensors_parse(file, size, "x.safetensors", archive, diag);
     if (status == TN_OK) tn_archive_free(*archive);

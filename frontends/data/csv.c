@@ -57,7 +57,7 @@ static const char *behind_quote(const reader *r, const char *at) {
 static cell next_cell(reader *r) {
     while (r->at < r->end && is_space(r, *r->at)) r->at++;
     cell c = {.start = r->at};
-    const char *last = r->at;
+    const char *last;
     if (r->at < r->end && *r->at == '"') {
         last = behind_quote(r, r->at);
         c.text = r->at + 1;

@@ -155,14 +155,16 @@ tn_status tn_dataset_read(const tn_dataset *dataset, int field, int64_t index, v
 
 /* ---- Conversions --------------------------------------------------------------------------- */
 
-/* The field that may be changed. */
-static tn_status find_field(tn_dataset *d, const char *name, dataset_field **field, tn_diag *diag) {
+/* The field, when it may be changed; else NULL: TN_ERR_ARGUMENT. */
+static dataset_field *find_field(tn_dataset *d, const char *name, tn_diag *diag) {
     int i = tn_dataset_find_field(d, name);
-    if (i < 0) return diag_fail(diag, TN_ERR_ARGUMENT, "the dataset has no field '%.100s'", name ? name : "(null)");
-    if (d->references > 1)
-        return diag_fail(diag, TN_ERR_ARGUMENT, "field '%.100s': the dataset is in use by a loader or a split", name);
-    *field = &d->fields[i];
-    return TN_OK;
+    if (i < 0)
+        diag_fail(diag, TN_ERR_ARGUMENT, "the dataset has no field '%.100s'", name ? name : "(null)");
+    else if (d->references > 1)
+        diag_fail(diag, TN_ERR_ARGUMENT, "field '%.100s': the dataset is in use by a loader or a split", name);
+    else
+        return &d->fields[i];
+    return NULL;
 }
 
 /* Pictures are bytes, and many: each of the 256 is computed once. */
@@ -180,9 +182,8 @@ static bool make_table(tn_dataset *d, dataset_field *f) {
 
 tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_dtype dtype, double mean, double scale,
                              tn_diag *diag) {
-    dataset_field *f;
-    tn_status status = find_field(dataset, field, &f, diag);
-    if (status != TN_OK) return status;
+    dataset_field *f = find_field(dataset, field, diag);
+    if (!f) return TN_ERR_ARGUMENT;
     tn_tensor example = tn_tensor_of(dtype, NULL, f->shown.rank, f->shown.shape);
     if (tn_tensor_bytes(&example) < 0 || !isfinite(mean) || !isfinite(scale))
         return diag_fail(diag, TN_ERR_ARGUMENT,
@@ -196,9 +197,8 @@ tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_dtype dt
 }
 
 tn_status tn_dataset_reshape(tn_dataset *dataset, const char *field, int rank, const int64_t *shape, tn_diag *diag) {
-    dataset_field *f;
-    tn_status status = find_field(dataset, field, &f, diag);
-    if (status != TN_OK) return status;
+    dataset_field *f = find_field(dataset, field, diag);
+    if (!f) return TN_ERR_ARGUMENT;
     tn_tensor wanted = tn_tensor_of(f->shown.dtype, NULL, rank, shape);
     if (rank >= TN_MAX_RANK || tn_tensor_elements(&wanted) != f->elements) {
         char text[160];

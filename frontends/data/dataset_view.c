@@ -38,12 +38,14 @@ static tn_status view_new(tn_dataset *parent, int64_t first, int64_t count, cons
     *result = NULL;
     view *v = tn_calloc(1, sizeof *v);
     tn_field *fields = tn_calloc((size_t)parent->n_fields, sizeof *fields);
-    tn_status status = v && fields ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
-    for (int i = 0; status == TN_OK && i < parent->n_fields; i++) fields[i] = parent->fields[i].shown;
-    if (status == TN_OK) {
+    tn_status status = TN_ERR_MEMORY;
+    if (v && fields) {
+        for (int i = 0; i < parent->n_fields; i++) fields[i] = parent->fields[i].shown;
         *v = (view){.parent = parent, .first = first, .is_drawn = order != NULL};
         if (order) v->order = *order;
         status = dataset_new(&view_kind, v, count, fields, parent->n_fields, result, diag);
+    } else {
+        diag_fail(diag, status, "out of memory");
     }
     tn_free(fields);
     if (status != TN_OK) {

@@ -39,7 +39,8 @@ static const char *take_digits(const char *at, const char *end, number *n, int p
 
 static const char *take_exponent(const char *at, const char *end, number *n) {
     if (at == end || (*at != 'e' && *at != 'E')) return at;
-    bool is_negative = ++at < end && *at == '-';
+    at++;
+    bool is_negative = at < end && *at == '-';
     if (at < end && (*at == '-' || *at == '+')) at++;
     if (at == end || !is_digit(*at)) return NULL;
     int exponent = 0;

@@ -70,6 +70,12 @@ static tn_status check_tag(const tn_event_writer *w, const char *tag, tn_diag *d
     return diag_in_file(diag, diag_fail(diag, TN_ERR_ARGUMENT, "a tag is missing, empty or no UTF-8"), w->file.path);
 }
 
+static tn_status check_tensor(const tn_event_writer *w, const char *tag, const tn_tensor *t, tn_diag *diag) {
+    tn_status status = check_tag(w, tag, diag);
+    if (status != TN_OK) return status;
+    return diag_in_file(diag, named_tensor_check(&(tn_named_tensor){tag, *t}, diag), w->file.path);
+}
+
 /* Fails a call, saying which tag and step it was for. */
 static tn_status fail_value(const tn_event_writer *w, const char *tag, int64_t step, tn_status status,
                             const char *fault, tn_diag *diag) {
@@ -192,11 +198,9 @@ static histogram count(tn_dtype dtype, const void *values, int64_t n) {
 
 tn_status tn_event_histogram(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *values,
                              tn_diag *diag) {
-    tn_status status = check_tag(writer, tag, diag);
+    if (!values) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no tensor");
+    tn_status status = check_tensor(writer, tag, values, diag);
     if (status != TN_OK) return status;
-    tn_named_tensor named = {tag, values ? *values : (tn_tensor){.dtype = TN_DTYPE_INVALID}};
-    status = named_tensor_check(&named, diag);
-    if (status != TN_OK) return diag_in_file(diag, status, writer->file.path);
     void *copy;
     const void *elements = dense_elements(values, &copy);
     if (!elements) return fail_value(writer, tag, step, TN_ERR_MEMORY, "out of memory", diag);
@@ -246,7 +250,7 @@ static const uint8_t *pixels_of(const tn_tensor *t, const void *elements, void *
     uint8_t *out = *own = tn_malloc((size_t)n);
     for (int64_t i = 0; out && i < n; i++) {
         double value = element_get(t->dtype, elements, i);
-        out[i] = value >= 1 ? 255 : value > 0 ? (uint8_t)(value * 255 + 0.5) : 0;
+        out[i] = value >= 1 ? 255 : value > 0 ? (uint8_t)lround(value * 255) : 0;
     }
     return out;
 }
@@ -271,11 +275,9 @@ static tn_status write_picture(tn_event_writer *w, const char *tag, int64_t step
 
 tn_status tn_event_image(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *pixels,
                          tn_diag *diag) {
-    tn_status status = check_tag(writer, tag, diag);
+    if (!pixels) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no tensor");
+    tn_status status = check_tensor(writer, tag, pixels, diag);
     if (status != TN_OK) return status;
-    tn_named_tensor named = {tag, pixels ? *pixels : (tn_tensor){.dtype = TN_DTYPE_INVALID}};
-    status = named_tensor_check(&named, diag);
-    if (status != TN_OK) return diag_in_file(diag, status, writer->file.path);
     const char *fault = picture_fault(pixels);
     if (fault) return fail_value(writer, tag, step, TN_ERR_ARGUMENT, fault, diag);
     void *copy, *own = NULL;

@@ -46,7 +46,7 @@ static tn_status take_header(const uint8_t *content, size_t size, tn_tensor *t, 
 }
 
 static tn_status parse(const uint8_t *content, size_t size, tn_archive **archive, tn_diag *diag) {
-    tn_tensor t;
+    tn_tensor t = {0};
     size_t header_bytes = 0;
     tn_status status = take_header(content, size, &t, &header_bytes, diag);
     if (status != TN_OK) return status;
@@ -102,8 +102,8 @@ tn_status tn_dataset_idx(const char *examples, const char *labels, tn_dataset **
     tn_status status = tn_idx_open(examples, &p->examples, diag);
     if (status == TN_OK && labels) status = tn_idx_open(labels, &p->labels, diag);
     if (status == TN_OK) {
-        tn_named_tensor arrays[2] = {{"x", p->examples->tensors[0].tensor}};
-        if (labels) arrays[1] = (tn_named_tensor){"y", p->labels->tensors[0].tensor};
+        tn_named_tensor arrays[2] = {{"x", tn_archive_at(p->examples, 0)->tensor}};
+        if (labels) arrays[1] = (tn_named_tensor){"y", tn_archive_at(p->labels, 0)->tensor};
         status = diag_in_file(diag, tn_dataset_arrays(arrays, labels ? 2 : 1, release_pair, p, dataset, diag),
                               labels ? labels : examples);
     }

@@ -142,7 +142,8 @@ static tn_status write_entry(zip_writer *zip, const tn_named_tensor *t, bool def
 static tn_status check_arrays(const tn_named_tensor *tensors, int64_t n, tn_diag *diag) {
     if (n < 0) return diag_fail(diag, TN_ERR_ARGUMENT, "the number of arrays is negative");
     tn_archive *names = archive_new(n, 0); /* for its search of names that come twice */
-    tn_status status = names ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+    if (!names) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+    tn_status status = TN_OK;
     for (int64_t i = 0; status == TN_OK && i < n; i++) {
         status = named_tensor_check(&tensors[i], diag);
         if (status == TN_OK && strlen(tensors[i].name) > ZIP_MAX_NAME - SUFFIX_BYTES)

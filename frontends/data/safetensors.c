@@ -188,14 +188,10 @@ static tn_status take_entries(const json_t *header, entry *entries, size_t n, co
     return check_places(entries, n, data_bytes, diag);
 }
 
-static tn_status fill(const json_t *header, const uint8_t *data, int64_t data_bytes, tn_archive **result,
-                      tn_diag *diag) {
-    const json_t *notes = json_object_get(header, metadata_key);
-    size_t n = json_object_size(header) - (notes != NULL);
-    tn_archive *archive = *result = archive_new((int64_t)n, (int64_t)json_object_size(notes));
-    entry *entries = tn_calloc(n, sizeof *entries);
-    tn_status status = archive && entries ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
-    if (status == TN_OK) status = take_metadata(notes, archive, diag);
+/* Puts notes and tensors into an archive with room for them; `entries` is for the work. */
+static tn_status fill(const json_t *header, const uint8_t *data, int64_t data_bytes, entry *entries, size_t n,
+                      tn_archive *archive, tn_diag *diag) {
+    tn_status status = take_metadata(json_object_get(header, metadata_key), archive, diag);
     if (status == TN_OK) status = take_entries(header, entries, n, data, data_bytes, diag);
     for (size_t i = 0; status == TN_OK && i < n; i++) {
         tn_named_tensor named = {arena_strdup(&archive->arena, entries[i].name), entries[i].tensor};
@@ -203,8 +199,22 @@ static tn_status fill(const json_t *header, const uint8_t *data, int64_t data_by
         archive->tensors[archive->n_tensors++] = named;
         if (!named.name) status = diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     }
-    tn_free(entries);
     if (status == TN_OK) archive_index(archive); /* JSON has no name twice */
+    return status;
+}
+
+static tn_status make_archive(const json_t *header, const uint8_t *data, int64_t data_bytes, tn_archive **archive,
+                              tn_diag *diag) {
+    const json_t *notes = json_object_get(header, metadata_key);
+    size_t n = json_object_size(header) - (notes != NULL);
+    entry *entries = tn_calloc(n, sizeof *entries);
+    tn_status status = TN_ERR_MEMORY;
+    *archive = archive_new((int64_t)n, (int64_t)json_object_size(notes));
+    if (entries && *archive)
+        status = fill(header, data, data_bytes, entries, n, *archive, diag);
+    else
+        diag_fail(diag, status, "out of memory");
+    tn_free(entries);
     return status;
 }
 
@@ -238,7 +248,7 @@ static tn_status parse(const uint8_t *content, size_t size, tn_archive **archive
     json_t *header = NULL;
     tn_status status = parse_header((const char *)content + LENGTH_BYTES, (size_t)length, &header, diag);
     const uint8_t *data = content + LENGTH_BYTES + length;
-    if (status == TN_OK) status = fill(header, data, (int64_t)(size - LENGTH_BYTES - length), archive, diag);
+    if (status == TN_OK) status = make_archive(header, data, (int64_t)(size - LENGTH_BYTES - length), archive, diag);
     json_decref(header);
     if (status != TN_OK) {
         tn_archive_free(*archive);
@@ -267,7 +277,7 @@ tn_status tn_safetensors_open(const char *path, tn_archive **archive, tn_diag *d
     tn_status status = mapped_file_open(path, &file, diag);
     if (status != TN_OK) return status;
     status = tn_safetensors_parse(file.data, file.size, path, archive, diag);
-    if (status == TN_OK)
+    if (*archive)
         (*archive)->file = file;
     else
         mapped_file_close(&file);
@@ -382,11 +392,14 @@ tn_status tn_safetensors_write(const char *path, const tn_named_tensor *tensors,
     if (status != TN_OK) return diag_in_file(diag, status, path);
     const tn_named_tensor **order = tn_calloc((size_t)n_tensors, sizeof *order);
     json_t *header = json_object();
-    for (int64_t i = 0; order && i < n_tensors; i++) order[i] = &tensors[i];
-    if (order && n_tensors > 1) qsort(order, (size_t)n_tensors, sizeof *order, compare_for_writing);
-    status = order && header ? make_header(order, n_tensors, metadata, n_metadata, header, diag)
-                             : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
-    if (status == TN_OK) status = write_file(path, order, n_tensors, header, diag);
+    if (order && header) {
+        for (int64_t i = 0; i < n_tensors; i++) order[i] = &tensors[i];
+        if (n_tensors > 1) qsort(order, (size_t)n_tensors, sizeof *order, compare_for_writing);
+        status = make_header(order, n_tensors, metadata, n_metadata, header, diag);
+        if (status == TN_OK) status = write_file(path, order, n_tensors, header, diag);
+    } else {
+        status = diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+    }
     json_decref(header);
     tn_free(order);
     return diag_in_file(diag, status, path);

@@ -67,7 +67,7 @@ static const uint8_t *find_end64(const uint8_t *content, const uint8_t *end) {
 }
 
 tn_status zip_open(const uint8_t *content, size_t size, zip_reader *zip, tn_diag *diag) {
-    const uint8_t *end = find_end(content, size);
+    const uint8_t *end = content ? find_end(content, size) : NULL;
     if (!end) return diag_fail(diag, TN_ERR_PARSE, "not a zip archive, or one that is cut off: it has no end record");
     const uint8_t *end64 = find_end64(content, end);
     uint64_t n = end64 ? get64(end64 + 32) : get16(end + 10);
