@@ -442,6 +442,77 @@ static void reads_the_digits(void **state) {
     tn_dataset_free(d);
 }
 
+/* ---- Text --------------------------------------------------------------------------------------------------------- */
+
+static tn_status open_text(const char *text, size_t bytes, const tn_text_options *options, tn_dataset **d,
+                           tn_diag *diag) {
+    char path[] = "/tmp/tenon-text-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, bytes), bytes);
+    close(fd);
+    tn_status status = tn_dataset_text(path, options, d, diag);
+    unlink(path);
+    return status;
+}
+
+static void reads_text(void **state) {
+    (void)state;
+    static const char sample[] = "ba\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"
+                                 "ab\n"; /* b a, a umlaut, euro sign, a smile, a b, newline */
+    static const int64_t numbers[8] = {2, 1, 3, 4, 5, 1, 2, 0};
+    static const char *const characters[] = {"\n", "a", "b", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    tn_dataset *d;
+    tn_diag diag = {0};
+    if (open_text(sample, sizeof sample - 1, &(tn_text_options){.context = 3, .stride = 2}, &d, &diag) != TN_OK)
+        fail_msg("%s", diag.message);
+    assert_int_equal(tn_dataset_count(d), 3);
+    for (int i = 0; i < 6; i++) assert_string_equal(tn_dataset_class(d, i), characters[i]);
+    assert_null(tn_dataset_class(d, 6));
+    for (int i = 0; i < 3; i++) {
+        int64_t x[3], y[3];
+        assert_int_equal(tn_dataset_read(d, 0, i, x, NULL), TN_OK);
+        assert_int_equal(tn_dataset_read(d, 1, i, y, NULL), TN_OK);
+        assert_memory_equal(x, numbers + 2 * i, sizeof x);
+        assert_memory_equal(y, numbers + 2 * i + 1, sizeof y);
+    }
+    int64_t back[8], n;
+    assert_int_equal(tn_text_encode(d, sample, back, 8, &n, NULL), TN_OK);
+    assert_int_equal(n, 8);
+    assert_memory_equal(back, numbers, sizeof back);
+    assert_int_equal(tn_text_encode(d, "ac", back, 8, &n, &diag), TN_ERR_ARGUMENT);
+    assert_string_equal(diag.message, "the vocabulary has no 'c', character 1 of the text");
+    tn_dataset_free(d);
+    assert_int_equal(open_text(sample, sizeof sample - 1, &(tn_text_options){.context = 7}, &d, NULL), TN_OK);
+    assert_int_equal(tn_dataset_count(d), 1);
+    tn_dataset_free(d);
+}
+
+static void refuses_wrong_text(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+        tn_text_options options;
+        const char *message;
+    } cases[] = {
+        {"ab\xff", 3, {.context = 1}, "it is no UTF-8 text: byte 0xff at offset 2"},
+        {"ab\xe2\x82", 4, {.context = 1}, "it is no UTF-8 text: byte 0xe2 at offset 2"},
+        {"a\0b", 3, {.context = 1}, "it is no UTF-8 text: byte 0x00 at offset 1"},
+        {"\xed\xa0\x80", 3, {.context = 1}, "it is no UTF-8 text: byte 0xed at offset 0"},
+        {"abc", 3, {.context = 3}, "it has 3 characters, no example of 3 and the one that comes next"},
+        {"", 0, {0}, "it has 0 characters, no example of 64 and the one that comes next"},
+        {"abc", 3, {.context = 1, .stride = -1}, "context 1 and stride -1, expected 1 or more"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_dataset *d;
+        tn_diag diag = {0};
+        assert_int_not_equal(open_text(cases[i].text, cases[i].bytes, &cases[i].options, &d, &diag), TN_OK);
+        assert_string_equal(diag.message, cases[i].message);
+        assert_null(d);
+    }
+}
+
 /* ---- Batches ------------------------------------------------------------------------------------------------------ */
 
 static void gives_batches_in_order(void **state) {
@@ -612,6 +683,8 @@ int main(void) {
         cmocka_unit_test(refuses_wrong_csv),
         cmocka_unit_test(reads_gzipped_csv),
         cmocka_unit_test(reads_the_digits),
+        cmocka_unit_test(reads_text),
+        cmocka_unit_test(refuses_wrong_text),
         cmocka_unit_test(gives_batches_in_order),
         cmocka_unit_test(shuffles_and_resumes),
         cmocka_unit_test(hands_errors_on),

@@ -202,6 +202,22 @@ typedef struct tn_image_options {
 TN_API tn_status tn_dataset_images(const char *path, const tn_image_options *options, tn_dataset **dataset,
                                    tn_diag *diag);
 
+/* All zero: the defaults. */
+typedef struct tn_text_options {
+    int64_t context; /* characters that an example has; 0: 64 */
+    int64_t stride;  /* from one example to the next; 0: 1, so that there is one for each place */
+} tn_text_options;
+
+/* A text file (UTF-8; plain or gzip) for models of its characters. Its vocabulary is the characters that it has, in the order
+ * of their code points: tn_dataset_class tells them. Field "x", i64[context], is a stretch of the text as numbers of
+ * characters; "y", i64[context], the same one further on. To cut it in two take in_order: examples overlap. */
+TN_API tn_status tn_dataset_text(const char *path, const tn_text_options *options, tn_dataset **dataset, tn_diag *diag);
+
+/* A text as numbers of the dataset's characters: at most `capacity` to `numbers`, how many there are to *n. TN_ERR_ARGUMENT: a
+ * character that the vocabulary doesn't have. */
+TN_API tn_status tn_text_encode(const tn_dataset *dataset, const char *text, int64_t *numbers, int64_t capacity,
+                                int64_t *n, tn_diag *diag);
+
 /* ---- Batches ------------------------------------------------------------------------------- */
 
 /* All zero: the defaults. */

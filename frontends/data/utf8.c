@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* First bytes, how many follow, and what the second one may be; the others are 0x80 to 0xbf. */
 static const struct {
@@ -14,21 +15,21 @@ static const struct {
 };
 enum { N_FORMS = sizeof forms / sizeof *forms };
 
-/* Behind the character at `at`; NULL: it is none. */
-static const uint8_t *behind_character(const uint8_t *at) {
+const char *utf8_next(const char *at, const char *end) {
+    uint8_t first = (uint8_t)*at++;
     size_t f = 0;
-    while (f < N_FORMS && (*at < forms[f].first_low || *at > forms[f].first_high)) f++;
-    if (f == N_FORMS) return NULL;
-    at++;
-    for (int i = 0; i < forms[f].n_more; i++, at++) {
+    while (f < N_FORMS && (first < forms[f].first_low || first > forms[f].first_high)) f++;
+    if (f == N_FORMS || end - at < forms[f].n_more) return NULL;
+    for (int i = 0; i < forms[f].n_more; i++) {
         uint8_t low = i == 0 ? forms[f].second_low : 0x80, high = i == 0 ? forms[f].second_high : 0xbf;
-        if (*at < low || *at > high) return NULL;
+        uint8_t byte = (uint8_t)*at++;
+        if (byte < low || byte > high) return NULL;
     }
     return at;
 }
 
 bool utf8_is_valid(const char *text) {
-    const uint8_t *at = (const uint8_t *)text;
-    while (at && *at) at = behind_character(at);
-    return at != NULL;
+    const char *end = text + strlen(text);
+    while (text && text < end) text = utf8_next(text, end);
+    return text != NULL;
 }

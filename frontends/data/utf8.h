@@ -7,4 +7,7 @@
 
 bool utf8_is_valid(const char *text);
 
+/* Behind the character at `at`, which is before `end`; NULL: there is none, or it is cut off, or a zero byte. */
+const char *utf8_next(const char *at, const char *end);
+
 #endif
