@@ -366,7 +366,8 @@ static bool open_graph(train_graph *b) {
     b->next = allocate(b, t->n_states, sizeof *b->next);
     if (!b->main || !b->in || !b->out || !b->states || !b->next) return module_no_memory(b->module);
     for (size_t i = 0; i < t->n_states; i++) b->states[i] = b->next[i] = BUILD_INVALID;
-    return nn_sizes_take(&b->sizes, b->module, t->o.sizes);
+    /* Evaluation takes batches of any size: the last of a dataset is smaller. */
+    return nn_sizes_take(&b->sizes, b->module, b->kind == NN_RUN_EVALUATE ? NULL : t->o.sizes);
 }
 
 tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, nn_port **out, tn_diag *diag) {

@@ -276,7 +276,7 @@ static double scalar_of(const tn_tensor *x) {
 
 static int64_t *counter(const tn_trainer *t, int state) { return t->states[state].tensor.data; }
 
-static const char *batch_name(const tn_trainer *t, int number) {
+const char *nn_batch_name(const tn_trainer *t, int number) {
     for (size_t i = 0; i < t->m->forward->n_params; i++)
         if (t->batch_of[i] == number) return t->m->forward->params[i].name;
     return "";
@@ -285,7 +285,7 @@ static const char *batch_name(const tn_trainer *t, int number) {
 static tn_status wrong_batch(tn_trainer *t, int n) {
     char names[256] = "";
     line list = {names, sizeof names, 0};
-    for (int i = 0; i < t->n_batch; i++) line_add(&list, "%s%s", i ? ", " : "", batch_name(t, i));
+    for (int i = 0; i < t->n_batch; i++) line_add(&list, "%s%s", i ? ", " : "", nn_batch_name(t, i));
     return diag_fail(&t->error, TN_ERR_ARGUMENT, "a batch has %d tensors (%s), not %d", t->n_batch, names, n);
 }
 

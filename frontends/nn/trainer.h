@@ -80,4 +80,11 @@ struct tn_trainer {
  * results are. NULL with *diag. (train_step.c) */
 tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, nn_port **out, tn_diag *diag);
 
+/* Name of the input or target that tensor `number` of a batch is for. */
+const char *nn_batch_name(const tn_trainer *t, int number);
+
+/* All states and sums of metrics from an open checkpoint; nothing changes on errors. (checkpoint.c) */
+struct tn_archive;
+tn_status nn_trainer_restore(tn_trainer *t, const struct tn_archive *file, tn_diag *diag);
+
 #endif
