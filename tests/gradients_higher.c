@@ -522,8 +522,8 @@ int main(void) {
         cmocka_unit_test(test_scan),          cmocka_unit_test(test_reverse_scan),
         cmocka_unit_test(test_counted_while), cmocka_unit_test(test_bounded_while),
         cmocka_unit_test(test_nested),        cmocka_unit_test(test_lstm),
-        cmocka_unit_test(test_forward_mode),  cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_forward_mode),  cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_edges),         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
