@@ -22,10 +22,12 @@
 #include <math.h>
 #include <sys/stat.h>
 
+#include "frontends/onnx/doc.h"
 #include "frontends/onnx/tenon_onnx.h"
 #include "frontends/onnx/tensorproto.h"
 #include "ir/dtype.h"
 #include "ir/eval.h"
+#include "ir/graph.h"
 #include "runtime/alloc.h"
 #include "tenon_compile.h"
 
@@ -137,6 +139,46 @@ static bool compare(const tn_tensor *got, const tn_tensor *want, int output, cha
     return true;
 }
 
+/* ---- Gradients ------------------------------------------------------------------------------- */
+
+/* What became of the gradients of tests that are one node. */
+typedef struct gradient_note {
+    char op[64];
+    int made, refused;
+    char why[512]; /* the last refusal */
+} gradient_note;
+
+enum { MOST_OPS = 256 };
+static gradient_note notes[MOST_OPS];
+static int n_notes;
+
+static gradient_note *note_of(const char *op) {
+    for (int i = 0; i < n_notes; i++)
+        if (strcmp(notes[i].op, op) == 0) return &notes[i];
+    assert_true(n_notes < MOST_OPS);
+    snprintf(notes[n_notes].op, sizeof notes[n_notes].op, "%s", op);
+    return &notes[n_notes++];
+}
+
+/* The vjp with respect to all float inputs, where there are float outputs, too. It ends the module's use. */
+static void note_gradient(const onnx_model *model, tn_module *m) {
+    tn_graph *f = tn_module_main(m);
+    int64_t wrt[MOST_TENSORS];
+    int n = 0;
+    bool gives = false;
+    if (model->graph->nodes.count != 1) return;
+    for (size_t i = 0; i < f->n_params && n < MOST_TENSORS; i++)
+        if (dtype_is_float((tn_dtype)f->params[i].type.dtype)) wrt[n++] = (int64_t)i;
+    for (size_t i = 0; i < f->n_results; i++)
+        gives |= dtype_is_float((tn_dtype)graph_type(f, f->results[i].value)->dtype);
+    if (n == 0 || !gives) return;
+    gradient_note *note = note_of(model->graph->nodes.items[0].op_type);
+    tn_graph *vjp = tn_vjp(f, ((tn_ints){n, wrt}));
+    note->made += vjp != NULL;
+    note->refused += vjp == NULL;
+    if (!vjp) snprintf(note->why, sizeof note->why, "%.500s", tn_module_error(m)->message);
+}
+
 /* ---- One test -------------------------------------------------------------------------------- */
 
 /* Inputs that are not fixed, in the order of the module's parameters: they go by their names. */
@@ -234,6 +276,7 @@ static outcome try_model(const char *path, onnx_model *model, const data_set *d,
         int n = free_inputs(tn_module_main(m), model, d, is_fixed, in);
         result = run_interpreter(tn_module_main(m), in, n, d, message, bytes);
         if (result == PASSES && !getenv("TN_NODES_EVAL")) result = run_compiled(m, in, n, d, message, bytes);
+        if (result == PASSES) note_gradient(model, m);
     }
     tn_module_free(m);
     return result;
@@ -306,6 +349,19 @@ static char *read_list(void) {
     return text;
 }
 
+/* What the documentation says of each op. */
+static void check_gradients(void) {
+    for (int i = 0; i < n_notes; i++) {
+        if (getenv("TN_NODES_GRADIENTS"))
+            print_message("%s: %d gradients made, %d refused: %s\n", notes[i].op, notes[i].made, notes[i].refused,
+                          notes[i].why);
+        bool says = onnx_no_gradient(notes[i].op) == NULL;
+        if (says ? notes[i].refused > 0 : notes[i].made > 0)
+            fail_msg("%s: %d gradients made, %d refused, but the table says there is %s: %s", notes[i].op,
+                     notes[i].made, notes[i].refused, says ? "one" : "none", notes[i].why);
+    }
+}
+
 static void test_nodes(void **state) {
     (void)state;
     size_t n, counts[OUTCOMES] = {0}, lost = 0;
@@ -327,6 +383,7 @@ static void test_nodes(void **state) {
         lost += was_passing && result != PASSES;
     }
     if (blessed) fclose(blessed);
+    check_gradients();
     print_message("%zu pass, %zu lack an op, %zu unsupported, %zu broken, %zu wrong; %zu no longer pass\n",
                   counts[PASSES], counts[LACKS_OP], counts[UNSUPPORTED], counts[BROKEN], counts[WRONG], lost);
     for (size_t i = 0; i < n; i++) free(names[i]);

@@ -1,16 +1,31 @@
 /* tenon doc: references made from the tables. */
 #include "compiler/passes/passes.h"
 #include "frontends/cli/commands.h"
+#include "frontends/onnx/doc.h"
 #include "ir/doc.h"
+#include "runtime/alloc.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* Tenon's own ops, then those of ONNX. */
+static char *make_ops(void) {
+    char *own = doc_ops(), *others = own ? onnx_doc() : NULL;
+    size_t length = own ? strlen(own) : 0;
+    char *all = others ? tn_realloc(own, length + strlen(others) + 1) : NULL;
+    if (all)
+        strcpy(all + length, others);
+    else
+        tn_free(own);
+    tn_free(others);
+    return all;
+}
 
 int command_doc(const arguments *a) {
     static const struct {
         const char *name;
         char *(*make)(void);
-    } docs[] = {{"ops", doc_ops}, {"passes", doc_passes}};
+    } docs[] = {{"ops", make_ops}, {"passes", doc_passes}};
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++)
         if (strcmp(docs[i].name, a->operands[0]) == 0) {
             const char *path = TEXT_OF(a, output);

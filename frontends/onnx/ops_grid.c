@@ -28,10 +28,13 @@ static tn_val size_of(const grid *s, int axis) {
     return tn_convert(tn_dim_value(s->c->g, tn_type_of(s->x).dims[axis]), dtype_of(s->x));
 }
 
+/* The next whole number below: it does not move with x where it has a derivative. */
+static tn_val steps_of(tn_val x) { return tn_stop_gradient(tn_floor(x)); }
+
 /* Mirrored between low and low + range as often as it takes. */
 static tn_val reflect(tn_val v, double low, tn_val range) {
     tn_val twice = tn_mul_scalar(range, 2), from = tn_sub_scalar(v, low);
-    tn_val t = tn_sub(from, tn_mul(tn_floor(tn_div(from, twice)), twice));
+    tn_val t = tn_sub(from, tn_mul(steps_of(tn_div(from, twice)), twice));
     return tn_add_scalar(tn_select(tn_greater(t, range), tn_sub(twice, t), t), low);
 }
 
@@ -67,7 +70,7 @@ static void find_taps(const grid *s, tn_val at, int axis, axis_taps *t) {
         t->weight[0] = (tn_val){NULL, VALUE_NONE};
         return;
     }
-    tn_val low = tn_floor(at), f = tn_sub(at, low), rest = tn_sub(scalar_like(f, 1), f);
+    tn_val low = steps_of(at), f = tn_sub(at, low), rest = tn_sub(scalar_like(f, 1), f);
     for (int k = 0; k < s->taps; k++) t->index[k] = tn_add_scalar(low, s->taps == 4 ? k - 1 : k);
     if (s->taps == 2) {
         t->weight[0] = rest;
