@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { CHUNK_BYTES = 12, HEADER_BYTES = 13, FILTER_NONE = 0, FILTER_UP = 2 };
-static const uint8_t signature[8] = "\x89PNG\r\n\x1a\n";
+static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 static void put32(uint8_t *at, uint32_t value) {
     for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (24 - 8 * i));

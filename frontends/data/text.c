@@ -111,13 +111,14 @@ static tn_status check_options(const tn_text_options *o, int64_t n, text *t, tn_
     return TN_OK;
 }
 
-static tn_status make_dataset(const text *t, tn_dataset **dataset, tn_diag *diag) {
+/* *numbers are to be filled. */
+static tn_status make_dataset(const text *t, tn_dataset **dataset, uint16_t **numbers, tn_diag *diag) {
     tn_field fields[2] = {{.name = "x", .dtype = TN_I64, .rank = 1, .shape = {t->context}},
                           {.name = "y", .dtype = TN_I64, .rank = 1, .shape = {t->context}}};
     text *state = tn_malloc(sizeof *state);
     if (!state) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     *state = *t;
-    state->numbers = tn_malloc((size_t)t->n_numbers * sizeof *state->numbers);
+    *numbers = state->numbers = tn_malloc((size_t)t->n_numbers * sizeof *state->numbers);
     tn_status status = TN_ERR_MEMORY;
     if (state->numbers)
         status =
@@ -132,16 +133,16 @@ static tn_status parse(const char *content, size_t size, const tn_text_options *
                        tn_dataset **dataset, tn_diag *diag) {
     int64_t n;
     text t;
+    uint16_t *to = NULL;
     tn_status status = mark(content, size, marks, &n, diag);
     if (status == TN_OK) status = check_options(options, n, &t, diag);
-    if (status == TN_OK) status = make_dataset(&t, dataset, diag);
+    if (status == TN_OK) status = make_dataset(&t, dataset, &to, diag);
     if (status == TN_OK) status = number_characters(marks, *dataset, diag);
-    if (status != TN_OK) {
+    if (status != TN_OK || !to) {
         tn_dataset_free(*dataset);
         *dataset = NULL;
         return status;
     }
-    uint16_t *to = ((text *)(*dataset)->state)->numbers;
     const char *end = content + size;
     for (const char *at = content, *next; at < end; at = next) {
         next = utf8_next(at, end);
