@@ -115,6 +115,13 @@ static bool is_never(const writing *w, uint32_t i, int64_t low, int64_t high) {
     return true;
 }
 
+/* Runtimes choose between integers of 64 bits only when they are signed, which changes no bits. */
+static label *choose(writing *w, label *condition, label *a, label *b) {
+    if (w->work != TN_U64) return EMIT(w, "Where", condition, a, b);
+    label *chosen = EMIT(w, "Where", condition, emit_cast(w, a, TN_U64, TN_I64), emit_cast(w, b, TN_U64, TN_I64));
+    return emit_cast(w, chosen, TN_I64, TN_U64);
+}
+
 /* Quotient or remainder of integers: x / 0 is 0, x / -1 is -x, the remainder is 0 with both. */
 static void write_integer_division(writing *w, bool is_remainder) {
     bool is_signed = dtype_in(DTYPES_SINT, w->work);
@@ -122,7 +129,7 @@ static void write_integer_division(writing *w, bool is_remainder) {
     work_operands(w, labels);
     bool is_safe = is_never(w, 1, is_signed ? -1 : 0, 0);
     label *by_zero = is_safe ? NULL : EMIT(w, "Equal", labels[1], zero), *by_minus_one = NULL, *divisor = labels[1];
-    if (!is_safe) divisor = EMIT(w, "Where", by_zero, one, divisor);
+    if (!is_safe) divisor = choose(w, by_zero, one, divisor);
     if (!is_safe && is_signed) {
         by_minus_one = EMIT(w, "Equal", labels[1], scalar_label(w->x, w->work, -1));
         divisor = EMIT(w, "Where", by_minus_one, one, divisor);
@@ -132,7 +139,7 @@ static void write_integer_division(writing *w, bool is_remainder) {
     label *l = n->outputs[0];
     /* By one a remainder is 0 already. */
     if (by_minus_one && !is_remainder) l = EMIT(w, "Where", by_minus_one, EMIT(w, "Neg", l), l);
-    if (by_zero && !is_remainder) l = EMIT(w, "Where", by_zero, zero, l);
+    if (by_zero && !is_remainder) l = choose(w, by_zero, zero, l);
     give_work(w, 0, l);
 }
 
@@ -153,13 +160,6 @@ void write_rem(writing *w) {
     made_node *n = emit_node(w, "Mod", labels, 2, 1);
     set_int(w->x, n, "fmod", 1);
     give_work(w, 0, n->outputs[0]);
-}
-
-/* Runtimes choose between integers of 64 bits only when they are signed, which changes no bits. */
-static label *choose(writing *w, label *condition, label *a, label *b) {
-    if (w->work != TN_U64) return EMIT(w, "Where", condition, a, b);
-    label *chosen = EMIT(w, "Where", condition, emit_cast(w, a, TN_U64, TN_I64), emit_cast(w, b, TN_U64, TN_I64));
-    return emit_cast(w, chosen, TN_I64, TN_U64);
 }
 
 /* Of unsigned integers (export_lower_shift): by the width or more gives 0. */
