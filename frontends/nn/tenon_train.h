@@ -115,8 +115,7 @@ typedef struct tn_step_report {
 } tn_step_report;
 
 /* One step on a batch: a tensor for each input of the model, then for each target, in the order they were declared.
- * report may be NULL. Errors: those of tn_exec_run; TN_ERR_ASSERT when gradients are
- * not finite: the message names the op that made the first infinity or NaN, with the place in the source where it was built. */
+ * report may be NULL. Errors: those of tn_exec_run; TN_ERR_ASSERT when gradients are not finite. */
 TN_API tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *batch, int n, tn_step_report *report);
 
 /* The loss of a batch with `training` false, by the averages of the parameters when there are any; metrics are added

@@ -339,11 +339,9 @@ tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *batch, int n, tn_step_
     if (status != TN_OK) return status;
     *batches = is_step ? 0 : *batches + 1;
     if (!report->is_skipped || t->o.skip_nonfinite || t->scale >= 0) return TN_OK;
-    diag_fail(&t->error, TN_ERR_ASSERT,
-              "after %lld steps the loss is %g and the norm of the gradients %g: the step was not made",
-              (long long)report->step, report->loss, report->gradient_norm);
-    nn_blame(t, is_step ? NN_RUN_STEP : NN_RUN_ACCUMULATE, &t->error);
-    return TN_ERR_ASSERT;
+    return diag_fail(&t->error, TN_ERR_ASSERT,
+                     "after %lld steps the loss is %g and the norm of the gradients %g: the step was not made",
+                     (long long)report->step, report->loss, report->gradient_norm);
 }
 
 tn_status tn_trainer_evaluate(tn_trainer *t, const tn_tensor *batch, int n, tn_step_report *report) {

@@ -80,10 +80,6 @@ struct tn_trainer {
  * results are. NULL with *diag. (train_step.c) */
 tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, nn_port **out, tn_diag *diag);
 
-/* Adds to a message where the first number that is not finite comes from, with its place in the source; says nothing
- * when that cannot be found. The step of that kind has just failed. (blame.c) */
-void nn_blame(const tn_trainer *t, nn_run_kind kind, tn_diag *diag);
-
 /* Name of the input or target that tensor `number` of a batch is for. */
 const char *nn_batch_name(const tn_trainer *t, int number);
 
