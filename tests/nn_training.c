@@ -182,20 +182,12 @@ static void test_evaluate(void **state) {
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
 /* All states after some steps, one behind the other. */
-static size_t run_steps(uint8_t *out, uint64_t seed, tn_pool *pool, int n_before, const uint8_t *resume, int n_after) {
+static size_t run_steps(uint8_t *out, uint64_t seed, tn_pool *pool, bool any_size, int n) {
     tn_model *m = circle(NULL, 0.3);
-    tn_trainer *t =
-        open_trainer(m, (tn_trainer_options){.seed = seed, .pool = pool, .ema_decay = 0.9, .accumulate = 2});
+    tn_trainer *t = open_trainer(
+        m, (tn_trainer_options){.seed = seed, .pool = pool, .any_size = any_size, .ema_decay = 0.9, .accumulate = 2});
     size_t bytes = 0;
-    for (int i = 0; i < n_before; i++) step_on(t, i % 3 * 16, 16);
-    for (int i = 0; i < tn_trainer_n_states(t); i++) {
-        tn_tensor x;
-        tn_trainer_state(t, i, &x);
-        if (resume) memcpy(x.data, resume + bytes, (size_t)tn_tensor_bytes(&x));
-        bytes += (size_t)tn_tensor_bytes(&x);
-    }
-    for (int i = 0; i < n_after; i++) step_on(t, (n_before + i) % 3 * 16, 16);
-    bytes = 0;
+    for (int i = 0; i < n; i++) step_on(t, i % 3 * 16, 16 + i % 2);
     for (int i = 0; i < tn_trainer_n_states(t); i++) {
         tn_tensor x;
         tn_trainer_state(t, i, &x);
@@ -212,18 +204,18 @@ static void test_same_bits(void **state) {
     (void)state;
     enum { MOST = 8192 };
     static uint8_t a[MOST], b[MOST], half[MOST];
-    size_t n = run_steps(a, 5, NULL, 0, NULL, 9);
+    size_t n = run_steps(a, 5, NULL, false, 9);
     assert_true(n < MOST);
-    run_steps(b, 5, NULL, 0, NULL, 9);
+    run_steps(b, 5, NULL, true, 9);
     assert_memory_equal(a, b, n);
     tn_pool *pool = tn_pool_new(2);
-    run_steps(b, 5, pool, 0, NULL, 9);
+    run_steps(b, 5, pool, false, 9);
     tn_pool_free(pool);
     assert_memory_equal(a, b, n);
-    run_steps(b, 6, NULL, 0, NULL, 9);
+    run_steps(b, 6, NULL, false, 9);
     assert_true(memcmp(a, b, n) != 0);
     /* What was written after three batches, in the middle of an accumulated step, and read by another trainer. */
-    run_steps(half, 5, NULL, 3, NULL, 0);
+    run_steps(half, 5, NULL, false, 3);
     tn_model *m = circle(NULL, 0.3);
     tn_trainer *t = open_trainer(m, (tn_trainer_options){.seed = 99, .ema_decay = 0.9, .accumulate = 2});
     size_t at = 0;
@@ -233,7 +225,7 @@ static void test_same_bits(void **state) {
         memcpy(x.data, half + at, (size_t)tn_tensor_bytes(&x));
         at += (size_t)tn_tensor_bytes(&x);
     }
-    for (int i = 3; i < 9; i++) step_on(t, i % 3 * 16, 16);
+    for (int i = 3; i < 9; i++) step_on(t, i % 3 * 16, 16 + i % 2);
     at = 0;
     for (int i = 0; i < tn_trainer_n_states(t); i++) {
         tn_tensor x;
@@ -348,6 +340,32 @@ static void test_guard(void **state) {
     }
 }
 
+/* The op that made the first NaN is named with the line that built it; a NaN that was given, by its input. */
+static void test_probe(void **state) {
+    (void)state;
+    make_points();
+    tn_model *m = tn_model_new("logs", NULL);
+    tn_val x = tn_model_input(m, "x", TN_F32, TN_SHAPE(TN_DIM("n"), TN_SIZE(IN)));
+    tn_val h = tn_nn_dropout(m, tn_nn_dense(m, x, .units = 1), .rate = 0.2);
+    tn_val masked = tn_max_scalar(tn_add_scalar(h, -INFINITY), -3); /* an infinity that is meant */
+    int line = __LINE__ + 1;
+    h = tn_name(tn_log(h), "logs");
+    tn_model_loss(m, "loss", tn_sum(tn_add(tn_exp(h), masked), TN_NO_INTS));
+    tn_trainer *t = open_trainer(m, (tn_trainer_options){.seed = 3});
+    tn_tensor batch = TN_TENSOR(TN_F32, points32, ROWS, IN);
+    assert_int_equal(tn_trainer_step(t, &batch, 1, NULL), TN_ERR_ASSERT);
+    const tn_diag *error = tn_trainer_error(t);
+    if (!strstr(error->message, "the first NaN comes from log: logs is f32[64, 1]")) fail_msg("%s", error->message);
+    assert_true(error->file && strstr(error->file, "nn_training.c") && error->line == line);
+    float bad[] = {NAN, 1};
+    batch = TN_TENSOR(TN_F32, bad, 1, IN);
+    assert_int_equal(tn_trainer_step(t, &batch, 1, NULL), TN_ERR_ASSERT);
+    error = tn_trainer_error(t);
+    if (!strstr(error->message, "there is a NaN in its input: x is f32[1, 2]")) fail_msg("%s", error->message);
+    tn_trainer_free(t);
+    tn_model_free(m);
+}
+
 static void expect_error(tn_model *m, tn_trainer_options o, const char *message) {
     tn_diag diag = {0};
     assert_null(tn_trainer_new(m, &o, &diag));
@@ -430,10 +448,8 @@ static void test_all_layers(void **state) {
     tn_val logits = all_layers(m, x, w);
     tn_model_output(m, "logits", logits);
     tn_model_loss(m, "loss", tn_nn_loss("sparse_cross_entropy", logits, t));
-    tn_trainer *trainer = open_trainer(m, (tn_trainer_options){.optimizer = tn_optimizer_of("adamw", 0.01),
-                                                               .seed = 4,
-                                                               .clip_norm = 1,
-                                                               .sizes = (tn_model_size[]){{"n", N}, {0}}});
+    tn_trainer *trainer =
+        open_trainer(m, (tn_trainer_options){.optimizer = tn_optimizer_of("adamw", 0.01), .seed = 4, .clip_norm = 1});
     tn_tensor batch[] = {TN_TENSOR(TN_F32, image, N, 1, SIDE, SIDE), TN_TENSOR(TN_I32, words, N, STEPS),
                          TN_TENSOR(TN_I32, label, N)};
     tn_step_report r;
@@ -462,6 +478,7 @@ int main(void) {
         cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_accumulate),  cmocka_unit_test(test_averages),
         cmocka_unit_test(test_mixed_precision), cmocka_unit_test(test_loss_scale),  cmocka_unit_test(test_guard),
         cmocka_unit_test(test_messages),        cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_all_layers),
+        cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

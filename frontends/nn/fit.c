@@ -330,10 +330,8 @@ static tn_status run(fit *f) {
 }
 
 static tn_status open_fit(fit *f, tn_dataset *data) {
-    tn_loader_options loader = {.batch_size = f->o.batch_size,
-                                .shuffle = !f->o.in_order,
-                                .drop_last = f->o.drop_last || f->t->o.sizes,
-                                .seed = f->o.seed};
+    tn_loader_options loader = {
+        .batch_size = f->o.batch_size, .shuffle = !f->o.in_order, .drop_last = f->o.drop_last, .seed = f->o.seed};
     if (f->o.epochs == 0) f->o.epochs = 1;
     int fields[MAX_BATCH]; /* tn_evaluate finds them again; what is wrong is told before the first step */
     tn_status status = find_fields(f->t, data, f->o.fields, f->fields, f->diag);

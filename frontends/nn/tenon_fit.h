@@ -60,11 +60,11 @@ typedef enum tn_fit_end {
 
 /* All zero: the defaults. */
 typedef struct tn_fit_options {
-    int epochs;         /* in all, those before a resumed run counted; 0: 1 */
-    int64_t batch_size; /* 0: 32 */
-    uint64_t seed;      /* of the order of examples */
-    bool in_order;      /* not shuffled */
-    bool drop_last; /* leaves out an epoch's last batch when it is smaller; always so when the trainer fixed sizes */
+    int epochs;             /* in all, those before a resumed run counted; 0: 1 */
+    int64_t batch_size;     /* 0: 32 */
+    uint64_t seed;          /* of the order of examples */
+    bool in_order;          /* not shuffled */
+    bool drop_last;         /* leaves out an epoch's last batch when it is smaller */
     tn_dataset *validation; /* evaluated after each epoch; or NULL */
     /* Fields of the datasets for the model's inputs, then its targets; NULL: fields of the same names. */
     const char *const *fields;

@@ -93,16 +93,18 @@ typedef struct tn_trainer_options {
     /* A step whose gradients are not finite changes nothing but the random state; it is an error, or with
      * skip_nonfinite is counted as skipped. Unguarded, nothing is checked. A loss scale always skips. */
     bool skip_nonfinite, unguarded;
-    const tn_model_size *sizes; /* numbers in place of symbols: a batch of one size compiles to faster code; or NULL */
-    tn_pool *pool;              /* that compiles and runs; NULL: the calling thread alone */
+    /* A step is compiled for each of the first few sizes of batches that it meets: sizes that are known make faster code
+     * than symbols. true: one program for all sizes. */
+    bool any_size;
+    tn_pool *pool;                     /* that compiles and runs; NULL: the calling thread alone */
     const tn_compile_options *compile; /* or NULL */
 } tn_trainer_options;
 
 TN_API bool tn_decay_matrices(void *ctx, const char *name, int rank);
 
 /* A trainer of the model, which must outlive it and whose parameters' arrays it works on; initialises the model when
- * that has not been done. Compiles the step. NULL with *diag: the model or an option is wrong, an op on the way to a
- * parameter has no gradient, no memory. */
+ * that has not been done. Steps are compiled when they are first made. Strings of the options must outlive the trainer.
+ * NULL with *diag: the model or an option is wrong, an op on the way to a parameter has no gradient, no memory. */
 TN_API tn_trainer *tn_trainer_new(tn_model *m, const tn_trainer_options *options, tn_diag *diag);
 TN_API void tn_trainer_free(tn_trainer *t); /* NULL is allowed */
 
@@ -141,7 +143,7 @@ TN_API int64_t tn_trainer_steps(const tn_trainer *t); /* made so far */
 /* Bytes of parameters and state, and of the arena that a step works in. */
 TN_API size_t tn_trainer_state_bytes(const tn_trainer *t);
 TN_API size_t tn_trainer_arena_bytes(const tn_trainer *t);
-/* The compiled step, for profiles; belongs to the trainer. */
+/* The program of the last step, for profiles; belongs to the trainer. NULL before the first. */
 TN_API tn_program *tn_trainer_program(const tn_trainer *t);
 
 #ifdef __cplusplus

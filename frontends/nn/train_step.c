@@ -356,7 +356,7 @@ static bool build_evaluation(train_graph *b) {
     return !failed(b);
 }
 
-static bool open_graph(train_graph *b) {
+static bool open_graph(train_graph *b, const tn_model_size *sizes) {
     const tn_trainer *t = b->t;
     size_t n_ports = b->forward->n_params + t->n_states + (size_t)t->n_metrics + 8;
     b->main = module_add_graph(b->module, "main");
@@ -366,11 +366,11 @@ static bool open_graph(train_graph *b) {
     b->next = allocate(b, t->n_states, sizeof *b->next);
     if (!b->main || !b->in || !b->out || !b->states || !b->next) return module_no_memory(b->module);
     for (size_t i = 0; i < t->n_states; i++) b->states[i] = b->next[i] = BUILD_INVALID;
-    /* Evaluation takes batches of any size: the last of a dataset is smaller. */
-    return nn_sizes_take(&b->sizes, b->module, b->kind == NN_RUN_EVALUATE ? NULL : t->o.sizes);
+    return nn_sizes_take(&b->sizes, b->module, sizes);
 }
 
-tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, nn_port **out, tn_diag *diag) {
+tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, const tn_model_size *sizes, nn_port **in,
+                          nn_port **out, tn_diag *diag) {
     train_graph b = {.t = t, .kind = kind, .module = module_clone(t->m->module), .rate = BUILD_INVALID};
     *in = *out = NULL;
     if (!b.module) {
@@ -378,7 +378,8 @@ tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, n
         return NULL;
     }
     b.forward = module_find(b.module, "forward");
-    bool ok = open_graph(&b) && (kind == NN_RUN_EVALUATE ? build_evaluation(&b) : build_training(&b)) && !failed(&b);
+    bool ok =
+        open_graph(&b, sizes) && (kind == NN_RUN_EVALUATE ? build_evaluation(&b) : build_training(&b)) && !failed(&b);
     ok = ok && nn_remove_uncalled(b.module, b.main);
     if (ok) {
         *in = b.in;

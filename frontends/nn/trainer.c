@@ -1,12 +1,10 @@
-/* Trainers: their states, and running steps.
+/* Trainers: their states, and what can be asked of them.
  *
- * in:  a model and options; then batches
- * out: states that move, losses, metrics
- * law: a step allocates nothing once a program has run with its sizes; what failed before anything ran changes no state
+ * in:  a model and options
+ * out: a trainer whose states are as they begin
  */
 #include "frontends/nn/trainer.h"
 
-#include "ir/dtype.h"
 #include "ir/eval.h"
 #include "runtime/diag.h"
 
@@ -159,68 +157,6 @@ static bool check_options(tn_trainer *t) {
     return false;
 }
 
-/* The list is the caller's; a later compilation needs it too. */
-static bool copy_sizes(tn_trainer *t) {
-    size_t n = 0;
-    while (t->o.sizes && t->o.sizes[n].symbol) n++;
-    tn_model_size *copy = ARENA_ARRAY(&t->memory, tn_model_size, n + 1);
-    if (!copy) return false;
-    for (size_t i = 0; i < n; i++) {
-        copy[i] = (tn_model_size){arena_strdup(&t->memory, t->o.sizes[i].symbol), t->o.sizes[i].value};
-        if (!copy[i].symbol) return false;
-    }
-    t->o.sizes = n ? copy : NULL;
-    return true;
-}
-
-/* ---- Programs ------------------------------------------------------------------------------------------------- */
-
-static void close_run(nn_run *r) {
-    tn_exec_free(r->exec);
-    tn_program_free(r->program);
-    tn_free(r->in);
-    tn_free(r->out);
-    tn_free(r->inputs);
-    tn_free(r->outputs);
-    tn_free(r->results);
-    *r = (nn_run){0};
-}
-
-/* Fixed ends of inputs: states and rate. Batches come with each call. */
-static bool bind_run(tn_trainer *t, nn_run *r) {
-    r->n_inputs = tn_program_n_inputs(r->program);
-    r->n_outputs = tn_program_n_outputs(r->program);
-    r->inputs = tn_calloc((size_t)r->n_inputs + 1, sizeof *r->inputs);
-    r->outputs = tn_calloc((size_t)r->n_outputs + 1, sizeof *r->outputs);
-    r->results = tn_calloc((size_t)r->n_outputs + 1, sizeof *r->results);
-    if (!r->inputs || !r->outputs || !r->results) return no_memory(t);
-    for (int i = 0; i < r->n_inputs; i++) {
-        if (r->in[i].kind == NN_PORT_STATE) r->inputs[i] = t->states[r->in[i].number].tensor;
-        if (r->in[i].kind == NN_PORT_RATE) r->inputs[i] = tn_tensor_of(TN_F64, &t->rate, 0, NULL);
-    }
-    return true;
-}
-
-static bool open_run(tn_trainer *t, nn_run_kind kind) {
-    nn_run *r = &t->runs[kind];
-    if (r->exec) return true;
-    tn_module *m = nn_train_graph(t, kind, &r->in, &r->out, &t->error);
-    if (!m) return false;
-    tn_compile_options options = t->o.compile ? *t->o.compile : (tn_compile_options){0};
-    if (t->o.pool) options.pool = t->o.pool;
-    r->program = tn_compile_module(m, &options);
-    if (!r->program && tn_module_error(m)) {
-        t->error = *tn_module_error(m);
-        t->error.file = module_intern(t->m->module, t->error.file); /* the module's dies with it */
-    }
-    tn_module_free(m);
-    if (!r->program) return t->error.status == TN_OK ? no_memory(t) : false;
-    r->exec = tn_exec_new(r->program, &(tn_exec_options){.pool = t->o.pool});
-    if (r->exec ? bind_run(t, r) : no_memory(t)) return true;
-    close_run(r);
-    return false;
-}
-
 /* ---- Life ------------------------------------------------------------------------------------------------------- */
 
 static bool is_initialised(const tn_model *m) {
@@ -234,8 +170,8 @@ static bool open_trainer(tn_trainer *t) {
     if (!check_options(t)) return false;
     if (!is_initialised(t->m) && tn_model_initialise(t->m, t->o.seed, &t->error) != TN_OK) return false;
     if (t->o.accumulate == 0) t->o.accumulate = 1;
-    if (!copy_sizes(t) || !make_states(t) || !make_metrics(t)) return no_memory(t);
-    return open_run(t, NN_RUN_STEP);
+    if (!make_states(t) || !make_metrics(t)) return no_memory(t);
+    return nn_run_check(t);
 }
 
 tn_trainer *tn_trainer_new(tn_model *m, const tn_trainer_options *options, tn_diag *diag) {
@@ -251,6 +187,8 @@ tn_trainer *tn_trainer_new(tn_model *m, const tn_trainer_options *options, tn_di
     }
     t->m = m;
     if (options) t->o = *options;
+    if (t->o.compile) t->compile = *t->o.compile;
+    if (t->o.pool) t->compile.pool = t->o.pool;
     if (open_trainer(t)) return t;
     if (diag) *diag = t->error;
     tn_trainer_free(t);
@@ -259,98 +197,12 @@ tn_trainer *tn_trainer_new(tn_model *m, const tn_trainer_options *options, tn_di
 
 void tn_trainer_free(tn_trainer *t) {
     if (!t) return;
-    for (int k = 0; k < NN_RUNS; k++) close_run(&t->runs[k]);
+    nn_run_close_all(t);
     for (size_t i = 0; i < t->n_states; i++)
         if (t->states[i].is_owned) tn_free(t->states[i].tensor.data);
     tn_free(t->states);
     arena_free(&t->memory);
     tn_free(t);
-}
-
-/* ---- Running ---------------------------------------------------------------------------------------------------- */
-
-static double scalar_of(const tn_tensor *x) {
-    eval_tensor t = {.dtype = x->dtype, .n = 1, .data = x->data};
-    return eval_load_float(&t, 0);
-}
-
-static int64_t *counter(const tn_trainer *t, int state) { return t->states[state].tensor.data; }
-
-const char *nn_batch_name(const tn_trainer *t, int number) {
-    for (size_t i = 0; i < t->m->forward->n_params; i++)
-        if (t->batch_of[i] == number) return t->m->forward->params[i].name;
-    return "";
-}
-
-static tn_status wrong_batch(tn_trainer *t, int n) {
-    char names[256] = "";
-    line list = {names, sizeof names, 0};
-    for (int i = 0; i < t->n_batch; i++) line_add(&list, "%s%s", i ? ", " : "", nn_batch_name(t, i));
-    return diag_fail(&t->error, TN_ERR_ARGUMENT, "a batch has %d tensors (%s), not %d", t->n_batch, names, n);
-}
-
-/* Adds the sums that a run has given. */
-static void add_sums(nn_metric *metric, const tn_tensor *sums, int of) {
-    eval_tensor t = {.dtype = sums->dtype, .n = metric->n, .data = sums->data};
-    for (int i = 0; i < metric->n; i++) metric->sums[of][i] += eval_load_float(&t, i);
-}
-
-static void take_results(tn_trainer *t, const nn_run *r, int of, tn_step_report *report) {
-    for (int i = 0; i < r->n_outputs; i++) {
-        const tn_tensor *x = &r->results[i];
-        switch (r->out[i].kind) {
-        case NN_PORT_LOSS: report->loss = scalar_of(x); break;
-        case NN_PORT_NORM: report->gradient_norm = scalar_of(x); break;
-        case NN_PORT_GOOD: report->is_skipped = !*(const uint8_t *)x->data; break;
-        default: break;
-        }
-    }
-    for (int i = 0; i < r->n_outputs && !report->is_skipped; i++)
-        if (r->out[i].kind == NN_PORT_METRIC) add_sums(&t->metrics[r->out[i].number], &r->results[i], of);
-}
-
-static tn_status run(tn_trainer *t, nn_run_kind kind, const tn_tensor *batch, int n, tn_step_report *report) {
-    nn_run *r = &t->runs[kind];
-    t->error = (tn_diag){.status = TN_OK};
-    if (n != t->n_batch || (n > 0 && !batch)) return wrong_batch(t, n);
-    if (!open_run(t, kind)) return t->error.status;
-    for (int i = 0; i < r->n_inputs; i++)
-        if (r->in[i].kind == NN_PORT_BATCH) r->inputs[i] = batch[r->in[i].number];
-    memcpy(r->results, r->outputs, (size_t)r->n_outputs * sizeof *r->results);
-    tn_status status = tn_exec_run(r->exec, r->inputs, r->n_inputs, r->results, r->n_outputs);
-    if (status != TN_OK) {
-        if (tn_exec_error(r->exec)) t->error = *tn_exec_error(r->exec);
-        return status;
-    }
-    take_results(t, r, kind == NN_RUN_EVALUATE, report);
-    return TN_OK;
-}
-
-tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *batch, int n, tn_step_report *report) {
-    tn_step_report own;
-    if (!t) return TN_ERR_ARGUMENT;
-    if (!report) report = &own;
-    int64_t *batches = counter(t, t->micro), step = *counter(t, t->step);
-    bool is_step = *batches + 1 >= t->o.accumulate;
-    t->rate = t->o.optimizer.learning_rate * tn_schedule_factor(&t->o.schedule, step);
-    *report = (tn_step_report){.loss = NAN, .gradient_norm = NAN, .learning_rate = t->rate};
-    tn_status status = run(t, is_step ? NN_RUN_STEP : NN_RUN_ACCUMULATE, batch, n, report);
-    report->step = *counter(t, t->step);
-    if (status != TN_OK) return status;
-    *batches = is_step ? 0 : *batches + 1;
-    if (!report->is_skipped || t->o.skip_nonfinite || t->scale >= 0) return TN_OK;
-    return diag_fail(&t->error, TN_ERR_ASSERT,
-                     "after %lld steps the loss is %g and the norm of the gradients %g: the step was not made",
-                     (long long)report->step, report->loss, report->gradient_norm);
-}
-
-tn_status tn_trainer_evaluate(tn_trainer *t, const tn_tensor *batch, int n, tn_step_report *report) {
-    tn_step_report own;
-    if (!t) return TN_ERR_ARGUMENT;
-    if (!report) report = &own;
-    *report = (tn_step_report){.loss = NAN, .gradient_norm = NAN, .learning_rate = NAN};
-    report->step = *counter(t, t->step);
-    return run(t, NN_RUN_EVALUATE, batch, n, report);
 }
 
 /* ---- Questions --------------------------------------------------------------------------------------------------- */
@@ -385,7 +237,7 @@ const char *tn_trainer_state(const tn_trainer *t, int i, tn_tensor *tensor) {
     return t->states[i].name;
 }
 
-int64_t tn_trainer_steps(const tn_trainer *t) { return t ? *counter(t, t->step) : 0; }
+int64_t tn_trainer_steps(const tn_trainer *t) { return t ? *(const int64_t *)t->states[t->step].tensor.data : 0; }
 
 size_t tn_trainer_state_bytes(const tn_trainer *t) {
     size_t bytes = 0;
@@ -393,8 +245,6 @@ size_t tn_trainer_state_bytes(const tn_trainer *t) {
     return bytes;
 }
 
-size_t tn_trainer_arena_bytes(const tn_trainer *t) {
-    return t && t->runs[NN_RUN_STEP].exec ? tn_exec_arena_bytes(t->runs[NN_RUN_STEP].exec) : 0;
-}
+size_t tn_trainer_arena_bytes(const tn_trainer *t) { return t && t->last ? tn_exec_arena_bytes(t->last->exec) : 0; }
 
-tn_program *tn_trainer_program(const tn_trainer *t) { return t ? t->runs[NN_RUN_STEP].program : NULL; }
+tn_program *tn_trainer_program(const tn_trainer *t) { return t && t->last ? t->last->program : NULL; }

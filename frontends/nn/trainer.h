@@ -41,8 +41,12 @@ typedef struct nn_port {
     int number;
 } nn_port;
 
+/* Programs of a kind: one for each of the first few sizes of batches, and one for all others, which is the first. */
+enum { NN_PROGRAMS = 9, NN_MAX_SYMBOLS = 8 };
+
 /* A compiled program with its tensors; empty before its first use. */
 typedef struct nn_run {
+    int64_t sizes[NN_MAX_SYMBOLS]; /* of forward's symbols; -1: any */
     tn_program *program;
     tn_exec *exec;
     nn_port *in, *out;
@@ -72,18 +76,37 @@ struct tn_trainer {
     int n_metrics;
     int step, random, micro, scale, good_steps; /* states; scale and good_steps -1 without loss scale */
     double rate;                                /* that the next step takes: an input of its program */
-    nn_run runs[NN_RUNS];
+    nn_run runs[NN_RUNS][NN_PROGRAMS];
+    nn_run *last; /* that made a step; or NULL */
+    tn_compile_options compile;
     tn_diag error;
 };
 
-/* The module whose main is that program. in and out (from tn_malloc, freed by the caller) say what its parameters and
- * results are. NULL with *diag. (train_step.c) */
-tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, nn_port **in, nn_port **out, tn_diag *diag);
+/* ---- train_step.c: the graphs ---- */
 
+/* The module whose main is that program, with numbers in place of the symbols that `sizes` lists (may be NULL). in and
+ * out (from tn_malloc, freed by the caller) say what its parameters and
+ * results are. NULL with *diag. */
+tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, const tn_model_size *sizes, nn_port **in,
+                          nn_port **out, tn_diag *diag);
+
+/* ---- trainer_run.c: programs and steps ---- */
+
+/* Whether the step's graph can be made; else the error is in the trainer. */
+bool nn_run_check(tn_trainer *t);
+void nn_run_close_all(tn_trainer *t);
 /* Name of the input or target that tensor `number` of a batch is for. */
 const char *nn_batch_name(const tn_trainer *t, int number);
 
-/* All states and sums of metrics from an open checkpoint; nothing changes on errors. (checkpoint.c) */
+/* ---- trainer_probe.c ---- */
+
+/* Adds to the trainer's error which op made the first number that is not finite, when that can be found out. `random`
+ * is the random state that the refused step began with. */
+void nn_probe(tn_trainer *t, const tn_tensor *batch, const tn_model_size *sizes, uint64_t *random);
+
+/* ---- checkpoint.c ---- */
+
+/* All states and sums of metrics from an open checkpoint; nothing changes on errors. */
 struct tn_archive;
 tn_status nn_trainer_restore(tn_trainer *t, const struct tn_archive *file, tn_diag *diag);
 
