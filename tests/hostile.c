@@ -10,6 +10,7 @@
 #include "runtime/alloc.h"
 #include "tenon_compile.h"
 #include "tenon_data.h"
+#include "tenon_fit.h"
 #include "tenon_onnx.h"
 
 #include <setjmp.h>
@@ -185,6 +186,99 @@ static void test_stages(void **state) {
     fail_in_turn(&(act){read_text, print_stage, release_module, "loops"});
 }
 
+/* ---- Training --------------------------------------------------------------------------------------- */
+
+static tn_model *describe_model(void) {
+    tn_model *m = tn_model_new("hostile", NULL);
+    tn_val x = tn_model_input(m, "x", TN_F32, TN_SHAPE(TN_DIM("n"), TN_SIZE(4), TN_SIZE(6)));
+    tn_val t = tn_model_target(m, "t", TN_I32, TN_SHAPE(TN_DIM("n")));
+    tn_val h = tn_nn_batch_norm(m, tn_nn_conv1d(m, x, .filters = 4, .kernel = {3}, .padding = "same"));
+    h = tn_nn_dropout(m, tn_nn_lstm(m, h, .units = 3, .last_only = true), .rate = 0.5);
+    h = tn_nn_dense(m, h, .units = 3, .kernel_init = {"orthogonal", 0}, .activation = "gelu");
+    tn_model_output(m, "y", h);
+    tn_model_loss(m, "loss", tn_nn_loss("sparse_cross_entropy", h, t));
+    tn_model_metric(m, "accuracy", h, t);
+    return m;
+}
+
+static tn_status model_status(const tn_model *m, char *message, size_t capacity) {
+    const tn_diag *error = tn_model_error(m);
+    if (error) snprintf(message, capacity, "%s", error->message);
+    return !m ? TN_ERR_MEMORY : error ? error->status : TN_OK;
+}
+
+static tn_status describe(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)fixture, (void)name;
+    tn_model *m = describe_model();
+    tn_status status = model_status(m, message, capacity);
+    if (status == TN_OK) {
+        char *summary = tn_model_summary(m);
+        if (!summary) status = TN_ERR_MEMORY;
+        tn_text_free(summary);
+    }
+    tn_model_free(m);
+    return status;
+}
+
+static void *make_model(const char *name) {
+    (void)name;
+    return describe_model();
+}
+
+static void release_model(void *fixture) { tn_model_free(fixture); }
+
+static tn_status infer(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    tn_diag diag = {.status = TN_OK};
+    tn_status status = tn_model_initialise(fixture, 1, &diag);
+    tn_module *m = status == TN_OK ? tn_model_inference(fixture, NULL, &diag) : NULL;
+    snprintf(message, capacity, "%s", diag.message);
+    if (!m && diag.status == TN_OK) fail_msg("%s: no module and no error", name);
+    tn_module_free(m);
+    return diag.status;
+}
+
+static tn_status prepare_training(void *fixture, const char *name, char *message, size_t capacity) {
+    tn_diag diag = {.status = TN_OK};
+    tn_trainer_options options = {.optimizer = tn_optimizer_of("adafactor", 0.1), .accumulate = 2, .ema_decay = 0.5};
+    tn_trainer *t = tn_trainer_new(fixture, &options, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    if (!t && diag.status == TN_OK) fail_msg("%s: no trainer and no error", name);
+    tn_trainer_free(t);
+    return diag.status;
+}
+
+static tn_trainer *same_trainer;
+static void *take_trainer(const char *name) {
+    (void)name;
+    return same_trainer;
+}
+
+static tn_status save_and_load(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    tn_diag diag = {.status = TN_OK};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/tenon-hostile-%d.safetensors", (int)getpid());
+    tn_status status = tn_trainer_save(fixture, path, NULL, 0, &diag);
+    if (status == TN_OK) status = tn_trainer_load(fixture, path, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    unlink(path);
+    return status;
+}
+
+static void test_training(void **state) {
+    (void)state;
+    fail_in_turn(&(act){NULL, describe, NULL, "describe"});
+    fail_in_turn(&(act){make_model, infer, release_model, "infer"});
+    fail_in_turn(&(act){make_model, prepare_training, release_model, "prepare training"});
+    tn_model *m = describe_model();
+    same_trainer = tn_trainer_new(m, NULL, NULL);
+    assert_non_null(same_trainer);
+    fail_in_turn(&(act){take_trainer, save_and_load, NULL, "save and load"});
+    tn_trainer_free(same_trainer);
+    tn_model_free(m);
+}
+
 /* ---- Running ---------------------------------------------------------------------------------------- */
 
 static void *make_program(const char *name) {
@@ -318,8 +412,8 @@ static void test_data(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_import), cmocka_unit_test(test_parse),  cmocka_unit_test(test_compile),
-        cmocka_unit_test(test_export), cmocka_unit_test(test_stages), cmocka_unit_test(test_run),
-        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_export), cmocka_unit_test(test_stages), cmocka_unit_test(test_training),
+        cmocka_unit_test(test_run),    cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

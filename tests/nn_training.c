@@ -340,6 +340,22 @@ static void test_guard(void **state) {
     }
 }
 
+/* Unguarded the state is lost, and nothing tells but the loss. */
+static void test_unguarded(void **state) {
+    (void)state;
+    tn_model *m = circle(NULL, 0);
+    tn_trainer *t = open_trainer(m, (tn_trainer_options){.seed = 3, .unguarded = true});
+    float bad[IN] = {NAN, 0};
+    assert_true(isnan(step_on(t, 0, ROWS).gradient_norm));
+    tn_tensor batch[] = {TN_TENSOR(TN_F32, bad, 1, IN), TN_TENSOR(TN_I32, inside, 1)};
+    tn_step_report r;
+    assert_int_equal(tn_trainer_step(t, batch, 2, &r), TN_OK);
+    assert_true(!r.is_skipped && r.step == 2 && isnan(r.loss));
+    assert_true(isnan(*(const float *)state_data(t, "second.kernel", NULL)));
+    tn_trainer_free(t);
+    tn_model_free(m);
+}
+
 /* The op that made the first NaN is named with the line that built it; a NaN that was given, by its input. */
 static void test_probe(void **state) {
     (void)state;
@@ -478,7 +494,7 @@ int main(void) {
         cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_accumulate),  cmocka_unit_test(test_averages),
         cmocka_unit_test(test_mixed_precision), cmocka_unit_test(test_loss_scale),  cmocka_unit_test(test_guard),
         cmocka_unit_test(test_messages),        cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_all_layers),
-        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_probe),           cmocka_unit_test(test_unguarded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

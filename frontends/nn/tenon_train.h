@@ -91,7 +91,8 @@ typedef struct tn_trainer_options {
     bool (*decays)(void *ctx, const char *name, int rank);
     void *decays_ctx;
     /* A step whose gradients are not finite changes nothing but the random state; it is an error, or with
-     * skip_nonfinite is counted as skipped. Unguarded, nothing is checked. A loss scale always skips. */
+     * skip_nonfinite is counted as skipped. Unguarded, nothing is checked, nor is the norm computed unless clip_norm
+     * needs it. A loss scale always skips. */
     bool skip_nonfinite, unguarded;
     /* A step is compiled for each of the first few sizes of batches that it meets: sizes that are known make faster code
      * than symbols. true: one program for all sizes. */
@@ -110,7 +111,7 @@ TN_API void tn_trainer_free(tn_trainer *t); /* NULL is allowed */
 
 typedef struct tn_step_report {
     double loss;          /* penalties included */
-    double gradient_norm; /* before clipping; NaN when no step was made (accumulate, or in evaluation) */
+    double gradient_norm; /* before clipping; NaN when no step was made (accumulate, or in evaluation), or unguarded */
     double learning_rate; /* that the step took */
     int64_t step;         /* steps made so far */
     bool is_skipped;      /* the gradients were not finite */
@@ -143,6 +144,10 @@ TN_API int64_t tn_trainer_steps(const tn_trainer *t); /* made so far */
 /* Bytes of parameters and state, and of the arena that a step works in. */
 TN_API size_t tn_trainer_state_bytes(const tn_trainer *t);
 TN_API size_t tn_trainer_arena_bytes(const tn_trainer *t);
+/* The step as a module of its own, to be looked at, written as text or compiled ahead of time: main takes and gives
+ * states (inputs paired with outputs), the batch, and the learning rate. `sizes`: numbers in place of symbols, or NULL.
+ * NULL with *diag. The caller frees it. */
+TN_API tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn_diag *diag);
 /* The program of the last step, for profiles; belongs to the trainer. NULL before the first. */
 TN_API tn_program *tn_trainer_program(const tn_trainer *t);
 

@@ -287,7 +287,9 @@ static void guard(train_graph *b, tn_val good) {
 static void optimise(train_graph *b, tn_val loss, tn_val *gradients) {
     const tn_trainer *t = b->t;
     tn_dtype dtype = t->m->dtype;
-    tn_val norm = norm_of(b, gradients), factor = BUILD_INVALID;
+    bool is_guarded = !t->o.unguarded || t->scale >= 0;
+    tn_val norm = BUILD_INVALID, factor = BUILD_INVALID;
+    if (is_guarded || t->o.clip_norm > 0) norm = norm_of(b, gradients);
     if (t->o.clip_norm > 0)
         factor = tn_min_scalar(tn_div(tn_scalar(b->main, dtype, t->o.clip_norm), tn_add_scalar(norm, 1e-6)), 1);
     tn_val next_step = tn_add(state(b, t->step), tn_scalar_int(b->main, TN_I64, 1));
@@ -295,7 +297,7 @@ static void optimise(train_graph *b, tn_val loss, tn_val *gradients) {
     for (size_t k = 0; k < t->n_trained && !failed(b); k++) update(b, k, clip(t, gradients[k], factor), step);
     b->next[t->step] = next_step;
     add_result(b, "gradient_norm", norm, (nn_port){NN_PORT_NORM, 0});
-    if (t->o.unguarded && t->scale < 0) return;
+    if (!is_guarded) return;
     tn_val good = is_finite(tn_add(norm, loss));
     guard(b, good);
     if (t->scale >= 0) adapt_scale(b, good);

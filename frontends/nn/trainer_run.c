@@ -46,6 +46,18 @@ bool nn_run_check(tn_trainer *t) {
     return m != NULL;
 }
 
+tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn_diag *diag) {
+    nn_port *in, *out;
+    if (!t) {
+        diag_fail(diag, TN_ERR_ARGUMENT, "there is no trainer");
+        return NULL;
+    }
+    tn_module *m = nn_train_graph(t, NN_RUN_STEP, sizes, &in, &out, diag);
+    tn_free(in);
+    tn_free(out);
+    return m;
+}
+
 /* Fixed ends of inputs: states and rate. Batches come with each call. */
 static bool bind_run(tn_trainer *t, nn_run *r) {
     r->n_inputs = tn_program_n_inputs(r->program);
