@@ -99,6 +99,7 @@ TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 FUZZ_REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
 BENCH_BIN := $(BUILD)/bench/micro
+TRAINING_BIN := $(BUILD)/bench/training
 EXAMPLE_BIN := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
 
 # ---- What `make` builds --------------------------------------------------------------------
@@ -197,7 +198,7 @@ test:
 test-long:
 	@TN_LONG=1 $(MAKE) --no-print-directory test
 
-test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN) random-models
+test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN) $(TRAINING_BIN) random-models
 
 run-tests:
 	@$(TEST_ENV) tests/tools/run-tests.sh $(TEST_BIN) $(TEST_SCRIPTS)
@@ -274,7 +275,12 @@ $(BENCH_BIN): $(call objects,$(BENCH_SRC)) $(BUILD)/libtests.a $(BUILD)/libtenon
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) $(BENCH_LIBS)
 
-bench-programs: $(BENCH_BIN)
+$(TRAINING_BIN): $(call objects,$(wildcard benchmarks/training/*.c)) $(BUILD)/libtenon.a
+	@mkdir -p $(@D)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS)
+
+bench-programs: $(BENCH_BIN) $(TRAINING_BIN)
 bench-micro:
 	@tests/tools/deps.sh test
 	@$(MAKE) --no-print-directory $(PARALLEL) all bench-programs
@@ -287,6 +293,14 @@ bench:
 	@$(MAKE) --no-print-directory -s $(PARALLEL) all random-models
 	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
 	@build/venv-bench/bin/python benchmarks/bench.py $(BENCH_ARGS)
+
+# Training beside PyTorch and JAX. BENCH_ARGS: models, --peers, --threads 1, ...
+.PHONY: bench-training
+bench-training:
+	@tests/tools/deps.sh test
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all $(TRAINING_BIN)
+	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
+	@build/venv-bench/bin/python benchmarks/training.py $(BENCH_ARGS)
 
 # ---- Install -------------------------------------------------------------------------------
 
@@ -365,6 +379,7 @@ help:
 	@echo 'make MALLOC=hostile  the build in which each allocation can be made to fail'
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
 	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
+	@echo 'make bench-training  training steps and losses beside PyTorch and JAX'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on'
 	@echo 'make format, lint, docs, clean'
