@@ -1,7 +1,8 @@
 /* Reference evaluation of conv_weights.
  *
  * in:  x [n, c, spatial...], dy [n, o, places...]
- * out: y [o, c, window...]: the sum over images and places q of dy at q times x at q * stride + t * dilation - low
+ * out: y [o, c / groups, window...]: the sum over images and places q of dy at q times x, in o's group, at
+ *      q * stride + t * dilation - low
  * law: as the formula stands, in f64. With a tile each sum runs over tiles, by Winograd's formula; its magnitude is what
  *      the same formula gives for absolute values of operands and matrices
  */
@@ -14,7 +15,7 @@ enum { TAPS = 3, TILE = 4 };
 
 /* Along rows and columns; one spatial axis is the columns of a single row. */
 typedef struct weights_plan {
-    int64_t images, channels, features;
+    int64_t images, groups, channels, features; /* channels: of a group */
     int64_t in[2], places[2], window[2], stride[2], low[2], dilation[2];
     winograd_matrices how; /* with a tile; A and G as rows, in place of their transposed ones */
     double g[WINOGRAD_MAX_SIDE][WINOGRAD_MAX_SIDE];
@@ -39,12 +40,14 @@ static void add_place(const weights_plan *v, const wide *x, const int64_t *q, wi
 
 static void weights_loops(const void *plan, const wide *x, const wide *dy, wide *y, eval_axpy *axpy) {
     const weights_plan *v = plan;
-    int64_t taps = v->window[0] * v->window[1];
-    for (int64_t image = 0; image < v->images; image++, x += v->channels * v->in[0] * v->in[1])
-        for (int64_t o = 0; o < v->features; o++)
+    int64_t taps = v->window[0] * v->window[1], group = v->channels * v->in[0] * v->in[1];
+    for (int64_t image = 0; image < v->images; image++, x += v->groups * group)
+        for (int64_t o = 0; o < v->features; o++) {
+            const wide *met = x + o / (v->features / v->groups) * group;
             for (int64_t row = 0; row < v->places[0]; row++)
                 for (int64_t column = 0; column < v->places[1]; column++)
-                    add_place(v, x, (int64_t[]){row, column}, *dy++, y + o * v->channels * taps, axpy);
+                    add_place(v, met, (int64_t[]){row, column}, *dy++, y + o * v->channels * taps, axpy);
+        }
 }
 
 /* ---- By tiles ---- */
@@ -111,14 +114,17 @@ static bool plan_weights(eval_args *c, weights_plan *v) {
     const eval_tensor *x = c->operands[0], *dy = c->operands[1], *y = &c->results[0];
     int n = x->rank - 2, first = 2 - n;
     *v = (weights_plan){.in = {1, 1}, .places = {1, 1}, .window = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    v->groups = attr_int(&c->node->attrs, ATTR_groups, 1);
+    if (v->groups == 0) v->groups = 1;
     if (n < 1 || n > 2 || dy->rank != x->rank || y->rank != x->rank || dy->dims[0] != x->dims[0] ||
-        y->dims[0] != dy->dims[1] || y->dims[1] != x->dims[1])
+        y->dims[0] != dy->dims[1] || v->groups < 1 || x->dims[1] % v->groups || dy->dims[1] % v->groups ||
+        y->dims[1] != x->dims[1] / v->groups)
         return eval_error(c->state, TN_ERR_SHAPE, "operands and result do not fit");
     if (!eval_ints(c, ATTR_stride, n, 1, v->stride + first) || !eval_dims(c, ATTR_low, n, 0, v->low + first) ||
         !eval_ints(c, ATTR_dilation, n, 1, v->dilation + first))
         return false;
     v->images = x->dims[0];
-    v->channels = x->dims[1];
+    v->channels = x->dims[1] / v->groups;
     v->features = dy->dims[1];
     for (int i = first; i < 2; i++) {
         v->in[i] = x->dims[2 + i - first];

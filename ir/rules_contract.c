@@ -170,14 +170,17 @@ static bool check_tile(rule_args *c, int n, const int64_t *window, const int64_t
     int64_t tile = attr_int(&c->attrs, ATTR_tile, 0);
     if (!attr_find(&c->attrs, ATTR_tile)) return true;
     if (tile != 4) return rule_error(c, TN_ERR_ARGUMENT, "tile is %" PRId64 ", not 4", tile);
-    bool fits = n == 2 && c->types[0].dtype == TN_F32 && attr_int(&c->attrs, ATTR_acc, TN_F32) == TN_F32;
+    bool fits = n == 2 && c->types[0].dtype == TN_F32 && attr_int(&c->attrs, ATTR_acc, TN_F32) == TN_F32 &&
+                attr_int(&c->attrs, ATTR_groups, 1) <= 1;
     for (int i = 0; i < n; i++) fits &= window[i] == 3 && stride[i] == 1 && dilation[i] == 1;
-    return fits || rule_error(c, TN_ERR_ARGUMENT, "tile 4 wants f32, a window of 3 x 3, stride 1 and dilation 1");
+    return fits ||
+           rule_error(c, TN_ERR_ARGUMENT, "tile 4 wants f32, one group, a window of 3 x 3, stride 1 and dilation 1");
 }
 
 bool rule_conv_weights(rule_args *c) {
     const tn_type *x = &c->types[0], *dy = &c->types[1];
-    int64_t window[TN_MAX_RANK], stride[TN_MAX_RANK], dilation[TN_MAX_RANK], ignored;
+    int64_t window[TN_MAX_RANK], stride[TN_MAX_RANK], dilation[TN_MAX_RANK], ignored, channels, features,
+        groups = attr_int(&c->attrs, ATTR_groups, 0);
     tn_dim low[TN_MAX_RANK];
     char a[RULE_TEXT], b[RULE_TEXT];
     if (!rule_dtype(c, 0, DTYPES_FLOAT) || !rule_same_dtype(c, 0, 1) || !rule_rank_at_least(c, 0, 3) ||
@@ -190,12 +193,16 @@ bool rule_conv_weights(rule_args *c) {
     if (!rule_ints(c, ATTR_window, n, 1, 1, window) || !rule_ints(c, ATTR_stride, n, 1, 1, stride) ||
         !rule_ints(c, ATTR_dilation, n, 1, 1, dilation) || !rule_dim_list(c, ATTR_low, n, low) ||
         !check_tile(c, n, window, stride, dilation) || !rule_equal_dims(c, "numbers of images differ", 0, 0, 1, 0) ||
-        !small_extent(c, "the number of channels", x->dims[1], 0, &ignored) ||
-        !small_extent(c, "the number of output channels", dy->dims[1], 0, &ignored))
+        !small_extent(c, "the number of channels", x->dims[1], 0, &channels) ||
+        !small_extent(c, "the number of output channels", dy->dims[1], 0, &features))
         return false;
+    if (groups == 0) groups = 1;
+    if (groups < 1 || channels % groups || features % groups)
+        return rule_error(c, TN_ERR_SHAPE, "%" PRId64 " groups do not divide the channels: %s, %s", groups,
+                          rule_operand(c, 0, a), rule_operand(c, 1, b));
     tn_type type = type_make((tn_dtype)x->dtype, x->rank, dy->dims);
     type.dims[0] = dy->dims[1];
-    type.dims[1] = x->dims[1];
+    type.dims[1] = dim_const(rule_dims(c), channels / groups);
     for (int i = 0; i < n; i++) {
         tn_dim step[3] = {dim_const(rule_dims(c), window[i]), dim_const(rule_dims(c), stride[i]),
                           dim_const(rule_dims(c), dilation[i])};

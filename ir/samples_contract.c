@@ -181,12 +181,13 @@ bool sample_conv_weights(sampler *s, tn_graph *g, tn_op op) {
     if (!dtype_in(DTYPES_FLOAT, s->dtype)) return sampler_refuse(g, op, s);
     bool is_tiled = s->dtype == TN_F32 && sampler_chance(s, 40);
     int spatial = is_tiled ? 2 : (int)sampler_range(s, 1, 2);
-    int64_t window[2], stride[2], dilation[2], low[2];
+    int64_t window[2], stride[2], dilation[2], low[2],
+        groups = !is_tiled && sampler_chance(s, 30) ? sampler_range(s, 2, 20) : 1, most = groups > 1 ? 3 : 6;
     sample_shape x = {0}, dy = {0};
     sampler_append(s, &x, sampler_chance(s, 5) ? 0 : 1, 3);
     dy = x;
-    x.args[x.rank++] = TN_SIZE(sampler_range(s, 1, sampler_chance(s, 20) ? 40 : 6));
-    dy.args[dy.rank++] = TN_SIZE(sampler_range(s, 1, sampler_chance(s, 20) ? 40 : 6));
+    x.args[x.rank++] = TN_SIZE(groups * sampler_range(s, 1, sampler_chance(s, 20) ? 40 / groups : most));
+    dy.args[dy.rank++] = TN_SIZE(groups * sampler_range(s, 1, sampler_chance(s, 20) ? 40 / groups : most));
     for (int i = 0; i < spatial; i++) {
         window[i] = is_tiled ? 3 : sampler_range(s, 1, 4);
         stride[i] = is_tiled ? 1 : sampler_range(s, 1, 2);
@@ -203,6 +204,7 @@ bool sample_conv_weights(sampler *s, tn_graph *g, tn_op op) {
                            {0},
                            {0}};
     if (is_tiled) attrs[4] = (tn_attr_arg){.name = "tile", .i = 4};
+    if (groups > 1) attrs[4] = (tn_attr_arg){.name = "groups", .i = groups};
     return sampler_done(g, tn_apply(TN_HERE, g, op, values, 2, attrs));
 }
 

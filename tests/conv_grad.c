@@ -114,6 +114,34 @@ static void test_tiles(void **state) {
     check_op(&parts, "f32", false, true, ANY_NUMBERS);
 }
 
+/* Groups: of one channel each, as many as vectors have lanes or not, of several in and out, of some. */
+static void test_groups(void **state) {
+    static const struct {
+        const char *x, *dy, *k, *attrs;
+    } cases[] = {
+        {"3, 20, 9, 10", "3, 20, 9, 10", "20, 1, 3, 3", "window=[3, 3], low=[1, 1], groups=20"},
+        {"2, 70, 13, 12", "2, 70, 6, 6", "70, 1, 3, 3", "window=[3, 3], stride=[2, 2], low=[1, 1], groups=70"},
+        {"2, 16, 8, 8", "2, 16, 8, 8", "16, 1, 1, 1", "window=[1, 1], groups=16"},
+        {"1, 5, 7, 30", "1, 5, 7, 30", "5, 1, 1, 17", "window=[1, 17], low=[0, 8], groups=5"},
+        {"2, 6, 14, 15", "2, 6, 9, 9", "6, 1, 3, 2", "window=[3, 2], low=[1, 0], dilation=[2, 3], groups=6"},
+        {"2, 18, 50", "2, 18, 50", "18, 1, 5", "window=[5], low=[2], groups=18"},
+        {"2, 4, 9, 9", "2, 12, 9, 9", "12, 1, 3, 3", "window=[3, 3], low=[1, 1], groups=4"},
+        {"2, 12, 9, 9", "2, 4, 9, 9", "4, 3, 3, 3", "window=[3, 3], low=[1, 1], groups=4"},
+        {"3, 40, 8, 8", "3, 60, 8, 8", "60, 20, 3, 3", "window=[3, 3], low=[1, 1], groups=2"},
+        {"2, 160, 6, 6", "2, 40, 6, 6", "40, 80, 3, 3", "window=[3, 3], low=[1, 1], groups=2"},
+        {"0, 6, 8, 8", "0, 6, 8, 8", "6, 1, 3, 3", "window=[3, 3], low=[1, 1], groups=6"},
+    };
+    char text[TEXT];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "(%%x: f32[%s], %%dy: f32[%s], %%k: f32[%s]) -> (%%g: f32[%s]) {\n"
+                 "  %%0 = conv_weights %%x, %%dy, %s : f32[%s]\n  %%1 = sub %%k, %%0 : f32[%s]\n  return %%1\n}",
+                 cases[i].x, cases[i].dy, cases[i].k, cases[i].k, cases[i].attrs, cases[i].k, cases[i].k);
+        check_program(text, "", "conv_weights", i % 4 == 3 ? ANY_NUMBERS : EXACT_NUMBERS);
+    }
+}
+
 /* ---- As reverse mode writes it ---- */
 
 /* The gradient of a kernel as a convolution, images and channels exchanged. */
@@ -169,6 +197,21 @@ static void test_found(void **state) {
     }
 }
 
+static void test_found_groups(void **state) {
+    static const char text[] =
+        "(%x: f32[n, 12, 8, 8], %dy: f32[n, 24, 4, 4]) -> (%g: f32[24, 3, 3, 3]) {\n"
+        "  %0 = reshape %x, shape=[n, 4, 3, 8, 8] : f32[n, 4, 3, 8, 8]\n"
+        "  %1 = transpose %0, perm=[2, 1, 0, 3, 4] : f32[3, 4, n, 8, 8]\n"
+        "  %2 = reshape %1, shape=[3, 4*n, 8, 8] : f32[3, 4*n, 8, 8]\n"
+        "  %3 = transpose %dy, perm=[1, 0, 2, 3] : f32[24, n, 4, 4]\n"
+        "  %4 = conv %2, %3, low=[1, 1], high=[0, 0], dilation=[2, 2], groups=4 : f32[3, 24, 3, 3]\n"
+        "  %5 = transpose %4, perm=[1, 0, 2, 3] : f32[24, 3, 3, 3]\n  return %5\n}";
+    (void)state;
+    assert_true(has_in_stage(text, "clean", NULL, "= conv_weights %x, %dy"));
+    assert_false(has_in_stage(text, "fuse", NULL, "= transpose"));
+    check_program(text, "n=3", "conv_weights", EXACT_NUMBERS);
+}
+
 /* Known at load time a kernel has better; and what is an ordinary convolution stays one. */
 static void test_left_alone(void **state) {
     char text[TEXT];
@@ -177,9 +220,6 @@ static void test_left_alone(void **state) {
     assert_false(has_in_stage(text, "clean", NULL, "conv_weights"));
     assert_false(has_in_stage("(%x: f32[2, 8, 4, 4], %k: f32[16, 8, 3, 3]) -> (%y: f32[2, 16, 4, 4]) {\n"
                               "  %0 = conv %x, %k, low=[1, 1], high=[1, 1] : f32[2, 16, 4, 4]\n  return %0\n}",
-                              "clean", NULL, "conv_weights"));
-    assert_false(has_in_stage("(%x: f32[2, 8, 9, 9], %k: f32[16, 4, 7, 7]) -> (%y: f32[2, 16, 3, 3]) {\n"
-                              "  %0 = conv %x, %k, groups=2 : f32[2, 16, 3, 3]\n  return %0\n}",
                               "clean", NULL, "conv_weights"));
 }
 
@@ -276,6 +316,9 @@ static void test_wrong(void **state) {
         {"f32[1, 3, h, 8]", "f32[1, 4, 8, 8]", "window=[3, 3]", "a spatial extent is h"},
         {"f32[1, c, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 3]", "the number of channels is c"},
         {"f32[1, 3, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 0]", "window"},
+        {"f32[1, 4, 8, 8]", "f32[1, 6, 8, 8]", "window=[3, 3], groups=4", "4 groups do not divide the channels"},
+        {"f32[1, 4, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 3], groups=2, tile=4", "tile 4 wants f32, one group"},
+        {"f32[1, 4, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 3], groups=-1", "-1 groups"},
         {"f32[1, 3, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 3], tile=2", "tile is 2, not 4"},
         {"f32[1, 3, 8, 8]", "f32[1, 4, 8, 8]", "window=[3, 3], tile=4, stride=[1, 2]", "tile 4 wants f32"},
         {"f64[1, 3, 8, 8]", "f64[1, 4, 8, 8]", "window=[3, 3], tile=4", "tile 4 wants f32"},
@@ -299,9 +342,10 @@ static void test_wrong(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_direct), cmocka_unit_test(test_dtypes),     cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_found),  cmocka_unit_test(test_left_alone), cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_inputs), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_direct),     cmocka_unit_test(test_dtypes),       cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_groups),     cmocka_unit_test(test_found_groups), cmocka_unit_test(test_found),
+        cmocka_unit_test(test_left_alone), cmocka_unit_test(test_choice),       cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

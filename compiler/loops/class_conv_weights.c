@@ -9,7 +9,8 @@
  * For one tap the result is a product: rows are output channels, columns channels, the depth runs over all places of all
  * images, and what columns read begins at the tap. So that both operands come from near caches, a block of places is
  * taken by all taps and tiles of a chunk before the next one, sums being kept in the thread's memory. Few channels are
- * columns together with the taps of a row, which are their neighbours.
+ * columns together with the taps of a row, which are their neighbours. Each channel by itself:
+ * conv_weights_channels.c.
  */
 #include "compiler/loops/conv_weights.h"
 
@@ -139,7 +140,7 @@ void cw_store_chunk(conv_weights *w, const tn_dim *chunk) {
     access_loop rows = access_open_loop(a, LT_SERIAL, cw_number(w, 0), cw_extent(w, &w->rows, chunk[0]), 0, 0);
     tn_dim row = access_counter(&rows);
     access_know_range(a, row, cw_number(w, w->rows.chunk_extent));
-    tn_dim feature = dim_add(w->t, cw_first(w, &w->rows, chunk[0]), row);
+    tn_dim feature = cw_plus(w, dim_add(w->t, cw_first(w, &w->rows, chunk[0]), row), w->features, w->group);
     store_row(w, feature, dim_mul_const(w->t, row, w->row_pitch), first, extent, channels);
     access_close_loop(a, &rows);
 }
@@ -160,11 +161,6 @@ typedef struct direct_tile {
     tn_dim tap_row, tap; /* tap: of the row */
 } direct_tile;
 
-/* Steps from one place to the next in the copies, along an axis. */
-static int64_t place_step(const conv_weights *w, int axis) { return w->window[axis] > 1 ? w->stride[axis] : 1; }
-
-static int64_t image_elements(const channel_rows *s) { return s->extent[0] * s->extent[1] * s->pitch; }
-
 static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, int64_t a, int64_t b) {
     if (steps > 1) s->tile.inner[s->tile.n_inner++] = (lt_inner){(uint32_t)steps, cw_number(w, a), cw_number(w, b)};
 }
@@ -174,34 +170,34 @@ static void direct_sum(conv_weights *w, const void *ctx, tn_dim row, tn_dim colu
     dim_table *t = w->t;
     const channel_rows *x = &w->x, *dy = &w->dy;
     int64_t x_line = channel_rows_line(x), dy_line = channel_rows_line(dy);
-    tn_dim x_row = cw_plus(w, dim_mul_const(t, d->row, place_step(w, 0)), w->dilation[0], d->tap_row);
-    tn_dim b_index = cw_plus(w, dim_mul_const(t, d->image, image_elements(x)), x_line, x_row);
+    tn_dim x_row = cw_plus(w, dim_mul_const(t, d->row, cw_place_step(w, 0)), w->dilation[0], d->tap_row);
+    tn_dim b_index = cw_plus(w, dim_mul_const(t, d->image, cw_image_elements(x)), x_line, x_row);
     b_index = cw_plus(w, dim_add(t, b_index, column), w->dilation[1] * x->pitch, d->tap);
-    tn_dim a_index = cw_plus(w, dim_mul_const(t, d->image, image_elements(dy)), dy_line, d->row);
+    tn_dim a_index = cw_plus(w, dim_mul_const(t, d->image, cw_image_elements(dy)), dy_line, d->row);
     tn_dim tap = cw_plus(w, d->tap, w->window[1], d->tap_row), r = dim_sub(t, row, cw_first(w, &w->rows, d->chunk[0])),
            j = dim_sub(t, column, cw_first(w, &w->columns, d->chunk[1]));
     lt_stmt *s = lt_tile(&w->a->b);
     s->tile.a = dy->buffer;
     s->tile.b = x->buffer;
     s->tile.c = w->sums;
-    s->tile.a_index = access_simplify(w->a, dim_add(t, a_index, row));
-    s->tile.b_index = access_simplify(w->a, b_index);
+    s->tile.a_index = access_simplify(w->a, cw_plus(w, dim_add(t, a_index, row), w->features, w->group));
+    s->tile.b_index = access_simplify(w->a, cw_plus(w, b_index, w->channels, w->group));
     s->tile.c_index = access_simplify(w->a, cw_plus(w, cw_plus(w, j, w->row_pitch, r), w->tap_pitch, tap));
     s->tile.a_row = cw_number(w, 1);
-    s->tile.a_depth = cw_number(w, image_elements(dy));
-    s->tile.b_depth = cw_number(w, image_elements(x));
+    s->tile.a_depth = cw_number(w, cw_image_elements(dy));
+    s->tile.b_depth = cw_number(w, cw_image_elements(x));
     s->tile.c_row = cw_number(w, w->row_pitch);
     s->tile.depth = d->depth;
     s->tile.mr = (uint32_t)n_rows;
     s->tile.nr = (uint32_t)n_columns;
     s->tile.accumulate = true;
-    add_inner(w, s, d->rows, dy_line, place_step(w, 0) * x_line);
-    add_inner(w, s, w->places[1], dy->pitch, place_step(w, 1) * x->pitch);
+    add_inner(w, s, d->rows, dy_line, cw_place_step(w, 0) * x_line);
+    add_inner(w, s, w->places[1], dy->pitch, cw_place_step(w, 1) * x->pitch);
 }
 
 /* Columns are channels and the taps of a row. */
 static bool joins_taps(const conv_weights *w) {
-    return w->window[1] > 1 && w->dilation[1] == 1 && w->channels < w->lanes;
+    return w->window[1] > 1 && w->dilation[1] == 1 && w->channels < w->lanes && w->groups == 1;
 }
 
 static void all_taps(conv_weights *w, direct_tile *d) {
@@ -244,10 +240,10 @@ static void chunk_sums(conv_weights *w, const tn_dim *chunk) {
 static void lay_out_stage(conv_weights *w, channel_rows *s, const char *name) {
     tn_dim extents[2] = {w->images, cw_number(w, s->extent[0])}, number[2];
     access_loop named[2];
-    s->buffer = lt_add_buffer(&w->a->b, LT_TEMP, w->sum, dim_mul_const(w->t, w->images, image_elements(s)), name);
+    s->buffer = lt_add_buffer(&w->a->b, LT_TEMP, w->sum, dim_mul_const(w->t, w->images, cw_image_elements(s)), name);
     s->turned = lt_add_buffer(&w->a->b, LT_LOCAL, w->sum, cw_number(w, channel_rows_turned(s)), "turned");
     access_open_chunks(w->a, 2, extents, number, named);
-    tn_dim at = cw_plus(w, dim_mul_const(w->t, number[0], image_elements(s)), channel_rows_line(s), number[1]);
+    tn_dim at = cw_plus(w, dim_mul_const(w->t, number[0], cw_image_elements(s)), channel_rows_line(s), number[1]);
     channel_rows_copy(s, number[0], number[1], at);
     access_close_chunks(w->a, 2, named);
 }
@@ -270,26 +266,33 @@ static void choose_sides(conv_weights *w, const machine *m) {
     w->columns = cw_side(columns, how.nr, joins_taps(w) ? columns : most(1, CHUNK_COLUMNS / how.nr));
     w->tap_pitch = joins_taps(w) ? w->channels : w->columns.chunk_extent;
     w->row_pitch = w->tap_pitch * cw_taps(w);
-    int64_t rows = w->features * w->columns.chunks / LEAST_CHUNKS, fitting = CHUNK_BYTES / (w->row_pitch * bytes);
+    int64_t rows = w->features * w->columns.chunks * w->groups / LEAST_CHUNKS,
+            fitting = CHUNK_BYTES / (w->row_pitch * bytes);
     rows = most(LEAST_ROWS, least(rows, fitting));
     w->rows = cw_side(w->features, how.mr, most(1, (rows + how.mr / 2) / how.mr));
 }
 
 static void lower_direct(conv_weights *w, const machine *m) {
-    tn_dim extents[2], chunk[2];
-    access_loop named[2];
+    tn_dim extents[3], number[3];
+    access_loop named[3];
     lay_out_stage(w, &w->x, "x");
     lay_out_stage(w, &w->dy, "dy");
+    if (w->groups > 1 && w->channels == 1 && w->features == 1 && w->window[1] <= CW_MOST_WINDOW) {
+        cw_lower_channels(w);
+        return;
+    }
     choose_sides(w, m);
-    extents[0] = cw_number(w, w->rows.chunks);
-    extents[1] = cw_number(w, w->columns.chunks);
+    extents[0] = cw_number(w, w->groups);
+    extents[1] = cw_number(w, w->rows.chunks);
+    extents[2] = cw_number(w, w->columns.chunks);
     w->sums = lt_add_buffer(&w->a->b, LT_SCRATCH, w->sum, cw_number(w, w->rows.chunk_extent * w->row_pitch), "sums");
     int64_t channels = w->columns.chunks == 1 ? w->channels : w->columns.chunk_extent;
     w->turned = lt_add_buffer(&w->a->b, LT_LOCAL, w->sum, cw_number(w, most(1, channels * cw_taps(w))), "row");
-    access_open_chunks(w->a, 2, extents, chunk, named);
-    chunk_sums(w, chunk);
-    cw_store_chunk(w, chunk);
-    access_close_chunks(w->a, 2, named);
+    access_open_chunks(w->a, 3, extents, number, named);
+    w->group = number[0];
+    chunk_sums(w, number + 1);
+    cw_store_chunk(w, number + 1);
+    access_close_chunks(w->a, 3, named);
 }
 
 /* ---- Sizes ---- */
@@ -321,11 +324,11 @@ static void read_copies(conv_weights *w) {
     w->x = (channel_rows){
         .a = w->a, .value = w->n->operands[0], .dtype = w->sum, .spatial = w->spatial, .lanes = w->lanes};
     w->dy = w->x;
-    w->x.channels = w->channels;
+    w->x.channels = w->groups * w->channels;
     w->dy.value = w->n->operands[1];
-    w->dy.channels = w->features;
-    w->x.pitch = joins_taps(w) ? w->channels : pitch_of(w->channels);
-    w->dy.pitch = pitch_of(w->features);
+    w->dy.channels = w->groups * w->features;
+    w->x.pitch = joins_taps(w) ? w->channels : pitch_of(w->x.channels);
+    w->dy.pitch = pitch_of(w->dy.channels);
     for (int i = 0; i < 2; i++) {
         bool is_single = w->window[i] == 1;
         w->x.in[i] = w->in[i];
@@ -345,8 +348,11 @@ static void read_sizes(conv_weights *w, access *a, const node *n) {
     w->sum = access_accumulator(a->fused, n);
     w->images = x->dims[0];
     w->spatial = x->rank - 2;
-    w->channels = known(w, x->dims[1]);
-    w->features = known(w, dy->dims[1]);
+    w->groups = attr_int(&n->attrs, ATTR_groups, 1);
+    if (w->groups < 1) w->groups = 1;
+    w->channels = known(w, x->dims[1]) / w->groups;
+    w->features = known(w, dy->dims[1]) / w->groups;
+    w->group = cw_number(w, 0);
     w->lanes = machine_lanes(a->b.machine, tn_dtype_bits(w->sum));
     w->in[0] = w->places[0] = w->window[0] = w->stride[0] = w->dilation[0] = 1;
     for (int i = 0; i < w->spatial; i++) read_axis(w, 2 - w->spatial + i, i);

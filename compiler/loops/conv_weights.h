@@ -20,11 +20,12 @@ typedef struct conv_weights {
     value_id value;
     tn_dtype sum;
     tn_dim images;
-    int spatial; /* a single spatial axis is the columns of one row */
-    int64_t channels, features, lanes;
+    int spatial;                               /* a single spatial axis is the columns of one row */
+    int64_t groups, channels, features, lanes; /* channels and features: of a group */
     int64_t in[2], places[2], window[2], stride[2], low[2], dilation[2]; /* rows, columns */
-    channel_rows x, dy; /* copies */
-    weights_side rows, columns; /* of the result: output channels; channels */
+    channel_rows x, dy;                                                  /* copies */
+    weights_side rows, columns;                                          /* of the result: output channels; channels */
+    tn_dim group;                                                        /* of the chunk */
     /* Of a chunk: sums of each output channel, [tap][channel], and where they become [channel][tap]. */
     uint32_t sums, turned;
     int64_t tap_pitch, row_pitch;
@@ -54,6 +55,13 @@ static inline void cw_store(conv_weights *w, uint32_t buffer, tn_dim index, lt_v
 
 static inline int64_t cw_taps(const conv_weights *w) { return w->window[0] * w->window[1]; }
 
+/* Steps from one place to the next in the copy of x, along an axis: with one tap it has places alone. */
+static inline int64_t cw_place_step(const conv_weights *w, int axis) {
+    return w->window[axis] > 1 ? w->stride[axis] : 1;
+}
+
+static inline int64_t cw_image_elements(const channel_rows *s) { return s->extent[0] * channel_rows_line(s); }
+
 /* ---- class_conv_weights.c ---- */
 
 /* A side in tiles of that size, at most so many in a chunk. */
@@ -71,6 +79,12 @@ tn_dim cw_extent(const conv_weights *w, const weights_side *s, tn_dim chunk);
 
 /* Stores the result of the chunk from its sums. */
 void cw_store_chunk(conv_weights *w, const tn_dim *chunk);
+
+/* ---- conv_weights_channels.c ---- */
+
+enum { CW_MOST_WINDOW = 16 }; /* taps of a row, in registers */
+/* The sums of groups that have one channel and one output channel each, in place of chunks of tiles. */
+void cw_lower_channels(conv_weights *w);
 
 /* ---- conv_weights_tiles.c ---- */
 

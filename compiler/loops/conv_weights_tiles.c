@@ -27,8 +27,8 @@ enum {
 /* One operand and its transform: planes of tiles of channels. */
 typedef struct transformed {
     channel_rows rows; /* of a tile row, in scratch */
-    int64_t reach; /* rows and columns of a tile */
-    int64_t pitch; /* from one tile to the next */
+    int64_t reach;     /* rows and columns of a tile */
+    int64_t pitch;     /* from one tile to the next */
     tn_dim plane;
     uint32_t buffer;
 } transformed;
@@ -119,7 +119,8 @@ static void operand_stage(tiling *g, transformed *s, const char *name, void (*tr
     tn_dim extents[2] = {w->images, cw_number(w, g->tiles[0])}, number[2];
     access_loop named[2];
     s->buffer = lt_add_buffer(&w->a->b, LT_TEMP, TN_F32, dim_mul_const(w->t, s->plane, PLANES), name);
-    s->rows.buffer = lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, cw_number(w, s->reach * channel_rows_line(&s->rows)), "rows");
+    s->rows.buffer =
+        lt_add_buffer(&w->a->b, LT_SCRATCH, TN_F32, cw_number(w, s->reach * channel_rows_line(&s->rows)), "rows");
     s->rows.turned = lt_add_buffer(&w->a->b, LT_LOCAL, TN_F32, cw_number(w, channel_rows_turned(&s->rows)), "turned");
     access_open_chunks(w->a, 2, extents, number, named);
     access_loop rows = cw_open_count(w, s->reach);

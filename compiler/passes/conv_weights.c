@@ -20,6 +20,11 @@ enum {
 
 static const int64_t exchanged[] = {1, 0, 2, 3};
 
+static int64_t groups_of(const node *n) {
+    int64_t groups = attr_int(&n->attrs, ATTR_groups, 1);
+    return groups > 0 ? groups : 1;
+}
+
 /* The product of n known dims, none of which is 0 or unusually large; else 0. */
 static int64_t known_product(const dim_table *t, const tn_dim *dims, int n) {
     int64_t all = 1, value;
@@ -44,11 +49,10 @@ static bool is_gradient(const load_time_visit *s, const tn_graph *g, const node 
     const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
                   *y = graph_type(g, n->first_result);
     int spatial = x->rank - 2;
-    if (spatial < 1 || spatial > 2 || !dtype_in(DTYPES_FLOAT, (tn_dtype)x->dtype) ||
-        attr_int(&n->attrs, ATTR_groups, 1) > 1 || !attr_at_most(&n->attrs, ATTR_input_dilation, 1) ||
-        !attr_at_most(&n->attrs, ATTR_stride, 1 << 14) || !attr_at_most(&n->attrs, ATTR_dilation, 1 << 14) ||
-        !has_known_padding(t, n) || !known_product(t, x->dims, 1) || !known_product(t, kernel->dims, 1) ||
-        !known_product(t, x->dims + 2, spatial))
+    if (spatial < 1 || spatial > 2 || !dtype_in(DTYPES_FLOAT, (tn_dtype)x->dtype) || groups_of(n) > 1 << 14 ||
+        !attr_at_most(&n->attrs, ATTR_input_dilation, 1) || !attr_at_most(&n->attrs, ATTR_stride, 1 << 14) ||
+        !attr_at_most(&n->attrs, ATTR_dilation, 1 << 14) || !has_known_padding(t, n) || !known_product(t, x->dims, 1) ||
+        !known_product(t, kernel->dims, 1) || !known_product(t, x->dims + 2, spatial))
         return false;
     int64_t places = known_product(t, kernel->dims + 2, spatial), window = known_product(t, y->dims + 2, spatial);
     return window > 0 && window <= MOST_WINDOW && places >= LEAST_PLACES && places > window;
@@ -57,6 +61,22 @@ static bool is_gradient(const load_time_visit *s, const tn_graph *g, const node 
 static tn_val exchange(build *b, tn_val v) {
     attr perm = build_ints(ATTR_perm, exchanged, build_type(v)->rank);
     return build_apply(b, TN_OP_transpose, &v, 1, &perm, 1);
+}
+
+/* [a, groups b, ...] as [b, groups a, ...]. */
+static tn_val exchange_groups(build *b, tn_val v, int64_t groups) {
+    static const int64_t order[] = {2, 1, 0, 3, 4};
+    dim_table *t = build_dims(b);
+    tn_type type = *build_type(v);
+    tn_dim dims[5] = {type.dims[0], dim_const(t, groups), dim_floordiv(t, type.dims[1], dim_const(t, groups))};
+    if (groups == 1) return exchange(b, v);
+    for (int i = 2; i < type.rank; i++) dims[i + 1] = type.dims[i];
+    attr perm = build_ints(ATTR_perm, order, type.rank + 1);
+    v = build_reshape(b, v, type.rank + 1, dims);
+    v = build_apply(b, TN_OP_transpose, &v, 1, &perm, 1);
+    type.dims[0] = dims[2];
+    type.dims[1] = dim_mul_const(t, dims[0], groups);
+    return build_reshape(b, v, type.rank, type.dims);
 }
 
 static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
@@ -71,12 +91,15 @@ static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const no
     uint32_t n_attrs = 1;
     for (uint32_t i = 0; i < n->attrs.n; i++) {
         attr a = n->attrs.items[i];
-        if (a.name != ATTR_stride && a.name != ATTR_dilation && a.name != ATTR_low && a.name != ATTR_acc) continue;
+        if (a.name != ATTR_stride && a.name != ATTR_dilation && a.name != ATTR_low && a.name != ATTR_acc &&
+            a.name != ATTR_groups)
+            continue;
         if (a.name == ATTR_stride || a.name == ATTR_dilation)
             a.name = a.name == ATTR_stride ? ATTR_dilation : ATTR_stride;
         attrs[n_attrs++] = a;
     }
-    for (int i = 0; i < 2; i++) operands[i] = exchange(&b, operands[i]);
+    operands[0] = exchange_groups(&b, operands[0], groups_of(n));
+    operands[1] = exchange(&b, operands[1]);
     tn_val result = exchange(&b, build_apply(&b, TN_OP_conv_weights, operands, 2, attrs, n_attrs));
     map[n->first_result] = result.id;
     return tn_is_valid(result);

@@ -151,9 +151,9 @@ static bool suits_tiles(const tn_graph *g, const node *n) {
     const attr *window = attr_find(&n->attrs, ATTR_window);
     int64_t places[2] = {0}, channels, features;
     if (n->op != TN_OP_conv_weights || attr_find(&n->attrs, ATTR_tile) || x->dtype != TN_F32 || x->rank != 4 ||
-        attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 || !attr_at_most(&n->attrs, ATTR_stride, 1) ||
-        !attr_at_most(&n->attrs, ATTR_dilation, 1) || !is_known_number(t, x->dims[1], &channels) ||
-        !is_known_number(t, dy->dims[1], &features))
+        attr_int(&n->attrs, ATTR_groups, 1) > 1 || attr_int(&n->attrs, ATTR_acc, TN_F32) != TN_F32 ||
+        !attr_at_most(&n->attrs, ATTR_stride, 1) || !attr_at_most(&n->attrs, ATTR_dilation, 1) ||
+        !is_known_number(t, x->dims[1], &channels) || !is_known_number(t, dy->dims[1], &features))
         return false;
     for (int i = 0; i < 2; i++)
         if (window->ints.items[i] != TAPS || !is_known_number(t, dy->dims[i + 2], &places[i])) return false;
