@@ -125,8 +125,18 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     return p;
 }
 
+/* Any function but main is compiled as the main function of a module of its own. */
 tn_program *tn_compile(tn_graph *g, const tn_compile_options *options) {
-    return g ? tn_compile_module(tn_graph_module(g), options) : NULL;
+    tn_module *m = tn_graph_module(g);
+    if (!m || g == module_main(m)) return tn_compile_module(m, options);
+    if (m->error.status != TN_OK) return NULL;
+    tn_module *own = tn_function_module(g);
+    tn_program *p = tn_compile_module(own, options);
+    const tn_diag *error = tn_module_error(own);
+    if (error) module_error_at(m, error->status, error->file, error->line, error->column, "%s", error->message);
+    if (!own) module_no_memory(m);
+    tn_module_free(own);
+    return p;
 }
 
 tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object,

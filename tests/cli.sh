@@ -107,7 +107,7 @@ tenon --version
 ok "--version" grep -qE '^Tenon [0-9]+\.[0-9]+\.[0-9]+, LLVM [0-9]+\.[0-9]+\.[0-9]+, .+$' out
 tenon --help
 ok "--help lists the commands" says 0 "  bench " out
-for command in run dump export check bench doc; do
+for command in run dump export grad check bench doc; do
     tenon $command --help
     ok "$command --help has examples" says 0 "Examples:" out
 done
@@ -286,6 +286,22 @@ for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0
 done
+
+# ---- grad --------------------------------------------------------------------------------------------------
+
+tenon grad mlp.tn --wrt x --loss sum -o grad.tn
+ok "grad writes a module" is 0
+tenon run grad.tn --set n=2 --check
+ok "it gives loss and gradients" eval 'is 0 && grep -q "^loss: " out && grep -q "^d_x: " out'
+tenon grad mlp.tn --wrt "x,odd/name b" --loss sparse_cross_entropy --remat full
+ok "names, a loss with a target, to stdout" eval 'is 0 && grep -q "%target: i64\[n\]" out && grep -q "%\"d_odd/name b\"" out'
+tenon grad mlp.tn --wrt inputs --loss mse
+ok "all inputs" eval 'is 0 && grep -q "%target: f32\[n, 3\]" out'
+wrong "mlp.tn: error: has no weight that is a float: --wrt NAME,... names what gradients are of" grad mlp.tn --loss sum
+wrong "mlp.tn: error: has no input or weight w (tenon check lists them)" grad mlp.tn --wrt x,w --loss sum
+wrong "mlp.tn: error: --wrt names x twice" grad mlp.tn --wrt x,x --loss sum
+wrong "mlp.tn: error: value_and_grad: the first result of @main must be a float scalar, that of a loss: " grad mlp.tn --wrt x
+wrong "mlp.tn: error: frob: there is no loss of that name (" grad mlp.tn --wrt x --loss frob
 
 # ---- export ------------------------------------------------------------------------------------------------
 

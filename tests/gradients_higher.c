@@ -381,6 +381,24 @@ static void test_remat(void **state) {
     tn_module_free(m);
 }
 
+/* What tn_grad makes is compiled as any graph. */
+static void test_compile_gradient(void **state) {
+    (void)state;
+    tn_graph *g = tn_graph_new("square");
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_DIM("n")));
+    tn_output(g, "loss", tn_sum(tn_mul(x, x), TN_NO_INTS));
+    tn_program *p = tn_compile(tn_grad(g, TN_INTS(0)), NULL);
+    if (!p) fail_msg("%s", tn_graph_error(g)->message);
+    assert_int_equal(tn_program_n_outputs(p), 1);
+    assert_string_equal(tn_program_output(p, 0)->name, "d_x");
+    tn_graph_free(g);
+    float in[3] = {1, -2, 3}, out[3];
+    tn_tensor inputs[] = {TN_TENSOR(TN_F32, in, 3)}, outputs[] = {TN_TENSOR(TN_F32, out, 3)};
+    assert_int_equal(tn_run(p, inputs, outputs), TN_OK);
+    for (int i = 0; i < 3; i++) assert_true(out[i] == 2 * in[i]);
+    tn_program_free(p);
+}
+
 /* ---- Where a function has no derivative ------------------------------------------------------------------- */
 
 /* The gradient of the sum of f(x) for f of one f64[n], at given points. */
@@ -518,12 +536,19 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),          cmocka_unit_test(test_if),
-        cmocka_unit_test(test_scan),          cmocka_unit_test(test_reverse_scan),
-        cmocka_unit_test(test_counted_while), cmocka_unit_test(test_bounded_while),
-        cmocka_unit_test(test_nested),        cmocka_unit_test(test_lstm),
-        cmocka_unit_test(test_forward_mode),  cmocka_unit_test(test_remat),
-        cmocka_unit_test(test_edges),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_call),
+        cmocka_unit_test(test_if),
+        cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_reverse_scan),
+        cmocka_unit_test(test_counted_while),
+        cmocka_unit_test(test_bounded_while),
+        cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_forward_mode),
+        cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_compile_gradient),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,49 @@ static tn_status compile(void *fixture, const char *name, char *message, size_t 
     return status;
 }
 
+/* Through a product, a branch, a loop with a call in it, indexing; differentiated twice. */
+static const char steps[] = "module \"steps\"\n"
+                            "fn @main(%x: f64[n, 2], %c: bool[], %w: f64[2, 2]) -> (%loss: f64[]) {\n"
+                            "  %0, %1 = scan %w, %x, body=@step, carried=1, length=n\n"
+                            "  %2 = if %c, %1, then=@all, otherwise=@first, symbols=[n, n]\n"
+                            "  %3 = gelu %2\n"
+                            "  %4 = mul %3, %2\n"
+                            "  return %4\n"
+                            "}\n"
+                            "fn @step(%w: f64[2, 2], %x: f64[2]) -> (%w1: f64[2, 2], %y: f64[2]) {\n"
+                            "  %0 = dot %x, %w, contract=[0]x[0]\n"
+                            "  %1 = softmax %0, axis=0\n"
+                            "  return %w, %1\n"
+                            "}\n"
+                            "fn @all(%y: f64[k, 2]) -> (%s: f64[]) {\n"
+                            "  %0 = reduce %y, axes=[0, 1], kind=max\n"
+                            "  return %0\n"
+                            "}\n"
+                            "fn @first(%y: f64[m, 2]) -> (%s: f64[]) {\n"
+                            "  %0 = constant value=i64[2] {0, 1}\n"
+                            "  %1 = gather %y, %0, axes=[0, 1]\n"
+                            "  return %1\n"
+                            "}\n";
+
+static void *read_steps(const char *name) { return tn_module_parse(steps, sizeof steps - 1, name); }
+
+static tn_status differentiate(void *fixture, const char *name, char *message, size_t capacity) {
+    (void)name;
+    tn_graph *f = tn_module_main(fixture);
+    tn_graph *grad = tn_value_and_grad(f, TN_INTS(0, 2)), *forward = tn_jvp(f, TN_INTS(0, 2));
+    tn_graph *twice = tn_hvp(f, TN_INTS(2));
+    tn_status status = module_status(fixture, message, capacity);
+    if ((!grad || !forward || !twice) && status == TN_OK) fail_msg("%s: no function and no error", name);
+    tn_module *own = tn_function_module(twice);
+    tn_module_free(own);
+    return status == TN_OK && !own ? TN_ERR_MEMORY : status;
+}
+
+static void test_gradients(void **state) {
+    (void)state;
+    fail_in_turn(&(act){read_steps, differentiate, release_module, "gradients"});
+}
+
 static void test_compile(void **state) {
     (void)state;
     static const char path[] = "/usr/share/libonnx-testdata/data/node/test_softmax_axis_1/model.onnx";
@@ -411,9 +454,9 @@ static void test_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_import), cmocka_unit_test(test_parse),  cmocka_unit_test(test_compile),
-        cmocka_unit_test(test_export), cmocka_unit_test(test_stages), cmocka_unit_test(test_training),
-        cmocka_unit_test(test_run),    cmocka_unit_test(test_data),
+        cmocka_unit_test(test_import),   cmocka_unit_test(test_parse),  cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_compile),  cmocka_unit_test(test_export), cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_training), cmocka_unit_test(test_run),    cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

@@ -77,12 +77,13 @@ static int write_module(const tn_module *m, const char *path) {
 }
 
 static int write_gradients(const arguments *a, tn_module *m) {
-    tn_graph *f = tn_module_main(m), *loss = GIVEN(a, loss) ? tn_nn_loss_function(f, TEXT_OF(a, loss)) : f;
+    tn_location at = {a->operands[0], 0};
+    tn_graph *f = tn_module_main(m), *loss = GIVEN(a, loss) ? tn_nn_loss_function_at(at, f, TEXT_OF(a, loss)) : f;
     if (!loss) return report(a->operands[0], tn_module_error(m));
     if (GIVEN(a, remat)) tn_graph_remat(loss, TEXT_OF(a, remat));
     selection s = {.a = a, .f = f, .items = tn_malloc((f->n_params + 1) * sizeof *s.items)};
     int status = s.items ? take(&s) : report_text(a->operands[0], "out of memory");
-    tn_graph *made = status == EXIT_DONE ? tn_value_and_grad(loss, ((tn_ints){s.n, s.items})) : NULL;
+    tn_graph *made = status == EXIT_DONE ? tn_value_and_grad_at(at, loss, (tn_ints){s.n, s.items}) : NULL;
     if (status == EXIT_DONE && !made) {
         status = report(a->operands[0], tn_module_error(m));
         if (!GIVEN(a, loss) && tn_module_error(m)->status == TN_ERR_SHAPE)

@@ -120,10 +120,10 @@ static double greatest_of(const eval_tensor *t) {
 }
 
 /* The sum of absolute terms grows with each layer of a deep network until it says nothing any more: it
- * counts for at most a thousand times the output's largest element. */
+ * counts for at most a thousand times the output's largest element, unless all of the output cancels out. */
 static difference difference_of(const eval_tensor *got, const eval_tensor *want) {
     difference d = {.same_specials = got->n == want->n};
-    double most = 1e3 * greatest_of(want);
+    double greatest = greatest_of(want), most = greatest > 0 ? 1e3 * greatest : INFINITY;
     for (int64_t k = 0; d.same_specials && k < want->n; k++) {
         double x = element(got, k), y = element(want, k), apart = fabs(x - y);
         if (isnan(x) != isnan(y) || (isinf(y) && x != y)) d.same_specials = false;
