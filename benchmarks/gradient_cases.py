@@ -213,6 +213,38 @@ add("conv", "2d, transposed (stride 2)", y("conv %x, %k, input_dilation=[2, 2], 
     lambda x, k: F.conv_transpose2d(x, torch.flip(k, [2, 3]).transpose(0, 1), stride=2, padding=1),
     x=numbers(2, 3, 5, 4), k=numbers(4, 3, 3, 3))  # fmt: skip
 
+# Sizes at which products and convolutions take their fast ways.
+
+
+def conv_case(note, x, k, stride=1, padding=0, dilation=1, groups=1):
+    n = len(x) - 2
+    lists = {"stride": stride, "dilation": dilation, "low": padding, "high": padding}
+    text = ", ".join(f"{name}={[value] * n}" for name, value in lists.items())
+    function = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+    add("conv", note, y(f"conv %x, %k, {text}, groups={groups}"),
+        lambda x, k: function(x, k, None, stride, padding, dilation, groups), x=numbers(*x), k=numbers(*k))  # fmt: skip
+
+
+add("dot", "300 x 200 x 250", y("dot %a, %b, contract=[1]x[0]"), torch.matmul, a=numbers(300, 200), b=numbers(200, 250))
+add("dot", "batch of 12, 64 x 32 x 64", y("dot %a, %b, batch=[0]x[0], contract=[2]x[2]"),
+    lambda a, b: a @ b.transpose(1, 2), a=numbers(12, 64, 32), b=numbers(12, 64, 32))  # fmt: skip
+conv_case("3 x 3, 32 to 48 channels, 28 x 28", (4, 32, 28, 28), (48, 32, 3, 3), padding=1)
+conv_case("3 x 3, stride 2, 32 to 48 channels, 28 x 28", (4, 32, 28, 28), (48, 32, 3, 3), stride=2, padding=1)
+conv_case("1 x 1, 64 to 32 channels, 14 x 14", (4, 64, 14, 14), (32, 64, 1, 1))
+conv_case("1 x 1, stride 2, 64 to 32 channels, 14 x 14", (4, 64, 14, 14), (32, 64, 1, 1), stride=2)
+conv_case("7 x 7, stride 2, 3 to 32 channels, 40 x 40", (2, 3, 40, 40), (32, 3, 7, 7), stride=2, padding=3)
+conv_case("5 x 5, depthwise, 32 channels, 20 x 20", (2, 32, 20, 20), (32, 1, 5, 5), padding=2, groups=32)
+conv_case("3 x 3, dilation 2, 16 to 16 channels, 24 x 24", (2, 16, 24, 24), (16, 16, 3, 3), padding=2, dilation=2)
+conv_case("1d, 9 taps, 32 to 32 channels, 200", (2, 32, 200), (32, 32, 9), padding=4)
+for _i in range(24):
+    _n, _groups = int(_random.integers(1, 4)), int(_random.integers(1, 4))
+    _size, _taps = int(_random.integers(6, 12)), int(_random.integers(1, 4))
+    _stride, _padding, _dilation = (int(_random.integers(low, 3)) for low in (1, 0, 1))
+    _note = f"{_n}d, {_taps} taps, stride {_stride}, padding {_padding}, dilation {_dilation}, groups {_groups}"
+    conv_case(f"random: {_note}",
+        (2, 2 * _groups) + (_size,) * _n, (3 * _groups, 2) + (_taps,) * _n, _stride, _padding, _dilation,
+        _groups)  # fmt: skip
+
 # ---- Networks ------------------------------------------------------------------------------------------------------
 
 add("softmax", "", y("softmax %x, axis=1"), lambda x: F.softmax(x, 1), x=numbers(4, 9, low=-5, high=5))
@@ -234,6 +266,15 @@ add("attention", "causal", y("attention %q, %k, %v, causal=1"),
 add("attention", "added mask", y("attention %q, %k, %v, %m"),
     lambda q, k, v, m: F.scaled_dot_product_attention(q, k, v, m), q=numbers(2, 5, 4), k=numbers(2, 7, 4),
     v=numbers(2, 7, 4), m=numbers(2, 5, 7))  # fmt: skip
+add("attention", "causal, 64 of 64, 8 in a batch", y("attention %q, %k, %v, causal=1"),
+    lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q=numbers(2, 4, 64, 32),
+    k=numbers(2, 4, 64, 32), v=numbers(2, 4, 64, 32))  # fmt: skip
+add("layer_norm", "64 rows of 384", y("layer_norm %x, %s, %b, axis=1"), lambda x, s, b: F.layer_norm(x, s.shape, s, b),
+    x=numbers(64, 384), s=numbers(384), b=numbers(384))  # fmt: skip
+add("log_softmax", "128 rows of 1000", y("log_softmax %x, axis=1"), lambda x: F.log_softmax(x, 1),
+    x=numbers(128, 1000, low=-5, high=5))  # fmt: skip
+add("max_pool", "3 x 3, stride 2, 56 x 56", y("max_pool %x, window=[3, 3], stride=[2, 2], low=[1, 1], high=[1, 1]"),
+    lambda x: F.max_pool2d(x, 3, 2, 1), x=numbers(2, 16, 56, 56))  # fmt: skip
 add("max_pool", "overlapping, padded", y("max_pool %x, window=[3, 3], stride=[2, 2], low=[1, 1], high=[1, 1]"),
     lambda x: F.max_pool2d(x, 3, 2, 1), x=numbers(2, 3, 8, 9))  # fmt: skip
 add("max_pool", "dilated", y("max_pool %x, window=[2, 2], dilation=[2, 2]"), lambda x: F.max_pool2d(x, 2, 1, 0, 2),
