@@ -12,22 +12,6 @@
 
 /* ---- Small things ---- */
 
-LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values,
-                              uint32_t n) {
-    tn_status why = TN_OK;
-    LLVMValueRef v = emit_dim_expression(p->b, p->dims, d, symbols, values, n, &why);
-    if (v) return v;
-    program_fail(p, why, "%s",
-                 why == TN_ERR_MEMORY  ? "out of memory"
-                 : why == TN_ERR_LIMIT ? "a size does not fit in 63 bits"
-                                       : "a size depends on a symbol that is not its function's own");
-    return program_i64(p, 0);
-}
-
-LLVMValueRef program_dim(function_emitter *f, tn_dim d) {
-    return program_dim_over(f->p, d, f->symbol_dims, f->symbols, (uint32_t)f->graph->n_symbols);
-}
-
 static LLVMValueRef byte_offset(program_emitter *p, LLVMValueRef base, LLVMValueRef bytes) {
     return LLVMBuildGEP2(p->b, p->i8, base, &bytes, 1, "");
 }
@@ -475,29 +459,20 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
     function_emitter f = {.p = p, .plan = plan, .graph = g, .function = function};
     LLVMValueRef *arguments[] = {&f.frame, &f.params, &f.results, &f.arena, &f.symbols_array, &f.scratch_stride};
     for (unsigned i = 0; i < sizeof arguments / sizeof *arguments; i++) *arguments[i] = LLVMGetParam(function, i);
-    f.symbols = tn_calloc(g->n_symbols + 1, sizeof *f.symbols);
-    f.symbol_dims = tn_calloc(g->n_symbols + 1, sizeof *f.symbol_dims);
-    if (!f.symbols || !f.symbol_dims) {
-        tn_free(f.symbols);
-        tn_free(f.symbol_dims);
-        return program_fail(p, TN_ERR_MEMORY, "out of memory");
-    }
     f.entry = LLVMAppendBasicBlockInContext(p->context, function, "entry");
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, function, "start");
     LLVMPositionBuilderAtEnd(p->b, f.entry);
+    for (size_t i = 0; i < g->n_symbols; i++)
+        program_know_dim(&f, g->symbols[i].dim, program_load_at(p, f.symbols_array, (int64_t)i, p->i64));
     LLVMBuildBr(p->b, start);
     LLVMPositionBuilderAtEnd(p->b, start);
-    for (size_t i = 0; i < g->n_symbols; i++) {
-        f.symbol_dims[i] = g->symbols[i].dim;
-        f.symbols[i] = program_load_at(p, f.symbols_array, (int64_t)i, p->i64);
-    }
     for (size_t i = 0; i < g->n_nodes && !p->failed; i++) {
         const node *n = &g->nodes[i];
         (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
     }
     if (!p->failed) copy_results(&f);
     LLVMBuildRetVoid(p->b);
-    tn_free(f.symbols);
-    tn_free(f.symbol_dims);
+    tn_free(f.known_dims);
+    tn_free(f.known_values);
     return !p->failed;
 }

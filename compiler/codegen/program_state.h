@@ -30,9 +30,11 @@ typedef struct function_emitter {
     const function_plan *plan;
     tn_graph *graph;
     LLVMValueRef function, frame, params, results, arena, symbols_array, scratch_stride;
-    LLVMValueRef *symbols; /* value of each symbol */
-    tn_dim *symbol_dims;
-    LLVMBasicBlockRef entry; /* allocas go here */
+    tn_dim *known_dims; /* computed in the entry: symbols first (program_dims.c) */
+    LLVMValueRef *known_values;
+    uint32_t n_known;
+    size_t dims_capacity, values_capacity;
+    LLVMBasicBlockRef entry; /* allocas and values of dims go here */
     LLVMValueRef slots;      /* arguments of one kernel call at a time, NULL until there is one */
 } function_emitter;
 
@@ -49,12 +51,14 @@ void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLV
  * that a kernel begins or ends, record a run-time error. */
 void program_emit_helpers(program_emitter *p);
 
-/* program_node.c: what one function does. */
-bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
-/* Its value over symbols of given values; something, and the failure recorded, when it has none. */
+/* program_dims.c: sizes and offsets. Its value over symbols of given values; something, and the failure recorded, when it has none. */
 LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values,
                               uint32_t n);
-LLVMValueRef program_dim(function_emitter *f, tn_dim d);          /* its value, over the function's symbols */
+LLVMValueRef program_dim(function_emitter *f, tn_dim d);              /* its value, over the function's symbols */
+bool program_know_dim(function_emitter *f, tn_dim d, LLVMValueRef v); /* v is in the entry; false: no memory */
+
+/* program_node.c: what one function does. */
+bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
 LLVMValueRef program_stack_slots(function_emitter *f, int64_t n); /* 8-byte slots, made once in the function's entry */
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
 LLVMValueRef program_place(function_emitter *f, value_id v); /* the pointer to a value */
