@@ -300,8 +300,11 @@ ok "all inputs" eval 'is 0 && grep -q "%target: f32\[n, 3\]" out'
 wrong "mlp.tn: error: has no weight that is a float: --wrt NAME,... names what gradients are of" grad mlp.tn --loss sum
 wrong "mlp.tn: error: has no input or weight w (tenon check lists them)" grad mlp.tn --wrt x,w --loss sum
 wrong "mlp.tn: error: --wrt names x twice" grad mlp.tn --wrt x,x --loss sum
-wrong "mlp.tn: error: value_and_grad: the first result of @main must be a float scalar, that of a loss: " grad mlp.tn --wrt x
-wrong "mlp.tn: error: frob: there is no loss of that name (" grad mlp.tn --wrt x --loss frob
+tenon grad mlp.tn --wrt x
+ok "a loss is a scalar" says 1 "mlp.tn: error: value_and_grad: the first result of @main must be a float scalar, that of a loss: " err
+ok "how to get one is said" says 1 "tenon grad: --loss NAME puts a loss behind the model's output (tenon grad --help)" err
+tenon grad mlp.tn --wrt x --loss frob
+ok "losses are known by name" says 1 "mlp.tn: error: frob: there is no loss of that name (sparse_cross_entropy, " err
 
 # ---- export ------------------------------------------------------------------------------------------------
 
