@@ -66,6 +66,7 @@ static bool copy_attr(cloner *c, const attr *from, attr *to) {
 static bool copy_signature(cloner *c, const tn_graph *from, tn_graph *to) {
     to->is_kernel = from->is_kernel;
     to->remat = from->remat;
+    to->gradient = from->gradient ? copy_of(c, from->gradient) : NULL;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
         if (!graph_add_symbol(to, copy_dim(c, s->dim), s->low, s->high, s->divisor)) return false;
@@ -131,6 +132,7 @@ static void mark_reached(const tn_module *m, const tn_graph *f, bool *reached) {
     size_t number = module_number_of(m, f);
     if (number == m->n_graphs || reached[number]) return;
     reached[number] = true;
+    if (f->gradient) mark_reached(m, f->gradient, reached);
     for (size_t i = 0; i < f->n_nodes; i++)
         for (uint32_t k = 0; k < f->nodes[i].attrs.n; k++) {
             const attr *a = &f->nodes[i].attrs.items[k];

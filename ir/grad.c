@@ -237,6 +237,15 @@ void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how) {
     build_error(&b, TN_ERR_ARGUMENT, "%s is none of none, cheap, full", how ? how : "NULL");
 }
 
+void tn_graph_gradient_at(tn_location at, tn_graph *f, tn_graph *backward) {
+    build b;
+    if (!f || !build_open(&b, at, "gradient", f, NULL, 0)) return;
+    if (backward && backward != f && backward->module == f->module)
+        f->gradient = backward;
+    else
+        build_error(&b, TN_ERR_ARGUMENT, "that of @%s must be another function of its module", f->name);
+}
+
 tn_graph *tn_vjp_at(tn_location at, tn_graph *f, tn_ints wrt) {
     request r;
     joint j;

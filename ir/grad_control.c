@@ -205,7 +205,7 @@ static control_record *new_record(tape *t, const node *n) {
     *r = (control_record){.next = t->controls, .n_results = n->n_results};
     bool ok =
         new_numbers(t->g->module, &r->carried, n->n_operands) && new_numbers(t->g->module, &r->fixed, n->n_operands) &&
-        new_numbers(t->g->module, &r->operands, n->n_operands) &&
+        new_numbers(t->g->module, &r->operands, n->n_operands) && new_numbers(t->g->module, &r->given, n->n_results) &&
         new_numbers(t->g->module, &r->results, n->n_results) && new_numbers(t->g->module, &r->gives, n->n_operands);
     return ok ? r : NULL;
 }
@@ -229,12 +229,35 @@ static tn_val *mapped_operands(tape *t, const node *n, const value_id *map) {
 
 /* ---- call ------------------------------------------------------------------------------------------ */
 
+/* A function with a gradient of its own is called as it is. */
+static bool record_own_gradient(tape *t, tn_graph *f, const node *n, value_id *map) {
+    control_record *r = new_record(t, n);
+    const tn_val *operands = mapped_operands(t, n, map);
+    if (!r || !operands) return false;
+    for (uint32_t i = 0; i < f->n_params; i++) {
+        add_number(&r->operands, i);
+        if (is_float(f, f->params[i].value)) add_number(&r->gives, i);
+    }
+    for (uint32_t i = 0; i < f->n_results; i++) {
+        add_number(&r->given, i);
+        if (is_float(f, f->results[i].value)) add_number(&r->results, i);
+    }
+    r->backward = f->gradient;
+    if (f->gradient->n_results != r->gives.n)
+        return module_error(
+            t->g->module, TN_ERR_ARGUMENT, n->locations,
+            "call: @%s, the gradient of @%s, must have %u results, a cotangent for each float parameter",
+            f->gradient->name, f->name, (unsigned)r->gives.n);
+    return close_record(t, r, tn_call(t->g, f, operands, (int)n->n_operands), n, map);
+}
+
 static bool record_call(tape *t, const tn_graph *from, const node *n, const bool *params, const bool *results,
                         value_id *map) {
     tn_graph *f = attr_find(&n->attrs, ATTR_callee)->func, *forward = NULL;
     cut c;
     value_list all, there, given, asked;
     (void)from;
+    if (f->gradient) return record_own_gradient(t, f, n, map);
     control_record *r = new_record(t, n);
     if (!r || !open_cut(&c, f, params, results, NULL, NULL)) return false;
     need_symbols(&c);
@@ -529,6 +552,7 @@ void grad_call(grad_args *c) {
     const control_record *r = c->control;
     if (!open_arguments(c, &a)) return;
     take_operands(c, &r->operands, &a);
+    for (uint32_t i = 0; i < r->given.n; i++) a.items[a.n++] = c->y[r->given.items[i]];
     take_kept(c, &a);
     take_cotangents(c, &r->results, &a);
     give(c, &r->gives, tn_call(c->g, r->backward, a.items, a.n), 0);

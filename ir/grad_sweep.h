@@ -22,6 +22,7 @@ typedef struct control_record {
         carried; /* scan: results whose cotangents are carried, to become those of the operands with the same numbers */
     numbers fixed;    /* scan: operands that are carried unchanged */
     numbers operands; /* (scan: sequences) */
+    numbers given;    /* call: results that are given as they are */
     /* here: the results behind n_results */
     numbers results; /* whose cotangents are given (scan: as sequences) */
     numbers gives;   /* operands whose cotangents come out, behind those of `carried` and `fixed` */

@@ -171,12 +171,13 @@ extern const char *const remat_names[REMAT_COUNT];
 
 struct tn_graph {
     tn_module *module;
-    const char *name; /* without @ */
-    bool is_kernel;   /* one fused unit of work, made by fuse */
-    uint8_t remat;    /* enum remat */
-    bool is_called;   /* a call names it: it cannot grow any more, so that calls form no cycle */
-    bool has_effects; /* asserts or prints, here or in what it calls */
-    uint32_t depth;   /* levels of calls below it */
+    const char *name;   /* without @ */
+    bool is_kernel;     /* one fused unit of work, made by fuse */
+    uint8_t remat;      /* enum remat */
+    tn_graph *gradient; /* that calls of it are gone back through by (tn_graph_gradient); NULL: its own */
+    bool is_called;     /* a call names it: it cannot grow any more, so that calls form no cycle */
+    bool has_effects;   /* asserts or prints, here or in what it calls */
+    uint32_t depth;     /* levels of calls below it */
     node *nodes;
     size_t n_nodes, nodes_capacity;
     value *values;

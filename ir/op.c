@@ -33,6 +33,9 @@
 #define FLAT                                                                                                           \
     "has zero derivative almost everywhere; stop_gradient(y) makes its result y a constant, x + stop_gradient(y - x) " \
     "is the straight-through estimate"
+#define USERS_OWN                                                                                                      \
+    "is a user's own op, of which no derivative is known: call it in a function that has a gradient of its own "      \
+    "(tn_graph_gradient), or put stop_gradient around it"
 #define MADE_BY_A_PASS "is made by a pass; differentiate the function before it is compiled"
 /* clang-format on */
 

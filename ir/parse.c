@@ -1,6 +1,6 @@
 /* Modules from text.
  *
- *   module    module "name" { [ kernel ] [ remat none|cheap|full ] fn @name head { body } } [ loops anything ]
+ *   module    module "name" { [ kernel ] [ remat none|cheap|full ] [ gradient @name ] fn @name head { body } } [ loops anything ]
  *   head      ( params ) -> ( results ) [ symbols [ ... ] ] [ where facts ] { require constraint }
  *   param     %x : type [ weight | state ] [ constant ]
  *   result    %y : type [ updates %x ]
@@ -392,7 +392,31 @@ tn_graph *parser_function(parser *p, const token *name) {
 /* ---- Modules ---------------------------------------------------------------------------------------------------- */
 
 static bool at_function(const lexer *lex) {
-    return lexer_is(lex, "fn") || lexer_is(lex, "kernel") || lexer_is(lex, "remat");
+    return lexer_is(lex, "fn") || lexer_is(lex, "kernel") || lexer_is(lex, "remat") || lexer_is(lex, "gradient");
+}
+
+/* gradient @name: a function that may come later */
+static bool parse_gradient(lexer *lex, token *name) {
+    *name = (token){0};
+    if (!lexer_accept(lex, "gradient")) return true;
+    if (lex->next.kind != TOKEN_FUNCTION || lex->next.length == 0)
+        return lexer_unexpected(lex, "a function's name (@name)");
+    *name = lexer_take(lex);
+    return true;
+}
+
+/* Once all functions are known. */
+static bool link_gradients(parser *p) {
+    for (size_t i = 0; i < p->n_functions; i++) {
+        const token *name = &p->functions[i].gradient;
+        const char *text = name->length > 0 ? lexer_text(&p->lex, name) : NULL;
+        if (name->length == 0) continue;
+        if (!text) return false;
+        p->functions[i].graph->gradient = module_find(p->module, text);
+        if (!p->functions[i].graph->gradient)
+            return lexer_error(&p->lex, name->at, TN_ERR_PARSE, "there is no function @%.100s", text);
+    }
+    return true;
 }
 
 /* remat none|cheap|full */
@@ -428,7 +452,8 @@ static bool find_function(parser *p) {
     lexer *lex = &p->lex;
     bool is_kernel = lexer_accept(lex, "kernel");
     uint8_t how;
-    if (!parse_remat(lex, &how)) return false;
+    token gradient;
+    if (!parse_remat(lex, &how) || !parse_gradient(lex, &gradient)) return false;
     if (!lexer_accept(lex, "fn")) return lexer_unexpected(lex, "a function (fn @name)");
     if (lex->next.kind != TOKEN_FUNCTION || lex->next.length == 0)
         return lexer_unexpected(lex, "a function's name (@name)");
@@ -448,7 +473,7 @@ static bool find_function(parser *p) {
     g->is_kernel = is_kernel;
     g->remat = how;
     text_function *function = &p->functions[p->n_functions++];
-    *function = (text_function){.graph = g, .header = lexer_save(lex), .state = BUILD_WAITING};
+    *function = (text_function){.graph = g, .header = lexer_save(lex), .state = BUILD_WAITING, .gradient = gradient};
     bool ok = skip_function(lex);
     function->after = lex->next.at;
     return ok;
@@ -477,6 +502,7 @@ static bool parse_module(parser *p) {
     while (lex->next.kind != TOKEN_END && !lexer_is(lex, "loops"))
         if (!find_function(p)) return false;
     if (lex->next.kind != TOKEN_END && !keep_loops(p)) return false;
+    if (!link_gradients(p)) return false;
     for (size_t i = 0; i < p->n_functions && !lexer_failed(lex); i++)
         if (p->functions[i].state == BUILD_WAITING && !build_function(p, &p->functions[i])) return false;
     return !lexer_failed(lex);

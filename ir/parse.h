@@ -13,6 +13,7 @@ typedef struct text_function {
     lexer_place header; /* at its ( */
     size_t after;       /* where the next one begins, or the text ends */
     build_state state;
+    token gradient; /* the name of its gradient; length 0: it has none */
 } text_function;
 
 /* A growing array of 64-bit items, used again and again. */

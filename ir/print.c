@@ -286,6 +286,11 @@ static void put_header(printer *p) {
     const tn_graph *g = p->graph;
     if (g->is_kernel) text_add(&p->out, "kernel ");
     if (g->remat != REMAT_CHEAP) text_format(&p->out, "remat %s ", remat_names[g->remat]);
+    if (g->gradient) {
+        text_add(&p->out, "gradient ");
+        text_name(&p->out, '@', g->gradient->name);
+        text_add(&p->out, " ");
+    }
     text_add(&p->out, "fn ");
     text_name(&p->out, '@', g->name);
     text_add(&p->out, "(");

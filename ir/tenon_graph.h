@@ -425,6 +425,13 @@ TN_API tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt);
 TN_API void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how);
 #define tn_graph_remat(f, how) tn_graph_remat_at(TN_HERE, (f), (how))
 
+/* From now on gradients go back through calls of f by a call of `backward`, a function of the same module, rather than
+ * by the gradient of what f does: for ops that have none (`custom`), or for a better one. Its parameters are f's, then f's
+ * results, then a cotangent for each float result; its results are a cotangent for each float parameter of f. Types that
+ * do not fit are an error where the gradient is asked for. */
+TN_API void tn_graph_gradient_at(tn_location at, tn_graph *f, tn_graph *backward);
+#define tn_graph_gradient(f, backward) tn_graph_gradient_at(TN_HERE, (f), (backward))
+
 /* x, which gradients take for a constant: none goes through it. */
 #define tn_stop_gradient(x) tn_unary_at(TN_HERE, TN_OP_stop_gradient, (x))
 

@@ -132,6 +132,7 @@ static bool rebuild_head(rebuilder *r, tn_graph *to, value_id *map) {
     const tn_graph *from = r->v->graph;
     to->is_kernel = from->is_kernel;
     to->remat = from->remat;
+    to->gradient = from->gradient;
     for (size_t i = 0; i < from->n_symbols; i++) {
         const symbol *s = &from->symbols[i];
         if (!graph_add_symbol(to, copy_dim(r, s->dim), s->low, s->high, s->divisor))

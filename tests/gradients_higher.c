@@ -399,6 +399,48 @@ static void test_compile_gradient(void **state) {
     tn_program_free(p);
 }
 
+/* ---- A gradient of one's own ------------------------------------------------------------------------------ */
+
+/* floor(x) * y, to gradients the identity times y: straight through. Differentiated again, what counts is the gradient. */
+static const char straight[] =
+    "(%x: f64[n], %y: f64[n]) -> (%z: f64[n]) {\n"
+    "  %0 = call %x, %y, callee=@f, symbols=[n]\n"
+    "  return %0\n"
+    "}\n"
+    "gradient @back fn @f(%x: f64[a], %y: f64[a]) -> (%z: f64[a]) {\n"
+    "  %0 = floor %x\n"
+    "  %1 = mul %0, %y\n"
+    "  return %1\n"
+    "}\n"
+    "fn @back(%x: f64[b], %y: f64[b], %z: f64[b], %d: f64[b]) -> (%dx: f64[b], %dy: f64[b]) {\n"
+    "  %0 = mul %d, %y\n"
+    "  %1 = mul %d, %x\n"
+    "  return %0, %1\n"
+    "}\n";
+
+static void test_own_gradient(void **state) {
+    (void)state;
+    tn_module *m = program_parse(straight);
+    tn_graph *vjp = tn_vjp(tn_module_main(m), TN_INTS(0, 1));
+    if (!vjp) fail_msg("%s", tn_module_error(m)->message);
+    double x[3] = {0.5, 1.5, -2.5}, y[3] = {1, 2, 3}, d[3] = {1, 10, 100};
+    int64_t n = 3;
+    eval_tensor in[3] = {tensor_view(TN_F64, 1, &n, x), tensor_view(TN_F64, 1, &n, y), tensor_view(TN_F64, 1, &n, d)},
+                out[2];
+    run(vjp, in, out);
+    for (int i = 0; i < 3; i++) {
+        assert_true(eval_load_float(&out[0], i) == d[i] * y[i]);
+        assert_true(eval_load_float(&out[1], i) == d[i] * x[i]);
+    }
+    for (int i = 0; i < 2; i++) eval_tensor_free(&out[i]);
+    check_compiled(vjp);
+    check_differences(vjp, 3);
+    tn_graph *f = m->graphs[1];
+    tn_graph_gradient(f, f);
+    assert_string_equal(tn_module_error(m)->message, "gradient: that of @f must be another function of its module");
+    tn_module_free(m);
+}
+
 /* ---- Where a function has no derivative ------------------------------------------------------------------- */
 
 /* The gradient of the sum of f(x) for f of one f64[n], at given points. */
@@ -536,19 +578,13 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),
-        cmocka_unit_test(test_if),
-        cmocka_unit_test(test_scan),
-        cmocka_unit_test(test_reverse_scan),
-        cmocka_unit_test(test_counted_while),
-        cmocka_unit_test(test_bounded_while),
-        cmocka_unit_test(test_nested),
-        cmocka_unit_test(test_lstm),
-        cmocka_unit_test(test_forward_mode),
-        cmocka_unit_test(test_remat),
-        cmocka_unit_test(test_compile_gradient),
-        cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_call),          cmocka_unit_test(test_if),
+        cmocka_unit_test(test_scan),          cmocka_unit_test(test_reverse_scan),
+        cmocka_unit_test(test_counted_while), cmocka_unit_test(test_bounded_while),
+        cmocka_unit_test(test_nested),        cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_forward_mode),  cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_own_gradient),  cmocka_unit_test(test_compile_gradient),
+        cmocka_unit_test(test_edges),         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

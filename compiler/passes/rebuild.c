@@ -27,6 +27,7 @@ bool graph_copy_constraints(tn_graph *to, const tn_graph *from) {
 bool graph_copy_signature(tn_graph *to, const tn_graph *from, value_id *map) {
     to->is_kernel = from->is_kernel;
     to->remat = from->remat;
+    to->gradient = from->gradient;
     if (!graph_copy_symbols(to, from)) return false;
     for (size_t i = 0; i < from->n_params; i++) {
         const param *p = &from->params[i];
