@@ -218,7 +218,7 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
         c->diag = m->error;
         return false;
     }
-    if (!(c->module = module_clone(m))) return fail(c, TN_ERR_MEMORY, "out of memory");
+    if (!(c->module = module_clone_called(m))) return fail(c, TN_ERR_MEMORY, "out of memory");
     if (c->module->error.status != TN_OK) return take_module_error(c);
     if (c->options->winograd && strcmp(c->options->winograd, "on") != 0 && strcmp(c->options->winograd, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");

@@ -128,49 +128,55 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
 }
 
 /* Marks f and what it calls; functions are as deep as GRAPH_MAX_DEPTH at most. */
-static void mark_reached(const tn_module *m, const tn_graph *f, bool *reached) {
-    size_t number = module_number_of(m, f);
+static void mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached) {
+    size_t number = f ? module_number_of(m, f) : m->n_graphs;
     if (number == m->n_graphs || reached[number]) return;
     reached[number] = true;
-    if (f->gradient) mark_reached(m, f->gradient, reached);
+    if (with_gradients) mark_reached(m, f->gradient, true, reached);
     for (size_t i = 0; i < f->n_nodes; i++)
         for (uint32_t k = 0; k < f->nodes[i].attrs.n; k++) {
             const attr *a = &f->nodes[i].attrs.items[k];
-            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC) mark_reached(m, a->func, reached);
+            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC) mark_reached(m, a->func, with_gradients, reached);
         }
 }
 
-/* `main`, first and by that name, and what it calls; all functions when it is NULL. */
-static tn_module *clone_functions(tn_module *m, const tn_graph *main) {
+/* Copies the functions that `reached` marks; `main` (or NULL) becomes the first, by that name. */
+static bool clone_functions(cloner *c, const tn_graph *main, const bool *reached) {
+    const tn_module *m = c->from;
+    size_t *order = module_call_order(m); /* callees must be complete before a call of them is checked */
+    bool ok = order != NULL;
+    if (ok && main) ok = (c->graphs[module_number_of(m, main)] = module_add_graph(c->to, "main")) != NULL;
+    for (size_t i = 0; ok && i < m->n_graphs; i++)
+        if (!c->graphs[i] && reached[i]) ok = (c->graphs[i] = module_add_graph(c->to, m->graphs[i]->name)) != NULL;
+    for (size_t i = 0; ok && i < m->n_graphs; i++)
+        if (c->graphs[order[i]]) ok = copy_graph(c, m->graphs[order[i]], c->graphs[order[i]]);
+    tn_free(order);
+    return ok;
+}
+
+typedef enum extent { ALL_FUNCTIONS, CALLED_FUNCTIONS, ONE_FUNCTION } extent;
+
+/* `f` is the main function of the copy: for ONE_FUNCTION with what it calls and the gradients of that. */
+static tn_module *clone(tn_module *m, extent what, const tn_graph *f) {
     cloner c = {.from = m, .to = module_new(m->name)};
     if (!c.to) return NULL;
     c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
-    bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached);
-    size_t *order = module_call_order(m); /* callees must be complete before a call of them is checked */
-    bool ok = c.graphs && order && reached;
-    if (ok && main) mark_reached(m, main, reached);
-    size_t first = main ? module_number_of(m, main) : 0;
-    if (ok && main) ok = (c.graphs[first] = module_add_graph(c.to, "main")) != NULL;
-    for (size_t i = 0; ok && i < m->n_graphs; i++)
-        if (!c.graphs[i] && (!main || reached[i]))
-            ok = (c.graphs[i] = module_add_graph(c.to, m->graphs[i]->name)) != NULL;
-    for (size_t i = 0; ok && i < m->n_graphs; i++)
-        if (c.graphs[order[i]]) ok = copy_graph(&c, m->graphs[order[i]], c.graphs[order[i]]);
+    bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached), ok = c.graphs && reached;
+    for (size_t i = 0; ok && i < m->n_graphs; i++) reached[i] = what == ALL_FUNCTIONS;
+    if (ok) mark_reached(m, f, what == ONE_FUNCTION, reached);
+    if (ok && what == CALLED_FUNCTIONS) mark_reached(m, module_find(m, "prepare"), false, reached);
+    ok = ok && clone_functions(&c, what == ONE_FUNCTION ? f : NULL, reached);
     tn_free(c.graphs);
-    tn_free(order);
     tn_free(reached);
     if (!ok && c.to->error.status == TN_OK) {
         tn_module_free(c.to);
         return NULL;
     }
     c.to->source = module_retain(m);
+    if (what != ONE_FUNCTION) c.to->loops = m->loops;
     return c.to;
 }
 
-tn_module *module_clone(tn_module *m) {
-    tn_module *copy = clone_functions(m, NULL);
-    if (copy) copy->loops = m->loops;
-    return copy;
-}
-
-tn_module *tn_function_module(tn_graph *f) { return f ? clone_functions(f->module, f) : NULL; }
+tn_module *module_clone(tn_module *m) { return clone(m, ALL_FUNCTIONS, NULL); }
+tn_module *module_clone_called(tn_module *m) { return clone(m, CALLED_FUNCTIONS, module_main(m)); }
+tn_module *tn_function_module(tn_graph *f) { return f ? clone(f->module, ONE_FUNCTION, f) : NULL; }

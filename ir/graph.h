@@ -237,6 +237,8 @@ tn_module *module_retain(tn_module *m);
 /* A copy of all functions, for passes to work on. Constant data are not copied: the copy keeps
  * `m` alive. The caller frees it. NULL: no memory. */
 tn_module *module_clone(tn_module *m);
+/* The same of what is compiled: main and `prepare`, and what they call. */
+tn_module *module_clone_called(tn_module *m);
 /* Hands `data` over: kind->release(data) is called when the module is freed. False: no memory (recorded), and
  * nothing was handed over. */
 bool module_attach(tn_module *m, const attachment_kind *kind, void *data);
