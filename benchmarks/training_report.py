@@ -1,6 +1,6 @@
 """What training.py has measured, as TRAINING_BENCH.md and a picture of the losses.
 
-A time is the median of the round where it is lowest, or the least of all rounds. The ratio is Tenon's time to that of the
+A time is the median of the round where it is lowest, or the least of all steps. The ratio is Tenon's time to that of the
 fastest peer.
 """
 import datetime
@@ -12,7 +12,7 @@ TITLES = {"mlp": "MLP 784-512-512-10, batch 128, Adam", "gpt": "GPT, 4 layers of
           "resnet18": "ResNet-18, 32 pictures of 32 x 32, SGD with momentum"}
 GOALS = {"mlp": 0.90, "gpt": 0.70, "resnet18": 0.65}
 PICTURE = "training_losses.svg"
-FIGURES = ("median_ms", "min_ms")
+FIGURES = ("median_ms", "min_ms", "cpu_ms")
 
 
 def combined(rounds):
@@ -51,10 +51,11 @@ def time_table(args, kept, threads):
     rows = []
     for model in args.models:
         results = results_of(model, threads, args, kept)
-        cells = [f"{cell(results[p], 'median_ms')} ({cell(results[p], 'min_ms')})" for p in args.peers]
-        ratios = [ratio(results, key) for key in FIGURES]
+        cells = ["; ".join(cell(results[p], key) for key in FIGURES[: 3 if threads == 1 else 2]) for p in args.peers]
+        ratios = [ratio(results, key) for key in FIGURES[: 3 if threads == 1 else 2]]
         rows.append([TITLES[model], *cells, *(f"{r:.2f}" if r else "-" for r in ratios), f"{GOALS[model]:.2f}"])
-    return table(["step", *args.peers, "ratio of medians", "of least", "goal"], rows)
+    heads = ["ratio: medians", "least", "processor"][: 3 if threads == 1 else 2]
+    return table(["step", *args.peers, *heads, "goal"], rows)
 
 
 def other_table(args, kept, threads, key, unit, digits):
@@ -131,7 +132,8 @@ def document(args, kept, about):
                          seconds=about["seconds"])]
     for threads in args.threads:
         parts += [f"## A step, ms, {threads} thread{'s' if threads > 1 else ''}\n",
-                  "Median of the best round, in brackets the least of all steps; ratio: Tenon / fastest peer.\n",
+                  "Median of the best round; the least of all steps" + ("; median of processor time, which other work on the "
+                  "machine disturbs least" if threads == 1 else "") + ". Ratio: Tenon / fastest peer.\n",
                   time_table(args, kept, threads)]
     first = args.threads[0]
     parts += [f"## Until the first step is done, s, {first} thread{'s' if first > 1 else ''}\n",

@@ -1,15 +1,16 @@
 /* Tenon's side of the training benchmark: steps of one of its models, their losses and times, as a line of JSON.
  *
  *     build/bench/training MODEL [--dtype f32|f64] [--threads N] [--weights FILE] [--batches FILE] [--steps N]
- *                          [--seconds S] [--unguarded] [--save FILE] [--describe]
+ *                          [--seconds S] [--unguarded] [--module FILE] [--save FILE] [--describe]
  *
  * in:  MODEL is one of benchmarks/training/models.c. FILE.safetensors of --weights holds its parameters at the first
  *      step (without it they are drawn), FILE.npz of --batches x [k, batch, ...] and y [k, batch, ...], taken one after
- *      the other, over and over
+ *      the other, over and over. --module writes the step as text, for `tenon bench FILE --profile` and
+ *      `tenon dump`
  * out: --save writes the parameters as they are at the first step, --describe tells sizes and optimizer, and no more is
  *      done. Else {"losses": of the first --steps,
  *      "first_ms": from nothing to the end of the first step, compiling included, "min_ms", "median_ms", "runs": of steps
- *      during --seconds, "peak_bytes": the most that was resident, "compile_bytes": likewise before the first step,
+ *      during --seconds, "cpu_ms": the median of their processor time, "peak_bytes": the most that was resident, "compile_bytes": likewise before the first step,
  *      "state_bytes", "arena_bytes"}
  */
 #include "benchmarks/training/models.h"
@@ -31,6 +32,7 @@ typedef struct settings {
     long steps;
     double seconds;
     bool unguarded, describes;
+    const char *module;
 } settings;
 
 typedef struct batches {
@@ -44,11 +46,13 @@ static _Noreturn void stop(const char *what, const char *message) {
     exit(1);
 }
 
-static double now(void) {
+static double seconds_of(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
+
+static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
 /* The most memory that was resident so far. */
 static long peak_bytes(void) {
@@ -124,16 +128,27 @@ static int compare(const void *a, const void *b) {
 }
 
 static void measure(tn_trainer *t, const batches *b, double seconds) {
-    static double times[MOST_TIMES];
+    static double times[MOST_TIMES], processor[MOST_TIMES];
     int n = 0;
     for (int i = 0; i < WARM_UP; i++) step(t, b);
     for (double end = now() + seconds; n < LEAST_RUNS || (now() < end && n < MOST_TIMES); n++) {
-        double began = now();
+        double began = now(), used = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
         step(t, b);
+        processor[n] = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - used;
         times[n] = now() - began;
     }
     qsort(times, (size_t)n, sizeof *times, compare);
-    printf(", \"min_ms\": %.4f, \"median_ms\": %.4f, \"runs\": %d", times[0] * 1e3, times[n / 2] * 1e3, n);
+    qsort(processor, (size_t)n, sizeof *processor, compare);
+    printf(", \"min_ms\": %.4f, \"median_ms\": %.4f, \"cpu_ms\": %.4f, \"runs\": %d", times[0] * 1e3,
+           times[n / 2] * 1e3, processor[n / 2] * 1e3, n);
+}
+
+/* Watches the compilation: the graph as it goes in. */
+static void write_module(void *ctx, const tn_stage_report *report) {
+    const char *path = ctx;
+    if (!report->text) return;
+    FILE *file = fopen(path, "w");
+    if (!file || fputs(report->text, file) < 0 || fclose(file) != 0) stop(path, "cannot be written");
 }
 
 static void train(const settings *s, tn_pool *pool) {
@@ -143,7 +158,11 @@ static void train(const settings *s, tn_pool *pool) {
     tn_model *m = training_model_new(s->task, s->dtype);
     if (!m || tn_model_initialise(m, 1, &diag) != TN_OK) stop(s->task->name, diag.message);
     if (s->weights) load_weights(m, s->weights);
-    tn_trainer_options options = {.optimizer = training_optimizer(s->task), .pool = pool, .unguarded = s->unguarded};
+    tn_compile_options compile = {.watch = write_module, .watch_ctx = (void *)s->module, .watch_text = "import"};
+    tn_trainer_options options = {.optimizer = training_optimizer(s->task),
+                                  .pool = pool,
+                                  .unguarded = s->unguarded,
+                                  .compile = s->module ? &compile : NULL};
     tn_trainer *t = tn_trainer_new(m, &options, &diag);
     if (!t) stop(s->task->name, diag.message);
     long compile_bytes = peak_bytes();
@@ -187,7 +206,7 @@ static void describe(const training_task *task) {
 static int usage(void) {
     fprintf(stderr,
             "usage: training MODEL [--dtype f32|f64] [--threads N] [--weights FILE] --batches FILE [--steps N]\n"
-            "                [--seconds S] [--unguarded]\n"
+            "                [--seconds S] [--unguarded] [--module FILE]\n"
             "       training MODEL [--dtype f32|f64] --save FILE\n"
             "       training MODEL --describe\n");
     return 2;
@@ -201,6 +220,7 @@ static bool read_option(settings *s, const char *name, const char *value) {
     if (strcmp(name, "--threads") == 0) return (s->threads = atoi(value)) > 0;
     if (strcmp(name, "--steps") == 0) return (s->steps = atol(value)) > 0;
     if (strcmp(name, "--seconds") == 0) return (s->seconds = atof(value)) > 0;
+    if (strcmp(name, "--module") == 0) return (s->module = value) != NULL;
     if (strcmp(name, "--weights") == 0) return (s->weights = value) != NULL;
     if (strcmp(name, "--batches") == 0) return (s->batches = value) != NULL;
     return strcmp(name, "--save") == 0 && (s->save = value) != NULL;

@@ -3,7 +3,7 @@
 
     worker.py torch|torch.compile|jax TASK.json --weights FILE --batches FILE [--threads N] [--steps N] [--seconds S]
 
-out: what benchmarks/training/step.c says: losses, first_ms (importing the library left out), min_ms, median_ms, runs,
+out: what benchmarks/training/step.c says: losses, first_ms (importing the library left out), min_ms, median_ms, cpu_ms, runs,
      peak_bytes (less what Python and NumPy hold)
 """
 import argparse
@@ -23,18 +23,20 @@ def resident_peak():
 
 
 def measure(step, first, n_batches, seconds):
-    times, i = [], first
+    times, processor, i = [], [], first
     for _ in range(WARM_UP):
         step(i % n_batches)
         i += 1
     end = time.perf_counter() + seconds
     while len(times) < LEAST_RUNS or time.perf_counter() < end:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         step(i % n_batches)
+        processor.append((time.process_time() - used) * 1e3)
         times.append((time.perf_counter() - began) * 1e3)
         i += 1
     times.sort()
-    return {"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times)}
+    processor.sort()
+    return {"min_ms": times[0], "median_ms": times[len(times) // 2], "cpu_ms": processor[len(processor) // 2], "runs": len(times)}
 
 
 def main():
