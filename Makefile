@@ -61,7 +61,7 @@ endif
 # gcc's plain -Wshadow also counts a local that is named like a type.
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
 WERROR ?= -Werror
-INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends/data -Ifrontends/onnx -Ifrontends/nn -I$(GEN)
+INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends -Ifrontends/data -Ifrontends/onnx -Ifrontends/nn -I$(GEN)
 # No contraction of a * b + c: what the sources say is what is computed.
 TN_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -ffp-contract=off \
 	-fPIC -fvisibility=hidden -pthread -DTN_VERSION='"$(VERSION)"' $(INCLUDES) $(CPPFLAGS) $(CFLAGS)
@@ -83,7 +83,7 @@ TEST_SCRIPTS := $(wildcard tests/*.sh)
 # Needs root, a network and minutes; run by hand.
 TEST_SCRIPTS := $(filter-out tests/fresh-machine.sh,$(TEST_SCRIPTS))
 
-PUBLIC_HEADERS := $(wildcard runtime/tenon*.h ir/tenon*.h compiler/tenon*.h frontends/*/tenon*.h \
+PUBLIC_HEADERS := $(wildcard runtime/tenon*.h ir/tenon*.h compiler/tenon*.h frontends/tenon.h frontends/*/tenon*.h \
 	runtime/dlpack.h runtime/dtypes.def ir/ops.def)
 
 GENERATED :=
@@ -267,8 +267,9 @@ build/fuzz/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libtenon.a
 .PHONY: demo bench-micro bench-programs
 demo:
 	@tests/tools/deps.sh demo
-	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/examples/ocr
+	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/examples/ocr $(BUILD)/examples/digits
 	@echo; $(BUILD)/examples/ocr build/models/ch_PP-OCRv4_rec_infer.onnx docs/examples/page.png
+	@echo; $(BUILD)/examples/digits docs/examples/data/digits.csv.gz $(BUILD)
 
 $(BENCH_BIN): $(call objects,$(BENCH_SRC)) $(BUILD)/libtests.a $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
@@ -371,7 +372,7 @@ clean:
 
 help:
 	@echo 'make               libraries and the tenon program, into build/'
-	@echo 'make demo          read text from a picture (installs what it needs)'
+	@echo 'make demo          read text from a picture, learn to read digits (installs what it needs)'
 	@echo 'make test          build and run all tests (installs what it needs); test-long: the long mode'
 	@echo 'make check-NAME    run tests/NAME.c or tests/NAME.sh alone'
 	@echo 'make check-emulated  tests with code for aarch64, emulated (make deps-emulation); part of test-long'
