@@ -1,6 +1,8 @@
 /* Writers of views: reshape, transpose, slice, pad, concat, reverse. */
 #include "frontends/onnx/export_ops.h"
 
+#include <string.h>
+
 /* The shape to reshape to. A size that is no number can be left for ONNX to infer when it is the only one, and no
  * other is 0 (then nothing would tell it). */
 static label *target_shape(writing *w, const tn_type *type, bool *allows_zero) {
@@ -18,8 +20,30 @@ static label *target_shape(writing *w, const tn_type *type, bool *allows_zero) {
     return dims_label(w->x, w->b, w->f, type->dims, type->rank);
 }
 
+/* A reduction that nobody else reads can keep the axes that the reshape puts back. */
+static bool keeps_axes(writing *w) {
+    value_id v = w->n->operands[0];
+    const node *n = graph_node_of(w->f->g, v);
+    if ((n->op != TN_OP_reduce && n->op != TN_OP_mean) || w->f->uses[v] != 1) return false;
+    tn_type kept = *graph_type(w->f->g, n->operands[0]);
+    const attr *axes = attr_find(&n->attrs, ATTR_axes);
+    kept.dtype = result_type(w, 0)->dtype;
+    for (uint32_t i = 0; i < axes->ints.n; i++) kept.dims[axes->ints.items[i]] = dim_const(export_dims(w->x), 1);
+    made_node *made = w->f->values[v]->maker;
+    if (!type_equal(&kept, result_type(w, 0)) || !made) return false;
+    for (int i = 0; i < made->n_attributes; i++)
+        if (strcmp(made->attributes[i].name, "keepdims") == 0) {
+            made->attributes[i].i = 1;
+            made->outputs[0]->wanted = NULL;
+            give(w, 0, made->outputs[0]);
+            return true;
+        }
+    return false;
+}
+
 void write_reshape(writing *w) {
     bool allows_zero;
+    if (keeps_axes(w)) return;
     label *shape = target_shape(w, result_type(w, 0), &allows_zero);
     made_node *n = EMIT_NODE(w, "Reshape", operand(w, 0), shape);
     if (allows_zero) set_int(w->x, n, "allowzero", 1);
