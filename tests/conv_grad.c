@@ -48,6 +48,8 @@ static const sizes all_sizes[] = {
     {2, 1, 1, 1, {30, 31}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {2, 2, 16, 3, {6, 120}, {3, 3}, {1, 1}, {0, 0}, {0, 0}, {1, 1}},
     {2, 0, 4, 6, {8, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {2, 2, 0, 6, {8, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {2, 2, 4, 0, {8, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {1, 3, 5, 9, {1, 50}, {1, 3}, {1, 1}, {0, 1}, {0, 1}, {1, 1}},
     {1, 2, 40, 33, {1, 90}, {1, 5}, {1, 2}, {0, 2}, {0, 2}, {1, 1}},
     {1, 4, 20, 20, {1, 64}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}},
@@ -186,7 +188,7 @@ static void test_found(void **state) {
     (void)state;
     for (int i = 0; i < N_SIZES; i++) {
         const sizes *s = &all_sizes[i];
-        if (s->images == 0) continue;
+        if (s->images == 0 || s->channels == 0 || s->features == 0) continue;
         gradient_text(s, "n", "", text);
         if (has_in_stage(text, "clean", NULL, "= conv_weights %x, %dy") != is_found(s))
             fail_msg("case %d: %s", i, text);

@@ -267,7 +267,7 @@ static void choose_sides(conv_weights *w, const machine *m) {
     w->tap_pitch = joins_taps(w) ? w->channels : w->columns.chunk_extent;
     w->row_pitch = w->tap_pitch * cw_taps(w);
     int64_t rows = w->features * w->columns.chunks * w->groups / LEAST_CHUNKS,
-            fitting = CHUNK_BYTES / (w->row_pitch * bytes);
+            fitting = CHUNK_BYTES / most(1, w->row_pitch * bytes);
     rows = most(LEAST_ROWS, least(rows, fitting));
     w->rows = cw_side(w->features, how.mr, most(1, (rows + how.mr / 2) / how.mr));
 }
