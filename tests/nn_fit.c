@@ -343,6 +343,34 @@ static void test_wrong_checkpoints(void **state) {
     tn_dataset_free(data);
 }
 
+/* ---- TensorBoard ------------------------------------------------------------------------------------------------------ */
+
+/* What the records are is the business of tests/tensorboard.sh; here, that all of them are written. */
+static void test_events(void **state) {
+    (void)state;
+    static char bytes[1 << 18];
+    tn_dataset *data = make_data(0, ROWS);
+    tn_model *m = make_model();
+    tn_trainer *t = make_trainer(m);
+    tn_event_writer *writer = NULL;
+    tn_diag diag;
+    if (tn_event_writer_new(folder, &writer, &diag) != TN_OK) fail_msg("%s", diag.message);
+    fit(t, data, (tn_fit_options){.epochs = 2, .validation = data, .events = writer});
+    FILE *file = fopen(tn_event_writer_path(writer), "rb");
+    assert_non_null(file);
+    assert_int_equal(tn_event_writer_close(writer, &diag), TN_OK);
+    size_t n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    static const char *const wanted[] = {
+        "train/loss",          "train/learning_rate",     "train/gradient_norm", "epoch/accuracy", "validation/loss",
+        "validation/accuracy", "parameters/first.kernel", "first/matmul_",       "dropout/select_"};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!memmem(bytes, n, wanted[i], strlen(wanted[i]))) fail_msg("no %s among %d bytes", wanted[i], (int)n);
+    tn_trainer_free(t);
+    tn_model_free(m);
+    tn_dataset_free(data);
+}
+
 /* ---- Progress ------------------------------------------------------------------------------------------------------------ */
 
 static void test_progress_texts(void **state) {
@@ -416,6 +444,7 @@ int main(void) {
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_weight_names),
         cmocka_unit_test(test_wrong_checkpoints),
+        cmocka_unit_test(test_events),
         cmocka_unit_test(test_progress_texts),
         cmocka_unit_test(test_progress_lines),
     };

@@ -5,6 +5,7 @@
  * law: what decides how training goes on (states, place in the data, best value, patience, sums of the epoch) is in a
  *      checkpoint, so that a resumed run makes the steps that one without a break makes
  */
+#include "frontends/nn/fit_events.h"
 #include "frontends/nn/progress.h"
 #include "frontends/nn/trainer.h"
 #include "tenon_fit.h"
@@ -247,9 +248,8 @@ static tn_status resume(fit *f) {
 
 /* ---- Steps and epochs ----------------------------------------------------------------------------------------------------- */
 
-/* False: the callback wants to end. */
-static bool tell(const fit *f, bool is_epoch, const tn_step_report *report) {
-    if (!f->o.on_event) return true;
+/* Tells TensorBoard and the callback; *goes_on becomes false when that wants to end. */
+static tn_status tell(fit *f, bool is_epoch, const tn_step_report *report, bool *goes_on) {
     tn_fit_event event = {.is_epoch = is_epoch,
                           .epoch = f->state.epoch,
                           .step = tn_trainer_steps(f->t),
@@ -258,7 +258,12 @@ static bool tell(const fit *f, bool is_epoch, const tn_step_report *report) {
                           .gradient_norm = report->gradient_norm,
                           .validation_loss = f->state.validation_loss,
                           .trainer = f->t};
-    return f->o.on_event(f->o.ctx, &event);
+    tn_status status = TN_OK;
+    if (f->o.events) status = (is_epoch ? fit_events_epoch : fit_events_step)(f->o.events, &event, f->diag);
+    if (status != TN_OK || !f->o.on_event || f->o.on_event(f->o.ctx, &event)) return status;
+    f->report.end = TN_FIT_CALLBACK;
+    *goes_on = false;
+    return TN_OK;
 }
 
 static tn_status make_step(fit *f, const tn_batch *batch, tn_step_report *report) {
@@ -290,8 +295,8 @@ static tn_status end_epoch(fit *f, const tn_step_report *report, bool *goes_on) 
     progress_epoch(&f->shown, &f->state);
     f->report.loss = f->state.loss;
     f->report.validation_loss = f->state.validation_loss;
-    *goes_on = tell(f, true, report);
-    if (!*goes_on) f->report.end = TN_FIT_CALLBACK;
+    status = tell(f, true, report, goes_on);
+    if (status != TN_OK) return status;
     tn_trainer_reset_metrics(f->t, false);
     f->loss_sum = f->loss_count = 0;
     f->state.epoch++;
@@ -311,9 +316,8 @@ static tn_status run(fit *f) {
     while (goes_on && f->state.epoch < f->o.epochs) {
         tn_status status = tn_loader_next(f->loader, &batch, f->diag);
         if (status == TN_OK) status = make_step(f, &batch, &report);
+        if (status == TN_OK) status = tell(f, false, &report, &goes_on);
         if (status != TN_OK) return status;
-        goes_on = tell(f, false, &report);
-        if (!goes_on) f->report.end = TN_FIT_CALLBACK;
         if (batch.is_last && goes_on) {
             status = end_epoch(f, &report, &goes_on);
             if (status != TN_OK) return status;
@@ -347,7 +351,8 @@ static tn_status open_fit(fit *f, tn_dataset *data) {
                                 .validation_loss = NAN};
     f->shown = progress_open(f->o.progress_fd);
     f->began = f->epoch_began = seconds_now();
-    return resume(f);
+    if (f->o.events) status = fit_events_graph(f->o.events, f->t, f->diag);
+    return status == TN_OK ? resume(f) : status;
 }
 
 tn_status tn_fit(tn_trainer *t, tn_dataset *data, const tn_fit_options *options, tn_fit_report *report, tn_diag *diag) {

@@ -81,6 +81,9 @@ typedef struct tn_fit_options {
     /* Looked at after each step: not 0 ends training cleanly. A signal handler may set it. */
     const volatile int *stop;
     int progress_fd; /* where progress is written: a bar on a terminal, lines elsewhere; 0: nowhere */
+    /* Where TensorBoard's records go, or NULL: the graph at first, scalars after each step, and after each epoch its
+     * means, those of validation, and histograms of all parameters. The caller closes it. */
+    tn_event_writer *events;
     bool (*on_event)(void *ctx, const tn_fit_event *event); /* false ends training; or NULL */
     void *ctx;
 } tn_fit_options;
