@@ -8,6 +8,7 @@ tn_val expand_narrow(tn_val x, tn_dtype dtype) { return tn_convert(x, dtype); }
 
 tn_val expand_count(tn_val x, const int64_t *axes, int n, tn_dtype dtype) {
     tn_graph *g = x.graph;
+    if (!tn_is_valid(x)) return x;
     dim_table *t = g->module->dims;
     tn_type type = tn_type_of(x);
     tn_dim count = dim_const(t, 1);

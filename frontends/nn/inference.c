@@ -87,7 +87,7 @@ tn_module *tn_model_inference(const tn_model *m, const tn_model_size *sizes, tn_
         diag_fail(diag, TN_ERR_MEMORY, "out of memory");
         return NULL;
     }
-    if (build_module(m, copy, sizes)) return copy;
+    if (build_module(m, copy, sizes) && !tn_module_error(copy)) return copy; /* the clone may have failed in part */
     diag_fail(diag, copy->error.status, "%s", copy->error.message);
     tn_module_free(copy);
     return NULL;

@@ -380,8 +380,9 @@ tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, const tn_model_
         return NULL;
     }
     b.forward = module_find(b.module, "forward");
-    bool ok =
-        open_graph(&b, sizes) && (kind == NN_RUN_EVALUATE ? build_evaluation(&b) : build_training(&b)) && !failed(&b);
+    bool ok = !failed(&b) && b.forward && /* a clone that has failed in part has its error */
+              open_graph(&b, sizes) && (kind == NN_RUN_EVALUATE ? build_evaluation(&b) : build_training(&b)) &&
+              !failed(&b);
     ok = ok && nn_remove_uncalled(b.module, b.main);
     if (ok) {
         *in = b.in;
