@@ -222,6 +222,53 @@ static void test_states_that_change_places(void **state) {
     tn_program_free(p);
 }
 
+/* A next value is made where the old one is when that is read where it is written and by nobody afterwards; else it
+ * has a place in the arena. */
+static void test_states_in_place(void **state) {
+    (void)state;
+    static const struct {
+        const char *nodes;
+        int n_extra; /* results that are no state */
+        bool in_place;
+        float next[4]; /* of s = 1, 2, 3, 4 and x = 10 */
+    } cases[] = {
+        {"  %0 = add %s, %x\n  return %0\n", 0, true, {11, 12, 13, 14}},
+        {"  %0 = mul %s, %s\n  %1 = add %0, %x\n  return %1\n", 0, true, {11, 14, 19, 26}},
+        {"  %0 = reverse %s, axes=[0]\n  %1 = add %0, %s\n  return %1\n", 0, false, {5, 5, 5, 5}},
+        {"  %0 = cumulate %s, axis=0, kind=sum\n  return %0\n", 0, true, {1, 3, 6, 10}},
+        {"  %0 = add %s, %x\n  return %0, %s\n", 1, false, {11, 12, 13, 14}},
+        {"  %0 = add %s, %x\n  %1 = sort %s, axis=0\n  return %0, %1\n", 1, false, {11, 12, 13, 14}},
+    };
+    enum { MANY = 4096 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "module \"m\"\nfn @main(%%s: f32[n] state, %%x: f32[n]) -> (%%next: f32[n] updates %%s%s) {\n%s}\n",
+                 cases[i].n_extra ? ", %was: f32[n]" : "", cases[i].nodes);
+        tn_program *p = compile(text);
+        float s[4] = {1, 2, 3, 4}, x[4] = {10, 10, 10, 10}, was[4];
+        tn_tensor in[] = {TN_TENSOR(TN_F32, s, 4), TN_TENSOR(TN_F32, x, 4)};
+        tn_tensor out[] = {TN_TENSOR(TN_F32, s, 4), TN_TENSOR(TN_F32, was, 4)};
+        run(p, in, out);
+        assert_floats(s, cases[i].next, 4, cases[i].nodes);
+        if (cases[i].n_extra) assert_floats(was, (float[]){1, 2, 3, 4}, 4, cases[i].nodes);
+        /* Written elsewhere, the state keeps its old value. */
+        float before[4] = {1, 2, 3, 4}, after[4];
+        in[0].data = before;
+        out[0].data = after;
+        run(p, in, out);
+        assert_floats(after, cases[i].next, 4, cases[i].nodes);
+        assert_floats(before, (float[]){1, 2, 3, 4}, 4, cases[i].nodes);
+        tn_exec *e = tn_exec_new(p, NULL);
+        tn_tensor large[] = {TN_TENSOR(TN_F32, NULL, MANY), TN_TENSOR(TN_F32, NULL, MANY)};
+        assert_int_equal(tn_exec_bind(e, large, 2), TN_OK);
+        if ((tn_exec_arena_bytes(e) < MANY * sizeof(float)) != cases[i].in_place)
+            fail_msg("%s: arena of %zu bytes", cases[i].nodes, tn_exec_arena_bytes(e));
+        tn_exec_free(e);
+        tn_program_free(p);
+    }
+}
+
 /* Of a kernel's results only one may take over the operand that dies, also when nobody reads the other. */
 static void test_unread_result(void **state) {
     (void)state;
@@ -509,6 +556,7 @@ int main(void) {
         cmocka_unit_test(test_unaligned_buffers),
         cmocka_unit_test(test_state_across_runs),
         cmocka_unit_test(test_states_that_change_places),
+        cmocka_unit_test(test_states_in_place),
         cmocka_unit_test(test_unread_result),
         cmocka_unit_test(test_index_errors),
         cmocka_unit_test(test_asserts),

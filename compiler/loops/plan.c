@@ -285,16 +285,36 @@ static void find_last_uses(placing *s) {
     for (size_t r = 0; r < g->n_results; r++) s->last_use[plan_root(g, g->results[r].value)] = g->n_nodes;
 }
 
-/* Results that a node makes go straight to the caller's buffer, each value to its first. State
- * is read until the end, so its next value is copied over at last. */
+/* Whether the kernel that makes a state's next value may write it over the old one: nothing reads that afterwards, and
+ * the kernel itself reads each element where it writes it. */
+static bool is_made_in_place(const placing *s, value_id root, uint32_t state) {
+    const tn_graph *g = s->graph;
+    size_t i = g->values[root].node, last = s->last_use[g->params[state].value];
+    const node *n = &g->nodes[i];
+    const attr *callee = attr_find(&n->attrs, ATTR_callee);
+    if (n->op != TN_OP_call || !callee->func->is_kernel) return false;
+    if (last != SIZE_MAX && last > i) return false;
+    const lt_kernel *loops = plan_kernel_of(s->program, callee->func)->loops;
+    for (uint32_t o = 0; o < n->n_operands; o++)
+        if (plan_root(g, n->operands[o]) == g->params[state].value &&
+            !may_overwrite(loops, o, loops->n_inputs + g->values[root].result))
+            return false;
+    return true;
+}
+
+/* Results that a node makes go straight to the caller's buffer, each value to its first. A state's next value goes to
+ * the state's, or else is copied there at last. */
 static void place_results(placing *s) {
     const tn_graph *g = s->graph;
     for (uint32_t r = 0; r < g->n_results; r++) {
         value_id root = plan_root(g, g->results[r].value);
         tn_op op = (tn_op)graph_node_of(g, root)->op;
-        if (op != TN_OP_param && op != TN_OP_constant && s->plan->values[root].kind == PLACE_NONE &&
-            g->results[r].state_param < 0)
+        int32_t state = g->results[r].state_param;
+        if (op == TN_OP_param || op == TN_OP_constant || s->plan->values[root].kind != PLACE_NONE) continue;
+        if (state < 0)
             s->plan->values[root] = (place){PLACE_RESULT, r, dim_const(g->module->dims, 0)};
+        else if (is_made_in_place(s, root, (uint32_t)state))
+            s->plan->values[root] = (place){PLACE_PARAM, (uint32_t)state, dim_const(g->module->dims, 0)};
     }
 }
 

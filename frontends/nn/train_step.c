@@ -284,21 +284,37 @@ static void guard(train_graph *b, tn_val good) {
     }
 }
 
+/* Behind a barrier: an update that has to wait for all gradients is not begun with each of them, to be finished or
+ * undone later; it is one kernel then, in place. */
+static void settle(train_graph *b, tn_val *gradients, tn_val *good) {
+    size_t n = b->t->n_trained;
+    tn_val *values = allocate(b, n + 1, sizeof *values);
+    if (!values) return;
+    for (size_t k = 0; k < n; k++) values[k] = gradients[k];
+    values[n] = *good;
+    tn_val first = tn_apply(TN_HERE, b->main, TN_OP_barrier, values, (int)n + 1, NULL);
+    for (size_t k = 0; k < n; k++) gradients[k] = tn_result(first, (int)k);
+    *good = tn_result(first, (int)n);
+}
+
 static void optimise(train_graph *b, tn_val loss, tn_val *gradients) {
     const tn_trainer *t = b->t;
     tn_dtype dtype = t->m->dtype;
     bool is_guarded = !t->o.unguarded || t->scale >= 0;
-    tn_val norm = BUILD_INVALID, factor = BUILD_INVALID;
+    tn_val norm = BUILD_INVALID, factor = BUILD_INVALID, good = BUILD_INVALID;
     if (is_guarded || t->o.clip_norm > 0) norm = norm_of(b, gradients);
     if (t->o.clip_norm > 0)
         factor = tn_min_scalar(tn_div(tn_scalar(b->main, dtype, t->o.clip_norm), tn_add_scalar(norm, 1e-6)), 1);
+    if (is_guarded) {
+        good = is_finite(tn_add(norm, loss));
+        settle(b, gradients, &good);
+    }
     tn_val next_step = tn_add(state(b, t->step), tn_scalar_int(b->main, TN_I64, 1));
     tn_val step = tn_convert(next_step, TN_F64);
     for (size_t k = 0; k < t->n_trained && !failed(b); k++) update(b, k, clip(t, gradients[k], factor), step);
     b->next[t->step] = next_step;
     add_result(b, "gradient_norm", norm, (nn_port){NN_PORT_NORM, 0});
     if (!is_guarded) return;
-    tn_val good = is_finite(tn_add(norm, loss));
     guard(b, good);
     if (t->scale >= 0) adapt_scale(b, good);
     add_result(b, "is_finite", good, (nn_port){NN_PORT_GOOD, 0});
