@@ -320,6 +320,8 @@ install: all
 	$(if $(PROGRAM),install -d $(DESTDIR)$(PREFIX)/bin && install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/)
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/tenon.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d $(DESTDIR)$(PREFIX)/share/tenon
+	install -m 644 $(addprefix docs/examples/data/,digits.csv.gz LICENSE.scikit-learn README.md) $(DESTDIR)$(PREFIX)/share/tenon/
 
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/include/tenon

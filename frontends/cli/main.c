@@ -23,33 +23,43 @@ static const command commands[] = {
      OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check,
              OPTION_json, OPTION_image_size, OPTION_image_layout, OPTION_image_mean, OPTION_image_scale,
              OPTION_image_bgr, OPTION_profile, COMPILING),
-     1, command_run},
+     1, 1, command_run},
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"
      "  tenon dump model.onnx --after fuse\n"
      "  tenon dump model.tn --after all -o stages/\n",
-     OPTIONS(OPTION_after, OPTION_output, COMPILING), 1, command_dump},
+     OPTIONS(OPTION_after, OPTION_output, COMPILING), 1, 1, command_dump},
     {"export", "MODEL", "Writes a model as an ONNX file.",
      "  tenon export model.tn -o model.onnx\n"
      "  tenon export model.onnx -o again.onnx --opset 18\n",
-     OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects), 1, command_export},
+     OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects), 1, 1, command_export},
     {"check", "MODEL", "Loads and verifies a model; lists inputs, outputs, ops, symbols and costs.",
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",
-     OPTIONS(OPTION_set, OPTION_json, COMPILING), 1, command_check},
+     OPTIONS(OPTION_set, OPTION_json, COMPILING), 1, 1, command_check},
     {"grad", "MODEL", "Writes a module that computes a loss of a model and its gradients.",
      "  tenon grad model.onnx --loss mean -o gradients.tn\n"
      "  tenon grad classifier.onnx --wrt initializers --loss sparse_cross_entropy -o gradients.tn\n"
      "  tenon grad model.tn --wrt x,w1 -o gradients.tn\n",
-     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_remat, OPTION_output), 1, command_grad},
+     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_remat, OPTION_output), 1, 1, command_grad},
+    {"train", "EXAMPLE [FILE|DIR]", "Trains a model: digits, mnist DIR, text FILE, or one of --onnx on --data.",
+     "  tenon train digits -o digits.onnx\n"
+     "  tenon train mnist mnist/ --epochs 3 --tensorboard runs/mnist\n"
+     "  tenon train text plays.txt --checkpoint gpt.safetensors --resume\n"
+     "  tenon train --onnx model.onnx --loss sparse_cross_entropy --data images.npz -o tuned.onnx\n",
+     OPTIONS(OPTION_onnx, OPTION_loss, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch, OPTION_lr,
+             OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
+             OPTION_checkpoint_every, OPTION_resume, OPTION_best, OPTION_tensorboard, OPTION_seed, OPTION_threads,
+             OPTION_output),
+     0, 2, command_train},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",
      OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
              COMPILING),
-     1, command_bench},
+     1, 1, command_bench},
     {"doc", "ops|passes", "Prints the reference of the op table or of the passes as Markdown.",
-     "  tenon doc ops > docs/OPS.md\n", OPTIONS(OPTION_output), 1, command_doc},
+     "  tenon doc ops > docs/OPS.md\n", OPTIONS(OPTION_output), 1, 1, command_doc},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { FLAG, TEXT, INT, NUMBER, LIST, CHOICE } option_kind;
+typedef enum option_kind { FLAG, TEXT, INT, NUMBER, SHARE, LIST, CHOICE } option_kind;
 
 static const struct {
     const char *name;
@@ -92,6 +92,11 @@ static int set_option(arguments *a, option_name o, const char *given) {
         if (end == given || *end || errno || !(v->real > 0 && v->real < 1e9))
             return options_complain(a->command, "--%s: %s is not a number above 0", name, given);
         return 0;
+    case SHARE:
+        v->real = strtod(given, &end);
+        if (end == given || *end || errno || !(v->real >= 0 && v->real < 1))
+            return options_complain(a->command, "--%s: %s is not a number from 0 to below 1", name, given);
+        return 0;
     }
     return 0;
 }
@@ -127,9 +132,10 @@ int options_parse(arguments *a, const command *c, int argc, char **argv) {
         int status = set_option(a, of[which], optarg);
         if (status) return status;
     }
-    if (argc - optind < c->n_operands) return options_complain(c, "%s is missing", c->operands);
-    if (argc - optind > c->n_operands)
-        return options_complain(c, "%s is one operand too many", argv[optind + c->n_operands]);
-    for (int i = 0; i < c->n_operands; i++) a->operands[i] = argv[optind + i];
+    if (argc - optind < c->least_operands) return options_complain(c, "%s is missing", c->operands);
+    if (argc - optind > c->most_operands)
+        return options_complain(c, "%s is one operand too many", argv[optind + c->most_operands]);
+    a->n_operands = argc - optind;
+    for (int i = 0; i < a->n_operands; i++) a->operands[i] = argv[optind + i];
     return 0;
 }

@@ -37,13 +37,14 @@ struct arguments;
 typedef struct command {
     const char *name, *operands, *doc, *examples;
     const option_name *options; /* ended by OPTION_COUNT */
-    int n_operands;
+    int least_operands, most_operands;
     int (*run)(const struct arguments *a);
 } command;
 
 typedef struct arguments {
     const command *command;
     const char *operands[4];
+    int n_operands;
     option_value options[OPTION_COUNT];
 } arguments;
 
@@ -59,6 +60,7 @@ int options_complain(const command *c, const char *format, ...) __attribute__((f
 #define GIVEN(a, name) ((a)->options[OPTION_##name].is_given)
 #define TEXT_OF(a, name) ((a)->options[OPTION_##name].text)
 #define NUMBER_OF(a, name, otherwise) (GIVEN(a, name) ? (a)->options[OPTION_##name].number : (otherwise))
+#define REAL_OF(a, name, otherwise) (GIVEN(a, name) ? (a)->options[OPTION_##name].real : (otherwise))
 #define LIST_OF(a, name) (&(a)->options[OPTION_##name].list)
 
 #endif

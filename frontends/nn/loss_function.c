@@ -5,19 +5,22 @@
 #include "tenon_nn.h"
 
 #include "frontends/nn/inline.h"
+#include "frontends/nn/model.h"
 
 #include <string.h>
 
-static bool is_sum(const char *loss) { return strcmp(loss, "sum") == 0 || strcmp(loss, "mean") == 0; }
+bool nn_loss_is_reduction(const char *loss) { return strcmp(loss, "sum") == 0 || strcmp(loss, "mean") == 0; }
 
-/* Of the labels or values that a prediction is compared with. */
-static tn_type target_type(tn_type prediction, const char *loss) {
+tn_val nn_loss_reduce(tn_val prediction, const char *loss) {
+    return loss[0] == 's' ? tn_sum(prediction, TN_NO_INTS) : tn_mean(prediction, TN_NO_INTS, false);
+}
+
+tn_type nn_loss_target_type(tn_type prediction, const char *loss) {
     if (strcmp(loss, "sparse_cross_entropy") != 0) return prediction;
     return type_make(TN_I64, prediction.rank > 0 ? prediction.rank - 1 : 0, prediction.dims);
 }
 
-/* The first result that is a float. */
-static bool find_prediction(const tn_graph *f, size_t *r) {
+bool nn_find_prediction(const tn_graph *f, size_t *r) {
     for (*r = 0; *r < f->n_results; ++*r)
         if (dtype_is_float((tn_dtype)graph_type(f, f->results[*r].value)->dtype)) return true;
     return false;
@@ -27,7 +30,7 @@ tn_graph *tn_nn_loss_function_at(tn_location at, tn_graph *f, const char *loss) 
     build b;
     size_t r;
     if (!f || tn_graph_error(f) || !build_open(&b, at, "loss", f, NULL, 0)) return NULL;
-    if (!find_prediction(f, &r)) {
+    if (!nn_find_prediction(f, &r)) {
         build_error(&b, TN_ERR_DTYPE, "no result of @%s is a float", f->name);
         return NULL;
     }
@@ -48,10 +51,10 @@ tn_graph *tn_nn_loss_function_at(tn_location at, tn_graph *f, const char *loss) 
     }
     if (!nn_inline(to, f, args, results)) return NULL;
     tn_val prediction = results[r], value;
-    if (is_sum(loss)) {
-        value = loss[0] == 's' ? tn_sum(prediction, TN_NO_INTS) : tn_mean(prediction, TN_NO_INTS, false);
+    if (nn_loss_is_reduction(loss)) {
+        value = nn_loss_reduce(prediction, loss);
     } else {
-        tn_type type = target_type(tn_type_of(prediction), loss);
+        tn_type type = nn_loss_target_type(tn_type_of(prediction), loss);
         tn_val target = {to, graph_add_param(to, "target", &type, BINDING_RUN)};
         value = tn_nn_loss_at(at, loss, prediction, (tn_nn_loss_args){.target = target});
     }

@@ -293,6 +293,10 @@ tn_status tn_model_initialise(tn_model *m, uint64_t seed, tn_diag *diag) {
             return diag_fail(diag, TN_ERR_LIMIT, "%s is too large", m->forward->params[i].name);
         if (!p->data && !(p->data = tn_aligned_alloc(64, bytes ? bytes : 1)))
             return diag_fail(diag, TN_ERR_MEMORY, "out of memory for %s, %zu bytes", m->forward->params[i].name, bytes);
+        if (p->initial) {
+            memcpy(p->data, p->initial->data, bytes);
+            continue;
+        }
         nn_fill fill = {m->forward->params[i].name, nn_param_tensor(m, i), p->init, p->fan_in, p->fan_out, seed};
         tn_status status = nn_initialise(&fill, diag);
         if (status != TN_OK) return status;

@@ -17,8 +17,9 @@ typedef struct nn_param {
     tn_nn_init init;
     tn_nn_penalty penalty;
     int64_t fan_in, fan_out;
-    uint32_t next; /* STATE: the result that is its next value */
-    void *data;    /* PARAMETER, STATE: its array, or NULL; owned */
+    uint32_t next;              /* STATE: the result that is its next value */
+    void *data;                 /* PARAMETER, STATE: its array, or NULL; owned */
+    const tensor_data *initial; /* how it begins in place of init; or NULL */
 } nn_param;
 
 typedef enum nn_result_role { NN_OUTPUT, NN_LOSS, NN_METRIC, NN_NEXT } nn_result_role;
@@ -62,6 +63,16 @@ tn_val nn_add_param(tn_model *m, const char *name, const tn_type *type, const nn
 
 /* The function's parameter i, as tensors of the runtime have it; the data are the model's. */
 tn_tensor nn_param_tensor(const tn_model *m, size_t i);
+
+/* ---- loss_function.c: a loss of a function's result ---- */
+
+/* The first result that is a float. */
+bool nn_find_prediction(const tn_graph *f, size_t *r);
+/* "sum" or "mean", which take no target. */
+bool nn_loss_is_reduction(const char *loss);
+tn_val nn_loss_reduce(tn_val prediction, const char *loss);
+/* Of the labels or values that a prediction is compared with. */
+tn_type nn_loss_target_type(tn_type prediction, const char *loss);
 
 /* ---- initialise.c: how arrays begin ---- */
 

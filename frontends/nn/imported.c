@@ -1,0 +1,167 @@
+/* A model of a module that is there already: one read from an ONNX file, say.
+ *
+ * in:  a module with weights, the name of a loss
+ * out: a model whose parameters begin as those weights
+ * law: the module is not changed; its weights are copied
+ */
+#include "frontends/nn/inline.h"
+#include "frontends/nn/model.h"
+
+#include "ir/build.h"
+#include "ir/dtype.h"
+#include "runtime/diag.h"
+
+#include <string.h>
+
+typedef struct imported {
+    tn_model *m;
+    tn_graph *from; /* the function that becomes forward; in the model's module */
+    size_t prediction;
+    const char *const *frozen;
+    tn_diag *diag;
+} imported;
+
+/* ---- What is trained ------------------------------------------------------------------------------------------ */
+
+/* Moments of a batch normalisation are measured, not trained. */
+static bool is_moment(const tn_graph *g, value_id v) {
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        if (n->op == TN_OP_batch_norm && (n->operands[3] == v || n->operands[4] == v)) return true;
+    }
+    return false;
+}
+
+static bool is_listed(const char *const *names, const char *name) {
+    for (; names && *names; names++)
+        if (strcmp(*names, name) == 0) return true;
+    return false;
+}
+
+static bool is_weight(const param *p) { return p->binding == BINDING_LOAD; }
+
+static tn_status check_names(const imported *im) {
+    for (const char *const *name = im->frozen; name && *name; name++) {
+        bool is_there = false;
+        for (size_t i = 0; i < im->from->n_params; i++)
+            is_there |= is_weight(&im->from->params[i]) && strcmp(im->from->params[i].name, *name) == 0;
+        if (!is_there) return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no weight %s to freeze", *name);
+    }
+    return TN_OK;
+}
+
+static tn_status check_params(const imported *im) {
+    size_t n_trained = 0;
+    for (size_t i = 0; i < im->from->n_params; i++) {
+        const param *p = &im->from->params[i];
+        if (p->binding == BINDING_STATE)
+            return diag_fail(im->diag, TN_ERR_UNSUPPORTED, "%s is a state: a model for training has none", p->name);
+        if (is_weight(p) && !p->initial)
+            return diag_fail(im->diag, TN_ERR_ARGUMENT, "the weight %s has no values", p->name);
+        n_trained += is_weight(p) && p->type.dtype == im->m->dtype;
+    }
+    if (n_trained > 0) return check_names(im);
+    return diag_fail(im->diag, TN_ERR_ARGUMENT, "no weight is %s: there is nothing to train",
+                     tn_dtype_name(im->m->dtype));
+}
+
+/* ---- Forward ---------------------------------------------------------------------------------------------------- */
+
+static tn_val add_param(const imported *im, const param *p) {
+    nn_param what = {.role = NN_INPUT};
+    if (is_weight(p)) {
+        bool is_trained = p->type.dtype == im->m->dtype && !is_moment(im->from, p->value);
+        what = (nn_param){
+            .role = NN_PARAMETER, .frozen = !is_trained || is_listed(im->frozen, p->name), .initial = p->initial};
+    }
+    return nn_add_param(im->m, p->name, &p->type, &what);
+}
+
+/* Losses that take logits get what the probabilities at the end of a classifier were made of. */
+static tn_val logits_of(tn_val v, const char *loss) {
+    static const struct {
+        const char *loss;
+        tn_op op;
+    } ends[] = {{"sparse_cross_entropy", TN_OP_softmax},
+                {"cross_entropy", TN_OP_softmax},
+                {"binary_cross_entropy", TN_OP_logistic}};
+    const node *n = graph_node_of(v.graph, v.id);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(loss, ends[i].loss) == 0 && n->op == ends[i].op &&
+            (n->op != TN_OP_softmax || attr_int(&n->attrs, ATTR_axis, -1) == tn_rank(v) - 1))
+            return (tn_val){v.graph, n->operands[0]};
+    return v;
+}
+
+static void add_loss(const imported *im, tn_val prediction, const char *loss) {
+    tn_model *m = im->m;
+    tn_val v = logits_of(prediction, loss);
+    if (nn_loss_is_reduction(loss)) {
+        tn_model_loss(m, "training.loss", nn_loss_reduce(v, loss));
+        return;
+    }
+    tn_type type = nn_loss_target_type(tn_type_of(v), loss);
+    tn_val target = nn_add_param(m, "target", &type, &(nn_param){.role = NN_TARGET});
+    tn_model_loss(m, "training.loss", tn_nn_loss(loss, v, target));
+    if (strcmp(loss, "sparse_cross_entropy") == 0) tn_model_metric(m, "accuracy", v, target);
+}
+
+static bool build_forward(const imported *im, const char *loss) {
+    tn_module *module = im->m->module;
+    tn_val *args = ARENA_ARRAY(&module->memory, tn_val, im->from->n_params + 1);
+    tn_val *results = ARENA_ARRAY(&module->memory, tn_val, im->from->n_results + 1);
+    if (!args || !results) return module_no_memory(module);
+    if (!graph_copy_symbols(im->m->forward, im->from)) return false;
+    for (size_t i = 0; i < im->from->n_params; i++) {
+        args[i] = add_param(im, &im->from->params[i]);
+        if (!tn_is_valid(args[i])) return false;
+    }
+    if (!nn_inline(im->m->forward, im->from, args, results)) return false;
+    for (size_t r = 0; r < im->from->n_results; r++)
+        if (!nn_add_result(im->m, im->from->results[r].name, results[r], NN_OUTPUT, NULL)) return false;
+    add_loss(im, results[im->prediction], loss);
+    return module->error.status == TN_OK && nn_remove_uncalled(module, im->m->forward);
+}
+
+/* ---- The model ----------------------------------------------------------------------------------------------------- */
+
+/* An empty model in a copy of the module. */
+static tn_status open_model(imported *im, tn_module *from) {
+    tn_model *m = im->m = tn_calloc(1, sizeof *m);
+    if (!m) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+    m->training = m->random = BUILD_INVALID;
+    m->module = module_clone(from);
+    tn_graph *main = m->module ? module_main(m->module) : NULL, *other = NULL;
+    if (!m->module) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+    if (!main) return diag_fail(im->diag, TN_ERR_ARGUMENT, "the module has no function");
+    if ((other = module_find(m->module, "forward"))) other->name = module_intern(m->module, "forward (imported)");
+    im->from = main;
+    m->forward = module_add_graph(m->module, "forward");
+    if (!m->forward) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+    if (!nn_find_prediction(main, &im->prediction))
+        return diag_fail(im->diag, TN_ERR_DTYPE, "no output of the model is a float");
+    tn_dtype dtype = (tn_dtype)graph_type(main, main->results[im->prediction].value)->dtype;
+    m->dtype = m->compute = dtype == TN_F64 ? TN_F64 : TN_F32;
+    return check_params(im);
+}
+
+tn_model *tn_model_from_module(const tn_module *from, const char *loss, const char *const *frozen, tn_diag *diag) {
+    imported im = {.frozen = frozen, .diag = diag};
+    tn_diag own;
+    if (!diag) im.diag = diag = &own;
+    tn_status status = from && loss ? TN_OK : diag_fail(diag, TN_ERR_ARGUMENT, "there is no module, or no loss");
+    if (status == TN_OK && tn_module_error(from)) {
+        *diag = *tn_module_error(from);
+        status = diag->status;
+    }
+    /* The copy reads constants in place and keeps the module: that is all that happens to it. */
+    if (status == TN_OK) status = open_model(&im, (tn_module *)(uintptr_t)from);
+    if (status == TN_OK && !build_forward(&im, loss)) {
+        const tn_diag *error = &im.m->module->error;
+        status = diag_fail(diag, error->status, "%s", error->message);
+    }
+    if (status == TN_OK) status = tn_model_initialise(im.m, 0, diag);
+    if (status == TN_OK) return im.m;
+    tn_model_free(im.m);
+    return NULL;
+}
