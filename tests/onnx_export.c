@@ -150,7 +150,9 @@ static void write_bytes(const char *folder, const char *kind, size_t i, const vo
     char path[512];
     snprintf(path, sizeof path, "%s/%s%zu", folder, kind, i);
     FILE *f = fopen(path, "wb");
-    if (!f || (n > 0 && fwrite(data, 1, n, f) != n) || fclose(f) != 0) fail_msg("%s cannot be written", path);
+    bool ok = f && (n == 0 || !data || fwrite(data, 1, n, f) == n);
+    if (f) ok = fclose(f) == 0 && ok;
+    if (!ok) fail_msg("%s cannot be written", path);
 }
 
 static void write_line(FILE *f, const char *kind, const char *name, const eval_tensor *t) {
@@ -198,7 +200,10 @@ static void keep(const application *a) {
     snprintf(path, sizeof path, "%s/about", folder);
     if (mkdir(folder, 0777) != 0) fail_msg("%s cannot be made", folder);
     FILE *f = fopen(path, "w");
-    if (!f) fail_msg("%s cannot be written", path);
+    if (!f) {
+        fail_msg("%s cannot be written", path);
+        return;
+    }
     write_bytes(folder, "model", 0, a->bytes, a->n);
     for (size_t i = 0; i < a->g->n_params; i++) {
         write_line(f, "in", a->g->params[i].name, &a->in[i]);

@@ -155,8 +155,7 @@ static tn_status open_export(exporter *x, const tn_module *m, const tn_onnx_writ
     if (!module_main(m)) return diag_fail(diag, TN_ERR_ARGUMENT, "the module has no function to write");
     /* A copy shares the constants of its source, whose references it counts: nothing else of it changes. */
     x->module = module_clone((tn_module *)m);
-    if (!x->module) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
-    return TN_OK;
+    return x->module ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
 }
 
 static tn_status close_export(exporter *x, tn_status status) {
@@ -184,7 +183,7 @@ static tn_status failure(const exporter *x, const tn_module *m, tn_diag *diag) {
 
 static tn_status make_model(exporter *x, const tn_module *m, const tn_onnx_write_options *options, tn_diag *diag) {
     tn_status status = open_export(x, m, options, diag);
-    if (status != TN_OK) return status;
+    if (status != TN_OK || !x->module) return status;
     if (!export_failed(x) && export_lower(x) && export_main(x) && fill_model(x, m)) return TN_OK;
     blame_memory(x);
     return failure(x, m, diag);

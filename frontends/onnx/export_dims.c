@@ -90,13 +90,19 @@ static label *sum_label(dim_writer *w, tn_dim d) {
     return sum ? sum : one(w, 0);
 }
 
+static const dim_memo *find_memo(const block *b, const inlined *f, tn_dim d) {
+    for (; b; b = b->parent)
+        for (const dim_memo *m = b->dims; m; m = m->next)
+            if (m->dim == d && m->f == f) return m;
+    return NULL;
+}
+
 label *dim_label(exporter *x, block *b, const inlined *f, tn_dim d) {
     dim_writer w = {x, b, f};
     int64_t n;
     if (dim_is_const(export_dims(x), d, &n)) return one(&w, n);
-    for (const block *around = b; around; around = around->parent)
-        for (const dim_memo *m = around->dims; m; m = m->next)
-            if (m->dim == d && m->f == f) return m->l;
+    const dim_memo *known = find_memo(b, f, d);
+    if (known) return known->l;
     bool is_atom = dim_kind_of(export_dims(x), d) != DIM_SUM;
     label *l = export_failed(x) ? &x->spare_label : is_atom ? atom_label(&w, d) : sum_label(&w, d);
     dim_memo *m = ARENA_NEW(&x->memory, dim_memo);

@@ -21,9 +21,9 @@ static tn_val count_along(lowering *c, tn_dtype dtype, const tn_dim *dims, int r
 
 /* Batch axes, then the indexed ones in their order, then the others. True: that is another order. */
 static bool indexed_first(const attr *axes, int batch, int rank, int64_t *perm) {
-    int n = 0;
+    int n = batch;
     bool is_other = false;
-    for (; n < batch; n++) perm[n] = n;
+    for (int i = 0; i < rank; i++) perm[i] = i;
     for (uint32_t i = 0; i < axes->ints.n; i++) perm[n++] = axes->ints.items[i];
     for (int axis = batch; axis < rank; axis++) {
         bool is_indexed = false;

@@ -283,6 +283,15 @@ static tn_val conv_of_padded(lowering *c) {
                    .groups = attr_int(&c->n->attrs, ATTR_groups, 1));
 }
 
+/* The last axis goes fastest. */
+static void next_tap(int64_t *at, const int64_t *extent, int n) {
+    for (int i = n - 1; i >= 0; i--) {
+        at[i]++;
+        if (at[i] < extent[i]) return;
+        at[i] = 0;
+    }
+}
+
 /* The elements that each tap of the kernel meets, side by side: [n, c, taps, positions...]. */
 static tn_val patches(lowering *c, tn_val x, const tn_type *kernel, int64_t n_taps) {
     dim_table *t = export_dims(c->x);
@@ -305,7 +314,7 @@ static tn_val patches(lowering *c, tn_val x, const tn_type *kernel, int64_t n_ta
             limit[i] = i < 2 ? type.dims[i] : dim_add_const(t, type.dims[i], first - (extent[i - 2] - 1) * dilation);
         }
         parts[tap] = tn_expand_dims(tn_slice_dims(x, start, limit, stride), TN_INTS(2));
-        for (int i = n; i-- > 0 && ++at[i] == extent[i];) at[i] = 0;
+        next_tap(at, extent, n);
     }
     return tn_concat(parts, (int)n_taps, 2);
 }
