@@ -432,12 +432,28 @@ static void test_run_time_kernel(void **state) {
     check_text(text, false, 4, 4e-6);
 }
 
+/* In a loop too: there a kernel counts as known at run time alone. */
+static void test_in_loop(void **state) {
+    static const char text[] =
+        "(%x: f32[3, 8, 16, 12, 12], %k: f32[16, 16, 3, 3] weight) -> (%y: f32[16, 16, 3, 3], %z: f32[3, 8, 16, 12, "
+        "12]) "
+        "{\n  %0, %1 = scan %k, %x, body=@body, carried=1, length=3 : f32[16, 16, 3, 3], f32[3, 8, 16, 12, 12]\n"
+        "  return %0, %1\n}\n"
+        "fn @body(%k: f32[16, 16, 3, 3], %x: f32[8, 16, 12, 12]) -> (%n: f32[16, 16, 3, 3], %y: f32[8, 16, 12, 12]) {\n"
+        "  %0 = conv %x, %k, low=[1, 1], high=[1, 1] : f32[8, 16, 12, 12]\n  %1 = neg %k : f32[16, 16, 3, 3]\n"
+        "  return %1, %0\n}\n";
+    (void)state;
+    assert_int_equal(chosen_tile(text, NULL), 4);
+    assert_int_equal(chosen_tile(text, &(tn_compile_options){.winograd = "off"}), 0);
+    check_program(text, "", NULL, ANY_NUMBERS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_op),           cmocka_unit_test(test_views),           cmocka_unit_test(test_kernel),
         cmocka_unit_test(test_kernel_views), cmocka_unit_test(test_loops),           cmocka_unit_test(test_targets),
         cmocka_unit_test(test_wrong),        cmocka_unit_test(test_wrong_kernel),    cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_pass),         cmocka_unit_test(test_run_time_kernel),
+        cmocka_unit_test(test_pass),         cmocka_unit_test(test_run_time_kernel), cmocka_unit_test(test_in_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,11 +56,6 @@ typedef struct candidate {
     double origin; /* bytes that the kernel is made from */
 } candidate;
 
-typedef struct rewriter {
-    load_time what;
-    const pass_options *options;
-} rewriter;
-
 /* ---- What it is for ---- */
 
 static bool read_padding(const dim_table *t, const node *n, attr_name name, int64_t *out) {
@@ -77,7 +72,7 @@ static bool is_known_number(const dim_table *t, tn_dim d, int64_t *value) {
     return dim_is_const(t, d, value) && *value >= 1 && *value <= 1 << 16;
 }
 
-static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, candidate *c) {
+static bool is_candidate(const load_time_visit *r, const tn_graph *g, const node *n, candidate *c) {
     if (n->op != TN_OP_conv) return false;
     const dim_table *t = g->module->dims;
     const tn_type *x = graph_type(g, n->operands[0]), *kernel = graph_type(g, n->operands[1]),
@@ -90,7 +85,7 @@ static bool is_candidate(const rewriter *r, const tn_graph *g, const node *n, ca
         x->dims[1] != kernel->dims[1])
         return false;
     c->origin = r->what.origin[g->values[n->operands[1]].node];
-    c->is_known = r->what.known[g->values[n->operands[1]].node];
+    c->is_known = g == module_main(g->module) && r->what.known[g->values[n->operands[1]].node];
     if (!is_known_number(t, x->dims[0], &c->images)) {
         if (!c->is_known) return false;
         c->images = 1;
@@ -124,13 +119,13 @@ static double winograd_cost(const candidate *c, int64_t tile) {
 }
 
 /* hoist would leave it in main. */
-static bool grows(const rewriter *r, const candidate *c, int64_t tile) {
+static bool grows(const load_time_visit *r, const candidate *c, int64_t tile) {
     double features = (double)(ceil_div(c->features, PANEL) * PANEL), side = (double)(tile + TAPS - 1);
     return c->is_known &&
            !load_time_accepts(r->options, side * side * features * (double)c->channels * sizeof(float), c->origin);
 }
 
-static const kind *choose(const rewriter *r, const candidate *c) {
+static const kind *choose(const load_time_visit *r, const candidate *c) {
     const kind *best = NULL;
     double least = conv_cost(c) / LEAST_GAIN;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -206,7 +201,7 @@ static tn_val transformed(tn_val kernel, const kind *k, const candidate *c) {
 }
 
 static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const node *n, value_id *map) {
-    const rewriter *r = ctx;
+    const load_time_visit *r = ctx;
     candidate c;
     if (suits_tiles(from, n)) return take_tiles(to, from, n, map);
     const kind *k = is_candidate(r, from, n, &c) ? choose(r, &c) : NULL;
@@ -224,10 +219,5 @@ static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const no
 }
 
 bool pass_winograd(tn_module *m, const pass_options *o) {
-    tn_graph *g = module_main(m);
-    if (!g || o->no_winograd || module_find(m, "prepare")) return true;
-    rewriter r = {.options = o};
-    bool ok = load_time_find(&r.what, g, NULL, o) && graph_rebuild(g, true, rewrite_node, &r) != NULL;
-    load_time_free(&r.what);
-    return ok;
+    return o->no_winograd || module_find(m, "prepare") || load_time_rebuild(m, o, rewrite_node);
 }
