@@ -224,9 +224,29 @@ static tn_status print_stage(void *fixture, const char *name, char *message, siz
     return diag.status;
 }
 
+/* What training makes of convolutions: by Winograd's algorithm and not, strided, each channel by itself. */
+static const char convolutions[] =
+    "module \"convolutions\"\n"
+    "fn @main(%x: f32[8, 32, 8, 8], %k: f32[32, 32, 3, 3], %dy: f32[8, 32, 4, 4])\n"
+    "  -> (%y: f32[8, 32, 8, 8], %g: f32[32, 32, 3, 3], %h: f32[32, 32, 3, 3], %d: f32[32, 1, 3, 3],\n"
+    "      %dx: f32[8, 32, 8, 8]) {\n"
+    "  %0 = conv %x, %k, low=[1, 1], high=[1, 1] : f32[8, 32, 8, 8]\n"
+    "  %1 = conv_weights %x, %0, window=[3, 3], low=[1, 1] : f32[32, 32, 3, 3]\n"
+    "  %2 = conv_weights %x, %dy, window=[3, 3], low=[1, 1], stride=[2, 2] : f32[32, 32, 3, 3]\n"
+    "  %3 = conv_weights %x, %0, window=[3, 3], low=[1, 1], groups=32 : f32[32, 1, 3, 3]\n"
+    "  %4 = reverse %k, axes=[2, 3] : f32[32, 32, 3, 3]\n"
+    "  %5 = conv %dy, %4, low=[1, 1], high=[2, 2], input_dilation=[2, 2] : f32[8, 32, 8, 8]\n"
+    "  return %0, %1, %2, %3, %5\n"
+    "}\n";
+
+static void *read_convolutions(const char *name) {
+    return tn_module_parse(convolutions, sizeof convolutions - 1, name);
+}
+
 static void test_stages(void **state) {
     (void)state;
     fail_in_turn(&(act){read_text, print_stage, release_module, "loops"});
+    fail_in_turn(&(act){read_convolutions, print_stage, release_module, "loops"});
 }
 
 /* ---- Training --------------------------------------------------------------------------------------- */

@@ -2,8 +2,8 @@
  *
  * in:  a fused function with one conv_weights whose operands come from outside, the other members elementwise on its
  *      result
- * out: stages that lay both operands out by positions, channels next to each other (channel_rows.c); then chunks,
- *      each of some output channels and some channels, all taps
+ * out: stages that lay the operands out by positions, channels next to each other (channel_rows.c), unless the second one
+ *      can be read where it lies; then chunks, each of some output channels and some channels, all taps
  * law: each sum is one FMA chain over images, then places, row-major. With a tile: conv_weights_tiles.c
  *
  * For one tap the result is a product: rows are output channels, columns channels, the depth runs over all places of all
@@ -21,6 +21,7 @@ enum {
     LEAST_ROWS = 16,         /* of a chunk */
     CHUNK_BYTES = 192 << 10, /* of sums */
     LINE = 16,               /* elements */
+    ALIAS_BYTES = 2048,      /* output channels apart by a multiple of this fall into few sets of the L1 */
 };
 
 /* ---- Sides ---- */
@@ -161,38 +162,41 @@ typedef struct direct_tile {
     tn_dim tap_row, tap; /* tap: of the row */
 } direct_tile;
 
-static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, int64_t a, int64_t b) {
-    if (steps > 1) s->tile.inner[s->tile.n_inner++] = (lt_inner){(uint32_t)steps, cw_number(w, a), cw_number(w, b)};
+static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, tn_dim a, int64_t b) {
+    if (steps > 1) s->tile.inner[s->tile.n_inner++] = (lt_inner){(uint32_t)steps, a, cw_number(w, b)};
 }
 
 static void direct_sum(conv_weights *w, const void *ctx, tn_dim row, tn_dim column, int64_t n_rows, int64_t n_columns) {
     const direct_tile *d = ctx;
     dim_table *t = w->t;
-    const channel_rows *x = &w->x, *dy = &w->dy;
-    int64_t x_line = channel_rows_line(x), dy_line = channel_rows_line(dy);
+    const channel_rows *x = &w->x;
+    const given_places *dy = &w->given;
+    int64_t x_line = channel_rows_line(x);
     tn_dim x_row = cw_plus(w, dim_mul_const(t, d->row, cw_place_step(w, 0)), w->dilation[0], d->tap_row);
     tn_dim b_index = cw_plus(w, dim_mul_const(t, d->image, cw_image_elements(x)), x_line, x_row);
     b_index = cw_plus(w, dim_add(t, b_index, column), w->dilation[1] * x->pitch, d->tap);
-    tn_dim a_index = cw_plus(w, dim_mul_const(t, d->image, cw_image_elements(dy)), dy_line, d->row);
+    tn_dim feature = cw_plus(w, row, w->features, w->group),
+           a_index = dim_add(t, dy->base, dim_mul(t, feature, dy->feature));
+    a_index = dim_add(t, a_index, dim_add(t, dim_mul(t, d->image, dy->image), dim_mul(t, d->row, dy->row)));
     tn_dim tap = cw_plus(w, d->tap, w->window[1], d->tap_row), r = dim_sub(t, row, cw_first(w, &w->rows, d->chunk[0])),
            j = dim_sub(t, column, cw_first(w, &w->columns, d->chunk[1]));
     lt_stmt *s = lt_tile(&w->a->b);
     s->tile.a = dy->buffer;
     s->tile.b = x->buffer;
     s->tile.c = w->sums;
-    s->tile.a_index = access_simplify(w->a, cw_plus(w, dim_add(t, a_index, row), w->features, w->group));
+    s->tile.a_index = access_simplify(w->a, a_index);
     s->tile.b_index = access_simplify(w->a, cw_plus(w, b_index, w->channels, w->group));
     s->tile.c_index = access_simplify(w->a, cw_plus(w, cw_plus(w, j, w->row_pitch, r), w->tap_pitch, tap));
-    s->tile.a_row = cw_number(w, 1);
-    s->tile.a_depth = cw_number(w, cw_image_elements(dy));
+    s->tile.a_row = dy->feature;
+    s->tile.a_depth = dy->image;
     s->tile.b_depth = cw_number(w, cw_image_elements(x));
     s->tile.c_row = cw_number(w, w->row_pitch);
     s->tile.depth = d->depth;
     s->tile.mr = (uint32_t)n_rows;
     s->tile.nr = (uint32_t)n_columns;
     s->tile.accumulate = true;
-    add_inner(w, s, d->rows, dy_line, cw_place_step(w, 0) * x_line);
-    add_inner(w, s, w->places[1], dy->pitch, cw_place_step(w, 1) * x->pitch);
+    add_inner(w, s, d->rows, dy->row, cw_place_step(w, 0) * x_line);
+    add_inner(w, s, w->places[1], dy->column, cw_place_step(w, 1) * x->pitch);
 }
 
 /* Columns are channels and the taps of a row. */
@@ -272,12 +276,37 @@ static void choose_sides(conv_weights *w, const machine *m) {
     w->rows = cw_side(w->features, how.mr, most(1, (rows + how.mr / 2) / how.mr));
 }
 
+/* Output channels are rows of a tile: their elements follow each other where the operand is read as it lies. */
+static bool is_given_in_place(conv_weights *w) {
+    value_id v = w->dy.value;
+    const source *s = &w->a->sources[v];
+    int64_t stride;
+    if (s->kind != SOURCE_BUFFER || (tn_dtype)graph_type(w->a->fused, v)->dtype != w->sum ||
+        !dim_is_value(w->t, s->stride[1 + w->spatial], 1) || !dim_is_const(w->t, s->stride[1], &stride) ||
+        stride * tn_dtype_bits(w->sum) / 8 % ALIAS_BYTES == 0)
+        return false;
+    w->given = (given_places){s->buffer, s->base, s->stride[0], s->stride[1], s->stride[2], s->stride[1 + w->spatial]};
+    return true;
+}
+
+static void give_copy(conv_weights *w) {
+    const channel_rows *s = &w->dy;
+    lay_out_stage(w, &w->dy, "dy");
+    w->given = (given_places){s->buffer,
+                              cw_number(w, 0),
+                              cw_number(w, cw_image_elements(s)),
+                              cw_number(w, 1),
+                              cw_number(w, channel_rows_line(s)),
+                              cw_number(w, s->pitch)};
+}
+
 static void lower_direct(conv_weights *w, const machine *m) {
     tn_dim extents[3], number[3];
     access_loop named[3];
+    bool is_by_channels = w->groups > 1 && w->channels == 1 && w->features == 1 && w->window[1] <= CW_MOST_WINDOW;
     lay_out_stage(w, &w->x, "x");
-    lay_out_stage(w, &w->dy, "dy");
-    if (w->groups > 1 && w->channels == 1 && w->features == 1 && w->window[1] <= CW_MOST_WINDOW) {
+    if (is_by_channels || !is_given_in_place(w)) give_copy(w);
+    if (is_by_channels) {
         cw_lower_channels(w);
         return;
     }

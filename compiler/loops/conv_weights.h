@@ -13,6 +13,12 @@ typedef struct weights_side {
     int64_t chunk_extent;  /* the most of it that a chunk has */
 } weights_side;
 
+/* Where tiles read the second operand: elements from one image, output channel, row and column to the next. */
+typedef struct given_places {
+    uint32_t buffer;
+    tn_dim base, image, feature, row, column;
+} given_places;
+
 typedef struct conv_weights {
     access *a;
     dim_table *t;
@@ -24,8 +30,9 @@ typedef struct conv_weights {
     int64_t groups, channels, features, lanes; /* channels and features: of a group */
     int64_t in[2], places[2], window[2], stride[2], low[2], dilation[2]; /* rows, columns */
     channel_rows x, dy;                                                  /* copies */
-    weights_side rows, columns;                                          /* of the result: output channels; channels */
-    tn_dim group;                                                        /* of the chunk */
+    given_places given;
+    weights_side rows, columns; /* of the result: output channels; channels */
+    tn_dim group;               /* of the chunk */
     /* Of a chunk: sums of each output channel, [tap][channel], and where they become [channel][tap]. */
     uint32_t sums, turned;
     int64_t tap_pitch, row_pitch;
