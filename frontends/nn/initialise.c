@@ -89,31 +89,41 @@ static void uniform_pair(uint64_t key, uint64_t pair, double out[2]) {
     out[1] = 2 * unit(block + 2) - 1;
 }
 
-/* Box and Muller's transform. `attempt` numbers blocks for those that draw again. */
-static void normal_pair(uint64_t key, uint64_t pair, uint64_t attempt, double out[2]) {
+/* Box and Muller's transform, in the precision of what is filled: functions of floats take a third of the time. `attempt`
+ * numbers blocks for those that draw again. */
+static void normal_pair(uint64_t key, uint64_t pair, uint64_t attempt, bool is_f64, double out[2]) {
+    const double turn = 2 * 3.14159265358979323846;
     uint32_t block[4];
     eval_philox_block(key, pair, attempt, block);
-    double radius = sqrt(-2 * log(unit(block))), angle = 2 * 3.14159265358979323846 * unit(block + 2);
-    out[0] = radius * cos(angle);
-    out[1] = radius * sin(angle);
+    double u = unit(block), angle = turn * unit(block + 2);
+    if (is_f64) {
+        double radius = sqrt(-2 * log(u));
+        out[0] = radius * cos(angle);
+        out[1] = radius * sin(angle);
+    } else {
+        float radius = sqrtf(-2 * logf((float)u)), sine, cosine;
+        sincosf((float)angle, &sine, &cosine);
+        out[0] = (double)(radius * cosine);
+        out[1] = (double)(radius * sine);
+    }
 }
 
 /* One of a pair that is too large is drawn again from blocks of its own. */
-static void truncated_pair(uint64_t key, uint64_t pair, double out[2]) {
-    normal_pair(key, pair, 0, out);
+static void truncated_pair(uint64_t key, uint64_t pair, bool is_f64, double out[2]) {
+    normal_pair(key, pair, 0, is_f64, out);
     for (uint64_t i = 0; i < 2; i++)
         for (uint64_t attempt = 1; fabs(out[i]) > 2; attempt++) {
             double again[2];
-            normal_pair(key, 2 * pair + i, attempt, again);
+            normal_pair(key, 2 * pair + i, attempt, is_f64, again);
             out[i] = again[0];
         }
 }
 
-static void draw_pair(shape_of shape, uint64_t key, uint64_t pair, double out[2]) {
+static void draw_pair(shape_of shape, uint64_t key, uint64_t pair, bool is_f64, double out[2]) {
     switch (shape) {
     case UNIFORM: uniform_pair(key, pair, out); break;
-    case NORMAL: normal_pair(key, pair, 0, out); break;
-    case TRUNCATED: truncated_pair(key, pair, out); break;
+    case NORMAL: normal_pair(key, pair, 0, is_f64, out); break;
+    case TRUNCATED: truncated_pair(key, pair, is_f64, out); break;
     default: out[0] = out[1] = 1;
     }
 }
@@ -148,7 +158,7 @@ static tn_status fill_orthogonal(const nn_fill *f, eval_tensor *t, uint64_t key,
     int64_t n = is_wide ? n_rows : n_columns, length = is_wide ? n_columns : n_rows;
     double *vectors = tn_calloc((size_t)t->n + 2, sizeof *vectors);
     if (!vectors) return diag_fail(diag, TN_ERR_MEMORY, "out of memory for %s", f->name);
-    for (int64_t i = 0; i < t->n; i += 2) normal_pair(key, (uint64_t)i / 2, 0, vectors + i);
+    for (int64_t i = 0; i < t->n; i += 2) normal_pair(key, (uint64_t)i / 2, 0, true, vectors + i);
     orthonormalise(vectors, n, length);
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = 0; k < length; k++)
@@ -179,10 +189,17 @@ tn_status nn_initialise(const nn_fill *f, tn_diag *diag) {
     uint64_t key = make_key(f->name, f->seed);
     double factor = scale(r, f);
     if (r->shape == ORTHOGONAL) return fill_orthogonal(f, &t, key, factor, diag);
+    bool is_f64 = t.dtype == TN_F64;
     for (int64_t i = 0; i < t.n; i += 2) {
         double pair[2];
-        draw_pair(r->shape, key, (uint64_t)i / 2, pair);
-        for (int64_t k = i; k < t.n && k < i + 2; k++) eval_store_float(&t, k, factor * pair[k - i]);
+        draw_pair(r->shape, key, (uint64_t)i / 2, is_f64, pair);
+        for (int64_t k = i; k < t.n && k < i + 2; k++) {
+            double number = factor * pair[k - i];
+            if (is_f64)
+                ((double *)t.data)[k] = number;
+            else
+                ((float *)t.data)[k] = (float)number;
+        }
     }
     return TN_OK;
 }
