@@ -411,6 +411,11 @@ static void test_messages(void **state) {
     int32_t wrong[] = {0, 2, 1, 0};
     batch[1] = TN_TENSOR(TN_I32, wrong, 4);
     assert_int_equal(tn_trainer_step(t, batch, 2, NULL), TN_ERR_INDEX);
+    batch[1] = TN_TENSOR(TN_I32, inside, 4);
+    tn_val x = tn_model_input(m, "more", TN_F32, TN_SHAPE(TN_SIZE(1)));
+    assert_true(tn_is_valid(x));
+    assert_int_equal(tn_trainer_step(t, batch, 2, NULL), TN_ERR_ARGUMENT);
+    assert_non_null(strstr(tn_trainer_error(t)->message, "has grown"));
     tn_trainer_free(t);
     tn_model_free(m);
     tn_trainer_free(NULL);

@@ -73,7 +73,8 @@ static bool add_trained(tn_trainer *t, size_t i) {
 /* Parameters and moments first, then what is kept for each trained one, then counters. */
 static bool make_states(tn_trainer *t) {
     const tn_model *m = t->m;
-    size_t n = m->forward->n_params;
+    size_t n = t->n_params = m->forward->n_params;
+    t->n_results = m->forward->n_results;
     t->state_of = ARENA_ARRAY(&t->memory, int, n + 1);
     t->batch_of = ARENA_ARRAY(&t->memory, int, n + 1);
     t->trained = ARENA_ARRAY(&t->memory, nn_trained, n + 1);

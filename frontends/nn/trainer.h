@@ -63,6 +63,7 @@ typedef struct nn_metric {
 
 struct tn_trainer {
     tn_model *m;
+    size_t n_params, n_results; /* of forward, when the trainer was made */
     tn_trainer_options o;
     arena memory; /* names, lists */
     nn_state *states;

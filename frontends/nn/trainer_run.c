@@ -166,6 +166,10 @@ static bool take_sizes(tn_trainer *t, const tn_tensor *batch, int n, int64_t siz
     const tn_graph *f = t->m->forward;
     const dim_table *dims = t->m->module->dims;
     for (int i = 0; i < NN_MAX_SYMBOLS; i++) sizes[i] = -1;
+    if (f->n_params != t->n_params || f->n_results != t->n_results) {
+        diag_fail(&t->error, TN_ERR_ARGUMENT, "the model has grown since its trainer was made: make another one");
+        return false;
+    }
     if (n != t->n_batch || (n > 0 && !batch)) return wrong_batch(t, n);
     for (int k = 0; k < n; k++) {
         const param *p = &f->params[param_of_batch(t, k)];
