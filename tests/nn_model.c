@@ -48,7 +48,10 @@ static void test_inference_graph(void **state) {
     tn_model *m = digits(TN_F64, TN_F64);
     nn_scramble(m, 2);
     tn_module *inference = tn_model_inference(m, NULL, &diag);
-    if (!inference) fail_msg("%s", diag.message);
+    if (!inference) {
+        fail_msg("%s", diag.message);
+        return;
+    }
     if (tn_module_verify(inference, &diag) != TN_OK) fail_msg("%s", diag.message);
     tn_graph *main = tn_module_main(inference);
     assert_string_equal(main->name, "main");
@@ -108,7 +111,10 @@ static void test_inference_of_scans(void **state) {
     tn_model_loss(m, "loss", tn_sum(tn_nn_gru(m, other, .units = 4), TN_NO_INTS));
     assert_int_equal(tn_model_initialise(m, 1, &diag), TN_OK);
     tn_module *inference = tn_model_inference(m, NULL, &diag);
-    if (!inference) fail_msg("%s", diag.message);
+    if (!inference) {
+        fail_msg("%s", diag.message);
+        return;
+    }
     assert_int_equal(inference->n_graphs, 2);
     assert_int_equal(tn_module_main(inference)->n_params, 4);
     if (tn_module_verify(inference, &diag) != TN_OK) fail_msg("%s", diag.message);

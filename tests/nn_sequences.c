@@ -143,7 +143,7 @@ static void test_sinusoidal(void **state) {
     run(m, tn_nn_sinusoidal(m, x), &r);
     for (int i = 0; i < N * STEPS * 6; i++) {
         int position = i / 6 % STEPS, k = i % 6;
-        double angle = position / pow(10000, (k / 2 * 2) / 6.0);
+        double angle = position / pow(10000, (k - k % 2) / 6.0);
         wanted[i] = input[i] + (k % 2 ? cos(angle) : sin(angle));
     }
     check(m, &r, N * STEPS * 6, "sinusoidal");

@@ -90,7 +90,7 @@ static void test_against_c(void **state) {
     memcpy(w, state_data(t, "dense.kernel", NULL), sizeof w);
     b = *(const double *)state_data(t, "dense.bias", NULL);
     for (int step = 0; step < STEPS; step++) {
-        double g[IN + 1] = {0}, loss = 0, rate = 0.1 * pow(0.5, step / 10), norm = 0;
+        double g[IN + 1] = {0}, loss = 0, rate = 0.1 * pow(0.5, floor(step / 10.0)), norm = 0;
         for (int i = 0; i < N; i++) {
             double off = points[2 * i] * w[0] + points[2 * i + 1] * w[1] + b - target[i];
             loss += off * off / N;

@@ -152,7 +152,7 @@ bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_s
         if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
     value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
     bool ok = (map && operands) || module_no_memory(to->module);
-    for (size_t i = 0; ok && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
+    for (size_t i = 0; map && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
     ok = ok && copy_bounds(from, to);
     for (size_t i = 0; ok && i < from->n_nodes; i++)
         if (s->live[i] && from->nodes[i].op != TN_OP_param)
@@ -195,7 +195,7 @@ bool nn_remove_uncalled(tn_module *m, const tn_graph *main) {
     tn_graph **graphs = ARENA_ARRAY(&m->memory, tn_graph *, n + 1);
     bool ok = (order && graphs) || module_no_memory(m);
     for (size_t i = 0; ok && i < n; i++) graphs[i] = m->graphs[i];
-    for (size_t i = n; ok && i-- > 0;) { /* callers first */
+    for (size_t i = n; order && ok && i-- > 0;) { /* callers first */
         tn_graph *g = graphs[order[i]];
         if (g != main && !is_called(m, g)) module_remove_graph(m, g);
     }

@@ -62,7 +62,7 @@ static tn_val add_sinusoids(nn_scope *s, const tn_nn_position_args *a) {
         return BUILD_INVALID;
     }
     for (int64_t i = 0; i < width; i++) {
-        frequencies[i] = pow(a->base > 0 ? a->base : BASE, -(double)(i / 2 * 2) / (double)width);
+        frequencies[i] = pow(a->base > 0 ? a->base : BASE, -(double)(i - i % 2) / (double)width);
         is_odd[i] = i % 2 != 0;
     }
     tn_val angles = make_angles(g, tn_dim_of(a->x, -2), s->m->dtype, frequencies, width);

@@ -61,6 +61,7 @@ typedef enum tn_fit_end {
 /* All zero: the defaults. */
 typedef struct tn_fit_options {
     int epochs;             /* in all, those before a resumed run counted; 0: 1 */
+    int progress_fd;        /* where progress is written: a bar on a terminal, lines elsewhere; 0: nowhere */
     int64_t batch_size;     /* 0: 32 */
     uint64_t seed;          /* of the order of examples */
     bool in_order;          /* not shuffled */
@@ -73,14 +74,13 @@ typedef struct tn_fit_options {
     const char *monitor;
     double min_delta;            /* what counts as better */
     int patience;                /* epochs without getting better after which to stop; 0: never */
+    bool restore_best;           /* puts the parameters of the best epoch back at the end */
+    bool resume;                 /* goes on from checkpoint_path when that file exists */
     const char *best_path;       /* the model's parameters at the best epoch so far (tn_model_save); or NULL */
-    bool restore_best;           /* puts these back at the end */
     const char *checkpoint_path; /* written at each end of an epoch, and when stopped (tn_trainer_save); or NULL */
     int64_t checkpoint_every;    /* and every so many batches; 0: not */
-    bool resume;                 /* goes on from checkpoint_path when that file exists */
     /* Looked at after each step: not 0 ends training cleanly. A signal handler may set it. */
     const volatile int *stop;
-    int progress_fd; /* where progress is written: a bar on a terminal, lines elsewhere; 0: nowhere */
     /* Where TensorBoard's records go, or NULL: the graph at first, scalars after each step, and after each epoch its
      * means, those of validation, and histograms of all parameters. The caller closes it. */
     tn_event_writer *events;
