@@ -3,6 +3,7 @@
 #include "frontends/nn/trainer.h"
 #include "tenon_fit.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -422,6 +424,31 @@ static void test_progress_lines(void **state) {
     tn_dataset_free(data);
 }
 
+/* On a terminal: a bar that is written over, and cut to its width. */
+static void test_progress_bar(void **state) {
+    (void)state;
+    char text[8192] = "";
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0) skip();
+    int end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    struct winsize size = {.ws_row = 24, .ws_col = 40};
+    assert_int_equal(ioctl(end, TIOCSWINSZ, &size), 0);
+    tn_dataset *data = make_data(0, ROWS);
+    tn_model *m = make_model();
+    tn_trainer *t = make_trainer(m);
+    fit(t, data, (tn_fit_options){.epochs = 2, .progress_fd = end});
+    assert_true(read(terminal, text, sizeof text - 1) > 0);
+    close(end);
+    close(terminal);
+    const char *bar = strstr(text, "\repoch 1/2 [");
+    assert_non_null(bar);
+    assert_int_equal(strcspn(bar + 1, "\033"), 39);
+    assert_non_null(strstr(text, "\repoch 2/2  "));
+    tn_trainer_free(t);
+    tn_model_free(m);
+    tn_dataset_free(data);
+}
+
 static int make_folder(void **state) {
     (void)state;
     return mkdtemp(folder) ? 0 : -1;
@@ -446,6 +473,7 @@ int main(void) {
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_progress_texts),
         cmocka_unit_test(test_progress_lines),
+        cmocka_unit_test(test_progress_bar),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
