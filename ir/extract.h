@@ -20,8 +20,8 @@ typedef struct extraction {
  * NULL: the diagnostic is in the module. */
 tn_graph *graph_extract(const tn_graph *from, const extraction *x);
 
-/* Appends all nodes of `from` but its parameters, for which map[] has values of `to`; enters the others. Both are functions
- * of one module, with the same symbols. */
+/* Appends all nodes of `from` but its parameters, for which map[] has values of `to`; enters the others. Both are
+ * functions of one module, with the same symbols. */
 bool graph_inline(tn_graph *to, const tn_graph *from, value_id *map);
 
 /* Symbols of `to` that `from` has too get the bounds they have there. */

@@ -4,9 +4,9 @@
  * out: a new function of the module, of ordinary nodes: it prints, runs, compiles and has gradients itself
  * law: d(sum of result * cotangent) / d(parameter), by reverse mode (grad_sweep.c)
  *
- * All derivatives are made of one piece, the joint function: f's nodes and those of the sweep back through them. Forward
- * mode is reverse mode twice: the cotangents that tn_vjp gives are linear in those it takes, so that its own gradient with respect to
- * them is the transposed map, which is f's derivative along a direction.
+ * All derivatives are made of one piece, the joint function: f's nodes and those of the sweep back through them.
+ * Forward mode is reverse mode twice: the cotangents that tn_vjp gives are linear in those it takes, so that its own
+ * gradient with respect to them is the transposed map, which is f's derivative along a direction.
  */
 #include "ir/build.h"
 #include "ir/dtype.h"
@@ -193,8 +193,8 @@ static const char *result_name(const request *r, const char *const *names, size_
     return name;
 }
 
-/* A function of what the joint takes: f's parameters, cotangents when they are parameters; it gives f's results when they are
- * wanted, and the gradients in the order they were asked for. The joint leaves the module. */
+/* A function of what the joint takes: f's parameters, cotangents when they are parameters; it gives f's results when
+ * they are wanted, and the gradients in the order they were asked for. The joint leaves the module. */
 static tn_graph *finish(const request *r, joint *j, const char *suffix, bool with_results) {
     tn_module *m = r->f->module;
     if (r->f->remat == REMAT_FULL && !grad_remake_joint(j)) return NULL;
@@ -284,8 +284,8 @@ tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt) {
     return product;
 }
 
-/* The function `twice`, which takes f's parameters, cotangents of its results, and tangents of the parameters, with zeros for the
- * cotangents. */
+/* The function `twice`, which takes f's parameters, cotangents of its results, and tangents of the parameters, with
+ * zeros for the cotangents. */
 static tn_graph *without_cotangents(const tn_graph *f, const tn_graph *back, const tn_graph *twice, tn_ints wrt) {
     tn_module *m = f->module;
     const char *name = prefixed(m, f->name, ".jvp");

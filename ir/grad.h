@@ -39,7 +39,7 @@ tn_val grad_to(tn_val x, tn_dtype dtype);
 /* Elements of a padded axis before what pad's low and high add: n with `interior` others between neighbours. */
 tn_dim grad_spread(dim_table *t, tn_dim n, int64_t interior);
 /* v between and around zeros: pad of one entry for each axis. */
-tn_val grad_pad(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior);
+tn_val grad_pad_zeros(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior);
 /* 0, 1, ... along an axis of a shape, in i64. */
 tn_val grad_positions(tn_graph *g, int rank, const tn_dim *dims, int axis);
 /* data with `updates` added at `index` along an axis; index and updates have one shape, that of data but for the axis. */

@@ -1,7 +1,7 @@
 /* Gradient rules of activations: the cotangent times a slope that depends on the operand alone.
  *
- * The slope is one value, so that a forward kernel stores it rather than all that goes into it. What it shares
- * with the activation is written as its decomposition does (ir/expand_activation.c). Smaller floats are computed in f32.
+ * The slope is one value, so that a forward kernel stores it rather than all that goes into it. What it shares with
+ * the activation is written as its decomposition does (ir/expand_activation.c). Smaller floats are computed in f32.
  *
  * Edges: relu has slope 0 at 0, leaky_relu and elu alpha, the hard ones 0 at either bend.
  */

@@ -26,7 +26,7 @@ tn_dim grad_spread(dim_table *t, tn_dim n, int64_t interior) {
     return dim_add(t, n, dim_mul_const(t, gaps, interior));
 }
 
-tn_val grad_pad(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior) {
+tn_val grad_pad_zeros(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior) {
     int rank = tn_rank(v);
     if (rank < 0) return v;
     tn_val values[] = {v, tn_scalar(v.graph, (tn_dtype)tn_type_of(v).dtype, 0)};

@@ -157,9 +157,9 @@ static tn_val conv_like(const convolution *v, tn_val x, tn_val kernel, const int
     return tn_apply(TN_HERE, v->c->g, TN_OP_conv, values, 2, attrs);
 }
 
-/* v [a, b, ...] with axis `split` (0 or 1) seen as [groups, rest], as [b', a', ...]: the two first axes change places, and
- * the groups go from the axis they were in to the other: [g a, b] to [g b, a] for split 0, [a, g b] to [b, g a] for
- * split 1. */
+/* v [a, b, ...] with axis `split` (0 or 1) seen as [groups, rest], as [b', a', ...]: the two first axes change
+ * places, and the groups go from the axis they were in to the other: [g a, b] to [g b, a] for split 0, [a, g b] to
+ * [b, g a] for split 1. */
 static tn_val exchange(const convolution *c, tn_val v, int split) {
     tn_type type = tn_type_of(v);
     int64_t perm[TN_MAX_RANK + 1];
@@ -181,8 +181,8 @@ static tn_val exchange(const convolution *c, tn_val v, int split) {
     return tn_reshape_dims(turned, type.rank, dims);
 }
 
-/* Each element of the input gets what the windows that cover it are due, through the tap that covers it: the cotangent, spread
- * by the stride, meets the kernel from behind. */
+/* Each element of the input gets what the windows that cover it are due, through the tap that covers it: the
+ * cotangent, spread by the stride, meets the kernel from behind. */
 static tn_val input_gradient(const convolution *v) {
     tn_dim low[TN_MAX_RANK], high[TN_MAX_RANK];
     int64_t axes[TN_MAX_RANK];

@@ -1,15 +1,15 @@
 /* Gradients through control flow.
  *
- * A control op is gone back through by an op of its own kind: `if` by the branch that was taken, `scan` from the last step to
- * the first. What the way back needs of the way there is kept: the functions that the op names are replaced by
- * ones that give it as further results, which scan stacks like any other sequence.
+ * A control op is gone back through by an op of its own kind: `if` by the branch that was taken, `scan` from the last
+ * step to the first. What the way back needs of the way there is kept: the functions that the op names are replaced
+ * by ones that give it as further results, which scan stacks like any other sequence.
  *
  * in:  the joint function of each function named (grad.c): there and back in one
  * out: it, cut in two. A value that does not depend on a cotangent, and that one which does reads, is kept; but views,
  *      constants and what a loop does not change are made anew
  *
- * A `while` becomes a scan first, of as many steps as it makes rounds at most; a step does nothing once the condition has
- * failed.
+ * A `while` becomes a scan first, of as many steps as it makes rounds at most; a step does nothing once the condition
+ * has failed.
  */
 #include "ir/build.h"
 #include "ir/dtype.h"
@@ -136,7 +136,8 @@ static bool has_extent(const tn_type *type, tn_dim d) {
     return false;
 }
 
-/* A function learns its symbols from its parameters: those of the way back must show all of them, or get one of f's that does. */
+/* A function learns its symbols from its parameters: those of the way back must show all of them, or get one of f's
+ * that does. */
 static void need_symbols(cut *c) {
     const tn_graph *g = c->j.g;
     for (size_t s = 0; s < g->n_symbols; s++) {

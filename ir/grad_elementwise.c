@@ -3,9 +3,10 @@
  * A function of one operand contributes dy * slope; slopes are written with the result where that is
  * possible, so that nothing but the result has to be kept.
  *
- * Edges, where a function has no derivative: abs has slope 0 at 0; of equal operands of max
- * and min each gets half; clamp passes within its bounds, bounds included; sqrt has slope +inf at 0; pow has slope 0
- * in the base where the exponent is 0, and in the exponent where the base is 0 and the exponent is not negative; atan2 has slope 0 at the origin.
+ * Edges, where a function has no derivative: abs has slope 0 at 0; of equal operands of max and min each gets half;
+ * clamp passes within its bounds, bounds included; sqrt has slope +inf at 0; pow has slope 0 in the base where the
+ * exponent is 0, and in the exponent where the base is 0 and the exponent is not negative; atan2 has slope 0 at the
+ * origin.
  */
 #include "ir/columns.h"
 #include "ir/dtype.h"

@@ -2,9 +2,10 @@
  *
  * in:  a joint function (grad.c)
  * out: one that computes the same; where its second part read short work of the first (elementwise work, reductions,
- *      normalisations), it reads a copy of that, made from what is kept: parameters, and results of contractions and other long work
- * law: the same operations on the same values: not a bit changes. A barrier before each kept value keeps the copies from being
- *      merged with what they are copies of
+ *      normalisations), it reads a copy of that, made from what is kept: parameters, and results of contractions and
+ *      other long work
+ * law: the same operations on the same values: not a bit changes. A barrier before each kept value keeps the copies
+ *      from being merged with what they are copies of
  */
 #include "ir/grad_sweep.h"
 
@@ -65,7 +66,8 @@ static int by_number(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Makes all that node n reads of the way there, and nothing before it is read: so that it need not lie in memory for long. */
+/* Makes all that node n reads of the way there, and nothing before it is read: so that it need not lie in memory for
+ * long. */
 static bool make_second(remaker *r, const node *n) {
     r->n_list = 0;
     for (uint32_t k = 0; k < n->n_operands; k++)

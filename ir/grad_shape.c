@@ -50,7 +50,7 @@ void grad_slice(grad_args *c) {
         low[i] = start->dims.items[i];
         high[i] = dim_sub(t, dim_sub(t, from.dims[i], low[i]), grad_spread(t, to.dims[i], interior[i]));
     }
-    c->dx[0] = grad_pad(c->dy[0], low, high, interior);
+    c->dx[0] = grad_pad_zeros(c->dy[0], low, high, interior);
 }
 
 /* Takes padding off again: negative padding crops, then the elements between neighbours are skipped. */
@@ -67,12 +67,12 @@ static tn_val unpad(tn_val v, const tn_dim *low, const tn_dim *high, const int64
         stride[i] = interior[i] + 1;
         steps |= interior[i] > 0;
     }
-    tn_val cropped = grad_pad(v, before, after, none);
+    tn_val cropped = grad_pad_zeros(v, before, after, none);
     return steps ? tn_slice_dims(cropped, start, limit, stride) : cropped;
 }
 
 /* The padded value gets the sum over all that is not taken by the operand. */
-void grad_pad_op(grad_args *c) {
+void grad_pad(grad_args *c) {
     tn_type from = tn_type_of(c->x[0]);
     const attr *low = attr_find(&c->attrs, ATTR_low), *high = attr_find(&c->attrs, ATTR_high),
                *interior = attr_find(&c->attrs, ATTR_interior);
@@ -80,7 +80,7 @@ void grad_pad_op(grad_args *c) {
     for (int i = 0; interior && i < from.rank; i++) between[i] = interior->ints.items[i];
     if (c->wanted[0]) c->dx[0] = unpad(c->dy[0], low->dims.items, high->dims.items, between, &from);
     if (!c->wanted[1]) return;
-    tn_val taken = grad_pad(grad_fill(c->x[0], 1), low->dims.items, high->dims.items, between);
+    tn_val taken = grad_pad_zeros(grad_fill(c->x[0], 1), low->dims.items, high->dims.items, between);
     tn_val rest = grad_where(tn_equal(taken, grad_zeros(taken)), c->dy[0]);
     c->dx[1] = from.rank > 0 ? tn_sum(rest, TN_NO_INTS) : rest;
 }

@@ -3,7 +3,8 @@
  * in:  a function; values with their cotangents
  * out: appended to it, the cotangents of other values
  * law: the chain rule. A node is taken when all that use its results were, so that their cotangents are complete:
- *      they are added up in the order of the users, from the last to the first. Sums of floats smaller than f32 are kept in f32
+ *      they are added up in the order of the users, from the last to the first. Sums of floats smaller than f32 are
+ *      kept in f32
  *
  * Composites without a rule of their own are gone through by their decomposition, which is appended beside them: it
  * becomes one with theirs when the pass `expand` decomposes them.

@@ -39,21 +39,21 @@ typedef struct seed {
     value_id value, cotangent;
 } seed;
 
-/* Appends the cotangents of the values `wrt` to the function: those of the seeds' values carried back through its nodes.
- * gradients[i] is that of wrt[i], VALUE_NONE where it is zero. False: the diagnostic is in the module. */
+/* Appends the cotangents of the values `wrt` to the function: those of the seeds' values carried back through its
+ * nodes. gradients[i] is that of wrt[i], VALUE_NONE where it is zero. False: the diagnostic is in the module. */
 bool grad_sweep(const tape *t, const seed *seeds, size_t n_seeds, const value_id *wrt, size_t n_wrt,
                 value_id *gradients);
 
-/* Values of g that depend on the marked parameters through floats, and those that the marked results depend on; a byte each,
- * to be freed. NULL: no memory (recorded). */
+/* Values of g that depend on the marked parameters through floats, and those that the marked results depend on; a
+ * byte each, to be freed. NULL: no memory (recorded). */
 uint8_t *grad_find_varied(const tn_graph *g, const bool *params);
 uint8_t *grad_find_useful(const tn_graph *g, const bool *results);
 
 /* What the cotangents of results are. */
 typedef enum seeding { SEED_PARAMETERS, SEED_ONES } seeding;
 
-/* grad.c: f copied, with the cotangent of each marked float result, as a parameter behind its own or as ones, and the gradients of the marked
- * parameters; `primals` are f's results in it. */
+/* grad.c: f copied, with the cotangent of each marked float result, as a parameter behind its own or as ones, and the
+ * gradients of the marked parameters; `primals` are f's results in it. */
 typedef struct joint {
     tn_graph *g;
     size_t n_there;    /* how many nodes of it were there before the sweep */

@@ -1,8 +1,9 @@
 /* A `while` as a scan, for gradients: how many rounds it makes at most, and one round as a step.
  *
- * Rounds are known when the condition, or one of those that it is the `and` of, compares a carried counter with a limit
- * (counter < limit, counter <= limit, limit > counter, limit >= counter), when the body adds a positive constant to the
- * counter, and when limit and first counter are constants or dims; either may be a carried value that the body leaves as it is.
+ * Rounds are known when the condition, or one of those that it is the `and` of, compares a carried counter with a
+ * limit (counter < limit, counter <= limit, limit > counter, limit >= counter), when the body adds a positive
+ * constant to the counter, and when limit and first counter are constants or dims; either may be a carried value that
+ * the body leaves as it is.
  */
 #include "ir/build.h"
 #include "ir/dtype.h"

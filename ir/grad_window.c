@@ -1,7 +1,8 @@
 /* Gradient rule of window (pooling).
  *
- * A window is looked at tap by tap: tap t of all windows is a strided slice of the padded operand, and what is
- * due to it is spread over the operand again by padding. Sums need no taps: the gradient of a windowed sum is a windowed sum.
+ * A window is looked at tap by tap: tap t of all windows is a strided slice of the padded operand, and what is due to
+ * it is spread over the operand again by padding. Sums need no taps: the gradient of a windowed sum is a windowed
+ * sum.
  */
 #include "ir/build.h"
 #include "ir/columns.h"
@@ -44,7 +45,8 @@ static windows read_windows(const grad_args *c) {
 
 /* ---- Sums ----------------------------------------------------------------------------------------- */
 
-/* An operand's extent, at least 1 where it is a symbol's: a window that reaches over several elements has no place in none. */
+/* An operand's extent, at least 1 where it is a symbol's: a window that reaches over several elements has no place in
+ * none. */
 static tn_dim extent_of(dim_table *t, const windows *w, int i) {
     bool is_plain = w->window[i] == 1 || dim_is_const(t, w->from.dims[i], NULL);
     return is_plain ? w->from.dims[i] : dim_max(t, w->from.dims[i], dim_const(t, 1));
@@ -66,7 +68,7 @@ static void window_sum(grad_args *c, const windows *w) {
         none[i] = dim_const(t, 0);
         is_cut |= extent != w->from.dims[i];
     }
-    tn_val spread = grad_pad(c->dy[0], low, high, interior);
+    tn_val spread = grad_pad_zeros(c->dy[0], low, high, interior);
     tn_attr_arg attrs[] = {{.name = "kind", .text = "sum"},
                            {.name = "window", .ints = w->window, .n = w->rank},
                            {.name = "dilation", .ints = w->dilation, .n = w->rank},
@@ -112,7 +114,7 @@ static tn_val spread_tap(tn_val v, const windows *w, int64_t t) {
         low[i] = dim_sub(dims, dim_const(dims, first[i]), w->low[i]);
         high[i] = dim_sub(dims, w->from.dims[i], dim_add(dims, low[i], grad_spread(dims, w->to.dims[i], interior[i])));
     }
-    return grad_pad(v, low, high, interior);
+    return grad_pad_zeros(v, low, high, interior);
 }
 
 static tn_val sum_of(tn_val sum, tn_val term) { return tn_is_valid(sum) ? tn_add(sum, term) : term; }

@@ -1,6 +1,7 @@
 /* Modules from text.
  *
- *   module    module "name" { [ kernel ] [ remat none|cheap|full ] [ gradient @name ] fn @name head { body } } [ loops anything ]
+ *   module    module "name" { function } [ loops anything ]
+ *   function  [ kernel ] [ remat none|cheap|full ] [ gradient @name ] fn @name head { body }
  *   head      ( params ) -> ( results ) [ symbols [ ... ] ] [ where facts ] { require constraint }
  *   param     %x : type [ weight | state ] [ constant ]
  *   result    %y : type [ updates %x ]

@@ -391,19 +391,20 @@ TN_API tn_val tn_scan_at(tn_location at, tn_graph *body, const tn_val *carried, 
 /* ---- Gradients ---------------------------------------------------------------------------------------- */
 
 /* Functions from functions. Each makes, in the module of f, a new function of ordinary nodes, which is called,
- * compiled, printed and differentiated as any other; f stays as it is. `wrt` are the numbers of those of f's parameters that
- * gradients are wanted of, floats all; gradients have their types, and stand in the order of wrt. What the conventions are where a function has no
- * derivative (ties, bounds, zeros), ir/grad_*.c and docs/TRAINING.md say; ops that have none at all are an error
- * that names the op, its place and why (docs/OPS.md lists them). Loops need a number of rounds that is known: `scan` has it;
- * `while` when its condition is, or begins with `and` of, counter < limit, the counter goes up by a constant and both
- * limit and first counter are constants or dims. NULL on errors, which tn_graph_error(f) tells.
+ * compiled, printed and differentiated as any other; f stays as it is. `wrt` are the numbers of those of f's parameters
+ * that gradients are wanted of, floats all; gradients have their types, and stand in the order of wrt. What the
+ * conventions are where a function has no derivative (ties, bounds, zeros), ir/grad_*.c and docs/TRAINING.md say; ops
+ * that have none at all are an error that names the op, its place and why (docs/OPS.md lists them). Loops need a
+ * number of rounds that is known: `scan` has it; `while` when its condition is, or begins with `and` of, counter <
+ * limit, the counter goes up by a constant, and both limit and first counter are constants or dims. NULL on errors,
+ * which tn_graph_error(f) tells.
  *
  * vjp: parameters are f's, then a cotangent "d_<result>" for each float result of f; results are gradients of
  *      sum(result * cotangent), named "d_<parameter>".
  * grad: f's first result is a float scalar (a loss); results are its gradients. value_and_grad: f's results come first.
  * jvp: parameters are f's, then a tangent "t_<parameter>" for each of wrt; results are the derivatives "t_<result>"
  *      of f's float results in that direction.
- * hvp: grad's gradients, multiplied by the directions "d_d_<parameter>" that are its parameters behind f's: the Hessian times a vector.
+ * hvp: grad's gradients times the directions "d_d_<parameter>", parameters behind f's: the Hessian times a vector.
  */
 TN_API tn_graph *tn_vjp_at(tn_location at, tn_graph *f, tn_ints wrt);
 TN_API tn_graph *tn_grad_at(tn_location at, tn_graph *f, tn_ints wrt);
@@ -419,16 +420,16 @@ TN_API tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt);
 /* What gradients of f, or of calls of it, do about values of the way there that the way back needs:
  *   none   all are kept
  *   cheap  kept, but for what costs no more to make anew than to read: views, constants, sums of what is kept (default)
- *   full   of a function that is called, or a loop's body: its parameters alone are kept, and it is computed once more; of the
- *          function that is differentiated itself: results of contractions and what else is long work are kept
+ *   full   of a function that is called, or a loop's body: its parameters alone are kept, and it is computed once more;
+ *          of the function that is differentiated itself: results of contractions and other long work are kept
  * An unknown word is an error. */
 TN_API void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how);
 #define tn_graph_remat(f, how) tn_graph_remat_at(TN_HERE, (f), (how))
 
 /* From now on gradients go back through calls of f by a call of `backward`, a function of the same module, rather than
- * by the gradient of what f does: for ops that have none (`custom`), or for a better one. Its parameters are f's, then f's
- * results, then a cotangent for each float result; its results are a cotangent for each float parameter of f. Types that
- * do not fit are an error where the gradient is asked for. */
+ * by the gradient of what f does: for ops that have none (`custom`), or for a better one. Its parameters are f's, then
+ * f's results, then a cotangent for each float result; its results are a cotangent for each float parameter of f. Types
+ * that do not fit are an error where the gradient is asked for. */
 TN_API void tn_graph_gradient_at(tn_location at, tn_graph *f, tn_graph *backward);
 #define tn_graph_gradient(f, backward) tn_graph_gradient_at(TN_HERE, (f), (backward))
 

@@ -1,6 +1,7 @@
 /* Generated tests of gradients: every op of the table in f64, on random legal inputs, against central differences.
  *
- * in:  SEEDS applications of an op (TN_LONG=1: LONG_SEEDS), of odd numbers with symbols, among them broadcasts and axes of no and of one element
+ * in:  SEEDS applications of an op (TN_LONG=1: LONG_SEEDS), of odd numbers with symbols, among them broadcasts and
+ *      axes of no and of one element
  * out: its vjp has the parameters' types, passes the verifier and is what differences say (tests/lib/gradient_check.h);
  *      an op without a gradient says why
  *

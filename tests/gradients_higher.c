@@ -1,8 +1,8 @@
 /* Gradients of functions with control flow, second derivatives, forward mode, and what users are told.
  *
  * in:  functions in the text form, in f64
- * out: vjps are what central differences say (tests/lib/gradient_check.h), also of vjps, and also compiled; jvp and hvp agree with
- *      them; loops agree with the same steps written out
+ * out: vjps are what central differences say (tests/lib/gradient_check.h), also of vjps, and also compiled; jvp and
+ *      hvp agree with them; loops agree with the same steps written out
  */
 #include "tests/lib/compare.h"
 #include "tests/lib/gradient_check.h"

@@ -1,8 +1,9 @@
 /* Gradients of random graphs: compiled, interpreted, and by central differences.
  *
  * in:  GRAPHS continuous graphs of 5 to 40 nodes in f64 (TN_LONG=1: LONG_GRAPHS), every second with symbols
- * out: the vjp with respect to all parameters is what differences say (tests/lib/gradient_check.h); compiled, it is what
- *      the interpreter makes of it, within FACTOR of the magnitudes (tests/generated.c), and the same bits with two threads
+ * out: the vjp with respect to all parameters is what differences say (tests/lib/gradient_check.h); compiled, it is
+ *      what the interpreter makes of it, within FACTOR of the magnitudes (tests/generated.c), and the same bits with
+ *      two threads
  *
  * A failure tells the seed; TN_SEED=seed build/tests/gradients_random runs that graph alone and prints it.
  */

@@ -5,9 +5,9 @@
  * law: a kernel computes what its members computed: only where it is done changes
  *
  * Fusion puts elementwise work with its producer, which then stores what comes of it: a product with a scale and a
- * cotangent behind it stores three results of which two follow from the first. A value is made anew when what it is made of is in
- * memory in any case and its readers read less, weighed in bytes, than a store and the loads of it come to. Only readers
- * that look at an element once take part: products and windows read theirs many times.
+ * cotangent behind it stores three results of which two follow from the first. A value is made anew when what it is
+ * made of is in memory in any case and its readers read less, weighed in bytes, than a store and the loads of it come
+ * to. Only readers that look at an element once take part: products and windows read theirs many times.
  */
 #include "compiler/passes/groups.h"
 

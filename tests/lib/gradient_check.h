@@ -4,9 +4,9 @@
  *     gradient_check_run(&k, message)
  *
  * f is a function of f64 values (others may be among its parameters). Its vjp with respect to all of them, for random
- * cotangents, is evaluated by the interpreter and compared with differences of sum(result * cotangent), of fourth order, at
- * MOST_ELEMENTS elements of each parameter. Where two step widths disagree a kink is near and the element is left out: `n_left_out`
- * counts them, and no more than a fifth of all may be.
+ * cotangents, is evaluated by the interpreter and compared with differences of sum(result * cotangent), of fourth
+ * order, at MOST_ELEMENTS elements of each parameter. Where two step widths disagree a kink is near and the element
+ * is left out: `n_left_out` counts them, and no more than a fifth of all may be.
  */
 #ifndef TN_TESTS_GRADIENT_CHECK_H
 #define TN_TESTS_GRADIENT_CHECK_H
