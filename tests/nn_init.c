@@ -14,7 +14,7 @@ enum { ROWS = 200, COLUMNS = 300, N = ROWS * COLUMNS };
 static void fill(double *out, const char *init, double number, const char *name, uint64_t seed) {
     tn_diag diag;
     nn_fill f = {name, TN_TENSOR(TN_F64, out, ROWS, COLUMNS), {init, number}, ROWS, COLUMNS, seed};
-    if (nn_initialise(&f, &diag) != TN_OK) fail_msg("%s", diag.message);
+    if (nn_initialise(&f, NULL, &diag) != TN_OK) fail_msg("%s", diag.message);
 }
 
 /* The deviation that the definition says, and how far an element may be from 0. */
@@ -89,7 +89,7 @@ static void check_orthogonal(int64_t rows_of, int64_t columns, double gain) {
     static double x[40 * 60];
     tn_diag diag;
     nn_fill f = {"w", TN_TENSOR(TN_F64, x, rows_of, columns), {"orthogonal", gain}, 1, 1, 3};
-    assert_int_equal(nn_initialise(&f, &diag), TN_OK);
+    assert_int_equal(nn_initialise(&f, NULL, &diag), TN_OK);
     bool is_wide = rows_of <= columns;
     int64_t n = is_wide ? rows_of : columns, length = is_wide ? columns : rows_of;
     for (int64_t a = 0; a < n; a++)
@@ -119,7 +119,7 @@ static void test_seeds(void **state) {
     fill(y, "glorot_normal", 0, "a.kernel", 5);
     assert_memory_equal(x, y, sizeof x);
     nn_fill f = {"a.kernel", TN_TENSOR(TN_F32, z, ROWS, COLUMNS), {"glorot_normal", 0}, ROWS, COLUMNS, 5};
-    assert_int_equal(nn_initialise(&f, &diag), TN_OK);
+    assert_int_equal(nn_initialise(&f, NULL, &diag), TN_OK);
     for (int i = 0; i < N; i++) assert_true(fabs((double)z[i] - x[i]) < 1e-6);
     int same = 0;
     fill(y, "glorot_normal", 0, "a.kernel", 6);
@@ -129,12 +129,24 @@ static void test_seeds(void **state) {
     assert_int_equal(same, 0);
 }
 
+static void test_threads(void **state) {
+    (void)state;
+    static double x[N], y[N];
+    tn_diag diag;
+    tn_pool *pool = tn_pool_new(2);
+    fill(x, "he_normal", 0, "w", 5);
+    nn_fill f = {"w", TN_TENSOR(TN_F64, y, ROWS, COLUMNS), {"he_normal", 0}, ROWS, COLUMNS, 5};
+    assert_int_equal(nn_initialise(&f, pool, &diag), TN_OK);
+    assert_memory_equal(x, y, sizeof x);
+    tn_pool_free(pool);
+}
+
 static void test_unknown(void **state) {
     (void)state;
     double x;
     tn_diag diag;
     nn_fill f = {"w", TN_TENSOR(TN_F64, &x, 1), {"glorot", 0}, 1, 1, 0};
-    assert_int_equal(nn_initialise(&f, &diag), TN_ERR_ARGUMENT);
+    assert_int_equal(nn_initialise(&f, NULL, &diag), TN_ERR_ARGUMENT);
     assert_non_null(strstr(diag.message, "glorot_uniform"));
 }
 
@@ -143,6 +155,7 @@ int main(void) {
         cmocka_unit_test(test_moments),   cmocka_unit_test(test_normal_has_its_shape),
         cmocka_unit_test(test_constants), cmocka_unit_test(test_orthogonal),
         cmocka_unit_test(test_seeds),     cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

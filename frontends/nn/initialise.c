@@ -178,7 +178,36 @@ static double scale(const row *r, const nn_fill *f) {
     return r->shape == TRUNCATED ? deviation / TRUNCATED_DEVIATION : deviation;
 }
 
-tn_status nn_initialise(const nn_fill *f, tn_diag *diag) {
+/* A filling whose elements are drawn each by itself, in chunks. */
+typedef struct drawing {
+    const row *r;
+    uint64_t key;
+    double factor;
+    int64_t n;
+    bool is_f64;
+    void *data; /* floats, or doubles */
+} drawing;
+
+enum { CHUNK = 1 << 15 }; /* elements; even */
+
+static void draw_chunk(void *arg, int64_t chunk, int32_t worker) {
+    const drawing *d = arg;
+    int64_t first = chunk * CHUNK, end = first + CHUNK < d->n ? first + CHUNK : d->n;
+    (void)worker;
+    for (int64_t i = first; i < end; i += 2) {
+        double pair[2];
+        draw_pair(d->r->shape, d->key, (uint64_t)i / 2, d->is_f64, pair);
+        for (int64_t k = i; k < end && k < i + 2; k++) {
+            double number = d->factor * pair[k - i];
+            if (d->is_f64)
+                ((double *)d->data)[k] = number;
+            else
+                ((float *)d->data)[k] = (float)number;
+        }
+    }
+}
+
+tn_status nn_initialise(const nn_fill *f, tn_pool *pool, tn_diag *diag) {
     const row *r = find_row(f->init.name);
     if (!r)
         return diag_fail(diag, TN_ERR_ARGUMENT, "%s: no initialiser is called \"%s\" (%s)", f->name,
@@ -186,20 +215,13 @@ tn_status nn_initialise(const nn_fill *f, tn_diag *diag) {
     eval_tensor t = {
         .dtype = f->tensor.dtype, .rank = f->tensor.rank, .n = tn_tensor_elements(&f->tensor), .data = f->tensor.data};
     for (int i = 0; i < t.rank; i++) t.dims[i] = f->tensor.shape[i];
-    uint64_t key = make_key(f->name, f->seed);
-    double factor = scale(r, f);
-    if (r->shape == ORTHOGONAL) return fill_orthogonal(f, &t, key, factor, diag);
-    bool is_f64 = t.dtype == TN_F64;
-    for (int64_t i = 0; i < t.n; i += 2) {
-        double pair[2];
-        draw_pair(r->shape, key, (uint64_t)i / 2, is_f64, pair);
-        for (int64_t k = i; k < t.n && k < i + 2; k++) {
-            double number = factor * pair[k - i];
-            if (is_f64)
-                ((double *)t.data)[k] = number;
-            else
-                ((float *)t.data)[k] = (float)number;
-        }
+    drawing d = {r, make_key(f->name, f->seed), scale(r, f), t.n, t.dtype == TN_F64, t.data};
+    if (r->shape == ORTHOGONAL) return fill_orthogonal(f, &t, d.key, d.factor, diag);
+    int64_t n_chunks = (t.n + CHUNK - 1) / CHUNK;
+    if (pool) {
+        tn_pool_parallel_for(pool, n_chunks, draw_chunk, &d);
+    } else {
+        for (int64_t i = 0; i < n_chunks; i++) draw_chunk(&d, i, 0);
     }
     return TN_OK;
 }

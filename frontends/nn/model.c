@@ -280,6 +280,10 @@ int tn_model_find_parameter(const tn_model *m, const char *name) {
 }
 
 tn_status tn_model_initialise(tn_model *m, uint64_t seed, tn_diag *diag) {
+    return nn_initialise_model(m, seed, NULL, diag);
+}
+
+tn_status nn_initialise_model(tn_model *m, uint64_t seed, tn_pool *pool, tn_diag *diag) {
     if (!m) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no model");
     if (tn_model_error(m)) {
         if (diag) *diag = *tn_model_error(m);
@@ -298,7 +302,7 @@ tn_status tn_model_initialise(tn_model *m, uint64_t seed, tn_diag *diag) {
             continue;
         }
         nn_fill fill = {m->forward->params[i].name, nn_param_tensor(m, i), p->init, p->fan_in, p->fan_out, seed};
-        tn_status status = nn_initialise(&fill, diag);
+        tn_status status = nn_initialise(&fill, pool, diag);
         if (status != TN_OK) return status;
     }
     return TN_OK;

@@ -83,8 +83,10 @@ typedef struct nn_fill {
     int64_t fan_in, fan_out;
     uint64_t seed;
 } nn_fill;
-/* Fills the tensor, f32 or f64 with data. */
-tn_status nn_initialise(const nn_fill *f, tn_diag *diag);
+/* Fills the tensor, f32 or f64 with data, on the pool's threads (NULL: this one). */
+tn_status nn_initialise(const nn_fill *f, tn_pool *pool, tn_diag *diag);
+/* All of a model (model.c). */
+tn_status nn_initialise_model(tn_model *m, uint64_t seed, tn_pool *pool, tn_diag *diag);
 bool nn_init_exists(const char *name);
 const char *nn_init_names(void); /* all of them, for messages */
 

@@ -169,7 +169,7 @@ static bool is_initialised(const tn_model *m) {
 static bool open_trainer(tn_trainer *t) {
     if (!t->o.optimizer.name) t->o.optimizer = tn_optimizer_of("adam", 1e-3);
     if (!check_options(t)) return false;
-    if (!is_initialised(t->m) && tn_model_initialise(t->m, t->o.seed, &t->error) != TN_OK) return false;
+    if (!is_initialised(t->m) && nn_initialise_model(t->m, t->o.seed, t->o.pool, &t->error) != TN_OK) return false;
     if (t->o.accumulate == 0) t->o.accumulate = 1;
     if (!make_states(t) || !make_metrics(t)) return no_memory(t);
     return nn_run_check(t);
