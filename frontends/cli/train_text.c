@@ -37,7 +37,7 @@ static tn_model *describe(int64_t characters) {
     tn_val h = tn_nn_embedding(m, x, .count = characters, .width = WIDTH, .init = {"normal", 0.02});
     h = tn_nn_learned_positions(m, h, .most = CONTEXT);
     for (int i = 0; i < LAYERS; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "block%d", i);
         tn_model_push(m, name);
         h = tn_nn_residual(m, h, "attention", attend, NULL);
