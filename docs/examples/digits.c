@@ -208,7 +208,7 @@ int main(int argc, char **argv) {
 
     test t = take_test(others);
     float *scores = calloc((size_t)t.n, DIGITS * sizeof *scores);
-    if (!scores) return EXIT_FAILURE;
+    if (!scores) exit(EXIT_FAILURE);
     answer_by_model(m, &t, t.scores);
     print_test(&t);
     check_safetensors(m, folder, &t, scores);

@@ -42,26 +42,33 @@ static void catch_interrupts(void) {
 
 /* ---- Options --------------------------------------------------------------------------------------------- */
 
-static int find_example(training *t) {
-    const arguments *a = t->a;
-    if (GIVEN(a, onnx)) {
-        t->example = &imported;
-        if (a->n_operands > 0)
-            return options_complain(a->command, "--onnx takes its data by --data, not %s", a->operands[0]);
-        if (!GIVEN(a, loss)) return options_complain(a->command, "--onnx needs --loss NAME");
-        return GIVEN(a, data) ? EXIT_DONE : options_complain(a->command, "--onnx needs --data FILE");
-    }
+/* NULL: the message is on stderr. */
+static const train_example *complain_of(const arguments *a, const char *message, const char *about) {
+    options_complain(a->command, message, about);
+    return NULL;
+}
+
+static const train_example *find_imported(const arguments *a) {
+    if (a->n_operands > 0) return complain_of(a, "--onnx takes its data by --data, not %s", a->operands[0]);
+    if (!GIVEN(a, loss)) return complain_of(a, "--onnx needs %s", "--loss NAME");
+    return GIVEN(a, data) ? &imported : complain_of(a, "--onnx needs %s", "--data FILE");
+}
+
+static const train_example *find_example(const arguments *a) {
+    const train_example *example = NULL;
+    if (GIVEN(a, onnx)) return find_imported(a);
     if (a->n_operands == 0)
-        return options_complain(a->command, "what to train is missing: digits, mnist DIR, text FILE, or --onnx MODEL");
+        return complain_of(a, "what to train is missing: %s", "digits, mnist DIR, text FILE, or --onnx MODEL");
     for (int i = 0; i < N_EXAMPLES; i++)
-        if (strcmp(examples[i].name, a->operands[0]) == 0) t->example = &examples[i];
-    if (!t->example)
-        return options_complain(a->command, "there is no example %s (digits, mnist, text)", a->operands[0]);
+        if (strcmp(examples[i].name, a->operands[0]) == 0) example = &examples[i];
+    if (!example) return complain_of(a, "there is no example %s (digits, mnist, text)", a->operands[0]);
     if (GIVEN(a, loss) || GIVEN(a, data) || GIVEN(a, freeze))
-        return options_complain(a->command, "--loss, --data and --freeze go with --onnx");
-    if (t->example->operand && a->n_operands < 2)
-        return options_complain(a->command, "%s needs a %s", t->example->name, t->example->operand);
-    return EXIT_DONE;
+        return complain_of(a, "--loss, --data and --freeze go with --onnx, not with %s", example->name);
+    if (example->operand && a->n_operands < 2) {
+        options_complain(a->command, "%s needs a %s", example->name, example->operand);
+        return NULL;
+    }
+    return example;
 }
 
 static bool is_output(const char *path) { return ends_with(path, ".onnx") || ends_with(path, ".safetensors"); }
@@ -97,8 +104,8 @@ int train_split(training *t, tn_dataset *all, bool in_order) {
     tn_dataset_free(all);
     if (status != TN_OK) return report(t->path, &diag);
     if (tn_dataset_count(t->data) > 0 && tn_dataset_count(t->validation) > 0) return EXIT_DONE;
-    return report_text(t->path, "%lld examples are too few to keep a share of %g for validation",
-                       (long long)(tn_dataset_count(t->data) + tn_dataset_count(t->validation)), share);
+    long long n = tn_dataset_count(t->data) + tn_dataset_count(t->validation);
+    return report_text(t->path, "%lld examples are too few to keep a share of %g for validation", n, share);
 }
 
 /* ---- Training ---------------------------------------------------------------------------------------------- */
@@ -228,9 +235,8 @@ static int train(training *t) {
 }
 
 int command_train(const arguments *a) {
-    training t = {.a = a};
-    int status = find_example(&t);
-    if (!status) status = check_options(a);
+    training t = {.a = a, .example = find_example(a)};
+    int status = t.example ? check_options(a) : EXIT_USAGE;
     if (status) return status;
     t.batch = NUMBER_OF(a, batch, t.example->batch);
     t.path = GIVEN(a, data) ? TEXT_OF(a, data) : a->operands[1];

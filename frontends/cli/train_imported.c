@@ -161,7 +161,7 @@ static int cut_validation(training *t) {
 }
 
 int train_open_imported(training *t) {
-    tn_dataset *all;
+    tn_dataset *all = NULL;
     int status = open_model(t, TEXT_OF(t->a, onnx));
     if (!status) status = open_data(t->path, &all);
     if (status) return status;

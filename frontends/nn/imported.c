@@ -125,43 +125,53 @@ static bool build_forward(const imported *im, const char *loss) {
 
 /* ---- The model ----------------------------------------------------------------------------------------------------- */
 
-/* An empty model in a copy of the module. */
-static tn_status open_model(imported *im, tn_module *from) {
+/* A copy of the module with an empty function forward. */
+static bool open_model(imported *im, tn_module *from) {
     tn_model *m = im->m = tn_calloc(1, sizeof *m);
-    if (!m) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+    if (!m || !(m->module = module_clone(from)) || !(im->from = module_main(m->module))) {
+        diag_fail(im->diag, m && m->module ? TN_ERR_ARGUMENT : TN_ERR_MEMORY,
+                  m && m->module ? "the module has no function" : "out of memory");
+        return false;
+    }
     m->training = m->random = BUILD_INVALID;
-    m->module = module_clone(from);
-    tn_graph *main = m->module ? module_main(m->module) : NULL, *other = NULL;
-    if (!m->module) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
-    if (!main) return diag_fail(im->diag, TN_ERR_ARGUMENT, "the module has no function");
-    if ((other = module_find(m->module, "forward"))) other->name = module_intern(m->module, "forward (imported)");
-    im->from = main;
+    tn_graph *other = module_find(m->module, "forward");
+    if (other) other->name = module_intern(m->module, "forward (imported)");
     m->forward = module_add_graph(m->module, "forward");
-    if (!m->forward) return diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
-    if (!nn_find_prediction(main, &im->prediction))
+    if (m->forward) return true;
+    diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+    return false;
+}
+
+static tn_status choose_dtype(imported *im) {
+    if (!nn_find_prediction(im->from, &im->prediction))
         return diag_fail(im->diag, TN_ERR_DTYPE, "no output of the model is a float");
-    tn_dtype dtype = (tn_dtype)graph_type(main, main->results[im->prediction].value)->dtype;
-    m->dtype = m->compute = dtype == TN_F64 ? TN_F64 : TN_F32;
-    return check_params(im);
+    const tn_type *type = graph_type(im->from, im->from->results[im->prediction].value);
+    im->m->dtype = im->m->compute = type->dtype == TN_F64 ? TN_F64 : TN_F32;
+    return TN_OK;
+}
+
+/* im->m is then to be freed when something went wrong. */
+static tn_status make_model(imported *im, const char *loss) {
+    tn_status status = choose_dtype(im);
+    if (status == TN_OK) status = check_params(im);
+    if (status != TN_OK) return status;
+    const tn_diag *error = &im->m->module->error;
+    if (!build_forward(im, loss)) return diag_fail(im->diag, error->status, "%s", error->message);
+    return tn_model_initialise(im->m, 0, im->diag);
 }
 
 tn_model *tn_model_from_module(const tn_module *from, const char *loss, const char *const *frozen, tn_diag *diag) {
     imported im = {.frozen = frozen, .diag = diag};
-    tn_diag own;
-    if (!diag) im.diag = diag = &own;
-    tn_status status = from && loss ? TN_OK : diag_fail(diag, TN_ERR_ARGUMENT, "there is no module, or no loss");
-    if (status == TN_OK && tn_module_error(from)) {
-        *diag = *tn_module_error(from);
-        status = diag->status;
+    if (!from || !loss) {
+        diag_fail(diag, TN_ERR_ARGUMENT, "there is no module, or no loss");
+        return NULL;
+    }
+    if (tn_module_error(from)) {
+        if (diag) *diag = *tn_module_error(from);
+        return NULL;
     }
     /* The copy reads constants in place and keeps the module: that is all that happens to it. */
-    if (status == TN_OK) status = open_model(&im, (tn_module *)(uintptr_t)from);
-    if (status == TN_OK && !build_forward(&im, loss)) {
-        const tn_diag *error = &im.m->module->error;
-        status = diag_fail(diag, error->status, "%s", error->message);
-    }
-    if (status == TN_OK) status = tn_model_initialise(im.m, 0, diag);
-    if (status == TN_OK) return im.m;
+    if (open_model(&im, (tn_module *)(uintptr_t)from) && make_model(&im, loss) == TN_OK) return im.m;
     tn_model_free(im.m);
     return NULL;
 }
