@@ -26,7 +26,8 @@ import training_report
 
 MODELS = ("mlp", "gpt", "resnet18")
 PEERS = ("tenon", "torch", "torch.compile", "jax")
-CURVES = {"f64": 50, "f32": 200}  # steps
+CURVES = {"f64": 50, "f32": 200}  # steps, and as many batches
+TIMED_BATCHES = 4
 PROGRAM = os.path.join(places.BUILD, "bench", "training")
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "training")
 
@@ -62,14 +63,15 @@ def file_of(args, model, ending):
 
 
 def prepare(args, model):
-    """Sizes, first weights and batches: TASK.json, and -DTYPE.safetensors and -DTYPE.npz for both dtypes."""
+    """Sizes, first weights and batches: TASK.json, -DTYPE.safetensors and -DTYPE-COUNT.npz."""
     task = subprocess.run([PROGRAM, model, "--describe"], capture_output=True, text=True, check=True).stdout
     with open(file_of(args, model, ".json"), "w") as file:
         file.write(task)
     for dtype in CURVES:
         subprocess.run([PROGRAM, model, "--dtype", dtype, "--save", file_of(args, model, f"-{dtype}.safetensors")], check=True)
-        subprocess.run([sys.executable, os.path.join(HERE, "batches.py"), file_of(args, model, ".json"), dtype,
-                        file_of(args, model, f"-{dtype}.npz")], check=True)
+    for dtype, count in [*CURVES.items(), ("f32", TIMED_BATCHES)]:
+        subprocess.run([sys.executable, os.path.join(HERE, "batches.py"), file_of(args, model, ".json"), dtype, str(count),
+                        file_of(args, model, f"-{dtype}-{count}.npz")], check=True)
 
 
 # ---- Processes -------------------------------------------------------------------------------
@@ -81,7 +83,8 @@ def call(args, peer, model, dtype, threads, steps, seconds):
         command = [PROGRAM, model, "--dtype", dtype, "--unguarded"]
     else:
         command = [sys.executable, os.path.join(HERE, "worker.py"), peer, file_of(args, model, ".json")]
-    command += ["--weights", file_of(args, model, f"-{dtype}.safetensors"), "--batches", file_of(args, model, f"-{dtype}.npz")]
+    command += ["--weights", file_of(args, model, f"-{dtype}.safetensors"), "--batches",
+                file_of(args, model, f"-{dtype}-{TIMED_BATCHES if seconds else steps}.npz")]
     command += ["--threads", str(threads), "--steps", str(steps)] + (["--seconds", str(seconds)] if seconds else [])
     row = types.SimpleNamespace(name=model)
     try:
