@@ -13,6 +13,7 @@ import measure
 import models
 import report
 import store
+import training_report
 
 ROW = models.Row("made_up", "Made up", "made_up", {})
 PEERS = ["tenon", "onnxruntime", "openvino"]
@@ -100,9 +101,25 @@ def outputs_are_compared():
         assert measure.agreement(save("flat", one * 0), made[:1])["flat"]
 
 
+def training_is_told():
+    def step(median, first):
+        return {"median_ms": median, "min_ms": median / 2, "cpu_ms": median * 2, "first_ms": first, "peak_bytes": 5e6}
+
+    args = types.SimpleNamespace(models=["mlp"], peers=["tenon", "torch", "jax"], threads=[1], rounds=2, no_curves=False)
+    kept = {("time", "mlp", 1, "tenon", 0): step(3, 400), ("time", "mlp", 1, "tenon", 1): step(2, 300),
+            ("time", "mlp", 1, "torch", 0): step(4, 9000), ("time", "mlp", 1, "jax", 0): {"error": "no memory"}}
+    for dtype, own, other in (("f64", [2.0, 1.0], [2.0, 1.0 + 1e-9]), ("f32", [2.0] + [1.0] * 20, [2.0] + [1.25] * 20)):
+        kept.update({("curve", "mlp", dtype, "tenon"): {"losses": own}, ("curve", "mlp", dtype, "torch"): {"losses": other}})
+    row = training_report.time_table(args, kept, 1).splitlines()[-1].split(" | ")
+    assert row[1:] == ["2.0; 1.0; 4.0", "4.0; 2.0; 8.0", "failed; failed; failed", "0.50", "0.50", "0.50", "0.90 |"], row
+    row = training_report.curve_rows(args, kept)[0]
+    assert row[1:5] == ["1.0e-09", "2.0000", "1.0000, 1.2500", "20.00 %"], row
+    assert "jax: no memory" in training_report.failures(args, kept)
+
+
 def main():
     checks = [best_round_and_best_peer, small_rows_are_net_of_a_call, disagreement_voids_the_row, failures_are_told,
-              a_stopped_run_goes_on]
+              a_stopped_run_goes_on, training_is_told]
     if importlib.util.find_spec("numpy"):
         checks.append(outputs_are_compared)
     print(f"1..{len(checks)}")
