@@ -46,12 +46,14 @@ static bool allocate_arrays(tn_exec *e) {
     e->bound_symbols = ARENA_ARRAY(a, int64_t, p->n_symbols);
     e->input_pointers = ARENA_ARRAY(a, void *, p->n_inputs);
     e->output_pointers = ARENA_ARRAY(a, void *, p->n_outputs);
+    e->input_ranges = ARENA_ARRAY(a, tensor_range, p->n_inputs);
+    e->output_ranges = ARENA_ARRAY(a, tensor_range, p->n_outputs);
     e->input_copies = ARENA_ARRAY(a, exec_buffer, p->n_inputs);
     e->output_buffers = ARENA_ARRAY(a, exec_buffer, p->n_outputs);
     e->status = tn_aligned_alloc(64, (size_t)e->workers * 64);
     if (!e->set_inputs || !e->set_outputs || !e->set_symbols || !e->inputs || !e->outputs || !e->symbols ||
         !e->sources || !e->bound || !e->bound_symbols || !e->input_pointers || !e->output_pointers ||
-        !e->input_copies || !e->output_buffers || !e->status)
+        !e->input_ranges || !e->output_ranges || !e->input_copies || !e->output_buffers || !e->status)
         return false;
     for (uint32_t i = 0; i < p->n_symbols; i++) e->set_symbols[i] = e->symbols[i] = -1;
     return true;

@@ -62,6 +62,7 @@ struct tn_exec {
     int64_t *bound_symbols;
 
     void **input_pointers, **output_pointers;
+    tensor_range *input_ranges, *output_ranges;
     exec_buffer *input_copies;   /* one for each input, used when it is strided */
     exec_buffer *output_buffers; /* one for each output, used when it has no data or is strided */
     exec_buffer arena, scratch;

@@ -74,23 +74,28 @@ static tn_status overlap(tn_exec *e, uint32_t j, const char *role, const char *n
 
 /* Strided inputs are copied before anything is written, so they may overlap; except with the
  * buffer they are copied into, or that is about to move. */
+static bool may_meet(const tn_exec *e, uint32_t j, uint32_t i) {
+    const tn_tensor *input = &e->inputs[i];
+    bool is_state = e->program->outputs[j].state_input == (int32_t)i, is_copied = !tn_tensor_is_contiguous(input);
+    if (is_state && !is_copied && written_region(e, j).data == input->data) return true; /* in place */
+    return is_copied && !is_state && !takes_buffer(&e->outputs[j]);
+}
+
+/* All pairs: a training step has some hundred states, so what a pair costs counts. */
 static tn_status check_overlaps(tn_exec *e) {
     const tn_program *p = e->program;
+    for (uint32_t i = 0; i < p->n_inputs; i++) e->input_ranges[i] = tensor_range_of(&e->inputs[i]);
     for (uint32_t j = 0; j < p->n_outputs; j++) {
-        if (!has_elements(&e->outputs[j])) continue;
         tn_tensor region = written_region(e, j);
-        for (uint32_t i = 0; i < p->n_inputs; i++) {
-            const tn_tensor *input = &e->inputs[i];
-            bool is_state = p->outputs[j].state_input == (int32_t)i, is_copied = !tn_tensor_is_contiguous(input);
-            if (is_state && !is_copied && region.data == input->data) continue; /* in place */
-            if (is_copied && !is_state && !takes_buffer(&e->outputs[j])) continue;
-            if (tensor_ranges_meet(&region, input)) return overlap(e, j, "input", p->inputs[i].name);
-        }
-        for (uint32_t k = 0; k < j; k++) {
-            tn_tensor other = written_region(e, k);
-            if (has_elements(&e->outputs[k]) && tensor_ranges_meet(&region, &other))
+        e->output_ranges[j] = has_elements(&e->outputs[j]) ? tensor_range_of(&region) : (tensor_range){0, 0};
+    }
+    for (uint32_t j = 0; j < p->n_outputs; j++) {
+        for (uint32_t i = 0; i < p->n_inputs; i++)
+            if (tensor_ranges_meet(e->output_ranges[j], e->input_ranges[i]) && !may_meet(e, j, i))
+                return overlap(e, j, "input", p->inputs[i].name);
+        for (uint32_t k = 0; k < j; k++)
+            if (tensor_ranges_meet(e->output_ranges[j], e->output_ranges[k]))
                 return overlap(e, j, "output", p->outputs[k].name);
-        }
     }
     return TN_OK;
 }

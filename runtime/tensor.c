@@ -82,14 +82,16 @@ bool tensor_span(const tn_tensor *tensor, int64_t *low, int64_t *high) {
            !__builtin_mul_overflow(last, bytes, high);
 }
 
-bool tensor_ranges_meet(const tn_tensor *a, const tn_tensor *b) {
-    int64_t low_a, high_a, low_b, high_b;
-    if (!tensor_span(a, &low_a, &high_a) || !tensor_span(b, &low_b, &high_b)) return true;
-    if (low_a == high_a || low_b == high_b) return false;
-    /* Addresses wrap as unsigned numbers do; a span never does. */
-    uintptr_t start_a = (uintptr_t)a->data + (uintptr_t)low_a, start_b = (uintptr_t)b->data + (uintptr_t)low_b;
-    return start_a < start_b ? start_b - start_a < (uintptr_t)(high_a - low_a)
-                             : start_a - start_b < (uintptr_t)(high_b - low_b);
+tensor_range tensor_range_of(const tn_tensor *tensor) {
+    int64_t low, high;
+    if (!tensor_span(tensor, &low, &high)) return (tensor_range){0, UINTPTR_MAX};
+    return (tensor_range){(uintptr_t)tensor->data + (uintptr_t)low, (uintptr_t)(high - low)};
+}
+
+bool tensor_ranges_meet(tensor_range a, tensor_range b) {
+    if (a.bytes == 0 || b.bytes == 0) return false;
+    if (a.bytes == UINTPTR_MAX || b.bytes == UINTPTR_MAX) return true;
+    return a.start < b.start ? b.start - a.start < a.bytes : a.start - b.start < b.bytes;
 }
 
 /* ---- Copying ------------------------------------------------------------------------------------ */

@@ -12,8 +12,12 @@ int64_t tensor_count(int rank, const int64_t *shape, tn_dtype dtype);
  * elements. False: malformed, or the strides reach further than 63 bits. */
 bool tensor_span(const tn_tensor *tensor, int64_t *low, int64_t *high);
 
-/* Whether the bytes from the first to the last element of one meet those of the other. */
-bool tensor_ranges_meet(const tn_tensor *a, const tn_tensor *b);
+/* The memory that a tensor's elements lie in. Addresses wrap as unsigned numbers do. */
+typedef struct tensor_range {
+    uintptr_t start, bytes; /* UINTPTR_MAX: not to be told, meets any other */
+} tensor_range;
+tensor_range tensor_range_of(const tn_tensor *tensor);
+bool tensor_ranges_meet(tensor_range a, tensor_range b);
 
 /* Appends "f32[7, 784]". */
 void tensor_add_text(line *t, const tn_tensor *tensor);
