@@ -179,9 +179,11 @@ static tn_status differentiate(void *fixture, const char *name, char *message, s
     tn_graph *twice = tn_hvp(f, TN_INTS(2));
     tn_status status = module_status(fixture, message, capacity);
     if ((!grad || !forward || !twice) && status == TN_OK) fail_msg("%s: no function and no error", name);
+    if (status != TN_OK) return status;
     tn_module *own = tn_function_module(twice);
+    status = module_status(own, message, capacity);
     tn_module_free(own);
-    return status == TN_OK && !own ? TN_ERR_MEMORY : status;
+    return status;
 }
 
 static void test_gradients(void **state) {
