@@ -67,7 +67,12 @@ bool lower_expm1(lowering *c) {
     return done(c, tn_mul(tn_tanh(tn_mul(x, scalar_like(x, 0.5))), tn_add(tn_exp(x), scalar_like(x, 1))));
 }
 
-bool lower_fma(lowering *c) { return done(c, tn_add(tn_mul(c->operands[0], c->operands[1]), c->operands[2])); }
+/* In a dtype that holds every product, where there is one: it is not rounded then, nor infinite. */
+bool lower_fma(lowering *c) {
+    tn_dtype own = dtype_of(c->operands[0]), wide = own == TN_F16 || own == TN_BF16 ? TN_F32 : TN_F64;
+    tn_val v = tn_mul(tn_convert(c->operands[0], wide), tn_convert(c->operands[1], wide));
+    return done(c, tn_convert(tn_add(v, tn_convert(c->operands[2], wide)), own));
+}
 
 /* Negative, or a zero with that sign. */
 static tn_val has_sign(tn_val v) {
