@@ -8,11 +8,32 @@ static void give_with_axis(writing *w, made_node *n) {
 
 /* ---- Reductions ----------------------------------------------------------------------------------------- */
 
-static void write_over_axes(writing *w, const char *op) {
+static label *reduced(writing *w, const char *op) {
     const attr *axes = attr_find(&w->n->attrs, ATTR_axes);
     made_node *n = EMIT_NODE(w, op, work_operand(w, 0), numbers_label(w->x, axes->ints.items, (int)axes->ints.n));
     set_int(w->x, n, "keepdims", 0);
-    give_work(w, 0, n->outputs[0]);
+    return n->outputs[0];
+}
+
+/* The greatest or least of integers that were converted to a wider dtype. Of none it is the end of that dtype, which
+ * must become the end of their own: false or true of bools. */
+static label *narrowed(writing *w, label *l) {
+    int bits = (int)tn_dtype_bits(w->dtype);
+    if (w->dtype == TN_BOOL) return EMIT(w, "Greater", l, scalar_label(w->x, w->work, 0));
+    bool is_signed = dtype_in(DTYPES_SINT, w->dtype);
+    double half = (double)(INT64_C(1) << (bits - 1)), least = is_signed ? -half : 0,
+           greatest = is_signed ? half - 1 : 2 * half - 1;
+    l = EMIT(w, "Clip", l, scalar_label(w->x, w->work, least), scalar_label(w->x, w->work, greatest));
+    return emit_cast(w, l, w->work, w->dtype);
+}
+
+static bool may_be_empty(const writing *w) {
+    const attr *axes = attr_find(&w->n->attrs, ATTR_axes);
+    int64_t extent;
+    for (uint32_t i = 0; i < axes->ints.n; i++)
+        if (!dim_is_const(export_dims(w->x), operand_type(w, 0)->dims[axes->ints.items[i]], &extent) || extent == 0)
+            return true;
+    return false;
 }
 
 /* Bools are reduced as small integers, of which `and` is the least and `or` the greatest. */
@@ -24,7 +45,12 @@ void write_reduce(writing *w) {
     };
     int64_t kind = attr_int(&w->n->attrs, ATTR_kind, 0);
     if (kind != REDUCE_ARGMAX && kind != REDUCE_ARGMIN) {
-        write_over_axes(w, ops[kind]);
+        bool is_end = kind != REDUCE_SUM && kind != REDUCE_PROD && !dtype_is_float(w->work) && w->work != w->dtype;
+        label *l = reduced(w, ops[kind]);
+        if (is_end && may_be_empty(w))
+            give(w, 0, narrowed(w, l));
+        else
+            give_work(w, 0, l);
         return;
     }
     made_node *n = EMIT_NODE(w, ops[kind], work_operand(w, 0));
@@ -34,7 +60,7 @@ void write_reduce(writing *w) {
     give(w, 0, n->outputs[0]);
 }
 
-void write_mean(writing *w) { write_over_axes(w, "ReduceMean"); }
+void write_mean(writing *w) { give_work(w, 0, reduced(w, "ReduceMean")); }
 
 void write_cumulate(writing *w) {
     made_node *n = EMIT_NODE(w, "CumSum", work_operand(w, 0), number_label(w->x, attr_int(&w->n->attrs, ATTR_axis, 0)));
