@@ -331,8 +331,26 @@ static tn_status save_and_load(void *fixture, const char *name, char *message, s
     return status;
 }
 
+static void *make_classifier(const char *name) {
+    tn_graph *g = tn_graph_new(name);
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_DIM("n"), TN_SIZE(4)));
+    tn_val w = tn_weight(g, "w", TN_F32, TN_SHAPE(TN_SIZE(4), TN_SIZE(3)), weight);
+    tn_output(g, "p", tn_softmax(tn_matmul(x, w), 1));
+    return tn_graph_module(g);
+}
+
+static tn_status import_model(void *fixture, const char *name, char *message, size_t capacity) {
+    tn_diag diag = {.status = TN_OK};
+    tn_model *m = tn_model_from_module(fixture, "sparse_cross_entropy", NULL, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    if (!m && diag.status == TN_OK) fail_msg("%s: no model and no error", name);
+    tn_model_free(m);
+    return diag.status;
+}
+
 static void test_training(void **state) {
     (void)state;
+    fail_in_turn(&(act){make_classifier, import_model, release_module, "a model of a module"});
     fail_in_turn(&(act){NULL, describe, NULL, "describe"});
     fail_in_turn(&(act){make_model, infer, release_model, "infer"});
     fail_in_turn(&(act){make_model, prepare_training, release_model, "prepare training"});

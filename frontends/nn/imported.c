@@ -128,15 +128,21 @@ static bool build_forward(const imported *im, const char *loss) {
 /* A copy of the module with an empty function forward. */
 static bool open_model(imported *im, tn_module *from) {
     tn_model *m = im->m = tn_calloc(1, sizeof *m);
-    if (!m || !(m->module = module_clone(from)) || !(im->from = module_main(m->module))) {
-        diag_fail(im->diag, m && m->module ? TN_ERR_ARGUMENT : TN_ERR_MEMORY,
-                  m && m->module ? "the module has no function" : "out of memory");
+    if (m) m->module = module_clone(from);
+    if (!m || !m->module || m->module->error.status != TN_OK) {
+        diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
+        return false;
+    }
+    im->from = module_main(m->module);
+    if (!im->from) {
+        diag_fail(im->diag, TN_ERR_ARGUMENT, "the module has no function");
         return false;
     }
     m->training = m->random = BUILD_INVALID;
     tn_graph *other = module_find(m->module, "forward");
-    if (other) other->name = module_intern(m->module, "forward (imported)");
-    m->forward = module_add_graph(m->module, "forward");
+    const char *another = module_intern(m->module, "forward (imported)");
+    if (other && another) other->name = another;
+    m->forward = another ? module_add_graph(m->module, "forward") : NULL;
     if (m->forward) return true;
     diag_fail(im->diag, TN_ERR_MEMORY, "out of memory");
     return false;
