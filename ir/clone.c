@@ -165,10 +165,10 @@ static tn_module *clone(tn_module *m, extent what, const tn_graph *f) {
     for (size_t i = 0; ok && i < m->n_graphs; i++) reached[i] = what == ALL_FUNCTIONS;
     if (ok) mark_reached(m, f, what == ONE_FUNCTION, reached);
     if (ok && what == CALLED_FUNCTIONS) mark_reached(m, module_find(m, "prepare"), false, reached);
-    ok = ok && clone_functions(&c, what == ONE_FUNCTION ? f : NULL, reached);
+    ok = ok && clone_functions(&c, what == ONE_FUNCTION ? f : NULL, reached) && c.to->error.status == TN_OK;
     tn_free(c.graphs);
     tn_free(reached);
-    if (!ok && c.to->error.status == TN_OK) {
+    if (!ok && (c.to->error.status == TN_OK || what == ONE_FUNCTION)) { /* users are told by NULL */
         tn_module_free(c.to);
         return NULL;
     }
