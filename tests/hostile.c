@@ -341,7 +341,7 @@ static void *make_classifier(const char *name) {
 
 static tn_status import_model(void *fixture, const char *name, char *message, size_t capacity) {
     tn_diag diag = {.status = TN_OK};
-    tn_model *m = tn_model_from_module(fixture, "sparse_cross_entropy", NULL, &diag);
+    tn_model *m = tn_model_from_module(fixture, &(tn_model_import){.loss = "sparse_cross_entropy"}, &diag);
     snprintf(message, capacity, "%s", diag.message);
     if (!m && diag.status == TN_OK) fail_msg("%s: no model and no error", name);
     tn_model_free(m);

@@ -47,7 +47,7 @@ static void run(tn_module *m, float *out) {
 
 static tn_model *open_model(tn_module *m, const char *loss, const char *const *frozen) {
     tn_diag diag = {0};
-    tn_model *model = tn_model_from_module(m, loss, frozen, &diag);
+    tn_model *model = tn_model_from_module(m, &(tn_model_import){.loss = loss, .frozen = frozen}, &diag);
     if (!model) fail_msg("%s", diag.message);
     return model;
 }
@@ -168,12 +168,39 @@ static void takes_targets(void **state) {
     tn_module_free(m);
 }
 
-static void refuses(tn_module *m, const char *loss, const char *const *frozen, tn_status status, const char *message) {
+static void refuses_how(tn_module *m, const tn_model_import *how, tn_status status, const char *message) {
     tn_diag diag = {0};
-    assert_null(tn_model_from_module(m, loss, frozen, &diag));
+    assert_null(tn_model_from_module(m, how, &diag));
     if (diag.status != status || !strstr(diag.message, message))
         fail_msg("status %d: %s; wanted %d: %s", diag.status, diag.message, status, message);
-    assert_null(tn_model_from_module(m, loss, frozen, NULL));
+    assert_null(tn_model_from_module(m, how, NULL));
+}
+
+static void refuses(tn_module *m, const char *loss, const char *const *frozen, tn_status status, const char *message) {
+    refuses_how(m, &(tn_model_import){.loss = loss, .frozen = frozen}, status, message);
+}
+
+/* The loss is of the output that is named. */
+static void takes_an_output(void **state) {
+    (void)state;
+    tn_diag diag = {0};
+    tn_graph *g = tn_graph_new("two");
+    tn_val in = tn_input(g, "x", TN_F32, TN_SHAPE(TN_DIM("n"), TN_SIZE(IN)));
+    tn_val h = tn_matmul(in, tn_weight(g, "w", TN_F32, TN_SHAPE(TN_SIZE(IN), TN_SIZE(OUT)), kernel));
+    tn_output(g, "boxes", tn_sum(h, TN_INTS(1)));
+    tn_output(g, "scores", tn_softmax(h, 1));
+    tn_output(g, "places", tn_convert(h, TN_I32));
+    tn_model_import how = {.loss = "sparse_cross_entropy", .output = "scores"};
+    tn_model *m = tn_model_from_module(tn_graph_module(g), &how, &diag);
+    if (!m) fail_msg("%s", diag.message);
+    assert_int_equal(m->forward->n_params, 3); /* x, w, target */
+    assert_int_equal(m->forward->params[2].type.rank, 1);
+    tn_model_free(m);
+    how.output = "boxes ";
+    refuses_how(tn_graph_module(g), &how, TN_ERR_ARGUMENT, "there is no output boxes ");
+    how.output = "places";
+    refuses_how(tn_graph_module(g), &how, TN_ERR_DTYPE, "output places is i32, a loss is of floats");
+    tn_graph_free(g);
 }
 
 static tn_module *one_function(const char *input, tn_dtype dtype, const float *w) {
@@ -187,6 +214,7 @@ static tn_module *one_function(const char *input, tn_dtype dtype, const float *w
 static void refuses_what_is_wrong(void **state) {
     (void)state;
     tn_module *m = classifier(true);
+    refuses_how(m, NULL, TN_ERR_ARGUMENT, "no loss");
     refuses(NULL, "sum", NULL, TN_ERR_ARGUMENT, "there is no module");
     refuses(m, NULL, NULL, TN_ERR_ARGUMENT, "no loss");
     refuses(m, "best", NULL, TN_ERR_ARGUMENT, "there is no loss of that name");
@@ -217,9 +245,8 @@ static void refuses_what_is_wrong(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(begins_as_the_module),
-        cmocka_unit_test(trains),
-        cmocka_unit_test(takes_targets),
+        cmocka_unit_test(begins_as_the_module),  cmocka_unit_test(trains),
+        cmocka_unit_test(takes_targets),         cmocka_unit_test(takes_an_output),
         cmocka_unit_test(refuses_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

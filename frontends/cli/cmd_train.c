@@ -62,8 +62,8 @@ static const train_example *find_example(const arguments *a) {
     for (int i = 0; i < N_EXAMPLES; i++)
         if (strcmp(examples[i].name, a->operands[0]) == 0) example = &examples[i];
     if (!example) return complain_of(a, "there is no example %s (digits, mnist, text)", a->operands[0]);
-    if (GIVEN(a, loss) || GIVEN(a, data) || GIVEN(a, freeze))
-        return complain_of(a, "--loss, --data and --freeze go with --onnx, not with %s", example->name);
+    if (GIVEN(a, loss) || GIVEN(a, loss_of) || GIVEN(a, data) || GIVEN(a, freeze))
+        return complain_of(a, "--loss, --loss-of, --data and --freeze go with --onnx, not with %s", example->name);
     if (example->operand && a->n_operands < 2) {
         options_complain(a->command, "%s needs a %s", example->name, example->operand);
         return NULL;

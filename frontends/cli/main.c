@@ -47,8 +47,8 @@ static const command commands[] = {
      "  tenon train mnist mnist/ --epochs 3 --tensorboard runs/mnist\n"
      "  tenon train text plays.txt --checkpoint gpt.safetensors --resume\n"
      "  tenon train --onnx model.onnx --loss sparse_cross_entropy --data images.npz -o tuned.onnx\n",
-     OPTIONS(OPTION_onnx, OPTION_loss, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch, OPTION_lr,
-             OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
+     OPTIONS(OPTION_onnx, OPTION_loss, OPTION_loss_of, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch,
+             OPTION_lr, OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
              OPTION_checkpoint_every, OPTION_resume, OPTION_best, OPTION_tensorboard, OPTION_seed, OPTION_threads,
              OPTION_output),
      0, 2, command_train},

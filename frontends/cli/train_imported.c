@@ -38,7 +38,8 @@ static int open_model(training *t, const char *path) {
     tn_module *m = model_load_with(path, &(tn_onnx_options){.weights_replaceable = true});
     if (!m) return EXIT_INPUT;
     const char **names = split_names(given, &text);
-    t->model = names ? tn_model_from_module(m, TEXT_OF(t->a, loss), names, &diag) : NULL;
+    tn_model_import how = {.loss = TEXT_OF(t->a, loss), .output = TEXT_OF(t->a, loss_of), .frozen = names};
+    t->model = names ? tn_model_from_module(m, &how, &diag) : NULL;
     int status = t->model ? EXIT_DONE : names ? report(path, &diag) : report_text(path, "out of memory");
     tn_free(names);
     tn_free(text);

@@ -1,6 +1,6 @@
 /* A model of a module that is there already: one read from an ONNX file, say.
  *
- * in:  a module with weights, the name of a loss
+ * in:  a module with weights, the names of a loss and of the output that it is of
  * out: a model whose parameters begin as those weights
  * law: the module is not changed; its weights are copied
  */
@@ -17,7 +17,7 @@ typedef struct imported {
     tn_model *m;
     tn_graph *from; /* the function that becomes forward; in the model's module */
     size_t prediction;
-    const char *const *frozen;
+    const tn_model_import *how;
     tn_diag *diag;
 } imported;
 
@@ -41,7 +41,7 @@ static bool is_listed(const char *const *names, const char *name) {
 static bool is_weight(const param *p) { return p->binding == BINDING_LOAD; }
 
 static tn_status check_names(const imported *im) {
-    for (const char *const *name = im->frozen; name && *name; name++) {
+    for (const char *const *name = im->how->frozen; name && *name; name++) {
         bool is_there = false;
         for (size_t i = 0; i < im->from->n_params; i++)
             is_there |= is_weight(&im->from->params[i]) && strcmp(im->from->params[i].name, *name) == 0;
@@ -61,7 +61,7 @@ static tn_status check_params(const imported *im) {
         n_trained += is_weight(p) && p->type.dtype == im->m->dtype;
     }
     if (n_trained > 0) return check_names(im);
-    return diag_fail(im->diag, TN_ERR_ARGUMENT, "no weight is %s: there is nothing to train",
+    return diag_fail(im->diag, TN_ERR_ARGUMENT, "no weight is %s: there is nothing to train (constants are no weights)",
                      tn_dtype_name(im->m->dtype));
 }
 
@@ -72,7 +72,7 @@ static tn_val add_param(const imported *im, const param *p) {
     if (is_weight(p)) {
         bool is_trained = p->type.dtype == im->m->dtype && !is_moment(im->from, p->value);
         what = (nn_param){
-            .role = NN_PARAMETER, .frozen = !is_trained || is_listed(im->frozen, p->name), .initial = p->initial};
+            .role = NN_PARAMETER, .frozen = !is_trained || is_listed(im->how->frozen, p->name), .initial = p->initial};
     }
     return nn_add_param(im->m, p->name, &p->type, &what);
 }
@@ -93,8 +93,9 @@ static tn_val logits_of(tn_val v, const char *loss) {
     return v;
 }
 
-static void add_loss(const imported *im, tn_val prediction, const char *loss) {
+static void add_loss(const imported *im, tn_val prediction) {
     tn_model *m = im->m;
+    const char *loss = im->how->loss;
     tn_val v = logits_of(prediction, loss);
     if (nn_loss_is_reduction(loss)) {
         tn_model_loss(m, "training.loss", nn_loss_reduce(v, loss));
@@ -106,7 +107,7 @@ static void add_loss(const imported *im, tn_val prediction, const char *loss) {
     if (strcmp(loss, "sparse_cross_entropy") == 0) tn_model_metric(m, "accuracy", v, target);
 }
 
-static bool build_forward(const imported *im, const char *loss) {
+static bool build_forward(const imported *im) {
     tn_module *module = im->m->module;
     tn_val *args = ARENA_ARRAY(&module->memory, tn_val, im->from->n_params + 1);
     tn_val *results = ARENA_ARRAY(&module->memory, tn_val, im->from->n_results + 1);
@@ -119,7 +120,7 @@ static bool build_forward(const imported *im, const char *loss) {
     if (!nn_inline(im->m->forward, im->from, args, results)) return false;
     for (size_t r = 0; r < im->from->n_results; r++)
         if (!nn_add_result(im->m, im->from->results[r].name, results[r], NN_OUTPUT, NULL)) return false;
-    add_loss(im, results[im->prediction], loss);
+    add_loss(im, results[im->prediction]);
     return module->error.status == TN_OK && nn_remove_uncalled(module, im->m->forward);
 }
 
@@ -148,27 +149,36 @@ static bool open_model(imported *im, tn_module *from) {
     return false;
 }
 
-static tn_status choose_dtype(imported *im) {
-    if (!nn_find_prediction(im->from, &im->prediction))
+/* The output that the loss is of. */
+static tn_status choose_output(imported *im) {
+    const char *name = im->how->output;
+    size_t r = 0;
+    if (name) {
+        while (r < im->from->n_results && strcmp(im->from->results[r].name, name) != 0) r++;
+        if (r == im->from->n_results) return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no output %s", name);
+    } else if (!nn_find_prediction(im->from, &r))
         return diag_fail(im->diag, TN_ERR_DTYPE, "no output of the model is a float");
-    const tn_type *type = graph_type(im->from, im->from->results[im->prediction].value);
-    im->m->dtype = im->m->compute = type->dtype == TN_F64 ? TN_F64 : TN_F32;
+    tn_dtype dtype = (tn_dtype)graph_type(im->from, im->from->results[r].value)->dtype;
+    if (!dtype_is_float(dtype))
+        return diag_fail(im->diag, TN_ERR_DTYPE, "output %s is %s, a loss is of floats", name, tn_dtype_name(dtype));
+    im->prediction = r;
+    im->m->dtype = im->m->compute = dtype == TN_F64 ? TN_F64 : TN_F32;
     return TN_OK;
 }
 
 /* im->m is then to be freed when something went wrong. */
-static tn_status make_model(imported *im, const char *loss) {
-    tn_status status = choose_dtype(im);
+static tn_status make_model(imported *im) {
+    tn_status status = choose_output(im);
     if (status == TN_OK) status = check_params(im);
     if (status != TN_OK) return status;
     const tn_diag *error = &im->m->module->error;
-    if (!build_forward(im, loss)) return diag_fail(im->diag, error->status, "%s", error->message);
+    if (!build_forward(im)) return diag_fail(im->diag, error->status, "%s", error->message);
     return tn_model_initialise(im->m, 0, im->diag);
 }
 
-tn_model *tn_model_from_module(const tn_module *from, const char *loss, const char *const *frozen, tn_diag *diag) {
-    imported im = {.frozen = frozen, .diag = diag};
-    if (!from || !loss) {
+tn_model *tn_model_from_module(const tn_module *from, const tn_model_import *how, tn_diag *diag) {
+    imported im = {.how = how, .diag = diag};
+    if (!from || !how || !how->loss) {
         diag_fail(diag, TN_ERR_ARGUMENT, "there is no module, or no loss");
         return NULL;
     }
@@ -177,7 +187,7 @@ tn_model *tn_model_from_module(const tn_module *from, const char *loss, const ch
         return NULL;
     }
     /* The copy reads constants in place and keeps the module: that is all that happens to it. */
-    if (open_model(&im, (tn_module *)(uintptr_t)from) && make_model(&im, loss) == TN_OK) return im.m;
+    if (open_model(&im, (tn_module *)(uintptr_t)from) && make_model(&im) == TN_OK) return im.m;
     tn_model_free(im.m);
     return NULL;
 }

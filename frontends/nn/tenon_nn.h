@@ -48,16 +48,21 @@ typedef struct tn_model_options {
 TN_API tn_model *tn_model_new(const char *name, const tn_model_options *options);
 TN_API void tn_model_free(tn_model *m); /* NULL is allowed; frees the parameters' arrays too */
 
-/* A model of a module's main function, one that was imported, say, for training with a loss of its first float output: one
- * of tn_nn_loss (with a target "target" of that output's type, for sparse_cross_entropy i64 without the last axis, and
- * the metric accuracy), or "sum" or "mean" of its elements. Losses that take logits get the operand of a softmax or
- * logistic that ends the model. Weights with values (tn_weight; of an ONNX model with weights_replaceable) become
- * parameters that begin with these: trained when they have the dtype that the model is for (f64 for an f64 output, else
- * f32), unless their names are in `frozen` (ended by NULL; or NULL) or they are moments of a batch_norm. The module is
- * not changed, and may be freed. NULL with *diag: it has an error, states, weights without values, or nothing to train;
- * a name in `frozen` is no weight's. */
-TN_API tn_model *tn_model_from_module(const tn_module *module, const char *loss, const char *const *frozen,
-                                      tn_diag *diag);
+/* How a module becomes a model. */
+typedef struct tn_model_import {
+    const char *loss;          /* one of tn_nn_loss; or "sum" or "mean" of the elements, which take no target */
+    const char *output;        /* that the loss is of; NULL: the first float one */
+    const char *const *frozen; /* weights that are not trained, ended by NULL; or NULL */
+} tn_model_import;
+
+/* A model of a module's main function, one that was imported, say, for training with a loss. Its target, "target", has the
+ * output's type, for sparse_cross_entropy i64 without the last axis; that loss brings the metric accuracy. Losses that take logits get
+ * the operand of a softmax or logistic that ends the model. Weights with values (tn_weight; of an ONNX model with
+ * weights_replaceable) become parameters that begin with these: trained when they have the dtype that the model is for
+ * (f64 for an f64 output, else f32), unless they are frozen or the moments of a batch_norm. The module is not changed, and
+ * may be freed. NULL with *diag: it has an error, states, weights without values, or nothing to train; a name is none of
+ * its. */
+TN_API tn_model *tn_model_from_module(const tn_module *module, const tn_model_import *how, tn_diag *diag);
 
 /* The function `forward`, for calls of tenon_graph.h that need a graph. It belongs to the model. */
 TN_API tn_graph *tn_model_graph(const tn_model *m);
