@@ -16,10 +16,10 @@ FIGURES = ("median_ms", "min_ms", "cpu_ms")
 
 
 def combined(rounds):
-    """One result of a peer's rounds; an error when none went well."""
+    """One result of a peer's rounds; an error when none went well; empty when there was none."""
     good = [r for r in rounds if "median_ms" in r]
     if not good:
-        return rounds[0] if rounds else {"error": "not measured"}
+        return rounds[0] if rounds else {}
     told = {key: min(r[key] for r in good) for key in FIGURES + ("peak_bytes",)}
     told["first_ms"] = good[0]["first_ms"]  # later rounds of torch.compile find what the first one compiled
     for key in ("state_bytes", "arena_bytes"):
@@ -44,7 +44,7 @@ def table(head, rows):
 
 
 def cell(result, key, unit=1.0, digits=1):
-    return f"{result[key] / unit:.{digits}f}" if key in result else "failed"
+    return f"{result[key] / unit:.{digits}f}" if key in result else "failed" if "error" in result else "-"
 
 
 def time_table(args, kept, threads):
@@ -81,7 +81,7 @@ def relative(a, b):
 
 
 def curves_of(model, dtype, kept):
-    """Both lists of losses, or None when one failed."""
+    """Both lists of losses, or None when one failed or was not measured."""
     found = [kept.get(("curve", model, dtype, peer), {}) for peer in ("tenon", "torch")]
     return [r["losses"] for r in found] if all("losses" in r for r in found) else None
 
@@ -95,9 +95,9 @@ def curve_rows(args, kept):
     rows = []
     for model in args.models:
         double, single = curves_of(model, "f64", kept), curves_of(model, "f32", kept)
-        worst = f"{max(map(relative, *double)):.1e}" if double else "failed"
+        worst = f"{max(map(relative, *double)):.1e}" if double else "-"
         if not single:
-            rows.append([TITLES[model], worst, "failed", "", ""])
+            rows.append([TITLES[model], worst] + ["-"] * (len(CURVE_HEAD) - 2))
             continue
         last = [mean_of_last(losses) for losses in single]
         rows.append([TITLES[model], worst, f"{single[0][0]:.4f}", f"{last[0]:.4f}, {last[1]:.4f}", f"{100 * relative(*last):.2f} %",
