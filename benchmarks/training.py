@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training beside PyTorch and JAX: `make bench-training`, with BENCH_ARGS for what follows.
 
-    training.py [MODEL...] [--peers a,b] [--threads 1,2] [--rounds 3] [--seconds 3] [--no-curves] [--fresh] [--docs] [--out DIR]
+    training.py [MODEL...] [--peers a,b] [--threads 1,2] [--rounds 3] [--seconds 3] [--no-curves] [--fresh] [--docs] [--note TEXT] [--out DIR]
 
 MODEL is mlp, gpt or resnet18. Two things are measured: losses of the same steps (same weights, same batches) by Tenon
 and PyTorch, in f64 and f32, and how long a step takes beside all peers. Each measurement is a process of its own on the
@@ -43,6 +43,7 @@ def parse():
     parser.add_argument("--no-curves", action="store_true", help="times only")
     parser.add_argument("--fresh", action="store_true", help="keep nothing of a run before")
     parser.add_argument("--docs", action="store_true", help="write docs/TRAINING_BENCH.md and its pictures")
+    parser.add_argument("--note", default="", help="a sentence on the circumstances, for the results' head")
     parser.add_argument("--out", default=os.path.join(places.BUILD, "training-results"), help="folder of the results")
     args = parser.parse_args()
     args.models = args.models or list(MODELS)

@@ -121,15 +121,16 @@ updated parameters. PyTorch: attention through `scaled_dot_product_attention`, o
 donated. Tenon runs without its check for gradients that are not finite, which the others don't do.
 
 Each measurement is a process of its own, on the same cores, with as many threads as cores; peers take turns over
-{rounds} rounds of {seconds:g} s.
+{rounds} round{s} of {seconds:g} s.
 """
 
 
 def document(args, kept, about):
     versions, machine = about["versions"], about["machine"]
     parts = [HEAD.format(date=datetime.date.today().isoformat(), cpu=machine["cpu"], cpus=machine["cpus"], system=machine["system"],
-                         tenon=versions["tenon"], torch=versions["torch"], jax=versions["jax"], rounds=about["rounds"],
+                         tenon=versions["tenon"], torch=versions["torch"], jax=versions["jax"], rounds=about["rounds"], s="s" if about["rounds"] > 1 else "",
                          seconds=about["seconds"])]
+    parts += [f"{args.note}\n"] if args.note else []
     for threads in args.threads:
         parts += [f"## A step, ms, {threads} thread{'s' if threads > 1 else ''}\n",
                   "Median of the best round; the least of all steps" + ("; median of processor time, which other work on the "

@@ -13,18 +13,19 @@ import sys
 
 import numpy as np
 
-SIGNAL = 6  # the norm of a class's vector or picture
+SIGNAL = {"vector": 6, "picture": 20}  # the norm of a class's
 DRAWN = 0.2
 PATCH = 8  # pixels of a picture that have one value
 
 
 def class_pictures(task, random):
     if not task["blocks"]:
-        found = random.normal(size=(task["classes"], task["inputs"]))
+        norm, found = SIGNAL["vector"], random.normal(size=(task["classes"], task["inputs"]))
     else:
         side = task["inputs"] // PATCH
+        norm = SIGNAL["picture"]
         found = np.kron(random.normal(size=(task["classes"], 3, side, side)), np.ones((PATCH, PATCH)))
-    return SIGNAL * found / np.sqrt((found[0] ** 2).sum())
+    return norm * found / np.sqrt((found[0] ** 2).sum())
 
 
 def pictures(task, count, random):

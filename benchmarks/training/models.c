@@ -110,7 +110,7 @@ static const training_task tasks[] = {
      build_resnet,
      {.batch = 32, .classes = 10, .width = 64, .inputs = 32, .layers = 4, .blocks = 2},
      "sgd",
-     0.01,
+     0.002,
      0.9},
 };
 
