@@ -7,10 +7,10 @@
  *      step (without it they are drawn), FILE.npz of --batches x [k, batch, ...] and y [k, batch, ...], taken one after
  *      the other, over and over. --module writes the step as text, for `tenon bench FILE --profile` and
  *      `tenon dump`
- * out: --save writes the parameters as they are at the first step, --describe tells sizes and optimizer, and no more is
- *      done. Else {"losses": of the first --steps,
- *      "first_ms": from nothing to the end of the first step, compiling included, "min_ms", "median_ms", "runs": of steps
- *      during --seconds, "cpu_ms": the median of their processor time, "peak_bytes": the most that was resident, "compile_bytes": likewise before the first step,
+ * out: --save writes the parameters as they are at the first step, --describe tells sizes and optimizer, and no more
+ *      is done. Else {"losses": of the first --steps, "first_ms": from nothing to the end of the first step,
+ *      compiling included, "min_ms", "median_ms", "runs": of steps during --seconds, "cpu_ms": the median of their
+ *      processor time, "peak_bytes": the most that was resident, "compile_bytes": likewise before the first step,
  *      "state_bytes", "arena_bytes"}
  */
 #include "benchmarks/training/models.h"

@@ -51,7 +51,8 @@ void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLV
  * that a kernel begins or ends, record a run-time error. */
 void program_emit_helpers(program_emitter *p);
 
-/* program_dims.c: sizes and offsets. Its value over symbols of given values; something, and the failure recorded, when it has none. */
+/* program_dims.c: sizes and offsets. Its value over symbols of given values; something, and the failure recorded,
+ * when it has none. */
 LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbols, const LLVMValueRef *values,
                               uint32_t n);
 LLVMValueRef program_dim(function_emitter *f, tn_dim d);              /* its value, over the function's symbols */

@@ -1,8 +1,8 @@
 /* Class conv_weights for channels by themselves (depthwise): lanes are channels.
  *
  * in:  groups of one channel and one output channel, both operands laid out by positions
- * out: a stage of vectors of channels: the taps of a row at a time, sums in registers, through all places of all images; then
- *      the other members
+ * out: a stage of vectors of channels: the taps of a row at a time, sums in registers, through all places of all
+ *      images; then the other members
  * law: each sum is one FMA chain over images, then places, row-major
  */
 #include "compiler/loops/conv_weights.h"

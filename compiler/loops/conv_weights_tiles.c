@@ -7,8 +7,8 @@
  *      results   G^T M G
  * law: each sum is one FMA chain over images, then tiles, row-major
  *
- * Where all of M fits near caches, chunks are planes, so that V and W are read once; else they are parts of the result, and
- * a chunk keeps its part of M for itself.
+ * Where all of M fits near caches, chunks are planes, so that V and W are read once; else they are parts of the
+ * result, and a chunk keeps its part of M for itself.
  */
 #include "compiler/loops/conv_weights.h"
 #include "compiler/loops/winograd.h"

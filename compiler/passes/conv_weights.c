@@ -3,12 +3,12 @@
  * in:  functions of primitives
  * out: a convolution whose kernel covers more of a plane than its result does, as conv_weights: what a plane meets in
  *      another one, shifted by a few positions
- * law: the sums are the same, term by term, over the same terms in the same order, but that zeros beyond the edges may be
- *      terms: a result is not a number where such a zero meets an infinity
+ * law: the sums are the same, term by term, over the same terms in the same order, but that zeros beyond the edges
+ *      may be terms: a result is not a number where such a zero meets an infinity
  *
- * Reverse mode (and whoever spells it out) makes the gradient of a kernel a convolution of the input with the result's
- * gradient, both with images and channels exchanged, and exchanges those of the result. Here they are exchanged once more,
- * which cancels both. Weights known at load time have better: they are packed ahead.
+ * Reverse mode (and whoever spells it out) makes the gradient of a kernel a convolution of the input with the
+ * result's gradient, both with images and channels exchanged, and exchanges those of the result. Here they are
+ * exchanged once more, which cancels both. Weights known at load time have better: they are packed ahead.
  */
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
