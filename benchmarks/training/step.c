@@ -56,11 +56,12 @@ static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
 /* The most memory that was resident so far. */
 static long peak_bytes(void) {
+    static const char key[] = "VmHWM:";
     char text[256];
     long kilobytes = 0;
     FILE *file = fopen("/proc/self/status", "r");
     while (file && fgets(text, sizeof text, file))
-        if (sscanf(text, "VmHWM: %ld", &kilobytes) == 1) break;
+        if (strncmp(text, key, sizeof key - 1) == 0) kilobytes = strtol(text + sizeof key - 1, NULL, 10);
     if (file) fclose(file);
     return kilobytes * 1024;
 }
@@ -212,14 +213,21 @@ static int usage(void) {
     return 2;
 }
 
+/* 0 unless the text is a number above 0 and up to `most`. */
+static double read_number(const char *text, double most) {
+    char *end;
+    double x = strtod(text, &end);
+    return end != text && *end == 0 && x > 0 && x <= most ? x : 0;
+}
+
 static bool read_option(settings *s, const char *name, const char *value) {
     if (strcmp(name, "--dtype") == 0) {
         s->dtype = strcmp(value, "f64") == 0 ? TN_F64 : TN_F32;
         return s->dtype == TN_F64 || strcmp(value, "f32") == 0;
     }
-    if (strcmp(name, "--threads") == 0) return (s->threads = atoi(value)) > 0;
-    if (strcmp(name, "--steps") == 0) return (s->steps = atol(value)) > 0;
-    if (strcmp(name, "--seconds") == 0) return (s->seconds = atof(value)) > 0;
+    if (strcmp(name, "--threads") == 0) return (s->threads = (int)read_number(value, 1024)) > 0;
+    if (strcmp(name, "--steps") == 0) return (s->steps = (long)read_number(value, 1e9)) > 0;
+    if (strcmp(name, "--seconds") == 0) return (s->seconds = read_number(value, 1e6)) > 0;
     if (strcmp(name, "--module") == 0) return (s->module = value) != NULL;
     if (strcmp(name, "--weights") == 0) return (s->weights = value) != NULL;
     if (strcmp(name, "--batches") == 0) return (s->batches = value) != NULL;
