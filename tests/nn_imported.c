@@ -192,7 +192,7 @@ static void takes_an_output(void **state) {
     tn_output(g, "places", tn_convert(h, TN_I32));
     tn_model_import how = {.loss = "sparse_cross_entropy", .output = "scores"};
     tn_model *m = tn_model_from_module(tn_graph_module(g), &how, &diag);
-    if (!m) fail_msg("%s", diag.message);
+    assert_non_null(m);
     assert_int_equal(m->forward->n_params, 3); /* x, w, target */
     assert_int_equal(m->forward->params[2].type.rank, 1);
     tn_model_free(m);
