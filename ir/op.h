@@ -74,8 +74,8 @@ typedef struct op_info {
     uint32_t n_attrs;
     attr_spec attrs[OP_MAX_ATTRS];
     op_rule *rule;
-    op_eval *eval;     /* primitives */
-    op_expand *expand; /* composites */
+    op_eval *eval;       /* primitives */
+    op_expand *expand;   /* composites */
     op_grad *grad;       /* NULL: none, or by expansion */
     const char *no_grad; /* why there is none; NULL: there is one */
     loop_class loop_class;
