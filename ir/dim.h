@@ -69,6 +69,8 @@ tn_dim dim_max(dim_table *t, tn_dim a, tn_dim b);
 tn_dim dim_add_const(dim_table *t, tn_dim a, int64_t b);
 tn_dim dim_mul_const(dim_table *t, tn_dim a, int64_t b);
 tn_dim dim_product(dim_table *t, const tn_dim *dims, int n); /* 1 for none */
+/* n elements with `interior` others between neighbours: n + interior * (n - 1), none when n is 0. */
+tn_dim dim_spread(dim_table *t, tn_dim n, int64_t interior);
 
 /* Exact division: a / b when b divides every term of a (polynomially), else DIM_INVALID
  * without touching the status. */

@@ -305,3 +305,9 @@ static tn_dim extremum(dim_table *t, dim_kind kind, tn_dim a, tn_dim b) {
 tn_dim dim_min(dim_table *t, tn_dim a, tn_dim b) { return extremum(t, DIM_MIN, a, b); }
 
 tn_dim dim_max(dim_table *t, tn_dim a, tn_dim b) { return extremum(t, DIM_MAX, a, b); }
+
+tn_dim dim_spread(dim_table *t, tn_dim n, int64_t interior) {
+    if (interior == 0) return n;
+    tn_dim gaps = dim_max(t, dim_add_const(t, n, -1), dim_const(t, 0));
+    return dim_add(t, n, dim_mul_const(t, gaps, interior));
+}

@@ -12,24 +12,27 @@
 
 #include <string.h>
 
-static value_id add_given(tn_graph *to, const tn_graph *from, value_id v) {
-    const node *n = graph_node_of(from, v);
-    if (n->op != TN_OP_param) return graph_add_param(to, NULL, graph_type(from, v), BINDING_RUN);
-    const param *p = &from->params[attr_int(&n->attrs, ATTR_index, 0)];
+value_id graph_copy_input(tn_graph *to, const tn_graph *from, size_t index) {
+    const param *p = &from->params[index];
     /* A state is one only beside its next value. */
     binding when = p->binding == BINDING_STATE ? BINDING_RUN : p->binding;
-    location_id former = graph_set_origin(to, n->locations);
+    location_id former = graph_set_origin(to, graph_node_of(from, p->value)->locations);
     value_id made = graph_add_param(to, p->name, &p->type, when);
     graph_set_origin(to, former);
     if (made != VALUE_NONE) to->params[to->n_params - 1].initial = p->initial;
     return made;
 }
 
-bool graph_copy_bounds(tn_graph *to, const tn_graph *from) {
+static value_id add_given(tn_graph *to, const tn_graph *from, value_id v) {
+    const node *n = graph_node_of(from, v);
+    if (n->op != TN_OP_param) return graph_add_param(to, NULL, graph_type(from, v), BINDING_RUN);
+    return graph_copy_input(to, from, (size_t)attr_int(&n->attrs, ATTR_index, 0));
+}
+
+void graph_copy_bounds(tn_graph *to, const tn_graph *from) {
     for (size_t i = 0; i < to->n_symbols; i++)
         for (size_t k = 0; k < from->n_symbols; k++)
             if (to->symbols[i].dim == from->symbols[k].dim) to->symbols[i] = from->symbols[k];
-    return true;
 }
 
 /* The nodes that what is asked for needs, a byte each, and with `effects` those that have one. */
@@ -79,7 +82,8 @@ tn_graph *graph_extract(const tn_graph *from, const extraction *x) {
         ok = v != VALUE_NONE;
         if (ok && is_read) map[x->given[i]] = v;
     }
-    ok = ok && graph_copy_bounds(to, from) && copy_needed(to, from, x, map);
+    if (ok) graph_copy_bounds(to, from);
+    ok = ok && copy_needed(to, from, x, map);
     for (size_t i = 0; ok && i < x->n_asked; i++) ok = add_asked(to, x, i, map);
     tn_free(map);
     return ok && from->module->error.status == TN_OK ? to : NULL;

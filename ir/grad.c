@@ -15,19 +15,12 @@
 
 #include <string.h>
 
-static bool is_float(const tn_graph *g, value_id v) { return dtype_is_float((tn_dtype)graph_type(g, v)->dtype); }
-
 /* ---- The joint function ---------------------------------------------------------------------------- */
 
 static bool copy_params(tape *t, const tn_graph *f, value_id *map) {
     if (!graph_copy_symbols(t->g, f)) return false;
-    for (size_t i = 0; i < f->n_params; i++) {
-        const param *p = &f->params[i];
-        value_id v = graph_add_param(t->g, p->name, &p->type, p->binding == BINDING_STATE ? BINDING_RUN : p->binding);
-        if (v == VALUE_NONE) return false;
-        t->g->params[i].initial = p->initial;
-        map[p->value] = v;
-    }
+    for (size_t i = 0; i < f->n_params; i++)
+        if ((map[f->params[i].value] = graph_copy_input(t->g, f, i)) == VALUE_NONE) return false;
     return true;
 }
 
@@ -83,7 +76,7 @@ static const char *new_param_name(const tn_graph *g, const char *stem) {
 /* The cotangent of each marked result: a parameter, or 1. */
 static bool add_cotangents(tape *t, const tn_graph *f, const bool *results, seeding how, joint *j) {
     for (size_t r = 0; r < f->n_results; r++) {
-        if (!results[r] || !is_float(f, f->results[r].value)) continue;
+        if (!results[r] || !grad_is_float(f, f->results[r].value)) continue;
         value_id v = VALUE_NONE;
         if (how == SEED_ONES) {
             v = grad_fill((tn_val){t->g, j->primals[r]}, 1).id;
@@ -104,7 +97,7 @@ static bool sweep_joint(const tape *t, const tn_graph *f, const bool *params, co
     if (!seeds || !wrt) return module_no_memory(m);
     size_t n_seeds = 0;
     for (size_t r = 0; r < f->n_results; r++) {
-        if (!results[r] || !is_float(f, f->results[r].value)) continue;
+        if (!results[r] || !grad_is_float(f, f->results[r].value)) continue;
         seeds[n_seeds] = (seed){j->primals[r], j->cotangents[n_seeds]};
         n_seeds++;
     }
@@ -162,7 +155,7 @@ static bool open_request(request *r, tn_location at, const char *name, tn_graph 
         if (at_param < 0 || (uint64_t)at_param >= f->n_params)
             build_error(&r->b, TN_ERR_ARGUMENT, "@%s has %zu parameters, there is no number %lld", f->name, f->n_params,
                         (long long)at_param);
-        else if (!is_float(f, f->params[at_param].value))
+        else if (!grad_is_float(f, f->params[at_param].value))
             build_error(&r->b, TN_ERR_DTYPE, "gradients are those of floats: %s",
                         build_describe((tn_val){f, f->params[at_param].value}, text));
         else if (r->params[at_param])
@@ -260,7 +253,7 @@ static tn_graph *gradient(tn_location at, const char *name, tn_graph *f, tn_ints
     joint j;
     char text[BUILD_TEXT];
     if (!open_request(&r, at, name, f, wrt)) return NULL;
-    if (f->n_results == 0 || graph_type(f, f->results[0].value)->rank > 0 || !is_float(f, f->results[0].value)) {
+    if (f->n_results == 0 || graph_type(f, f->results[0].value)->rank > 0 || !grad_is_float(f, f->results[0].value)) {
         build_error(&r.b, TN_ERR_SHAPE, "the first result of @%s must be a float scalar, that of a loss: %s", f->name,
                     f->n_results > 0 ? build_describe((tn_val){f, f->results[0].value}, text) : "it has none");
         return NULL;
@@ -306,7 +299,7 @@ static tn_graph *without_cotangents(const tn_graph *f, const tn_graph *back, con
     ok = ok && graph_inline(to, twice, map);
     size_t r = 0;
     for (size_t i = 0; ok && i < f->n_results; i++) {
-        if (!is_float(f, f->results[i].value)) continue;
+        if (!grad_is_float(f, f->results[i].value)) continue;
         const char *own = prefixed(m, "t_", f->results[i].name);
         ok = own && graph_add_result(to, own, map[twice->results[r++].value], -1);
     }

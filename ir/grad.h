@@ -34,10 +34,9 @@ tn_val grad_fill(tn_val like, double number);
 tn_val grad_cotangent(const grad_args *c, uint32_t i);
 /* condition ? v : 0 */
 tn_val grad_where(tn_val condition, tn_val v);
-/* x to dtype when it is another, else x. */
-tn_val grad_to(tn_val x, tn_dtype dtype);
-/* Elements of a padded axis before what pad's low and high add: n with `interior` others between neighbours. */
-tn_dim grad_spread(dim_table *t, tn_dim n, int64_t interior);
+/* 1 - v; and 1 - v^2 as (1 - v) * (1 + v), which loses no digits where v is near 1. */
+tn_val grad_one_minus(tn_val v);
+tn_val grad_one_minus_square(tn_val v);
 /* v between and around zeros: pad of one entry for each axis. */
 tn_val grad_pad_zeros(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior);
 /* 0, 1, ... along an axis of a shape, in i64. */

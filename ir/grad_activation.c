@@ -10,7 +10,6 @@
 #include "ir/grad.h"
 
 static tn_dtype dtype_of(tn_val x) { return (tn_dtype)tn_type_of(x).dtype; }
-static tn_val one_minus(tn_val v) { return tn_sub(grad_fill(v, 1), v); }
 
 /* dy * slope, in what the slope is computed in. */
 static void chain(const grad_args *c, tn_val slope) {
@@ -46,7 +45,7 @@ static tn_val gelu_tanh_slope(tn_val x) {
     tn_val square = tn_mul(x, x), cube = tn_mul(square, x);
     tn_val t = tn_tanh(tn_mul_scalar(tn_add(x, tn_mul_scalar(cube, cubic)), sqrt_2_over_pi));
     tn_val inner = tn_mul_scalar(tn_add_scalar(tn_mul_scalar(square, 3 * cubic), 1), 0.5 * sqrt_2_over_pi);
-    tn_val bend = tn_mul(tn_mul(x, tn_mul(one_minus(t), tn_add_scalar(t, 1))), inner);
+    tn_val bend = tn_mul(tn_mul(x, grad_one_minus_square(t)), inner);
     return tn_add(tn_mul_scalar(tn_add_scalar(t, 1), 0.5), bend);
 }
 
@@ -55,12 +54,12 @@ void grad_gelu(grad_args *c) {
     chain(c, attr_int(&c->attrs, ATTR_approximate, 0) ? gelu_tanh_slope(x) : gelu_slope(x));
 }
 
-void grad_sigmoid(grad_args *c) { c->dx[0] = tn_mul(c->dy[0], tn_mul(c->y[0], one_minus(c->y[0]))); }
+void grad_sigmoid(grad_args *c) { c->dx[0] = tn_mul(c->dy[0], tn_mul(c->y[0], grad_one_minus(c->y[0]))); }
 
 /* s * (1 + x * (1 - s)) */
 void grad_silu(grad_args *c) {
     tn_val x = expand_widen(c->x[0]), s = tn_logistic(x);
-    chain(c, tn_mul(s, tn_add_scalar(tn_mul(x, one_minus(s)), 1)));
+    chain(c, tn_mul(s, tn_add_scalar(tn_mul(x, grad_one_minus(s)), 1)));
 }
 
 void grad_softplus(grad_args *c) { chain(c, tn_logistic(expand_widen(c->x[0]))); }
@@ -68,7 +67,7 @@ void grad_softplus(grad_args *c) { chain(c, tn_logistic(expand_widen(c->x[0])));
 /* y = x * t, t = tanh(softplus(x)): t + x * (1 - t^2) * logistic(x) */
 void grad_mish(grad_args *c) {
     tn_val x = expand_widen(c->x[0]), t = tn_tanh(tn_softplus(x));
-    tn_val bend = tn_mul(tn_mul(one_minus(t), tn_add_scalar(t, 1)), tn_logistic(x));
+    tn_val bend = tn_mul(grad_one_minus_square(t), tn_logistic(x));
     chain(c, tn_add(t, tn_mul(x, bend)));
 }
 

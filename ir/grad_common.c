@@ -18,13 +18,8 @@ tn_val grad_cotangent(const grad_args *c, uint32_t i) { return tn_is_valid(c->dy
 
 tn_val grad_where(tn_val condition, tn_val v) { return tn_select(condition, v, grad_zeros(v)); }
 
-tn_val grad_to(tn_val x, tn_dtype dtype) { return tn_type_of(x).dtype == dtype ? x : tn_convert(x, dtype); }
-
-tn_dim grad_spread(dim_table *t, tn_dim n, int64_t interior) {
-    if (interior == 0) return n;
-    tn_dim gaps = dim_max(t, dim_add_const(t, n, -1), dim_const(t, 0));
-    return dim_add(t, n, dim_mul_const(t, gaps, interior));
-}
+tn_val grad_one_minus(tn_val v) { return tn_sub(grad_fill(v, 1), v); }
+tn_val grad_one_minus_square(tn_val v) { return tn_mul(grad_one_minus(v), tn_add_scalar(v, 1)); }
 
 tn_val grad_pad_zeros(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior) {
     int rank = tn_rank(v);

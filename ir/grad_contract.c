@@ -131,8 +131,8 @@ static convolution read_convolution(const grad_args *c) {
     read_ints(c, ATTR_input_dilation, v.spatial, v.input_dilation);
     for (int i = 0; i < v.spatial; i++) {
         v.low[i] = low ? low->dims.items[i] : dim_const(t, 0);
-        v.input[i] = grad_spread(t, x.dims[2 + i], v.input_dilation[i] - 1);
-        v.output[i] = grad_spread(t, y.dims[2 + i], v.stride[i] - 1);
+        v.input[i] = dim_spread(t, x.dims[2 + i], v.input_dilation[i] - 1);
+        v.output[i] = dim_spread(t, y.dims[2 + i], v.stride[i] - 1);
         v.reach[i] = dim_mul_const(t, dim_add_const(t, kernel.dims[2 + i], -1), v.dilation[i]);
     }
     return v;

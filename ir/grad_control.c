@@ -18,8 +18,6 @@
 
 #include <string.h>
 
-static bool is_float(const tn_graph *g, value_id v) { return dtype_is_float((tn_dtype)graph_type(g, v)->dtype); }
-
 /* An array of at least n, in the module's memory. */
 static void *room(tn_module *m, size_t n, size_t bytes) {
     void *made = arena_alloc(&m->memory, n + 1, bytes);
@@ -237,11 +235,11 @@ static bool record_own_gradient(tape *t, tn_graph *f, const node *n, value_id *m
     if (!r || !operands) return false;
     for (uint32_t i = 0; i < f->n_params; i++) {
         add_number(&r->operands, i);
-        if (is_float(f, f->params[i].value)) add_number(&r->gives, i);
+        if (grad_is_float(f, f->params[i].value)) add_number(&r->gives, i);
     }
     for (uint32_t i = 0; i < f->n_results; i++) {
         add_number(&r->given, i);
-        if (is_float(f, f->results[i].value)) add_number(&r->results, i);
+        if (grad_is_float(f, f->results[i].value)) add_number(&r->results, i);
     }
     r->backward = f->gradient;
     if (f->gradient->n_results != r->gives.n)
@@ -273,7 +271,7 @@ static bool record_call(tape *t, const tn_graph *from, const node *n, const bool
         add_value(&given, param_of(&c, i));
     }
     for (uint32_t i = 0; ok && i < n->n_results; i++)
-        if (results[i] && is_float(f, f->results[i].value)) add_number(&r->results, i);
+        if (results[i] && grad_is_float(f, f->results[i].value)) add_number(&r->results, i);
     if (ok) {
         add_values(&there, c.j.primals, f->n_results);
         add_values(&there, c.kept, c.n_kept);
@@ -306,7 +304,7 @@ static tn_graph *with_params_of(const tn_graph *like, tn_graph *g) {
         operands[i] = (tn_val){to, graph_add_param(to, NULL, &like->params[i].type, BINDING_RUN)};
         ok = tn_is_valid(operands[i]);
     }
-    ok = ok && graph_copy_bounds(to, like);
+    if (ok) graph_copy_bounds(to, like);
     tn_val first = ok ? tn_call(to, g, operands, (int)like->n_params) : BUILD_INVALID;
     for (size_t i = 0; i < g->n_results; i++) tn_output(to, g->results[i].name, tn_result(first, (int)i));
     return tn_is_valid(first) ? to : NULL;
@@ -359,7 +357,7 @@ static bool record_if(tape *t, const tn_graph *from, const node *n, const bool *
             add_number(&r->operands, i + 1);
     }
     for (uint32_t i = 0; ok && i < n->n_results; i++)
-        if (results[i] && is_float(then, then->results[i].value)) add_number(&r->results, i);
+        if (results[i] && grad_is_float(then, then->results[i].value)) add_number(&r->results, i);
     ok = ok && extract_branch(cuts, 0, r, &forward[0], &r->backward) &&
          extract_branch(cuts, 1, r, &forward[1], &r->otherwise);
     for (int b = 0; b < 2; b++)
@@ -426,7 +424,7 @@ static bool open_loop(loop *l, const bool *params, const bool *results) {
     return close_over(l, params, results);
 }
 
-static bool list_scan(const loop *l, const cut *c, control_record *r) {
+static void list_scan(const loop *l, const cut *c, control_record *r) {
     for (uint32_t i = 0; i < l->n_carried; i++) {
         if (l->varies[i]) add_number(&r->carried, i);
         if (l->is_fixed[i] && c->needed[param_of(c, i)]) add_number(&r->fixed, i);
@@ -436,8 +434,7 @@ static bool list_scan(const loop *l, const cut *c, control_record *r) {
         if (l->varies[i]) add_number(&r->gives, i);
     }
     for (uint32_t i = l->n_carried; i < l->body->n_results; i++)
-        if (l->matters[i] && is_float(l->body, l->body->results[i].value)) add_number(&r->results, i);
-    return true;
+        if (l->matters[i] && grad_is_float(l->body, l->body->results[i].value)) add_number(&r->results, i);
 }
 
 static bool extract_scan(const loop *l, const cut *c, control_record *r, tn_graph **forward) {
@@ -469,7 +466,8 @@ static bool record_loop(tape *t, loop *l, const bool *params, const bool *result
     if (!r || !open_loop(l, params, results) || !open_cut(&c, l->body, l->varies, l->matters, l->is_free, l->is_fixed))
         return false;
     need_symbols(&c);
-    bool ok = list_scan(l, &c, r) && extract_scan(l, &c, r, &forward);
+    list_scan(l, &c, r);
+    bool ok = extract_scan(l, &c, r, &forward);
     end_cut(&c);
     const tn_val *operands = ok ? mapped_operands(t, l->n, map) : NULL;
     if (!operands) return false;

@@ -30,18 +30,13 @@ void grad_tan(grad_args *c) { chain(c, tn_add_scalar(tn_mul(c->y[0], c->y[0]), 1
 void grad_sinh(grad_args *c) { chain(c, tn_cosh(c->x[0])); }
 void grad_cosh(grad_args *c) { chain(c, tn_sinh(c->x[0])); }
 
-static tn_val one_minus(tn_val v) { return tn_sub(grad_fill(v, 1), v); }
-
-/* (1 - x) * (1 + x): no digits are lost where x is near 1. */
-static tn_val one_minus_square(tn_val x) { return tn_mul(one_minus(x), tn_add_scalar(x, 1)); }
-
-void grad_tanh(grad_args *c) { chain(c, one_minus_square(c->y[0])); }
-void grad_logistic(grad_args *c) { chain(c, tn_mul(c->y[0], one_minus(c->y[0]))); }
-void grad_asin(grad_args *c) { chain(c, tn_rsqrt(one_minus_square(c->x[0]))); }
-void grad_acos(grad_args *c) { chain(c, tn_neg(tn_rsqrt(one_minus_square(c->x[0])))); }
+void grad_tanh(grad_args *c) { chain(c, grad_one_minus_square(c->y[0])); }
+void grad_logistic(grad_args *c) { chain(c, tn_mul(c->y[0], grad_one_minus(c->y[0]))); }
+void grad_asin(grad_args *c) { chain(c, tn_rsqrt(grad_one_minus_square(c->x[0]))); }
+void grad_acos(grad_args *c) { chain(c, tn_neg(tn_rsqrt(grad_one_minus_square(c->x[0])))); }
 void grad_atan(grad_args *c) { c->dx[0] = tn_div(c->dy[0], tn_add_scalar(tn_mul(c->x[0], c->x[0]), 1)); }
 void grad_asinh(grad_args *c) { chain(c, tn_rsqrt(tn_add_scalar(tn_mul(c->x[0], c->x[0]), 1))); }
-void grad_atanh(grad_args *c) { c->dx[0] = tn_div(c->dy[0], one_minus_square(c->x[0])); }
+void grad_atanh(grad_args *c) { c->dx[0] = tn_div(c->dy[0], grad_one_minus_square(c->x[0])); }
 
 /* (x - 1) * (x + 1) is exact enough near 1, where acosh begins. */
 void grad_acosh(grad_args *c) { chain(c, tn_rsqrt(tn_mul(tn_sub_scalar(c->x[0], 1), tn_add_scalar(c->x[0], 1)))); }
@@ -57,7 +52,7 @@ void grad_erf(grad_args *c) {
 }
 
 /* From a float to another; what comes from integers has no cotangent. */
-void grad_convert(grad_args *c) { c->dx[0] = grad_to(c->dy[0], (tn_dtype)tn_type_of(c->x[0]).dtype); }
+void grad_convert(grad_args *c) { c->dx[0] = tn_convert(c->dy[0], (tn_dtype)tn_type_of(c->x[0]).dtype); }
 
 /* ---- Two operands --------------------------------------------------------------------------------- */
 

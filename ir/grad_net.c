@@ -8,12 +8,10 @@
 #include "ir/expand.h"
 #include "ir/grad.h"
 
-/* What the rules are written on: cotangent and operand in f32 at least, and the axes. */
+/* What the rules are written on: cotangent and operand in f32 at least. */
 typedef struct normed {
     tn_val x, dy;
     tn_dtype dtype; /* of the operand */
-    int n;
-    int64_t axes[TN_MAX_RANK];
 } normed;
 
 static normed open_normed(const grad_args *c) {
@@ -62,16 +60,17 @@ static tn_val sum_leading(tn_val v, int64_t first) {
 static void normalise(grad_args *c, bool is_centred) {
     normed v = open_normed(c);
     int64_t first = attr_int(&c->attrs, ATTR_axis, 0);
-    v.n = expand_axes_from(c->x[0], first, v.axes);
-    tn_val off = is_centred ? tn_sub(v.x, expand_average(v.x, v.axes, v.n, true)) : v.x;
-    tn_val power = expand_average(tn_mul(off, off), v.axes, v.n, false);
+    int64_t axes[TN_MAX_RANK];
+    int n = expand_axes_from(c->x[0], first, axes);
+    tn_val off = is_centred ? tn_sub(v.x, expand_average(v.x, axes, n, true)) : v.x;
+    tn_val power = expand_average(tn_mul(off, off), axes, n, false);
     tn_val inverse = tn_rsqrt(tn_add_scalar(power, attr_float(&c->attrs, ATTR_epsilon, 1e-5)));
-    inverse = expand_back(inverse, off, v.axes, v.n);
+    inverse = expand_back(inverse, off, axes, n);
     tn_val unit = tn_mul(off, inverse);
     if (c->wanted[0]) {
         tn_val due = tn_mul(v.dy, expand_widen(c->x[1]));
-        tn_val along = tn_mul(unit, expand_average(tn_mul(due, unit), v.axes, v.n, true));
-        if (is_centred) due = tn_sub(due, expand_average(due, v.axes, v.n, true));
+        tn_val along = tn_mul(unit, expand_average(tn_mul(due, unit), axes, n, true));
+        if (is_centred) due = tn_sub(due, expand_average(due, axes, n, true));
         c->dx[0] = expand_narrow(tn_mul(inverse, tn_sub(due, along)), v.dtype);
     }
     if (c->wanted[1]) c->dx[1] = expand_narrow(sum_leading(tn_mul(v.dy, unit), first), v.dtype);

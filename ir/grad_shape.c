@@ -48,7 +48,7 @@ void grad_slice(grad_args *c) {
     for (int i = 0; i < from.rank; i++) {
         interior[i] = stride ? stride->ints.items[i] - 1 : 0;
         low[i] = start->dims.items[i];
-        high[i] = dim_sub(t, dim_sub(t, from.dims[i], low[i]), grad_spread(t, to.dims[i], interior[i]));
+        high[i] = dim_sub(t, dim_sub(t, from.dims[i], low[i]), dim_spread(t, to.dims[i], interior[i]));
     }
     c->dx[0] = grad_pad_zeros(c->dy[0], low, high, interior);
 }
@@ -63,7 +63,7 @@ static tn_val unpad(tn_val v, const tn_dim *low, const tn_dim *high, const int64
         before[i] = dim_mul_const(t, low[i], -1);
         after[i] = dim_mul_const(t, high[i], -1);
         start[i] = dim_const(t, 0);
-        limit[i] = grad_spread(t, like->dims[i], interior[i]);
+        limit[i] = dim_spread(t, like->dims[i], interior[i]);
         stride[i] = interior[i] + 1;
         steps |= interior[i] > 0;
     }

@@ -18,8 +18,6 @@
 
 /* ---- What has a gradient at all -------------------------------------------------------------------- */
 
-static bool is_float(const tn_graph *g, value_id v) { return dtype_is_float((tn_dtype)graph_type(g, v)->dtype); }
-
 static bool any_operand(const node *n, const uint8_t *marked) {
     for (uint32_t i = 0; i < n->n_operands; i++)
         if (marked[n->operands[i]]) return true;
@@ -28,14 +26,14 @@ static bool any_operand(const node *n, const uint8_t *marked) {
 
 static void mark_varied(const tn_graph *g, const node *n, uint8_t *varied) {
     if (!any_operand(n, varied)) return;
-    for (uint32_t i = 0; i < n->n_results; i++) varied[n->first_result + i] = is_float(g, n->first_result + i);
+    for (uint32_t i = 0; i < n->n_results; i++) varied[n->first_result + i] = grad_is_float(g, n->first_result + i);
 }
 
 uint8_t *grad_find_varied(const tn_graph *g, const bool *params) {
     uint8_t *varied = tn_calloc(g->n_values + 1, 1);
     if (!varied) module_no_memory(g->module);
     for (size_t i = 0; varied && i < g->n_params; i++)
-        varied[g->params[i].value] = params[i] && is_float(g, g->params[i].value);
+        varied[g->params[i].value] = params[i] && grad_is_float(g, g->params[i].value);
     for (size_t i = 0; varied && i < g->n_nodes; i++) mark_varied(g, &g->nodes[i], varied);
     return varied;
 }
@@ -44,12 +42,13 @@ uint8_t *grad_find_useful(const tn_graph *g, const bool *results) {
     uint8_t *useful = tn_calloc(g->n_values + 1, 1);
     if (!useful) module_no_memory(g->module);
     for (size_t i = 0; useful && i < g->n_results; i++)
-        if (results[i]) useful[g->results[i].value] = is_float(g, g->results[i].value);
+        if (results[i]) useful[g->results[i].value] = grad_is_float(g, g->results[i].value);
     for (size_t i = g->n_nodes; useful && i-- > 0;) {
         const node *n = &g->nodes[i];
         bool is_useful = false;
         for (uint32_t k = 0; k < n->n_results; k++) is_useful |= useful[n->first_result + k];
-        for (uint32_t k = 0; is_useful && k < n->n_operands; k++) useful[n->operands[k]] |= is_float(g, n->operands[k]);
+        for (uint32_t k = 0; is_useful && k < n->n_operands; k++)
+            useful[n->operands[k]] |= grad_is_float(g, n->operands[k]);
     }
     return useful;
 }
@@ -119,12 +118,12 @@ static bool append_expansion(sweep *s, size_t i) {
 /* Marks what depends on the values `wrt`, also in what is appended meanwhile. */
 static bool open_sweep(sweep *s, const value_id *wrt, size_t n_wrt) {
     if (!reserve_slots(s)) return false;
-    for (size_t i = 0; i < n_wrt; i++) s->slots[wrt[i]].varied = is_float(s->g, wrt[i]);
+    for (size_t i = 0; i < n_wrt; i++) s->slots[wrt[i]].varied = grad_is_float(s->g, wrt[i]);
     for (size_t i = 0; i < s->g->n_nodes; i++) {
         const node *n = &s->g->nodes[i];
         if (!is_varied(s, n)) continue;
         for (uint32_t k = 0; k < n->n_results; k++)
-            s->slots[n->first_result + k].varied = is_float(s->g, n->first_result + k);
+            s->slots[n->first_result + k].varied = grad_is_float(s->g, n->first_result + k);
         if (goes_by_expansion(n) && !append_expansion(s, i)) return false;
     }
     return true;
@@ -206,7 +205,7 @@ static bool find_order(sweep *s, const seed *seeds, size_t n_seeds) {
  * sums are kept wider than the value. */
 static tn_val in_type_of(tn_val cotangent, tn_val v) {
     tn_type wanted = tn_type_of(v);
-    tn_val fitted = grad_to(cotangent, (tn_dtype)wanted.dtype);
+    tn_val fitted = tn_convert(cotangent, (tn_dtype)wanted.dtype);
     tn_type type = tn_type_of(fitted);
     return !tn_is_valid(fitted) || type_equal(&type, &wanted) ? fitted
                                                               : tn_reshape_dims(fitted, wanted.rank, wanted.dims);
@@ -218,7 +217,7 @@ static bool contribute(sweep *s, value_id v, tn_val cotangent) {
     tn_val part = in_type_of(cotangent, (tn_val){s->g, v});
     if (at->cotangent != VALUE_NONE) {
         tn_dtype wide = dtype_accumulator((tn_dtype)graph_type(s->g, v)->dtype);
-        part = tn_add(grad_to((tn_val){s->g, at->cotangent}, wide), grad_to(part, wide));
+        part = tn_add(tn_convert(((tn_val){s->g, at->cotangent}), wide), tn_convert(part, wide));
     }
     if (!tn_is_valid(part)) return false;
     at->cotangent = part.id;
@@ -264,7 +263,7 @@ static bool apply_rule(sweep *s, size_t i, const node *n, tn_val *dy) {
     if (!any) return true;
     c.wanted = wanted;
     if (!(c.x = values_of(s, n->operands, n->n_operands)) || !(c.y = values_of(s, results, n->n_results))) return false;
-    c.control = find_record(s->tape, i);
+    if (op_table[n->op].loop_class == CLASS_CONTROL) c.control = find_record(s->tape, i);
     if (!op_table[n->op].grad)
         return module_error(s->g->module, TN_ERR_UNSUPPORTED, n->locations,
                             "%s: a gradient was asked for that goes through it, but %s %s", op_name((tn_op)n->op),

@@ -2,7 +2,13 @@
 #ifndef TN_IR_GRAD_SWEEP_H
 #define TN_IR_GRAD_SWEEP_H
 
+#include "ir/dtype.h"
 #include "ir/grad.h"
+
+/* Gradients are those of floats. */
+static inline bool grad_is_float(const tn_graph *g, value_id v) {
+    return dtype_is_float((tn_dtype)graph_type(g, v)->dtype);
+}
 
 /* A list of numbers, in the module's memory. */
 typedef struct numbers {

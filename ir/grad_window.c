@@ -64,7 +64,7 @@ static void window_sum(grad_args *c, const windows *w) {
         interior[i] = w->stride[i] - 1;
         low[i] = dim_sub(t, dim_const(t, reach), w->low[i]);
         high[i] =
-            dim_sub(t, dim_add_const(t, extent, reach), dim_add(t, low[i], grad_spread(t, w->to.dims[i], interior[i])));
+            dim_sub(t, dim_add_const(t, extent, reach), dim_add(t, low[i], dim_spread(t, w->to.dims[i], interior[i])));
         none[i] = dim_const(t, 0);
         is_cut |= extent != w->from.dims[i];
     }
@@ -98,7 +98,7 @@ static tn_val take_tap(tn_val whole, const windows *w, int64_t t) {
     tap_start(w, t, first);
     for (int i = 0; i < w->rank; i++) {
         start[i] = dim_const(dims, first[i]);
-        limit[i] = dim_add(dims, start[i], grad_spread(dims, w->to.dims[i], w->stride[i] - 1));
+        limit[i] = dim_add(dims, start[i], dim_spread(dims, w->to.dims[i], w->stride[i] - 1));
     }
     return tn_slice_dims(whole, start, limit, w->stride);
 }
@@ -112,7 +112,7 @@ static tn_val spread_tap(tn_val v, const windows *w, int64_t t) {
     for (int i = 0; i < w->rank; i++) {
         interior[i] = w->stride[i] - 1;
         low[i] = dim_sub(dims, dim_const(dims, first[i]), w->low[i]);
-        high[i] = dim_sub(dims, w->from.dims[i], dim_add(dims, low[i], grad_spread(dims, w->to.dims[i], interior[i])));
+        high[i] = dim_sub(dims, w->from.dims[i], dim_add(dims, low[i], dim_spread(dims, w->to.dims[i], interior[i])));
     }
     return grad_pad_zeros(v, low, high, interior);
 }

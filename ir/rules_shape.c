@@ -113,14 +113,6 @@ bool rule_slice(rule_args *c) {
     return rule_one_result(c, &type);
 }
 
-/* Elements of an axis with `interior` others between neighbours: n + interior * (n - 1), none
- * when n is 0. */
-static tn_dim spread(dim_table *t, tn_dim n, int64_t interior) {
-    if (interior == 0) return n;
-    tn_dim gaps = dim_max(t, dim_add_const(t, n, -1), dim_const(t, 0));
-    return dim_add(t, n, dim_mul_const(t, gaps, interior));
-}
-
 bool rule_pad(rule_args *c) {
     dim_table *t = rule_dims(c);
     const tn_type *x = &c->types[0];
@@ -132,7 +124,7 @@ bool rule_pad(rule_args *c) {
         !rule_dim_list(c, ATTR_high, x->rank, high) || !rule_ints(c, ATTR_interior, x->rank, 0, 0, interior))
         return false;
     for (int i = 0; i < x->rank; i++) {
-        type.dims[i] = dim_add(t, dim_add(t, low[i], high[i]), spread(t, x->dims[i], interior[i]));
+        type.dims[i] = dim_add(t, dim_add(t, low[i], high[i]), dim_spread(t, x->dims[i], interior[i]));
         if (!rule_require(c, RELATION_LE, dim_const(t, 0), type.dims[i]))
             return rule_error(c, TN_ERR_SHAPE, "axis %d would have %s elements: %s", i,
                               rule_dim_text(c, type.dims[i], text), rule_operand(c, 0, a));

@@ -2,6 +2,7 @@
 #include "frontends/nn/inline.h"
 
 #include "ir/build.h"
+#include "ir/extract.h"
 
 #include <string.h>
 
@@ -134,17 +135,6 @@ static bool copy_node(const nn_side *s, tn_graph *to, const nn_sizes *sizes, con
     return true;
 }
 
-/* What is stated of symbols holds for the copy. */
-static bool copy_bounds(const tn_graph *from, tn_graph *to) {
-    for (size_t i = 0; i < from->n_symbols; i++) {
-        const symbol *s = &from->symbols[i];
-        for (size_t k = 0; k < to->n_symbols; k++)
-            if (to->symbols[k].dim == s->dim && !graph_add_symbol(to, s->dim, s->low, s->high, s->divisor))
-                return false;
-    }
-    return true;
-}
-
 bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_sizes *sizes, tn_val *results) {
     const tn_graph *from = s->from;
     uint32_t most = 0;
@@ -153,7 +143,7 @@ bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_s
     value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
     bool ok = (map && operands) || module_no_memory(to->module);
     for (size_t i = 0; map && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
-    ok = ok && copy_bounds(from, to);
+    graph_copy_bounds(to, from);
     for (size_t i = 0; ok && i < from->n_nodes; i++)
         if (s->live[i] && from->nodes[i].op != TN_OP_param)
             ok = copy_node(s, to, sizes, &from->nodes[i], map, operands);

@@ -1,6 +1,7 @@
 /* A loss put behind any function, an imported one say, so that it can be differentiated or trained. */
 #include "ir/build.h"
 #include "ir/dtype.h"
+#include "ir/extract.h"
 #include "ir/grad.h"
 #include "tenon_nn.h"
 
@@ -44,10 +45,8 @@ tn_graph *tn_nn_loss_function_at(tn_location at, tn_graph *f, const char *loss) 
     graph_set_origin(to, b.where);
     if (!graph_copy_symbols(to, f)) return NULL;
     for (size_t i = 0; i < f->n_params; i++) {
-        const param *p = &f->params[i];
-        args[i] = (tn_val){to, graph_add_param(to, p->name, &p->type, p->binding)};
+        args[i] = (tn_val){to, graph_copy_input(to, f, i)};
         if (!tn_is_valid(args[i])) return NULL;
-        to->params[i].initial = p->initial;
     }
     if (!nn_inline(to, f, args, results)) return NULL;
     tn_val prediction = results[r], value;
