@@ -6,30 +6,10 @@
 TENON=$(realpath "${TENON:-build/tenon}")
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
+. tests/lib/program.sh
 CC=${CC:-gcc}
 work=$(realpath -m "${BUILD:-build}/test-logs/cli-work")
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
-n=0
-
-# Runs the program; its status, out and err are then looked at.
-tenon() {
-    "$TENON" "$@" >out 2>err
-    status=$?
-}
-seen() { printf 'exit status %s\n' "$status"; head -n 8 out err; }
-ok() { # name, condition as a command...
-    n=$((n + 1))
-    name=$1
-    shift
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        seen | sed 's/^/# /'
-    fi
-}
-is() { [ "$status" = "$1" ]; }
-says() { is "$1" && grep -qF -- "$2" "$3"; } # status, text, file
 same() { is 0 && for npy in "$1"/*.npy; do cmp -s "$npy" "$2/$(basename "$npy")" || return 1; done; }
 
 # ---- Models --------------------------------------------------------------------------------------

@@ -6,29 +6,10 @@
 TENON=$(realpath "${TENON:-build/tenon}")
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
+. tests/lib/program.sh
 work=$(realpath -m "${BUILD:-build}/test-logs/train-work")
 rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
 digits=$root/docs/examples/data/digits.csv.gz
-n=0
-
-tenon() {
-    "$TENON" "$@" >out 2>err
-    status=$?
-}
-seen() { printf 'exit status %s\n' "$status"; head -n 8 out err; }
-ok() { # name, condition as a command...
-    n=$((n + 1))
-    name=$1
-    shift
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        seen | sed 's/^/# /'
-    fi
-}
-is() { [ "$status" = "$1" ]; }
-says() { is "$1" && grep -qF -- "$2" "$3"; } # status, text, file
 # A number of the last line: "loss 0.5", say.
 number() { sed -n "s/.* $1 \([0-9.]*\).*/\1/p" out | head -n 1; }
 above() { is 0 && awk -v x="$(number "$1")" -v least="$2" 'BEGIN { exit !(x > least) }'; }

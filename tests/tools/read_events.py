@@ -1,36 +1,13 @@
 """Checks a run that tests/events.c wrote with TensorBoard's own readers; prints TAP."""
 import io
 import math
-import sys
 
 import numpy
 from PIL import Image
-from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.compat.proto import graph_pb2
-from tensorboard.util import tensor_util
 
-count = 0
-
-
-def check(name, holds, *shown):
-    global count
-    count += 1
-    print(f"{'ok' if holds else 'not ok'} {count} - {name}")
-    if not holds:
-        for value in shown:
-            print(f"# {value!r}")
-
-
-# What TensorBoard's server reads runs with: every kind of record becomes a tensor, as its pages get them.
-accumulator = plugin_event_accumulator.EventAccumulator(
-    sys.argv[1], size_guidance={plugin_event_accumulator.TENSORS: 0})
-accumulator.Reload()
-
-
-def tensors(tag):
-    """(step, array) of each record of a tag."""
-    return [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
-
+import event_check
+from event_check import accumulator, check, tensors
 
 plugins = {name: sorted(accumulator.PluginTagToContent(name)) for name in ("scalars", "histograms", "images", "text")}
 check("tags by plugin", plugins == {"scalars": ["train/loss"], "histograms": ["one", "weights"], "images": ["picture"],
@@ -64,4 +41,4 @@ check("graph", isinstance(graph, graph_pb2.GraphDef) and
           ("x", "param", []), ("dense/kernel", "param", []), ("dense/dot", "dot", ["x", "dense/kernel"]),
           ("dense/relu", "max", ["dense/dot"])], graph)
 check("graph's types", graph.node[2].attr["type"].s == b"f32[n, 10]", graph.node[2])
-print(f"1..{count}")
+print(f"1..{event_check.count}")

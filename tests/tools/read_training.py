@@ -1,32 +1,11 @@
 """Checks a run of `tenon train digits --epochs 2 --tensorboard` with TensorBoard's own readers; prints TAP."""
-import sys
 
-from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.compat.proto import graph_pb2
-from tensorboard.util import tensor_util
+
+import event_check
+from event_check import accumulator, check, tensors
 
 EPOCHS, STEPS, LAYERS = 2, 45, ["conv2d", "conv2d_1", "conv2d_2", "dense"]
-count = 0
-
-
-def check(name, holds, *shown):
-    global count
-    count += 1
-    print(f"{'ok' if holds else 'not ok'} {count} - {name}")
-    if not holds:
-        for value in shown:
-            print(f"# {value!r}")
-
-
-accumulator = plugin_event_accumulator.EventAccumulator(
-    sys.argv[1], size_guidance={plugin_event_accumulator.TENSORS: 0})
-accumulator.Reload()
-
-
-def tensors(tag):
-    """(step, array) of each record of a tag."""
-    return [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
-
 
 tags = sorted(accumulator.PluginTagToContent("scalars"))
 wanted = [f"{group}/{name}" for group in ("epoch", "validation") for name in ("accuracy", "loss")] + [
@@ -51,4 +30,4 @@ check("the graph has the parameters", all(f"{layer}/kernel" in nodes for layer i
 check("and the ops of layers in their groups",
       any(name.startswith("conv2d_1/conv_") and node.op == "conv" for name, node in nodes.items()), sorted(nodes))
 check("with all their inputs", all(name in nodes for node in graph.node for name in node.input))
-print(f"1..{count}")
+print(f"1..{event_check.count}")
