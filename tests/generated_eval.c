@@ -39,15 +39,8 @@ static const char *describe(const application *a) {
 static size_t bytes_of(const eval_tensor *t) { return (size_t)t->n * (tn_dtype_bits(t->dtype) / 8); }
 
 static void fill_inputs(application *a) {
-    for (size_t i = 0; i < a->g->n_params; i++) {
-        const tn_type *type = &a->g->params[i].type;
-        int64_t dims[TN_MAX_RANK];
-        for (int axis = 0; axis < type->rank; axis++) dims[axis] = sampler_value(&a->s, a->g, type->dims[axis]);
-        a->in[i] = tensor_view((tn_dtype)type->dtype, type->rank, dims, NULL);
-        a->in[i].borrowed = false;
-        a->in[i].data = tn_calloc((size_t)a->in[i].n + 1, 8);
-        if (!sample_input(&a->s, a->g, (uint32_t)i, dims, a->in[i].data)) fail_msg("%s: no input %zu", describe(a), i);
-    }
+    for (size_t i = 0; i < a->g->n_params; i++)
+        if (!tensor_sampled(&a->s, a->g, i, &a->in[i])) fail_msg("%s: no input %zu", describe(a), i);
 }
 
 static void run(application *a, const eval_tensor *in, eval_tensor *out) {

@@ -2,6 +2,7 @@
 #include "tests/lib/compare.h"
 
 #include "ir/dtype.h"
+#include "ir/samples_shape.h"
 #include "ir/eval_state.h"
 
 #include <math.h>
@@ -91,4 +92,17 @@ eval_tensor tensor_view(tn_dtype dtype, int rank, const int64_t *dims, const voi
     if (rank > 0) memcpy(t.dims, dims, (size_t)rank * sizeof *dims);
     if (!eval_tensor_count(&t)) t.n = 0;
     return t;
+}
+
+bool tensor_of_sizes(const sampler *s, const tn_graph *g, const tn_type *type, eval_tensor *t) {
+    int64_t dims[TN_MAX_RANK];
+    for (int axis = 0; axis < type->rank; axis++) dims[axis] = sampler_value(s, g, type->dims[axis]);
+    *t = tensor_view((tn_dtype)type->dtype, type->rank, dims, NULL);
+    t->borrowed = false;
+    t->data = tn_calloc((size_t)t->n + 1, 8);
+    return t->data != NULL;
+}
+
+bool tensor_sampled(sampler *s, const tn_graph *g, size_t i, eval_tensor *t) {
+    return tensor_of_sizes(s, g, &g->params[i].type, t) && sample_input(s, g, (uint32_t)i, t->dims, t->data);
 }

@@ -1,6 +1,8 @@
 /* Gradients against central differences (gradient_check.h). */
 #include "tests/lib/gradient_check.h"
 
+#include "tests/lib/compare.h"
+
 #include "ir/dtype.h"
 #include "ir/graph.h"
 #include "ir/samples_shape.h"
@@ -29,17 +31,10 @@ tn_ints gradient_wrt(const tn_graph *f, int64_t *wrt) {
 
 /* ---- Tensors --------------------------------------------------------------------------------------- */
 
-static bool new_tensor(const sampler *s, const tn_graph *f, const tn_type *type, eval_tensor *t) {
-    *t = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank, .n = 1};
-    for (int i = 0; i < t->rank; i++) t->n *= t->dims[i] = sampler_value(s, f, type->dims[i]);
-    t->data = tn_calloc((size_t)t->n + 1, 8);
-    return t->data != NULL;
-}
-
 eval_tensor *gradient_inputs(sampler *s, const tn_graph *f, char *message) {
     eval_tensor *in = tn_calloc(f->n_params + 1, sizeof *in);
     for (size_t i = 0; in && i < f->n_params; i++)
-        if (!new_tensor(s, f, &f->params[i].type, &in[i]) || !sample_input(s, f, (uint32_t)i, in[i].dims, in[i].data)) {
+        if (!tensor_sampled(s, f, i, &in[i])) {
             say(message, "no input for %s", f->params[i].name);
             gradient_inputs_free(in, f->n_params);
             return NULL;
@@ -163,7 +158,7 @@ bool gradient_check_run(gradient_check *k, char *message) {
     bool ok = own && in;
     for (size_t i = 0; ok && i < k->f->n_params; i++) in[i] = own[i];
     for (size_t i = k->f->n_params; ok && i < vjp->n_params; i++) {
-        ok = new_tensor(k->s, vjp, &vjp->params[i].type, &in[i]);
+        ok = tensor_of_sizes(k->s, vjp, &vjp->params[i].type, &in[i]);
         for (int64_t e = 0; ok && e < in[i].n; e++) eval_store_float(&in[i], e, 2 * sampler_unit(k->s) - 1);
     }
     ok = ok && check_inputs(k, vjp, in, &wrt, message);

@@ -18,14 +18,9 @@ bool trial_fill(trial *t, char *message) {
     if (!in) return false;
     t->in = in;
     for (size_t i = t->n_filled; i < t->g->n_params; i++) {
-        const tn_type *type = &t->g->params[i].type;
-        int64_t dims[TN_MAX_RANK];
-        for (int axis = 0; axis < type->rank; axis++) dims[axis] = sampler_value(t->s, t->g, type->dims[axis]);
-        in[i] = tensor_view((tn_dtype)type->dtype, type->rank, dims, NULL);
-        in[i].borrowed = false;
-        in[i].data = tn_calloc((size_t)in[i].n + 1, 8);
+        bool ok = tensor_sampled(t->s, t->g, i, &in[i]);
         t->n_filled = i + 1;
-        if (!in[i].data || !sample_input(t->s, t->g, (uint32_t)i, dims, in[i].data)) {
+        if (!ok) {
             snprintf(message, TRIAL_MESSAGE, "no input %zu", i);
             return false;
         }
