@@ -65,16 +65,23 @@ static tn_val dot_like(const grad_args *c, tn_val a, tn_val b, tn_ints batch_a, 
     return tn_apply(TN_HERE, c->g, TN_OP_dot, values, 2, attrs);
 }
 
+/* The gradient's last axis is to be the operand's, so that it is stored as it is computed: the cotangent, which has the
+ * free axes, comes first where that one is contracted. */
+static bool cotangent_comes_first(const product *p, int side) {
+    const factor *f = &p->of[side];
+    return is_among(f->contract, p->n_contract, f->rank - 1);
+}
+
 /* The axis of operand `side`'s gradient, as the product leaves it, that axis number `axis` of the operand is. The
- * contracted axes stand in the order that the other operand has them in, before the free ones for side 1 and behind
- * them for side 0, where the other operand comes second. */
+ * contracted axes stand in the order that the other operand has them in. */
 static int64_t place_of(const product *p, int side, int64_t axis) {
     const factor *f = &p->of[side], *other = &p->of[1 - side];
+    bool is_free_first = cotangent_comes_first(p, side);
     for (int i = 0; i < p->n_batch; i++)
         if (f->batch[i] == axis) return i;
     for (int i = 0; i < f->n_free; i++)
-        if (f->free[i] == axis) return p->n_batch + (side == 0 ? 0 : p->n_contract) + i;
-    int64_t place = p->n_batch + (side == 0 ? f->n_free : 0);
+        if (f->free[i] == axis) return p->n_batch + (is_free_first ? 0 : p->n_contract) + i;
+    int64_t place = p->n_batch + (is_free_first ? f->n_free : 0);
     for (int i = 0; i < p->n_contract; i++) {
         if (f->contract[i] != axis) continue;
         for (int k = 0; k < p->n_contract; k++) place += other->contract[k] < other->contract[i];
@@ -88,8 +95,9 @@ static tn_val factor_gradient(const grad_args *c, const product *p, int side) {
     const factor *f = &p->of[side], *other = &p->of[1 - side];
     tn_ints batch_y = {p->n_batch, leading}, batch_other = {p->n_batch, other->batch};
     tn_ints over_y = {other->n_free, other->free_in_y}, over_other = {other->n_free, other->free};
-    tn_val made = side == 0 ? dot_like(c, c->dy[0], other->v, batch_y, batch_other, over_y, over_other)
-                            : dot_like(c, other->v, c->dy[0], batch_other, batch_y, over_other, over_y);
+    tn_val made = cotangent_comes_first(p, side)
+                      ? dot_like(c, c->dy[0], other->v, batch_y, batch_other, over_y, over_other)
+                      : dot_like(c, other->v, c->dy[0], batch_other, batch_y, over_other, over_y);
     int64_t perm[TN_MAX_RANK];
     for (int axis = 0; axis < f->rank; axis++) perm[axis] = place_of(p, side, axis);
     return f->rank > 0 ? tn_transpose(made, ((tn_ints){f->rank, perm})) : made;
