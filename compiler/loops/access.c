@@ -338,6 +338,40 @@ void access_store_in(access *a, const source *place, int rank, const tn_dim *ind
     lt_store(&a->b, place->buffer, offset_in(a, place, rank, index), value, a->guard);
 }
 
+/* Result r lies row by row as the value that this returns; axis i of what is stored is its axis order[i]. */
+static value_id find_order(const tn_graph *fused, uint32_t r, value_id *stored, int *order) {
+    value_id v = fused->results[r].value, laid_out;
+    while (graph_node_of(fused, v)->op == TN_OP_reshape) v = graph_node_of(fused, v)->operands[0];
+    laid_out = v;
+    for (int i = 0; i < TN_MAX_RANK; i++) order[i] = i;
+    while (graph_node_of(fused, v)->op == TN_OP_transpose) {
+        const node *n = graph_node_of(fused, v);
+        const attr *perm = attr_find(&n->attrs, ATTR_perm);
+        int former[TN_MAX_RANK];
+        memcpy(former, order, sizeof former);
+        for (uint32_t i = 0; i < perm->ints.n; i++) order[perm->ints.items[i]] = former[i];
+        v = n->operands[0];
+    }
+    *stored = v;
+    return laid_out;
+}
+
+value_id access_stored(const tn_graph *fused, uint32_t r) {
+    value_id stored;
+    int order[TN_MAX_RANK];
+    find_order(fused, r, &stored, order);
+    return stored;
+}
+
+void access_store_ordered(access *a, uint32_t r, const tn_dim *index, lt_value value) {
+    value_id stored;
+    int order[TN_MAX_RANK];
+    const tn_type *type = graph_type(a->fused, find_order(a->fused, r, &stored, order));
+    tn_dim laid_out[TN_MAX_RANK];
+    for (int i = 0; i < type->rank; i++) laid_out[order[i]] = index[i];
+    lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, laid_out)), value, a->guard);
+}
+
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {
     const tn_type *type = graph_type(a->fused, a->fused->results[r].value);
     lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, index)), value, a->guard);

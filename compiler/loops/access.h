@@ -71,6 +71,10 @@ void access_computed(access *a, value_id v);
 /* Stores the element `index` of a value of that rank in a buffer. */
 void access_store_in(access *a, const source *place, int rank, const tn_dim *index, lt_value value);
 
+/* What is stored as result r: the value that it is in another order of axes, or in another shape. */
+value_id access_stored(const tn_graph *fused, uint32_t r);
+/* Stores `value` as element `index` of access_stored(r). */
+void access_store_ordered(access *a, uint32_t r, const tn_dim *index, lt_value value);
 /* Stores `value` as element `index` of result r of the function. */
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value);
 

@@ -24,7 +24,7 @@ bool lower_has_class(const tn_graph *fused, loop_class c);
 
 /* Computed element by element, from its operands at one index each. */
 bool lower_is_element(const node *n);
-/* There are results, all of that type's shape. */
+/* There are results, all of that type's shape as they are stored (access_stored). */
 bool lower_has_results_like(const tn_graph *fused, const tn_type *type);
 
 /* The only dot, conv or window of a function whose other members are computed element by element from

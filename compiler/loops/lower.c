@@ -58,7 +58,7 @@ bool lower_is_element(const node *n) {
 
 bool lower_has_results_like(const tn_graph *fused, const tn_type *type) {
     for (size_t r = 0; r < fused->n_results; r++) {
-        const tn_type *own = graph_type(fused, fused->results[r].value);
+        const tn_type *own = graph_type(fused, access_stored(fused, r));
         if (own->rank != type->rank) return false;
         for (int i = 0; i < type->rank; i++)
             if (own->dims[i] != type->dims[i]) return false;
@@ -78,7 +78,7 @@ void lower_store_anchor(access *a, value_id v, const tn_dim *index, lt_value sum
     if (a->b.failed) return;
     access_in_register(a, v, lt_convert(&a->b, sum, (tn_dtype)graph_type(a->fused, v)->dtype));
     for (uint32_t r = 0; r < a->fused->n_results; r++)
-        access_store_result(a, r, index, access_value(a, a->fused->results[r].value, index));
+        access_store_ordered(a, r, index, access_value(a, access_stored(a->fused, r), index));
     access_computed(a, v);
 }
 

@@ -393,7 +393,7 @@ bool grouping_make(grouping *out, tn_graph *g, const pass_options *o) {
             if (out->roles[i] == FUSION_MEMBER)
                 for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
                     keep_for_kernel(out, out->group_of[i], g->nodes[i].operands[k]);
-        ok = o->no_fusion || (grouping_join(out) && (o->no_remake || grouping_remake(out)));
+        ok = o->no_fusion || (grouping_join(out) && (o->no_remake || grouping_remake(out)) && grouping_turn(out));
     }
     tn_free(s.groups);
     tn_free(s.seen);

@@ -32,4 +32,7 @@ bool grouping_join(grouping *s);
 /* groups_remake.c: lets readers make cheap values anew, so that they need not be kept. False: out of memory. */
 bool grouping_remake(grouping *s);
 
+/* groups_turn.c: has products store what is read transposed in that order. False: out of memory. */
+bool grouping_turn(grouping *s);
+
 #endif
