@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/lib/program_check.h"
 
@@ -179,6 +180,62 @@ static void test_views_before(void **state) {
                   "", "contract", EXACT_NUMBERS);
 }
 
+/* A kernel has this result. */
+static void check_result(const char *text, const char *symbols, const char *result) {
+    char *fused = program_stage(text, "fuse", NULL);
+    if (!strstr(fused, result)) fail_msg("no kernel with %s:\n%s", result, fused);
+    tn_text_free(fused);
+    check_program(text, symbols, NULL, EXACT_NUMBERS);
+}
+
+/* What is read transposed alone is stored so, whoever reads it; what is read in both orders, or turned, is not. */
+static void test_views_after(void **state) {
+    (void)state;
+    check_result("(%p: f32[3, 4, n, 9], %v: f32[3, 4, 9, 5], %w: f32[20, 8]) -> (%y: f32[3, n, 8], %z: f32[3, n]) {\n"
+                 "  %0 = dot %p, %v, batch=[0, 1]x[0, 1], contract=[3]x[2] : f32[3, 4, n, 5]\n"
+                 "  %1 = neg %0 : f32[3, 4, n, 5]\n"
+                 "  %2 = transpose %1, perm=[0, 2, 1, 3] : f32[3, n, 4, 5]\n"
+                 "  %3 = reshape %2, shape=[3, n, 20] : f32[3, n, 20]\n"
+                 "  %4 = dot %3, %w, contract=[2]x[0] : f32[3, n, 8]\n"
+                 "  %5 = reduce %3, axes=[2], kind=sum : f32[3, n]\n  return %4, %5\n}",
+                 "n=19", "-> (%r0: f32[3, s0, 20])");
+    check_result("(%x: f32[4, 30, 9], %y: f32[4, 9, 40]) -> (%a: f32[120, 40]) {\n"
+                 "  %0 = dot %x, %y, batch=[0]x[0], contract=[2]x[1] : f32[4, 30, 40]\n"
+                 "  %1 = transpose %0, perm=[1, 0, 2] : f32[30, 4, 40]\n"
+                 "  %2 = reshape %1, shape=[120, 40] : f32[120, 40]\n"
+                 "  %3 = cumulate %2, axis=0, kind=sum : f32[120, 40]\n  return %3\n}",
+                 "", "-> (%r0: f32[120, 40])");
+    check_result("(%x: f32[4, 30, 9], %y: f32[4, 9, 40]) -> (%a: f32[30, 4, 40], %b: f32[4, 30, 40]) {\n"
+                 "  %0 = dot %x, %y, batch=[0]x[0], contract=[2]x[1] : f32[4, 30, 40]\n"
+                 "  %1 = transpose %0, perm=[1, 0, 2] : f32[30, 4, 40]\n"
+                 "  %2 = cumulate %1, axis=0, kind=sum : f32[30, 4, 40]\n"
+                 "  %3 = cumulate %0, axis=0, kind=sum : f32[4, 30, 40]\n  return %2, %3\n}",
+                 "", "-> (%r0: f32[4, 30, 40]) {\n  %0 = dot");
+    check_result("(%x: f32[4, 30, 9], %y: f32[4, 9, 40]) -> (%a: f32[4, 40, 30]) {\n"
+                 "  %0 = dot %x, %y, batch=[0]x[0], contract=[2]x[1] : f32[4, 30, 40]\n"
+                 "  %1 = transpose %0, perm=[0, 2, 1] : f32[4, 40, 30]\n"
+                 "  %2 = cumulate %1, axis=0, kind=sum : f32[4, 40, 30]\n  return %2\n}",
+                 "", "-> (%r0: f32[4, 30, 40]) {\n  %0 = dot");
+    /* Of integers, and too small for a blocked product. */
+    check_result("(%x: i32[3, 4, 2], %y: i32[3, 2, 5]) -> (%a: i32[4, 3, 5]) {\n"
+                 "  %0 = dot %x, %y, batch=[0]x[0], contract=[2]x[1] : i32[3, 4, 5]\n"
+                 "  %1 = transpose %0, perm=[1, 0, 2] : i32[4, 3, 5]\n"
+                 "  %2 = cumulate %1, axis=0, kind=sum : i32[4, 3, 5]\n  return %2\n}",
+                 "", "-> (%r0: i32[4, 3, 5]) {\n  %0 = dot");
+}
+
+/* Steps of A far apart: its rows are copied to panels, some steps of all at a time. */
+static void test_far_steps(void **state) {
+    (void)state;
+    static const int sizes[][3] = {{512, 70, 128}, {300, 33, 65}, {1030, 9, 40}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t k = 0; k < sizeof symbolic / sizeof *symbolic; k++)
+            product(sizes[i][0], sizes[i][1], sizes[i][2], A_CROSSED, symbolic[k], "f32", EXACT_NUMBERS);
+    check_program("(%x: f32[5, 30, 300], %y: f32[5, 30, 70]) -> (%z: f32[5, 300, 70]) {\n"
+                  "  %0 = dot %x, %y, batch=[0]x[0], contract=[1]x[1] : f32[5, 300, 70]\n  return %0\n}",
+                  "", "contract", EXACT_NUMBERS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_odd_sizes),
@@ -186,6 +243,7 @@ int main(void) {
         cmocka_unit_test(test_dtypes),       cmocka_unit_test(test_axes),
         cmocka_unit_test(test_views_before), cmocka_unit_test(test_weights),
         cmocka_unit_test(test_narrow),       cmocka_unit_test(test_narrow_for_others),
+        cmocka_unit_test(test_views_after),  cmocka_unit_test(test_far_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 
 enum {
     CHUNK_ELEMENTS = 16384, /* packed by a chunk */
+    STEPS_AT_ONCE = 8,      /* of A, for all of its panels */
     ROW_ALIGNMENT = 16,     /* elements: packed rows begin on cache lines */
     ALIAS_BYTES = 2048,     /* rows apart by a multiple of this fall into few sets of the L1 */
 };
@@ -293,14 +294,17 @@ static void pack_element(product *p, const panel *q, tn_dim within, tn_dim k) {
 }
 
 /* Elements next to each other in the panel are so in memory too, or nothing is known. */
-static void pack_panel_along(product *p, const panel *q) {
+static void pack_steps_along(product *p, const panel *q, tn_dim k, tn_dim k_end) {
     dim_table *t = p->t;
-    access_loop steps = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), p->depth, 0, 0);
+    access_loop steps = access_open_loop(p->a, LT_SERIAL, k, k_end, 0, 0);
+    access_know_range(p->a, access_counter(&steps), p->depth);
     access_loop lanes = access_open_loop(p->a, LT_VECTOR, dim_const(t, 0), dim_const(t, q->n), lanes_up_to(p, q->n), 0);
     pack_element(p, q, access_counter(&lanes), access_counter(&steps));
     access_close_loop(p->a, &lanes);
     access_close_loop(p->a, &steps);
 }
+
+static void pack_panel_along(product *p, const panel *q) { pack_steps_along(p, q, dim_const(p->t, 0), p->depth); }
 
 /* `n` steps from k on, through a small buffer: rows are copied there as they lie, then they become columns. */
 static void pack_steps_across(product *p, const panel *q, tn_dim k, int64_t n, uint32_t turned) {
@@ -342,6 +346,29 @@ static void pack_panel_across(product *p, const panel *q) {
 
 static void pack_panel(product *p, const panel *q) {
     (p->side[q->side].runs_along_depth ? pack_panel_across : pack_panel_along)(p, q);
+}
+
+/* Panels of A counted over all outer matrices: rows that lie together are narrower than a line of the cache, so a chunk
+ * packs some steps of all panels. */
+static void pack_steps_of_panels(product *p) {
+    dim_table *t = p->t;
+    operand o = product_packed(p, SIDE_A, dim_const(t, 0));
+    int64_t size = p->how.mr;
+    tn_dim panels = product_panels(p, size, SIDE_A), grain = dim_const(t, STEPS_AT_ONCE);
+    tn_dim parts = dim_ceildiv(t, p->depth, grain), at[2], extents[2] = {p->outer, parts};
+    access_unravel(p->a, access_open_stage(p->a, dim_mul(t, p->outer, parts)), 2, extents, at);
+    tn_dim k = dim_mul(t, at[1], grain), k_end = dim_min(t, dim_add(t, k, grain), p->depth);
+    access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), panels, 0, 0);
+    tn_dim number = dim_add(t, dim_mul(t, at[0], panels), access_counter(&loop));
+    panel q = {SIDE_A,
+               size,
+               size,
+               at[0],
+               dim_mul_const(t, access_counter(&loop), size),
+               o.buffer,
+               dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    pack_steps_along(p, &q, k, k_end);
+    access_close_loop(p->a, &loop);
 }
 
 /* Panels counted over all outer matrices. */
@@ -403,6 +430,8 @@ void product_pack_stage(product *p, matrix_side side) {
         pack_by_steps(p);
     else if (is_in_rows(p, side))
         pack_rows(p);
+    else if (side == SIDE_A && p->side[side].has_strides)
+        pack_steps_of_panels(p);
     else
         pack_panels(p, side);
 }

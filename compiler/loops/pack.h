@@ -48,6 +48,7 @@ typedef struct product_shape {
     unsigned element_bytes;
     bool is_plain[2];      /* could be read in place */
     int64_t row_bytes;     /* stride of A's rows in place, -1: unknown */
+    int64_t step_bytes;    /* stride of A's steps in place, -1: unknown */
     int64_t column_bytes;  /* stride of B's steps in place, -1: unknown */
     bool columns_are_runs; /* neighbours along a step of B are neighbours in memory */
     int64_t taps;          /* the class packs B by steps, in multiples of this; 0: it does not */

@@ -16,15 +16,16 @@ enum {
     CHAIN_ROW_TILES = 4,
     CHUNK_MULTIPLY_ADDS = 1 << 25,
     LEAST_MULTIPLY_ADDS = 1 << 17,
-    LEAST_CHUNKS = 16,    /* if they have as much to do */
-    LEAST_ROW_TILES = 2,  /* share the asking for the next panel */
-    STEP_COLUMNS = 512,   /* of B packed by steps, in a chunk */
-    STEP_ROW_TILES = 36,  /* in a chunk that packs its own part of B */
-    STEP_ROWS = 256,      /* of A (or symbolic): chunks pack B */
-    FEW_CHUNKS = 8,       /* with fewer B is packed once for all, and rows are split */
-    MOST_POSITIONS = 512, /* of a pointwise convolution beside which weights are better B: they stay in the L2 */
-    THIN_DEPTH = 8,       /* rows of B read at a time where it streams past few rows of A: as many streams */
-    THIN_RUN = 4096,      /* bytes of each, at least: memory is read ahead within a page */
+    LEAST_CHUNKS = 16,     /* if they have as much to do */
+    LEAST_ROW_TILES = 2,   /* share the asking for the next panel */
+    STEP_COLUMNS = 512,    /* of B packed by steps, in a chunk */
+    STEP_ROW_TILES = 36,   /* in a chunk that packs its own part of B */
+    STEP_ROWS = 256,       /* of A (or symbolic): chunks pack B */
+    FAR_STEP_BYTES = 1024, /* of A in place: lines of few to a page, that each panel would meet again */
+    FEW_CHUNKS = 8,        /* with fewer B is packed once for all, and rows are split */
+    MOST_POSITIONS = 512,  /* of a pointwise convolution beside which weights are better B: they stay in the L2 */
+    THIN_DEPTH = 8,        /* rows of B read at a time where it streams past few rows of A: as many streams */
+    THIN_RUN = 4096,       /* bytes of each, at least: memory is read ahead within a page */
 };
 
 /* Half cycles: for an element that a kernel meets, copied by itself, or with its neighbours; for one of a result that
@@ -176,6 +177,7 @@ static bool reads_b_in_place(const product_shape *s, const blocking *b) {
 blocking blocking_choose(const machine *m, const product_shape *s) {
     blocking b = {.packs = {!s->is_plain[SIDE_A], true}};
     choose_tile(m, s, b.packs[SIDE_A], &b);
+    b.packs[SIDE_A] |= s->lines == 0 && s->step_bytes >= FAR_STEP_BYTES && s->columns > b.nr;
     b.in_panels = s->panel > 0 && s->panel == b.nr;
     b.packs[SIDE_B] = !b.in_panels && !reads_b_in_place(s, &b);
     bool has_few_rows = s->rows < STEP_ROWS;

@@ -388,6 +388,7 @@ product_shape product_known_shape(const product *p) {
                        .depth = known(p, p->depth) < 0 ? -1 : known(p, p->depth) * product_inner_steps(p),
                        .element_bytes = tn_dtype_bits(p->sum) / 8,
                        .row_bytes = a->is_plain ? known(p, a->step) : -1,
+                       .step_bytes = a->is_plain ? known(p, a->depth_step) : -1,
                        .column_bytes = b->is_plain ? known(p, b->depth_step) : -1,
                        .taps = p->step_multiple,
                        .lines = p->in_lines ? known(p, p->lines) : 0,
@@ -396,6 +397,7 @@ product_shape product_known_shape(const product *p) {
     s.is_plain[SIDE_B] = b->is_plain && s.columns >= 0 && dim_is_value(p->t, b->step, 1);
     s.columns_are_runs = b->has_strides && dim_is_value(p->t, b->step, 1);
     if (s.row_bytes > 0) s.row_bytes *= s.element_bytes;
+    if (s.step_bytes > 0) s.step_bytes *= s.element_bytes;
     if (s.column_bytes > 0) s.column_bytes *= s.element_bytes;
     return s;
 }
