@@ -101,6 +101,11 @@ static int64_t tiles_for_chunks(const product_shape *s, const blocking *b, int64
     return most(most(enough, LEAST_ROW_TILES), tiles * most(1, or_unknown(s->outer)) / LEAST_CHUNKS);
 }
 
+/* Rows of the result are far apart, and B was packed just now. */
+static bool has_wide_rows(const product_shape *s, const blocking *b) {
+    return b->packs[SIDE_B] && s->lines == 0 && s->columns * (int64_t)s->element_bytes >= FAR_STEP_BYTES;
+}
+
 static void choose_chunks(const machine *m, const product_shape *s, blocking *b) {
     int64_t depth = most(1, or_unknown(s->depth)), bytes = s->element_bytes;
     int64_t tiles = ceil_div(or_unknown(s->rows), b->mr), panels = ceil_div(or_unknown(s->columns), b->nr);
@@ -125,7 +130,13 @@ static void choose_chunks(const machine *m, const product_shape *s, blocking *b)
     b->rows_outermost = s->columns > 0 && s->rows * most(1, s->lines) > s->columns;
     /* A row of tiles stores few streams, which processors see coming, and finds B in the L2; but B that is read from
      * afar is to be read once. */
-    b->rows_first = s->keeps_b && b->panels * b->nr * depth * bytes <= (int64_t)m->l2_bytes / 2;
+    int64_t near = (int64_t)m->l2_bytes / 2;
+    b->rows_first = s->keeps_b && b->panels * b->nr * depth * bytes <= near;
+    if (has_wide_rows(s, b) && panels * b->nr * depth * bytes <= near) {
+        b->rows_first = true;
+        b->panels = panels;
+        b->row_tiles = balanced(tiles, tiles * most(1, or_unknown(s->outer)) / LEAST_CHUNKS);
+    }
 }
 
 double blocking_cost(const machine *m, const product_shape *s) {
