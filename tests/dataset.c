@@ -648,6 +648,7 @@ static void ends_at_any_moment(void **state) {
     n.n_reads = 0;
     assert_int_equal(tn_loader_new(d, &(tn_loader_options){.batch_size = 10}, &l, NULL), TN_OK);
     assert_int_equal(tn_loader_next(l, &b, NULL), TN_OK);
+    for (int i = 0; i < 10000 && n.n_reads < 2 * 20; i++) usleep(1000);
     usleep(50000);
     assert_int_equal(n.n_reads, 2 * 20);
     tn_loader_free(l);
