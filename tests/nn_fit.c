@@ -224,11 +224,38 @@ static void test_resume(void **state) {
     tn_dataset_free(data);
 }
 
-static bool slow_down(void *ctx, const tn_fit_event *event) {
-    (void)ctx;
+/* Tells the parent. */
+static bool tell_event(void *ctx, const tn_fit_event *event) {
     (void)event;
     usleep(200);
-    return true;
+    return write(*(const int *)ctx, "", 1) == 1;
+}
+
+/* Trains in a process of its own, which is killed some time after its event of that number. Whether it was. */
+static bool kill_at(tn_dataset *data, int event) {
+    int ends[2];
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        tn_trainer *t = make_trainer(make_model());
+        tn_fit_options o = options_of(path_of("kill.safetensors"));
+        o.on_event = tell_event, o.ctx = &ends[1];
+        o.checkpoint_every = 1;
+        _exit(tn_fit(t, data, &o, NULL, NULL) == TN_OK ? 0 : 1);
+    }
+    close(ends[1]);
+    int told = 0;
+    while (told < event && read(ends[0], &byte, 1) == 1) told++;
+    usleep((useconds_t)(137 * event));
+    kill(child, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(ends[0]);
+    if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
+    return WIFSIGNALED(status);
 }
 
 /* Killed at any moment, the last checkpoint is whole, and goes on to the same bits. */
@@ -243,24 +270,7 @@ static void test_kill(void **state) {
     tn_trainer_free(t);
     tn_model_free(m);
     int kills = 0;
-    for (int i = 0; i < 8; i++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            m = make_model();
-            t = make_trainer(m);
-            tn_fit_options o = options_of(path_of("kill.safetensors"));
-            o.on_event = slow_down;
-            o.checkpoint_every = 1;
-            _exit(tn_fit(t, data, &o, NULL, NULL) == TN_OK ? 0 : 1);
-        }
-        usleep((useconds_t)(120000 + i * 9000));
-        kill(child, SIGKILL);
-        int status;
-        waitpid(child, &status, 0);
-        kills += WIFSIGNALED(status);
-        if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
-    }
+    for (int event = 1; event < 9; event++) kills += kill_at(data, event);
     m = make_model();
     t = make_trainer(m);
     fit(t, data, options_of(path_of("kill.safetensors")));
