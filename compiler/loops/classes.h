@@ -24,6 +24,8 @@ bool lower_has_class(const tn_graph *fused, loop_class c);
 
 /* Computed element by element, from its operands at one index each. */
 bool lower_is_element(const node *n);
+/* One or two instructions. */
+bool lower_is_light(tn_op op);
 /* There are results, all of that type's shape as they are stored (access_stored). */
 bool lower_has_results_like(const tn_graph *fused, const tn_type *type);
 

@@ -56,6 +56,14 @@ bool lower_is_element(const node *n) {
     return c == CLASS_MAP || c == CLASS_VIEW || c == CLASS_LEAF || (c == CLASS_INDEX && n->op != TN_OP_scatter);
 }
 
+bool lower_is_light(tn_op op) {
+    static const tn_op light[] = {TN_OP_add, TN_OP_sub,     TN_OP_mul,    TN_OP_neg,   TN_OP_abs, TN_OP_max,
+                                  TN_OP_min, TN_OP_compare, TN_OP_select, TN_OP_clamp, TN_OP_fma};
+    for (size_t i = 0; i < sizeof light / sizeof *light; i++)
+        if (op == light[i]) return true;
+    return false;
+}
+
 bool lower_has_results_like(const tn_graph *fused, const tn_type *type) {
     for (size_t r = 0; r < fused->n_results; r++) {
         const tn_type *own = graph_type(fused, access_stored(fused, r));

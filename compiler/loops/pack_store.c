@@ -95,22 +95,13 @@ void product_store_tile(product *p, const chunk *c, tn_dim c_index, tn_dim row, 
 
 /* ---- Sums that stay in registers ---- */
 
-/* One or two instructions each. */
-static bool is_light(tn_op op) {
-    static const tn_op light[] = {TN_OP_add, TN_OP_sub,     TN_OP_mul,    TN_OP_neg,   TN_OP_abs, TN_OP_max,
-                                  TN_OP_min, TN_OP_compare, TN_OP_select, TN_OP_clamp, TN_OP_fma};
-    for (size_t i = 0; i < sizeof light / sizeof *light; i++)
-        if (op == light[i]) return true;
-    return false;
-}
-
 /* What becomes of a sum is a few instructions: they may be written out for each of a tile's vectors. */
 static bool has_light_epilogue(const product *p) {
     const tn_graph *g = p->a->fused;
     int n = 0;
     for (size_t i = 0; i < g->n_nodes; i++) {
         if (op_table[g->nodes[i].op].loop_class != CLASS_MAP) continue;
-        if (!is_light((tn_op)g->nodes[i].op)) return false;
+        if (!lower_is_light((tn_op)g->nodes[i].op)) return false;
         n++;
     }
     return n <= MOST_LIGHT_OPS;

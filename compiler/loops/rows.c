@@ -84,6 +84,7 @@ static void compute_row_values(rows *s, int phase) {
 enum {
     MAX_CARRIED = 16,
     HELD_SHARE = 4,   /* of the L2, for a held row */
+    LIGHT_AGAIN = 3,  /* ops that are sooner done again than held */
     FREE_VECTORS = 4, /* what hides the latency of max, with its NaNs */
 };
 
@@ -279,6 +280,17 @@ static bool make_place(rows *s, value_id v) {
     return true;
 }
 
+/* Light ops that make v of what is held, of reductions and of what lies in buffers, counted up to `most`; more: others. */
+static int ops_again(const rows *s, value_id v, int most) {
+    const node *n = graph_node_of(s->g, v);
+    if (v == s->held || s->a->sources[v].kind != SOURCE_COMPUTED || n->op == TN_OP_reduce) return 0;
+    bool is_map = op_table[n->op].loop_class == CLASS_MAP;
+    if (most < 0 || (is_map && !lower_is_light((tn_op)n->op))) return most + 1;
+    int ops = is_map;
+    for (uint32_t k = 0; k < n->n_operands && ops <= most; k++) ops += ops_again(s, n->operands[k], most - ops);
+    return ops;
+}
+
 /* The operand of the phase's reduction, when it may go to the place of the held value. */
 static value_id may_take(rows *s, int phase, value_id last) {
     bool is_held = s->held != VALUE_NONE;
@@ -287,6 +299,7 @@ static value_id may_take(rows *s, int phase, value_id last) {
     value_id v = n->operands[0];
     if (s->a->sources[v].kind == SOURCE_BUFFER || !is_whole(s, v)) return VALUE_NONE;
     if (is_held && graph_type(s->g, v)->dtype != graph_type(s->g, s->held)->dtype) return VALUE_NONE;
+    if (is_held && ops_again(s, v, LIGHT_AGAIN) <= LIGHT_AGAIN) return VALUE_NONE;
     uint8_t *is_needed = needs_of(s, last, v, phase);
     s->a->b.failed |= !is_needed;
     bool may = is_needed && is_needed[v] && !(is_held && is_needed[s->held]);
