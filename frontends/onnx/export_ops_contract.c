@@ -32,14 +32,14 @@ static dot_side read_side(const writing *w, int side, int *n_contract) {
     return s;
 }
 
-/* An operand with its axes in the order that MatMul takes: batch, then rows and depth or depth and columns. */
-static label *arranged(writing *w, const dot_side *s, uint32_t i, bool depth_first) {
+/* An operand with its axes in the order that MatMul takes: batch, then the free ones with the depth among them. */
+static label *arranged(writing *w, const dot_side *s, uint32_t i, int n_before_depth) {
     int64_t perm[TN_MAX_RANK];
     int n = 0;
     for (int k = 0; k < s->n_batch; k++) perm[n++] = s->batch[k];
-    if (depth_first) perm[n++] = s->contract[0];
-    for (int k = 0; k < s->n_free; k++) perm[n++] = s->free[k];
-    if (!depth_first) perm[n++] = s->contract[0];
+    for (int k = 0; k < n_before_depth; k++) perm[n++] = s->free[k];
+    perm[n++] = s->contract[0];
+    for (int k = n_before_depth; k < s->n_free; k++) perm[n++] = s->free[k];
     return emit_permuted(w, work_operand(w, i), perm, s->rank);
 }
 
@@ -69,6 +69,12 @@ static void write_einsum(writing *w, const dot_side sides[2], int n_contract) {
     give_work(w, 0, made->outputs[0]);
 }
 
+/* Times a vector, with the depth not last: the vector goes to the left, where depth times columns is what MatMul takes.
+ * (Besides, ONNX Runtime 1.32 folds a Transpose into a MatMul by a vector wrongly.) */
+static bool is_vector_first(const dot_side sides[2]) {
+    return sides[1].rank == 1 && sides[0].n_free > 0 && sides[0].contract[0] != sides[0].rank - 1;
+}
+
 /* MatMul where one axis is summed over and no axes need to be joined for it. */
 void write_dot(writing *w) {
     int n_contract;
@@ -79,7 +85,9 @@ void write_dot(writing *w) {
         write_einsum(w, sides, n_contract);
         return;
     }
-    give_work(w, 0, EMIT(w, "MatMul", arranged(w, &sides[0], 0, false), arranged(w, &sides[1], 1, true)));
+    bool is_turned = is_vector_first(sides);
+    label *a = arranged(w, &sides[0], 0, sides[0].n_free - is_turned), *b = arranged(w, &sides[1], 1, 0);
+    give_work(w, 0, is_turned ? EMIT(w, "MatMul", b, a) : EMIT(w, "MatMul", a, b));
 }
 
 void write_matmul(writing *w) { give_work(w, 0, EMIT(w, "MatMul", work_operand(w, 0), work_operand(w, 1))); }
