@@ -20,7 +20,6 @@ command -v python3 >/dev/null || skip "no python3"
 tests/tools/venv.sh build/venv-onnx $packages >&2 || skip "ONNX Runtime cannot be installed"
 python=build/venv-onnx/bin/python
 
-echo "1..3"
 rm -rf "$work" && mkdir -p "$work/samples" "$work/models"
 if TN_EXPORT_DIR=$work/samples "$build/tests/onnx_export" >"$work/log" 2>&1 &&
     $python tests/onnx/export_check.py samples "$work/samples" >"$work/samples.log"; then
@@ -29,6 +28,7 @@ else
     echo "not ok 1 - every op and random graphs in ONNX Runtime"
     tail -n 20 "$work/log" "$work/samples.log" | sed 's/^/# /'
 fi
+sed -n 's/^stopped //p' "$work/samples.log" >"$work/stopped"
 
 # Small ones that are quick to run; in the long mode all.
 failed=
@@ -48,4 +48,11 @@ else
     echo "not ok 3 - real models exported again"
     sed 's/^/# /' "$work/models.log"
 fi
+# A check each that ONNX Runtime did not live through, for an empty axis.
+n=3
+while IFS= read -r sample; do
+    n=$((n + 1))
+    echo "ok $n - ${sample%%: *} # SKIP ${sample#*: }"
+done <"$work/stopped"
+echo "1..$n"
 rm -rf "$work"

@@ -9,7 +9,9 @@ Prints one line for what is wrong, and a closing line of numbers; the exit statu
 """
 
 import collections
+import multiprocessing
 import os
+import signal
 import sys
 import warnings
 
@@ -88,37 +90,70 @@ def is_empty(folder):
     return any(v.size == 0 for v in list(inputs.values()) + [o[1] for o in outputs])
 
 
+def try_sample(folder):
+    """An outcome ("right", "wrong", "not there", "empty") and what is to be said of it, or None."""
+    dtype = folder.rsplit("-", 1)[1]
+    with open(os.path.join(folder, "model0"), "rb") as file:
+        model = file.read()
+    try:
+        onnx.checker.check_model(onnx.load_model_from_string(model), full_check=True)
+    except Exception as error:
+        return "wrong", f"checker: {str(error)[:300]}"
+    try:
+        text = run_sample(folder, session(model))
+        return "wrong" if text else "right", text
+    except Exception as error:
+        text = str(error).replace("\n", " ")[:300]
+    if "NOT_IMPLEMENTED" in text and dtype not in COMMON:
+        return "not there", text
+    return "empty" if is_empty(folder) else "wrong", text
+
+
+def try_samples(folders, results):
+    for folder in folders:
+        results.send(try_sample(folder))
+    results.close()
+
+
+def outcomes(folders):
+    """try_sample of each in turn, in another process: where that dies, the sample at hand is "stopped" (of empty tensors)
+    or "wrong", and a new one goes on behind it."""
+    apart = multiprocessing.get_context("fork")
+    while folders:
+        results, end = apart.Pipe(duplex=False)
+        worker = apart.Process(target=try_samples, args=(folders, end))
+        worker.start()
+        end.close()
+        done = 0
+        try:
+            while done < len(folders):
+                yield folders[done], *results.recv()
+                done += 1
+        except EOFError:
+            worker.join()
+            signal_name = signal.Signals(-worker.exitcode).name if worker.exitcode < 0 else f"exit {worker.exitcode}"
+            text = f"ONNX Runtime itself stops at it ({signal_name})"
+            yield folders[done], "stopped" if is_empty(folders[done]) else "wrong", text
+            done += 1
+        worker.join()
+        folders = folders[done:]
+
+
 def samples(root):
     counts = collections.Counter()
     lacking = collections.defaultdict(set)
-    for name in sorted(os.listdir(root)):
-        folder = os.path.join(root, name)
+    for folder, outcome, text in outcomes([os.path.join(root, name) for name in sorted(os.listdir(root))]):
+        name = os.path.basename(folder)
         _, op, dtype = name.rsplit("-", 2)
-        model = open(os.path.join(folder, "model0"), "rb").read()
-        text = None
-        try:
-            onnx.checker.check_model(onnx.load_model_from_string(model), full_check=True)
-        except Exception as error:
-            text = f"checker: {str(error)[:300]}"
-        try:
-            made = session(model) if not text else None
-            text = text or run_sample(folder, made)
-        except Exception as error:
-            text = str(error).replace("\n", " ")[:300]
-            if "NOT_IMPLEMENTED" in text and dtype not in COMMON:
-                lacking[dtype].add(op)
-                counts["not there"] += 1
-                continue
-            if is_empty(folder) and not text.startswith("checker"):
-                counts["empty"] += 1
-                continue
-        counts["wrong" if text else "right"] += 1
-        if text:
-            print(f"{name}: {text}")
+        counts[outcome] += 1
+        if outcome == "not there":
+            lacking[dtype].add(op)
+        elif outcome in ("wrong", "stopped"):
+            print(f"{outcome} {name}: {text}", flush=True)
     for dtype, ops in sorted(lacking.items()):
         print(f"not in ONNX Runtime in {dtype}: {' '.join(sorted(ops))}")
     print(f"{counts['right']} right, {counts['wrong']} wrong, {counts['not there']} not in ONNX Runtime, "
-          f"{counts['empty']} of empty tensors refused by it")
+          f"{counts['empty']} of empty tensors refused by it, {counts['stopped']} stop it")
     return counts["wrong"] == 0 and counts["right"] > 0
 
 
