@@ -283,6 +283,65 @@ static void test_weights(void **state) {
     check(text, "f32[1,2] 7 10", "f32[1,2] 1 2");
 }
 
+/* Parameters of the main function by name, with spaces between; in [ ] those that are weights. */
+static void check_params(const char *text, const char *expected) {
+    char *bytes, names[256] = "";
+    size_t used = 0;
+    tn_diag diag = {0};
+    tn_module *m = import_with(text, &bytes, &(tn_onnx_options){.weights_replaceable = true});
+    show_error(m);
+    assert_null(tn_module_error(m));
+    if (tn_module_verify(m, &diag) != TN_OK) fail_msg("verifier: %s", diag.message);
+    const tn_graph *g = tn_module_main(m);
+    for (size_t i = 0; i < g->n_params && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, g->params[i].initial ? "%s[%s]" : "%s%s",
+                                 i ? " " : "", g->params[i].name);
+    assert_string_equal(names, expected);
+    tn_module_free(m);
+    free(bytes);
+}
+
+/* Constant nodes are weights as initializers are, when they are of floats, of more than one, and used as a tensor. */
+static void test_constants_as_weights(void **state) {
+    (void)state;
+    static const char text[] = "opset 17; in x f32 n 2; init b f32 2 1 1; node Constant -> w value=#f32:2,2:1,2,3,4"
+                               "; node Constant -> unused value=#f32:2:1,2; node Constant -> six value=#f32:1:6"
+                               "; node Constant -> half value=#f32::0.5; node Constant -> order value=#i64:2:1,0"
+                               "; node MatMul x w -> m; node Add m b -> a; node Div a six -> d; node Mul d half -> e"
+                               "; node Gather e order -> y axis=1; out y";
+    static const char scales[] = "opset 17; in x f32 1 1 2 2; node Constant -> a value=#f32:2:1,1; init b f32 2 2 3"
+                                 "; node Concat a b -> scales axis=0; node Resize x - scales -> y; out y";
+    check_params(text, "x [w] [b]");
+    check(text, "f32[1,2] 0.91666666 0.6666667", "f32[1,2] 1 2");
+    check_params("opset 17; in x f32 2; node Constant -> w value_floats=1,2f; node Add x w -> y; out y", "x [w]");
+    /* What a size or a setting follows from, directly and through other ops, is read. */
+    check_params("opset 17; in x f32 1 1 2 2; node Constant -> s value=#f32:4:1,1,2,2; node Resize x - s -> y; out y",
+                 "x");
+    check_type(scales, "f32[1, 1, 4, 6]");
+    check_params(scales, "x [a] [b]");
+}
+
+/* Weights are parameters of the main function: a branch that may be taken has none of its own, a local function that
+ * is called twice gets the same twice, equal names are told apart. */
+static void test_weights_of_parts(void **state) {
+    (void)state;
+#define BRANCHES                                                                                                       \
+    "graph yes; init w f32 2 1 2; node Constant -> k value=#f32:2:3,4; node Mul x w -> p; node Add p k -> q; out q; "  \
+    "end; graph no; node Mul x v -> r; out r; end; "
+    check_params("opset 17; " BRANCHES "in x f32 2; in c bool -; init v f32 2 5 6; "
+                 "node If c -> y then_branch=@yes else_branch=@no; out y",
+                 "x c [v]");
+    check_params("opset 17; " BRANCHES "in x f32 2; init c bool - 1; init v f32 2 5 6; "
+                 "node If c -> y then_branch=@yes else_branch=@no; node If c -> z then_branch=@yes else_branch=@no"
+                 "; node Mul v y -> u; out u; out z",
+                 "x [w] [k] [w_2] [k_2] [v]");
+#undef BRANCHES
+    check_params("opset 17; opset 1 own; function twice own : a w -> c; node Constant -> k value=#f32:2:3,4"
+                 "; node Mul a w -> b; node Add b k -> c; end; in x f32 2; init v f32 2 5 6"
+                 "; node twice x v -> y domain=own; node twice y v -> z domain=own; out z",
+                 "x [v]");
+}
+
 static void test_fixed_inputs(void **state) {
     (void)state;
     char *bytes;
@@ -404,12 +463,20 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_symbols),       cmocka_unit_test(test_shape_arithmetic),
-        cmocka_unit_test(test_parts),         cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_windows),       cmocka_unit_test(test_if),
-        cmocka_unit_test(test_loop),          cmocka_unit_test(test_scan),
-        cmocka_unit_test(test_functions),     cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_fixed_inputs),  cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_symbols),
+        cmocka_unit_test(test_shape_arithmetic),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_if),
+        cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_constants_as_weights),
+        cmocka_unit_test(test_weights_of_parts),
+        cmocka_unit_test(test_fixed_inputs),
+        cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,7 +58,7 @@ typedef struct tn_model_import {
 /* A model of a module's main function, one that was imported, say, for training with a loss. Its target, "target", has the
  * output's type, for sparse_cross_entropy i64 without the last axis; that loss brings the metric accuracy. Losses that take logits get
  * the operand of a softmax or logistic that ends the model. Weights with values (tn_weight; of an ONNX model with
- * weights_replaceable) become parameters that begin with these: trained when they have the dtype that the model is for
+ * weights_replaceable, which says what they are) become parameters that begin with these: trained when they have the dtype that the model is for
  * (f64 for an f64 output, else f32), unless they are frozen or the moments of a batch_norm. The module is not changed, and
  * may be freed. NULL with *diag: it has an error, states, weights without values, or nothing to train; a name is none of
  * its. */

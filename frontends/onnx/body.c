@@ -112,10 +112,7 @@ static bool use(walk *w, scope *own, const char *name) {
     bool is_constant =
         data && !(tn_is_valid(from->value) && graph_node_of(from->value.graph, from->value.id)->op == TN_OP_param);
     tn_val v = {NULL, VALUE_NONE};
-    if (is_constant && around->im->options.weights_replaceable && from->initializer) {
-        entry_value(around, from);
-        is_constant = graph_node_of(from->value.graph, from->value.id)->op == TN_OP_constant;
-    }
+    is_constant = is_constant && !entry_is_weight(around, from);
     if (!k && !is_constant) v = body_capture(w->b, entry_value(around, from));
     entry *e = import_failed(around->im) ? NULL : scope_add(w->inside, name);
     if (!e) return false;

@@ -143,6 +143,13 @@ void output(conversion *c, int i, tn_val v) {
     if (tn_is_valid(v) && !v.graph->values[v.id].name) tn_name(v, e->name);
 }
 
+void output_weight(conversion *c, int i, const tensor_data *data) {
+    entry *e = has_failed(c) ? NULL : add_output(c, i);
+    if (!e) return;
+    e->data = data;
+    e->is_weight = true;
+}
+
 void output_known(conversion *c, int i, const known *k) {
     if (has_failed(c)) return;
     entry *e = add_output(c, i);
@@ -316,10 +323,13 @@ static bool inline_function(conversion *c, const onnx_function *f) {
     bool ok = true;
     for (size_t i = 0; ok && i < f->inputs.count; i++) {
         entry *given = i < c->node->inputs.count ? input_entry(c, (int)i) : NULL;
-        if (!given) continue; /* left out: the name stands for nothing inside */
+        if (!given) continue;                                       /* left out: the name stands for nothing inside */
+        if (entry_is_weight(c->s, given)) entry_value(c->s, given); /* one weight for all calls */
         entry copy = *given, *e = scope_add(&inside, f->inputs.items[i]);
         ok = e != NULL;
-        if (ok) *e = (entry){e->name, copy.value, copy.known, copy.initializer, copy.data};
+        if (!ok) break;
+        copy.name = e->name;
+        *e = copy;
     }
     ok = ok && !has_failed(c) && import_nodes(&inside, &f->nodes);
     for (int i = 0; ok && i < (int)c->node->outputs.count; i++) {

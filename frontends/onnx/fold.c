@@ -2,6 +2,7 @@
  *
  * in:  a value that is asked for while importing
  * out: its content, when it comes from a few small constants alone: computed by the interpreter
+ * law: a weight that it comes from is what it is in the file; sizes don't change when it is replaced
  */
 #include "frontends/onnx/import.h"
 #include "ir/eval.h"
@@ -28,6 +29,13 @@ static bool is_small(const tn_graph *g, const node *n) {
     return true;
 }
 
+/* The content that a weight begins with; NULL: v is none. */
+static const tensor_data *weight_data(const tn_graph *g, value_id v) {
+    for (size_t i = 0; i < g->n_params; i++)
+        if (g->params[i].value == v) return g->params[i].binding == BINDING_LOAD ? g->params[i].initial : NULL;
+    return NULL;
+}
+
 /* Copies v and what it comes from. VALUE_NONE: not from constants alone, or too much. */
 static value_id copy(folding *f, value_id v, int depth) {
     const node *n = graph_node_of(f->from, v);
@@ -35,14 +43,17 @@ static value_id copy(folding *f, value_id v, int depth) {
     value_id operands[8], first = VALUE_NONE;
     for (int i = 0; i < f->n_nodes; i++)
         if (f->copied[i].from == v) return f->copied[i].to;
-    bool is_leaf = n->op == TN_OP_constant || n->op == TN_OP_iota;
+    const tensor_data *weight = n->op == TN_OP_param ? weight_data(f->from, v) : NULL;
+    attr value = {.name = ATTR_value, .data = weight};
+    bool is_leaf = weight || n->op == TN_OP_constant || n->op == TN_OP_iota;
     if (depth > FOLD_NODES || (c == CLASS_LEAF && !is_leaf) || c == CLASS_CONTROL || c == CLASS_EFFECT ||
         n->n_operands > 8 || !is_small(f->from, n))
         return VALUE_NONE;
     for (uint32_t i = 0; i < n->n_operands; i++)
         if ((operands[i] = copy(f, n->operands[i], depth + 1)) == VALUE_NONE) return VALUE_NONE;
-    if (f->n_nodes == FOLD_NODES || !graph_apply(&f->scratch, n->locations, (tn_op)n->op, operands, n->n_operands,
-                                                 n->attrs.items, n->attrs.n, &first, 1, NULL))
+    if (f->n_nodes == FOLD_NODES ||
+        !graph_apply(&f->scratch, n->locations, weight ? TN_OP_constant : (tn_op)n->op, operands, n->n_operands,
+                     weight ? &value : n->attrs.items, weight ? 1 : n->attrs.n, &first, 1, NULL))
         return VALUE_NONE;
     value_id to = first + f->from->values[v].result;
     f->copied[f->n_nodes].from = v;

@@ -44,6 +44,7 @@ typedef struct entry {
     const known *known;             /* or NULL */
     const onnx_tensor *initializer; /* a tensor of the model; or NULL */
     const tensor_data *data;        /* its elements, when they were asked for */
+    bool is_weight;                 /* a Constant that counts as an initializer (scope_takes_weight) */
 } entry;
 
 typedef struct importer importer;
@@ -81,6 +82,10 @@ tn_val entry_value(scope *s, entry *e);
 const known *entry_known(scope *s, entry *e);
 /* Elements of an entry that is constant; NULL: it is not. */
 const tensor_data *entry_data(scope *s, entry *e);
+/* A weight of the module, whose content is nothing to build on. */
+bool entry_is_weight(scope *s, entry *e);
+/* Whether a Constant node with these elements is a weight. */
+bool scope_takes_weight(const scope *s, const tensor_data *data);
 
 /* ---- The importer ------------------------------------------------------------------------- */
 
@@ -212,6 +217,8 @@ bool need_floats(conversion *c, int i, const char *what, double *items, int capa
 bool has_output(const conversion *c, int i);
 void output(conversion *c, int i, tn_val v);
 void output_known(conversion *c, int i, const known *k);
+/* A weight with these elements. */
+void output_weight(conversion *c, int i, const tensor_data *data);
 
 /* Attributes. A wrong kind is recorded as an error. */
 bool has_attribute(conversion *c, const char *name);

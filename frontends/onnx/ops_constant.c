@@ -7,29 +7,34 @@
 
 /* ---- Constants ----------------------------------------------------------------------------- */
 
-/* A constant with a copy of the data: a scalar (n is -1) or a vector. */
-static void output_numbers(conversion *c, tn_dtype dtype, int64_t n, const void *data) {
-    tn_shape shape = {.rank = n >= 0, .dims = {TN_SIZE(n)}};
+/* A copy of numbers: a scalar (n is -1) or a vector. */
+static const tensor_data *copy_numbers(conversion *c, tn_dtype dtype, int64_t n, const void *items) {
+    tn_dim size = number_dim(c, n < 0 ? 1 : n);
+    tn_type type = type_make(dtype, n >= 0, &size);
     const float zero = 0;
-    output(c, 0, tn_constant(c->g, dtype, n >= 0 ? shape : TN_SCALAR, n == 0 ? &zero : data));
+    return module_constant(c->im->module, &type, n == 0 ? &zero : items, true);
+}
+
+static const tensor_data *constant_data(conversion *c) {
+    const onnx_attribute *a;
+    if ((a = find_attribute(c, "value", ONNX_ATTR_TENSOR)) && a->t) return import_tensor(c->im, a->t);
+    if ((a = find_attribute(c, "value_float", ONNX_ATTR_FLOAT))) return copy_numbers(c, TN_F32, -1, &a->f);
+    if ((a = find_attribute(c, "value_int", ONNX_ATTR_INT))) return copy_numbers(c, TN_I64, -1, &a->i);
+    if ((a = find_attribute(c, "value_floats", ONNX_ATTR_FLOATS)))
+        return copy_numbers(c, TN_F32, (int64_t)a->floats.count, a->floats.items);
+    if ((a = find_attribute(c, "value_ints", ONNX_ATTR_INTS)))
+        return copy_numbers(c, TN_I64, (int64_t)a->ints.count, a->ints.items);
+    if (!has_failed(c))
+        node_error(c, TN_ERR_UNSUPPORTED, "has no value of numbers (text and sparse tensors are not supported)");
+    return NULL;
 }
 
 void convert_constant(conversion *c) {
-    const onnx_attribute *a;
-    if ((a = find_attribute(c, "value", ONNX_ATTR_TENSOR)) && a->t) {
-        const tensor_data *data = import_tensor(c->im, a->t);
-        if (data) output(c, 0, import_constant(c->s, data));
-    } else if ((a = find_attribute(c, "value_float", ONNX_ATTR_FLOAT))) {
-        output_numbers(c, TN_F32, -1, &a->f);
-    } else if ((a = find_attribute(c, "value_int", ONNX_ATTR_INT))) {
-        output_numbers(c, TN_I64, -1, &a->i);
-    } else if ((a = find_attribute(c, "value_floats", ONNX_ATTR_FLOATS))) {
-        output_numbers(c, TN_F32, (int64_t)a->floats.count, a->floats.items);
-    } else if ((a = find_attribute(c, "value_ints", ONNX_ATTR_INTS))) {
-        output_numbers(c, TN_I64, (int64_t)a->ints.count, a->ints.items);
-    } else if (!has_failed(c)) {
-        node_error(c, TN_ERR_UNSUPPORTED, "has no value of numbers (text and sparse tensors are not supported)");
-    }
+    const tensor_data *data = constant_data(c);
+    if (data && scope_takes_weight(c->s, data))
+        output_weight(c, 0, data);
+    else if (data)
+        output(c, 0, import_constant(c->s, data));
 }
 
 /* The tensor of one element in the attribute `value`; f32 0 by default. */

@@ -75,28 +75,60 @@ const tensor_data *entry_data(scope *s, entry *e) {
     return made_by->op == TN_OP_constant ? e->data = attr_find(&made_by->attrs, ATTR_value)->data : NULL;
 }
 
-/* Initializers of numbers, when they are to be replaceable: their content is nothing to build on. */
-static bool is_weight(const scope *s, const entry *e) {
-    return s->im->options.weights_replaceable && e->initializer && e->data && e->data->type.rank > 0 &&
-           dtype_is_float(e->data->type.dtype);
+/* ---- Weights ------------------------------------------------------------------------------- */
+
+/* Weights are parameters of the main function, so that what a branch or a loop has of its own stays constant. */
+static bool may_be_weight(const scope *s, const tensor_data *data) {
+    return s->im->options.weights_replaceable && data->type.rank > 0 && dtype_is_float(data->type.dtype) &&
+           s->g == module_main(s->im->module);
 }
 
-const known *entry_known(scope *s, entry *e) {
-    if (e->known) return e->known;
-    const tensor_data *data = entry_data(s, e);
-    return data && !is_weight(s, e) ? e->known = known_from_data(s->im, data) : NULL;
+/* Some exporters (Paddle's) write all weights as Constant nodes, and the numbers of formulas (the 3 and the 6 of a
+ * hard_swish) as well, with rank 1: these have one element, and stay constant. A local function's are part of what it
+ * computes. */
+bool scope_takes_weight(const scope *s, const tensor_data *data) {
+    int64_t n;
+    return may_be_weight(s, data) && !s->frame &&
+           dim_is_const(import_dims(s->im), type_element_count(import_dims(s->im), &data->type), &n) && n > 1;
+}
+
+bool entry_is_weight(scope *s, entry *e) {
+    return e->is_weight || (e->initializer && entry_data(s, e) && may_be_weight(s, e->data));
+}
+
+/* The entry's name, or that with a number behind it: branches that are known to be taken may have equal names. */
+static const char *weight_name(scope *s, const char *name) {
+    const char *unique = name;
+    for (int number = 2; unique; number++) {
+        bool is_taken = false;
+        for (size_t i = 0; i < s->g->n_params && !is_taken; i++) is_taken = strcmp(s->g->params[i].name, unique) == 0;
+        if (!is_taken) return unique;
+        unique = arena_printf(&s->im->memory, "%s_%d", name, number);
+    }
+    import_no_memory(s->im);
+    return NULL;
 }
 
 static tn_val add_weight(scope *s, const entry *e) {
     tn_shape shape = {.rank = e->data->type.rank};
     for (int i = 0; i < shape.rank; i++) dim_is_const(import_dims(s->im), e->data->type.dims[i], &shape.dims[i].value);
-    return tn_weight(s->g, e->name, (tn_dtype)e->data->type.dtype, shape, e->data->data);
+    const char *name = weight_name(s, e->name);
+    if (!name) return (tn_val){NULL, VALUE_NONE};
+    return tn_weight(s->g, name, (tn_dtype)e->data->type.dtype, shape, e->data->data);
+}
+
+/* ---- Contents and values ------------------------------------------------------------------- */
+
+const known *entry_known(scope *s, entry *e) {
+    if (e->known) return e->known;
+    const tensor_data *data = entry_data(s, e);
+    return data && !entry_is_weight(s, e) ? e->known = known_from_data(s->im, data) : NULL;
 }
 
 tn_val entry_value(scope *s, entry *e) {
     if (tn_is_valid(e->value) || import_failed(s->im)) return e->value;
     if (e->known) return e->value = known_value(s, e->known);
     if (!entry_data(s, e)) return e->value;
-    e->value = is_weight(s, e) ? add_weight(s, e) : import_constant(s, e->data);
+    e->value = entry_is_weight(s, e) ? add_weight(s, e) : import_constant(s, e->data);
     return e->value;
 }

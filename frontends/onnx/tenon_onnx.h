@@ -10,9 +10,12 @@ extern "C" {
 
 /* All zero: the defaults. */
 typedef struct tn_onnx_options {
-    int max_depth;            /* of nested graphs; 0: 64 */
-    size_t max_nodes;         /* 0: 500,000; those of a local function count at each call */
-    bool weights_replaceable; /* initializers become weights (tn_weight) rather than constants */
+    int max_depth;    /* of nested graphs; 0: 64 */
+    size_t max_nodes; /* 0: 500,000; those of a local function count at each call */
+    /* Initializers of floats that are no scalars become weights (tn_weight) rather than constants, and so do Constant
+     * nodes of floats with more than one element, named after their output (those of one are numbers of formulas):
+     * where the model uses them as tensors, in the main graph and in branches that are known to be taken. */
+    bool weights_replaceable;
     /* Fixes named symbols of the inputs ("batch" = 1): pairs, ended by a NULL name. May be NULL. */
     const struct tn_onnx_size {
         const char *symbol;

@@ -182,6 +182,9 @@ static buffer attribute(writer *w, const char *name, char *text) {
     } else if (*text == '$') {
         put_text(&a, 21, text + 1);
         put_int(&a, 20, ONNX_ATTR_INT);
+    } else if (is_number && strchr(text, ',') && text[n - 1] == 'f') {
+        for (char *p = strtok(text, ",f"); p; p = strtok(NULL, ",f")) put_float(&a, 7, strtof(p, NULL));
+        put_int(&a, 20, ONNX_ATTR_FLOATS);
     } else if (is_number && strchr(text, ',')) {
         for (char *p = strtok(text, ","); p; p = strtok(NULL, ",")) put_int(&a, 8, strtoll(p, NULL, 10));
         put_int(&a, 20, ONNX_ATTR_INTS);

@@ -5,8 +5,8 @@
  *     init w f32 2,2 1 2 3 4             an initializer: sizes (- for a scalar), then its elements
  *     node Conv x w - -> y strides=1,1 auto_pad=VALID alpha=0.5f name=c1
  *                                        a node; - is an input left out; then attributes: integers, a
- *                                        list of them (`1,` has one), floats (f at the end), text,
- *                                        @g the graph g, #i64:2:3,4 a tensor, $a the function's
+ *                                        list of them (`1,` has one), floats and lists (f at the end),
+ *                                        text, @g the graph g, #i64:2:3,4 a tensor, $a the function's
  *                                        attribute a; `name` and `domain` are the node's own
  *     out y                              an output
  *     graph g ... end                    a graph for attributes, written before it is used
