@@ -80,21 +80,25 @@ static bool describe_symbols(tn_program *p, const tn_graph *g) {
     return p->symbols != NULL;
 }
 
+void describe_constraint(const dim_table *t, const constraint *c, char *text, size_t bytes) {
+    static const char *const forms[] = {
+        [RELATION_EQ] = "%s: %s = %s", [RELATION_LE] = "%s: %s <= %s", [RELATION_DIVIDES] = "%s: %s must divide %s"};
+    char a[200], b[200];
+    dim_print(t, c->a, a, sizeof a);
+    dim_print(t, c->b, b, sizeof b);
+    snprintf(text, bytes, forms[c->relation], op_name((tn_op)c->op), a, b);
+}
+
 static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted_tables *t) {
-    static const char *const forms[] = {[RELATION_EQ] = "%s%s%s: %s = %s",
-                                        [RELATION_LE] = "%s%s%s: %s <= %s",
-                                        [RELATION_DIVIDES] = "%s%s%s: %s must divide %s"};
     p->n_constraints = (uint32_t)t->n_constraints;
     p->constraints = ARENA_ARRAY(&p->memory, program_constraint, t->n_constraints + 1);
     for (size_t i = 0; p->constraints && i < t->n_constraints; i++) {
         const constraint *c = &t->constraints[i];
-        char a[200], b[200];
-        dim_print(g->module->dims, c->a, a, sizeof a);
-        dim_print(g->module->dims, c->b, b, sizeof b);
+        char text[DESCRIBED_CONSTRAINT];
+        describe_constraint(g->module->dims, c, text, sizeof text);
         const char *where = describe_locations(p, g->module, c->locations);
         if (!where) return false;
-        p->constraints[i].message =
-            arena_printf(&p->memory, forms[c->relation], where, *where ? ": " : "", op_name((tn_op)c->op), a, b);
+        p->constraints[i].message = arena_printf(&p->memory, "%s%s%s", where, *where ? ": " : "", text);
         if (!p->constraints[i].message) return false;
     }
     return p->constraints != NULL;

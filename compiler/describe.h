@@ -9,6 +9,10 @@
 bool describe_program(tn_program *p, const compilation *c);
 bool describe_prepare(tn_program *p, const compilation *c);
 
+/* "conv: a <= b", of a constraint. */
+enum { DESCRIBED_CONSTRAINT = 500 };
+void describe_constraint(const dim_table *t, const constraint *c, char *text, size_t bytes);
+
 /* Copies a diagnostic out of what is about to be freed: the place becomes part of the message
  * when it does not outlive it. */
 void diag_copy(tn_diag *to, const tn_diag *from);

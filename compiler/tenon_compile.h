@@ -88,6 +88,18 @@ TN_API tn_status tn_compile_object(tn_module *m, const tn_compile_options *optio
 TN_API char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path,
                              tn_diag *diag);
 
+/* A size that is not fixed, and what it is to be. */
+typedef struct tn_symbol_value {
+    const char *symbol;
+    int64_t value;
+} tn_symbol_value;
+
+/* The bytes that a run of the program of m's main function would need beside its inputs, outputs and weights: the arena
+ * of its plan and its kernels' scratch, on one thread. No code is made for it. `values` has n values, one for each symbol
+ * of the function. Fails as a compilation does, and with TN_ERR_CONSTRAINT where the values are not allowed. */
+TN_API tn_status tn_planned_bytes(tn_module *m, const tn_compile_options *options, const tn_symbol_value *values, int n,
+                                  size_t *bytes, tn_diag *diag);
+
 /* Names of the stages in order, NULL at the end. */
 TN_API const char *const *tn_stage_names(void);
 

@@ -129,7 +129,7 @@ static bool check_symbols(eval_state *s, const eval_frame *f) {
     return true;
 }
 
-static bool holds(relation r, int64_t a, int64_t b) {
+bool relation_holds(relation r, int64_t a, int64_t b) {
     switch (r) {
     case RELATION_EQ: return a == b;
     case RELATION_LE: return a <= b;
@@ -145,7 +145,7 @@ static bool check_constraints(eval_state *s, const eval_frame *f) {
         const constraint *need = &g->constraints[k];
         int64_t a = 0, b = 0;
         bool is_known = eval_dim_in(f, need->a, &a) && eval_dim_in(f, need->b, &b);
-        if (is_known && holds(need->relation, a, b)) continue;
+        if (is_known && relation_holds(need->relation, a, b)) continue;
         char text_a[128], text_b[128];
         dim_print(g->module->dims, need->a, text_a, sizeof text_a);
         dim_print(g->module->dims, need->b, text_b, sizeof text_b);

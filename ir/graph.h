@@ -156,6 +156,7 @@ typedef struct symbol {
 } symbol;
 
 typedef enum relation { RELATION_EQ, RELATION_LE, RELATION_DIVIDES } relation; /* a = b, a <= b, a divides b */
+bool relation_holds(relation r, int64_t a, int64_t b);
 
 /* What a shape rule needs and could not prove; checked when symbols are bound. */
 typedef struct constraint {

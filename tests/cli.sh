@@ -286,6 +286,33 @@ ok "how to get one is said" says 1 "tenon grad: --loss NAME puts a loss behind t
 tenon grad mlp.tn --wrt x --loss frob
 ok "losses are known by name" says 1 "mlp.tn: error: frob: there is no loss of that name (sparse_cross_entropy, " err
 
+arena() { "$TENON" run "$1" --set n=500 --threads 1 --json 2>/dev/null | sed -n 's/.*"arena_bytes": \([0-9]*\).*/\1/p'; }
+peak() { sed -n "s/^remat $1 *\([0-9]*\) bytes at n = 500$2\$/\1/p" peaks; }
+cat >deep.tn <<'END'
+module "deep"
+fn @main(%x: f32[n, 64], %w: f32[64, 64]) -> (%y: f32[n, 64]) {
+  %0 = dot %x, %w, contract=[1]x[0]
+  %1 = gelu %0
+  %2 = gelu %1
+  %3 = dot %2, %w, contract=[1]x[0]
+  %4 = softmax %3, axis=1
+  %5 = dot %4, %w, contract=[1]x[0]
+  return %5
+}
+END
+tenon grad deep.tn --wrt w --loss mse --remat full --peaks --set n=500 -o grad.tn
+cp out peaks
+ok "--peaks says what each choice of --remat needs" eval 'is 0 && [ "$(wc -l <peaks)" = 3 ] && [ "$(peak none)" -gt "$(peak full ", written")" ]'
+ok "the one that is written is marked, and its program needs that" [ "$(peak full ", written")" = "$(arena grad.tn)" ]
+tenon grad deep.tn --wrt w --loss mse --remat none -o grad.tn
+ok "the others need what is said" [ "$(peak none)" = "$(arena grad.tn)" ]
+tenon grad deep.tn --wrt w --loss mean --peaks
+ok "with the module on stdout they go to stderr" eval 'is 0 && grep -q "^remat cheap .* bytes at n = 1, written" err && ! grep -q "^remat [a-z]* *[0-9]" out'
+tenon grad even.tn --wrt x --loss sum --peaks --set n=2 -o grad.tn
+ok "sizes that are not allowed" says 0 "remat none   unknown for these sizes (see --set): add: n = m" out
+wrong "deep.tn: error: --set k=2: the model has no such symbol; it has n" grad deep.tn --wrt w --loss sum --peaks --set k=2 -o grad.tn
+usage "tenon grad: --set is for the sizes that --peaks measures with (see tenon grad --help)" grad deep.tn --wrt w --set n=2
+
 # ---- export ------------------------------------------------------------------------------------------------
 
 tenon export mlp.tn -o mlp.onnx

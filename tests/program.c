@@ -547,6 +547,48 @@ static void test_pages_of_the_arena(void **state) {
     tn_program_free(p);
 }
 
+/* The plan alone says what a bound program says, of the sizes that this takes. */
+static void test_planned_bytes(void **state) {
+    (void)state;
+    static const char text[] = "module \"m\"\n"
+                               "fn @main(%x: f32[n, 64], %y: f32[m, 64]) -> (%z: f32[n, 64]) where n in [2, 512] {\n"
+                               "  %0 = add %x, %y\n  %1 = dot %0, %y, contract=[1]x[1]\n  %2 = exp %1\n"
+                               "  %3 = dot %2, %x, contract=[1]x[0]\n  return %3\n}\n";
+    static const struct {
+        tn_symbol_value values[2];
+        int n;
+        tn_status status;
+        const char *message;
+    } cases[] = {
+        {{{"n", 3}, {"m", 3}}, 2, TN_OK, NULL},
+        {{{"m", 300}, {"n", 300}}, 2, TN_OK, NULL},
+        {{{"n", 3}, {"m", 4}}, 2, TN_ERR_CONSTRAINT, "add: n = m"},
+        {{{"n", 1}, {"m", 1}}, 2, TN_ERR_CONSTRAINT, "n is 1: it is within [2, 512], and 1 divides it"},
+        {{{"n", 3}}, 1, TN_ERR_ARGUMENT, "the symbol m has no value"},
+    };
+    tn_module *m = tn_module_parse(text, strlen(text), "m.tn");
+    tn_program *p = compile(text);
+    tn_exec *e = tn_exec_new(p, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t bytes;
+        tn_diag diag = {0};
+        tn_status status = tn_planned_bytes(m, NULL, cases[i].values, cases[i].n, &bytes, &diag);
+        assert_int_equal(status, cases[i].status);
+        if (status == TN_OK) {
+            int64_t rows = cases[i].values[0].value;
+            tn_tensor in[] = {TN_TENSOR(TN_F32, NULL, rows, 64), TN_TENSOR(TN_F32, NULL, rows, 64)};
+            assert_int_equal(tn_exec_bind(e, in, 2), TN_OK);
+            assert_true(bytes > 0);
+            assert_int_equal(bytes, tn_exec_arena_bytes(e));
+        } else {
+            assert_string_equal(diag.message, cases[i].message);
+        }
+    }
+    tn_exec_free(e);
+    tn_program_free(p);
+    tn_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters_and_constants_as_results),
@@ -567,6 +609,7 @@ int main(void) {
         cmocka_unit_test(test_errors_of_building),
         cmocka_unit_test(test_compiling_in_parallel),
         cmocka_unit_test(test_pages_of_the_arena),
+        cmocka_unit_test(test_planned_bytes),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);
 }

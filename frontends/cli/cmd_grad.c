@@ -76,28 +76,92 @@ static int write_module(const tn_module *m, const char *path) {
     return ok ? EXIT_DONE : report_text(path ? path : "stdout", "cannot be written: %s", strerror(errno));
 }
 
+/* The module of the loss and its gradients. NULL: *status, with the error on stderr. */
+static tn_module *make_gradients(const selection *s, tn_graph *loss, const char *remat, int *status) {
+    const char *path = s->a->operands[0];
+    tn_location at = {path, 0};
+    tn_graph_remat(loss, remat);
+    tn_graph *made = tn_value_and_grad_at(at, loss, (tn_ints){s->n, s->items});
+    if (made) {
+        tn_module *own = tn_function_module(made);
+        *status = own ? EXIT_DONE : report_text(path, "out of memory");
+        return own;
+    }
+    const tn_diag *error = tn_module_error(tn_graph_module(loss));
+    *status = report(path, error);
+    if (!GIVEN(s->a, loss) && error->status == TN_ERR_SHAPE)
+        fprintf(stderr, "tenon grad: --loss NAME puts a loss behind the model's output (tenon grad --help)\n");
+    return NULL;
+}
+
+/* ---- What it needs ------------------------------------------------------------------------------------------ */
+
+/* Values of the symbols: from --set, else the least that is allowed. */
+static int read_sizes(tn_module *own, const arguments *a, tn_symbol_value **values, int *n) {
+    run_data data;
+    int status = run_data_load(&data, own, a, FILL_NONE);
+    *n = status ? 0 : (int)data.main->n_symbols;
+    *values = tn_calloc((size_t)*n + 1, sizeof **values);
+    for (int i = 0; *values && i < *n; i++)
+        (*values)[i] = (tn_symbol_value){dim_symbol_name(own->dims, data.main->symbols[i].dim), data.symbols[i]};
+    run_data_free(&data);
+    return status || *values ? status : report_text(a->operands[0], "out of memory");
+}
+
+/* "remat cheap  1234 bytes at n = 1, written" */
+static int print_peak(tn_module *own, const arguments *a, const char *remat, bool is_written, FILE *out) {
+    tn_symbol_value *values = NULL;
+    int n, status = read_sizes(own, a, &values, &n);
+    size_t bytes;
+    tn_diag diag = {0};
+    if (!status && tn_planned_bytes(own, NULL, values, n, &bytes, &diag) == TN_OK) {
+        fprintf(out, "remat %-6s %zu bytes", remat, bytes);
+        for (int i = 0; i < n; i++)
+            fprintf(out, "%s%s = %lld", i ? ", " : " at ", values[i].symbol, (long long)values[i].value);
+        fprintf(out, "%s\n", is_written ? ", written" : "");
+    } else if (!status && diag.status == TN_ERR_CONSTRAINT)
+        fprintf(out, "remat %-6s unknown for these sizes (see --set): %s%s\n", remat, diag.message,
+                is_written ? "; written" : "");
+    else if (!status)
+        status = report(a->operands[0], &diag);
+    tn_free(values);
+    return status;
+}
+
+/* What a run needs with each choice of --remat; to where the module is not written. */
+static int print_peaks(const selection *s, tn_graph *loss, tn_module *written, const char *remat) {
+    static const char *const choices[] = {"none", "cheap", "full"};
+    FILE *out = GIVEN(s->a, output) ? stdout : stderr;
+    int status = EXIT_DONE;
+    for (size_t i = 0; !status && i < sizeof choices / sizeof *choices; i++) {
+        bool is_written = strcmp(choices[i], remat) == 0;
+        tn_module *own = is_written ? written : make_gradients(s, loss, choices[i], &status);
+        if (own) status = print_peak(own, s->a, choices[i], is_written, out);
+        if (!is_written) tn_module_free(own);
+    }
+    return status;
+}
+
+/* ---- The command -------------------------------------------------------------------------------------------- */
+
 static int write_gradients(const arguments *a, tn_module *m) {
     tn_location at = {a->operands[0], 0};
+    const char *remat = GIVEN(a, remat) ? TEXT_OF(a, remat) : "cheap";
     tn_graph *f = tn_module_main(m), *loss = GIVEN(a, loss) ? tn_nn_loss_function_at(at, f, TEXT_OF(a, loss)) : f;
     if (!loss) return report(a->operands[0], tn_module_error(m));
-    if (GIVEN(a, remat)) tn_graph_remat(loss, TEXT_OF(a, remat));
     selection s = {.a = a, .f = f, .items = tn_malloc((f->n_params + 1) * sizeof *s.items)};
     int status = s.items ? take(&s) : report_text(a->operands[0], "out of memory");
-    tn_graph *made = status == EXIT_DONE ? tn_value_and_grad_at(at, loss, (tn_ints){s.n, s.items}) : NULL;
-    if (status == EXIT_DONE && !made) {
-        status = report(a->operands[0], tn_module_error(m));
-        if (!GIVEN(a, loss) && tn_module_error(m)->status == TN_ERR_SHAPE)
-            fprintf(stderr, "tenon grad: --loss NAME puts a loss behind the model's output (tenon grad --help)\n");
-    }
-    tn_module *own = tn_function_module(made);
-    if (made && !own) status = report_text(a->operands[0], "out of memory");
+    tn_module *own = status == EXIT_DONE ? make_gradients(&s, loss, remat, &status) : NULL;
     if (own) status = write_module(own, TEXT_OF(a, output));
+    if (own && !status && GIVEN(a, peaks)) status = print_peaks(&s, loss, own, remat);
     tn_module_free(own);
     tn_free(s.items);
     return status;
 }
 
 int command_grad(const arguments *a) {
+    if (GIVEN(a, set) && !GIVEN(a, peaks))
+        return options_complain(a->command, "--set is for the sizes that --peaks measures with");
     tn_module *m = model_load_with(a->operands[0], &(tn_onnx_options){.weights_replaceable = true});
     int status = m ? write_gradients(a, m) : EXIT_INPUT;
     tn_module_free(m);

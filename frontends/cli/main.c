@@ -40,8 +40,9 @@ static const command commands[] = {
     {"grad", "MODEL", "Writes a module that computes a loss of a model and its gradients.",
      "  tenon grad model.onnx --loss mean -o gradients.tn\n"
      "  tenon grad classifier.onnx --wrt initializers --loss sparse_cross_entropy -o gradients.tn\n"
-     "  tenon grad model.tn --wrt x,w1 -o gradients.tn\n",
-     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_remat, OPTION_output), 1, 1, command_grad},
+     "  tenon grad model.tn --wrt x,w1 -o gradients.tn\n"
+     "  tenon grad model.onnx --loss mean --remat full --peaks --set n=8 -o gradients.tn\n",
+     OPTIONS(OPTION_wrt, OPTION_loss, OPTION_remat, OPTION_peaks, OPTION_set, OPTION_output), 1, 1, command_grad},
     {"train", "EXAMPLE [FILE|DIR]", "Trains a model: digits, mnist DIR, text FILE, or one of --onnx on --data.",
      "  tenon train digits -o digits.onnx\n"
      "  tenon train mnist mnist/ --epochs 3 --tensorboard runs/mnist\n"
