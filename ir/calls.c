@@ -1,10 +1,12 @@
-/* The functions of a module in an order in which each stands behind all that it calls.
+/* The functions of a module: in an order in which each stands behind all that it calls, and those that one leads to.
  *
  * law: every function once; on calls that form a cycle (the verifier's business) still every function once
  *
- * Depth first with a stack of its own: chains of calls may be as long as a file is.
+ * The order is found depth first with a stack of its own: chains of calls may be as long as a file is.
  */
 #include "ir/graph.h"
+
+/* ---- Order ------------------------------------------------------------------------------------------------ */
 
 /* A function whose calls are being followed, and how far that is. */
 typedef struct visit {
@@ -58,4 +60,36 @@ size_t *module_call_order(const tn_module *m) {
     if (ok) return order;
     tn_free(order);
     return NULL;
+}
+
+/* ---- What a function leads to ----------------------------------------------------------------------------- */
+
+/* Of functions that were checked, which call no deeper than GRAPH_MAX_DEPTH. */
+void module_mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached) {
+    size_t number = f ? module_number_of(m, f) : m->n_graphs;
+    if (number == m->n_graphs || reached[number]) return;
+    reached[number] = true;
+    if (with_gradients) module_mark_reached(m, f->gradient, true, reached);
+    for (size_t i = 0; i < f->n_nodes; i++)
+        for (uint32_t k = 0; k < f->nodes[i].attrs.n; k++) {
+            const attr *a = &f->nodes[i].attrs.items[k];
+            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC)
+                module_mark_reached(m, a->func, with_gradients, reached);
+        }
+}
+
+bool module_remove_uncalled(tn_module *m, const tn_graph *f) {
+    bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached);
+    size_t n = 0;
+    if (!reached) return module_no_memory(m);
+    module_mark_reached(m, f, true, reached);
+    for (size_t i = 0; i < m->n_graphs; i++) {
+        if (reached[i])
+            m->graphs[n++] = m->graphs[i];
+        else
+            graph_release(m->graphs[i]);
+    }
+    m->n_graphs = n;
+    tn_free(reached);
+    return true;
 }

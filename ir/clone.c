@@ -127,19 +127,6 @@ static bool copy_graph(cloner *c, const tn_graph *from, tn_graph *to) {
     return ok;
 }
 
-/* Marks f and what it calls; functions are as deep as GRAPH_MAX_DEPTH at most. */
-static void mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached) {
-    size_t number = f ? module_number_of(m, f) : m->n_graphs;
-    if (number == m->n_graphs || reached[number]) return;
-    reached[number] = true;
-    if (with_gradients) mark_reached(m, f->gradient, true, reached);
-    for (size_t i = 0; i < f->n_nodes; i++)
-        for (uint32_t k = 0; k < f->nodes[i].attrs.n; k++) {
-            const attr *a = &f->nodes[i].attrs.items[k];
-            if (attr_kind_of((attr_name)a->name) == ATTR_KIND_FUNC) mark_reached(m, a->func, with_gradients, reached);
-        }
-}
-
 /* Copies the functions that `reached` marks; `main` (or NULL) becomes the first, by that name. */
 static bool clone_functions(cloner *c, const tn_graph *main, const bool *reached) {
     const tn_module *m = c->from;
@@ -163,8 +150,8 @@ static tn_module *clone(tn_module *m, extent what, const tn_graph *f) {
     c.graphs = tn_calloc(m->n_graphs + 1, sizeof *c.graphs);
     bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached), ok = c.graphs && reached;
     for (size_t i = 0; ok && i < m->n_graphs; i++) reached[i] = what == ALL_FUNCTIONS;
-    if (ok) mark_reached(m, f, what == ONE_FUNCTION, reached);
-    if (ok && what == CALLED_FUNCTIONS) mark_reached(m, module_find(m, "prepare"), false, reached);
+    if (ok) module_mark_reached(m, f, what == ONE_FUNCTION, reached);
+    if (ok && what == CALLED_FUNCTIONS) module_mark_reached(m, module_find(m, "prepare"), false, reached);
     ok = ok && clone_functions(&c, what == ONE_FUNCTION ? f : NULL, reached) && c.to->error.status == TN_OK;
     tn_free(c.graphs);
     tn_free(reached);

@@ -257,6 +257,10 @@ tn_graph *module_main(const tn_module *m);                  /* the function "mai
 size_t module_number_of(const tn_module *m, const tn_graph *g);
 /* Takes a function that nothing calls out of its module and releases it. */
 void module_remove_graph(tn_module *m, tn_graph *g);
+/* Sets reached[number] of f (or NULL), of what it calls, and of the gradients of these where they are asked for. */
+void module_mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached);
+/* Takes all others out and releases them, gradients of what is left excepted. False: no memory, nothing was taken. */
+bool module_remove_uncalled(tn_module *m, const tn_graph *f);
 /* Numbers of all functions, each behind those that it calls; from tn_malloc, NULL: no memory (calls.c). */
 size_t *module_call_order(const tn_module *m);
 /* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */

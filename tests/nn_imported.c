@@ -211,6 +211,36 @@ static tn_module *one_function(const char *input, tn_dtype dtype, const float *w
     return tn_graph_module(g);
 }
 
+/* round(x w), gone back through as if it were x w: what a function's own gradient is stays with it. */
+static void keeps_own_gradients(void **state) {
+    (void)state;
+    static const char text[] =
+        "module \"steps\"\n"
+        "fn @back(%x: f32[n, 2], %y: f32[n, 2], %d: f32[n, 2]) -> (%d_x: f32[n, 2]) {\n  return %d\n}\n"
+        "gradient @back fn @whole(%x: f32[n, 2]) -> (%y: f32[n, 2]) {\n"
+        "  %0 = round %x\n  return %0\n}\n"
+        "fn @main(%x: f32[n, 2], %w: f32[2, 2] weight {1, 2, 3, 4}) -> (%y: f32[n, 2]) {\n"
+        "  %0 = dot %x, %w, contract=[1]x[0]\n"
+        "  %1 = call %0, callee=@whole, symbols=[n]\n  return %1\n}\n";
+    tn_diag diag = {0};
+    tn_module *m = tn_module_parse(text, strlen(text), "steps.tn");
+    if (tn_module_error(m)) fail_msg("%s", tn_module_error(m)->message);
+    tn_model *model = open_model(m, "sum", NULL);
+    tn_trainer *t = tn_trainer_new(model, &(tn_trainer_options){.optimizer = tn_optimizer_of("sgd", 0.5)}, &diag);
+    if (!t) fail_msg("%s", diag.message);
+    tn_tensor batch = TN_TENSOR(TN_F32, x, 1, 2);
+    assert_int_equal(tn_trainer_step(t, &batch, 1, NULL), TN_OK);
+    const float *w = tn_model_parameter_of(model, tn_model_find_parameter(model, "w")).tensor.data;
+    for (int i = 0; i < 4; i++) assert_true(w[i] == (float)(i + 1) - 0.5F * x[i / 2]);
+    tn_module *step = tn_trainer_module(t, NULL, &diag);
+    assert_non_null(step);
+    assert_int_equal(step->n_graphs, 3); /* main, @whole and @back: what was made of them is left out */
+    tn_module_free(step);
+    tn_trainer_free(t);
+    tn_model_free(model);
+    tn_module_free(m);
+}
+
 static void refuses_what_is_wrong(void **state) {
     (void)state;
     tn_module *m = classifier(true);
@@ -245,9 +275,9 @@ static void refuses_what_is_wrong(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(begins_as_the_module),  cmocka_unit_test(trains),
-        cmocka_unit_test(takes_targets),         cmocka_unit_test(takes_an_output),
-        cmocka_unit_test(refuses_what_is_wrong),
+        cmocka_unit_test(begins_as_the_module), cmocka_unit_test(trains),
+        cmocka_unit_test(takes_targets),        cmocka_unit_test(takes_an_output),
+        cmocka_unit_test(keeps_own_gradients),  cmocka_unit_test(refuses_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

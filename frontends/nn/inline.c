@@ -161,34 +161,3 @@ bool nn_inline(tn_graph *to, const tn_graph *from, const tn_val *args, tn_val *r
     nn_side_free(&side);
     return ok;
 }
-
-/* ---- What nobody calls ------------------------------------------------------------------------------------------- */
-
-static bool calls(const tn_graph *g, const tn_graph *callee) {
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const attr_list *attrs = &g->nodes[i].attrs;
-        for (uint32_t a = 0; a < attrs->n; a++)
-            if (attr_kind_of((attr_name)attrs->items[a].name) == ATTR_KIND_FUNC && attrs->items[a].func == callee)
-                return true;
-    }
-    return false;
-}
-
-static bool is_called(const tn_module *m, const tn_graph *g) {
-    for (size_t k = 0; k < m->n_graphs; k++)
-        if (calls(m->graphs[k], g)) return true;
-    return false;
-}
-
-bool nn_remove_uncalled(tn_module *m, const tn_graph *main) {
-    size_t *order = module_call_order(m), n = m->n_graphs;
-    tn_graph **graphs = ARENA_ARRAY(&m->memory, tn_graph *, n + 1);
-    bool ok = (order && graphs) || module_no_memory(m);
-    for (size_t i = 0; ok && i < n; i++) graphs[i] = m->graphs[i];
-    for (size_t i = n; order && ok && i-- > 0;) { /* callers first */
-        tn_graph *g = graphs[order[i]];
-        if (g != main && !is_called(m, g)) module_remove_graph(m, g);
-    }
-    tn_free(order);
-    return ok;
-}

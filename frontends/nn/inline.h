@@ -41,9 +41,6 @@ bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_s
 /* All of a function. */
 bool nn_inline(tn_graph *to, const tn_graph *from, const tn_val *args, tn_val *results);
 
-/* Takes functions out of the module that main does not lead to. */
-bool nn_remove_uncalled(tn_module *m, const tn_graph *main);
-
 /* Of a list that ends with a NULL symbol (NULL: empty), in the module's dims. */
 bool nn_sizes_take(nn_sizes *s, tn_module *m, const tn_model_size *list);
 tn_type nn_sizes_type(const nn_sizes *s, tn_module *m, tn_type type);

@@ -392,7 +392,6 @@ tn_module *nn_train_graph(const tn_trainer *t, nn_run_kind kind, const tn_model_
     bool ok = !failed(&b) && b.forward && /* a clone that has failed in part has its error */
               open_graph(&b, sizes) && (kind == NN_RUN_EVALUATE ? build_evaluation(&b) : build_training(&b)) &&
               !failed(&b);
-    ok = ok && nn_remove_uncalled(b.module, b.main);
     if (ok) {
         *in = b.in;
         *out = b.out;

@@ -55,7 +55,10 @@ tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn
     tn_module *m = nn_train_graph(t, NN_RUN_STEP, sizes, &in, &out, diag);
     tn_free(in);
     tn_free(out);
-    return m;
+    if (!m || module_remove_uncalled(m, module_main(m))) return m;
+    diag_fail(diag, TN_ERR_MEMORY, "out of memory");
+    tn_module_free(m);
+    return NULL;
 }
 
 /* Fixed ends of inputs: states and rate. Batches come with each call. */
