@@ -10,6 +10,7 @@
 #include "frontends/data/archive.h"
 #include "frontends/data/compress.h"
 #include "frontends/data/element.h"
+#include "frontends/data/read_file.h"
 #include "runtime/diag.h"
 
 #include <inttypes.h>
@@ -45,7 +46,9 @@ static tn_status take_header(const uint8_t *content, size_t size, tn_tensor *t, 
     return TN_OK;
 }
 
-static tn_status parse(const uint8_t *content, size_t size, tn_archive **archive, tn_diag *diag) {
+static tn_status parse(const void *data, size_t size, void *out, tn_diag *diag) {
+    const uint8_t *content = data;
+    tn_archive **archive = out;
     tn_tensor t = {0};
     size_t header_bytes = 0;
     tn_status status = take_header(content, size, &t, &header_bytes, diag);
@@ -72,13 +75,7 @@ tn_status tn_idx_parse(const void *data, size_t bytes, const char *name, tn_arch
 
 tn_status tn_idx_open(const char *path, tn_archive **archive, tn_diag *diag) {
     *archive = NULL;
-    void *content;
-    size_t size;
-    tn_status status = read_maybe_gzip(path, &content, &size, diag);
-    if (status != TN_OK) return status;
-    status = tn_idx_parse(content, size, path, archive, diag);
-    tn_free(content);
-    return status;
+    return parse_file(path, read_maybe_gzip, parse, archive, diag);
 }
 
 /* ---- A dataset ----------------------------------------------------------------------------- */

@@ -204,7 +204,8 @@ static tn_status take_elements(npy_array *array, const header *h, char order, in
     return TN_OK;
 }
 
-static tn_status parse_file(const void *content, size_t size, npy_array *array, tn_diag *diag) {
+static tn_status parse(const void *content, size_t size, void *out, tn_diag *diag) {
+    npy_array *array = out;
     *array = (npy_array){.dtype = TN_DTYPE_INVALID};
     header h = {0};
     cursor dict;
@@ -232,18 +233,12 @@ static tn_status parse_file(const void *content, size_t size, npy_array *array, 
 }
 
 tn_status npy_read_memory(const void *content, size_t size, const char *path, npy_array *array, tn_diag *diag) {
-    return diag_in_file(diag, parse_file(content, size, array, diag), path);
+    return diag_in_file(diag, parse(content, size, array, diag), path);
 }
 
 tn_status npy_read(const char *path, npy_array *array, tn_diag *diag) {
     *array = (npy_array){.dtype = TN_DTYPE_INVALID};
-    void *content;
-    size_t size;
-    tn_status status = read_file(path, &content, &size, diag);
-    if (status != TN_OK) return status;
-    status = npy_read_memory(content, size, path, array, diag);
-    tn_free(content);
-    return status;
+    return parse_file(path, read_file, parse, array, diag);
 }
 
 void npy_free(npy_array *array) {

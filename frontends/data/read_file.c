@@ -37,3 +37,13 @@ tn_status read_file(const char *path, void **content, size_t *size, tn_diag *dia
     }
     return diag_in_file(diag, status, path);
 }
+
+tn_status parse_file(const char *path, read_fn *read, parse_fn *parse, void *out, tn_diag *diag) {
+    void *content;
+    size_t size;
+    tn_status status = read(path, &content, &size, diag);
+    if (status != TN_OK) return status;
+    status = diag_in_file(diag, parse(content, size, out, diag), path);
+    tn_free(content);
+    return status;
+}
