@@ -95,8 +95,8 @@ typedef struct tn_symbol_value {
 } tn_symbol_value;
 
 /* The bytes that a run of the program of m's main function would need beside its inputs, outputs and weights: the arena
- * of its plan and its kernels' scratch, on one thread. No code is made for it. `values` has n values, one for each symbol
- * of the function. Fails as a compilation does, and with TN_ERR_CONSTRAINT where the values are not allowed. */
+ * of its plan and its kernels' scratch, on one thread. No code is made for it. `values` has n values, one for each
+ * symbol of the function. Fails as a compilation does, and with TN_ERR_CONSTRAINT where the values are not allowed. */
 TN_API tn_status tn_planned_bytes(tn_module *m, const tn_compile_options *options, const tn_symbol_value *values, int n,
                                   size_t *bytes, tn_diag *diag);
 

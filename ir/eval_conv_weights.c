@@ -3,8 +3,8 @@
  * in:  x [n, c, spatial...], dy [n, o, places...]
  * out: y [o, c / groups, window...]: the sum over images and places q of dy at q times x, in o's group, at
  *      q * stride + t * dilation - low
- * law: as the formula stands, in f64. With a tile each sum runs over tiles, by Winograd's formula; its magnitude is what
- *      the same formula gives for absolute values of operands and matrices
+ * law: as the formula stands, in f64. With a tile each sum runs over tiles, by Winograd's formula; its magnitude is
+ *      what the same formula gives for absolute values of operands and matrices
  */
 #include "ir/eval_winograd.h"
 

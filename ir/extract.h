@@ -24,8 +24,8 @@ tn_graph *graph_extract(const tn_graph *from, const extraction *x);
  * functions of one module, with the same symbols. */
 bool graph_inline(tn_graph *to, const tn_graph *from, value_id *map);
 
-/* Parameter number `index` of `from` as one more of `to`, with its initial data; a state becomes an input. VALUE_NONE after
- * an error. */
+/* Parameter number `index` of `from` as one more of `to`, with its initial data; a state becomes an input.
+ * VALUE_NONE after an error. */
 value_id graph_copy_input(tn_graph *to, const tn_graph *from, size_t index);
 
 /* Symbols of `to` that `from` has too get the bounds they have there. */

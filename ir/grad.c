@@ -28,7 +28,8 @@ static bool is_control(const node *n) {
     return n->op == TN_OP_call || n->op == TN_OP_if || n->op == TN_OP_while || n->op == TN_OP_scan;
 }
 
-/* A control op on the way from a wanted parameter to a wanted result is appended as one that can be gone back through. */
+/* A control op on the way from a wanted parameter to a wanted result is appended
+ * as one that can be gone back through. */
 static bool copy_node(tape *t, const tn_graph *f, const node *n, const uint8_t *varied, const uint8_t *useful,
                       value_id *map) {
     if (!is_control(n)) return graph_copy_node(t->g, f, n, map);
@@ -307,7 +308,8 @@ static tn_graph *without_cotangents(const tn_graph *f, const tn_graph *back, con
     return ok && m->error.status == TN_OK ? to : NULL;
 }
 
-/* The gradient of the vjp with respect to its cotangents, with zeros for these: what it is linear in does not matter. */
+/* The gradient of the vjp with respect to its cotangents, with zeros for these:
+ * what it is linear in does not matter. */
 tn_graph *tn_jvp_at(tn_location at, tn_graph *f, tn_ints wrt) {
     tn_graph *back = tn_vjp_at(at, f, wrt);
     if (!back) return NULL;

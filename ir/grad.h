@@ -41,7 +41,8 @@ tn_val grad_one_minus_square(tn_val v);
 tn_val grad_pad_zeros(tn_val v, const tn_dim *low, const tn_dim *high, const int64_t *interior);
 /* 0, 1, ... along an axis of a shape, in i64. */
 tn_val grad_positions(tn_graph *g, int rank, const tn_dim *dims, int axis);
-/* data with `updates` added at `index` along an axis; index and updates have one shape, that of data but for the axis. */
+/* data with `updates` added at `index` along an axis; index and updates have one shape,
+ * that of data but for the axis. */
 tn_val grad_add_along(tn_val data, tn_val index, tn_val updates, int axis);
 
 #endif

@@ -160,7 +160,8 @@ static bool is_result_name(const tn_graph *g, const char *name) {
     return false;
 }
 
-/* The name asked for, or `stem` and the first number from `number` on that makes it a new one; NULL with a diagnostic. */
+/* The name asked for, or `stem` and the first number from `number` on that makes it a new one;
+ * NULL with a diagnostic. */
 static const char *own_name(tn_graph *g, const char *name, const char *stem, size_t number,
                             bool is_taken(const tn_graph *g, const char *name)) {
     if (name) return module_intern(g->module, name);

@@ -17,7 +17,8 @@ void *tn_realloc(void *old, size_t bytes); /* `old` stays valid on failure */
 void *tn_aligned_alloc(size_t alignment, size_t bytes);
 void tn_free(void *p); /* for all of the above */
 
-/* Gets the pages of [p, p + bytes), which are to be written, from the system now and not when they are first touched. */
+/* Gets the pages of [p, p + bytes), which are to be written, from the system now
+ * and not when they are first touched. */
 void tn_touch_pages(void *p, size_t bytes);
 
 /* Gives the system back what the process has freed, after much was: what malloc keeps for later is memory that nobody

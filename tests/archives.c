@@ -42,7 +42,7 @@ static void write_bytes(const char *name, const void *data, size_t bytes) {
     assert_int_equal(fclose(file), 0);
 }
 
-/* ---- .npz --------------------------------------------------------------------------------------------------------- */
+/* ---- .npz -------------------------------------------------------------------------------------------------------- */
 
 static void round_trips_npz(void **state) {
     (void)state;
@@ -181,7 +181,7 @@ static void round_trips_npy(void **state) {
     assert_int_equal(tn_npy_write(path, &turned, NULL), TN_ERR_ARGUMENT);
 }
 
-/* ---- IDX ---------------------------------------------------------------------------------------------------------- */
+/* ---- IDX --------------------------------------------------------------------------------------------------------- */
 
 static void reads_idx(void **state) {
     (void)state;
@@ -243,7 +243,7 @@ static void refuses_wrong_idx(void **state) {
     }
 }
 
-/* ---- Image folders ------------------------------------------------------------------------------------------------ */
+/* ---- Image folders ----------------------------------------------------------------------------------------------- */
 
 static const char ppm_2x1[] = "P6\n2 1\n255\n\x0a\x14\x1e\xff\x00\x80", ppm_1x1[] = "P6\n1 1\n255\n\x28\x32\x3c";
 
@@ -357,7 +357,7 @@ static void refuses_wrong_image_folders(void **state) {
     remove_pictures();
 }
 
-/* ---- For other programs ------------------------------------------------------------------------------------------- */
+/* ---- For other programs ------------------------------------------------------------------------------------------ */
 
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);

@@ -34,8 +34,8 @@ typedef struct conv_text {
     char text[4096], symbols[128];
 } conv_text;
 
-/* conv, then a bias and a maximum, as a text whose first axes are symbols when `symbolic` names them: n the images, h and
- * w the spatial axes. `binding` of the kernel: "" or " weight". */
+/* conv, then a bias and a maximum, as a text whose first axes are symbols when `symbolic` names them: n the images, h
+ * and w the spatial axes. `binding` of the kernel: "" or " weight". */
 static conv_text write_conv(const sizes *s, const char *symbolic, const char *dtype, const char *binding) {
     static const char *const names[] = {"h", "w", "d"};
     char in[128], out[256], kernel[128], stride[32], pad[32], dilation[32], spread[32], images[16] = "n";
@@ -133,7 +133,8 @@ static void test_planes(void **state) {
 }
 
 /* Few output channels a group: rows of one vector, of several, of parts of one; planes that are one group of rows, or
- * cut in bands, or small and narrow; strides and dilations along either axis; padding beyond the kernel; inputs smaller than the kernel. */
+ * cut in bands, or small and narrow; strides and dilations along either axis; padding beyond the kernel;
+ * inputs smaller than the kernel. */
 static const sizes few_channels[] = {
     {2, 2, 5, 5, 5, {56, 56}, {3, 3}, {1, 1}, {1, 1}, {0}, {0}},
     {2, 1, 3, 3, 3, {112, 40}, {3, 3}, {2, 2}, {1, 1}, {0}, {0}},
@@ -212,8 +213,8 @@ static void test_deep(void **state) {
     for (size_t i = 0; i < 2; i++) conv(&deep[i], "", "f32", "conv", EXACT_NUMBERS);
 }
 
-/* Beside few positions weights are packed: tap by tap or pointwise, panels that are not full, several images, dilations,
- * other ranks; and some that are not. */
+/* Beside few positions weights are packed: tap by tap or pointwise, panels that are not full, several images,
+ * dilations, other ranks; and some that are not. */
 static void test_packed_weights(void **state) {
     (void)state;
     static const struct {
@@ -273,8 +274,8 @@ static void test_shallow(void **state) {
                   "", "conv", ANY_NUMBERS);
 }
 
-/* Packed weights, several taps: with padding and without, on all sides or one, dilations, rows shorter and longer than a
- * tile, a depth in blocks, one axis, a kernel of one row or column, images of a known and an unknown number. */
+/* Packed weights, several taps: with padding and without, on all sides or one, dilations, rows shorter and longer than
+ * a tile, a depth in blocks, one axis, a kernel of one row or column, images of a known and an unknown number. */
 static void test_windows_in_place(void **state) {
     (void)state;
     static const sizes cases[] = {
@@ -399,8 +400,8 @@ static void test_windows(void **state) {
     }
 }
 
-/* Max and min, the last axis known: rows and columns of windows by themselves, with padding beyond the kernel, dilation,
- * rows narrower than a vector, wider than what a chunk may hold. */
+/* Max and min, the last axis known: rows and columns of windows by themselves, with padding beyond the kernel,
+ * dilation, rows narrower than a vector, wider than what a chunk may hold. */
 static void test_windows_by_rows(void **state) {
     (void)state;
     static const struct {

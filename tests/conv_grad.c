@@ -1,5 +1,5 @@
-/* Gradients of convolutions: the op conv_weights against the interpreter, direct and by tiles; the passes that find it and
- * choose how it is computed; whole steps forward and back.
+/* Gradients of convolutions: the op conv_weights against the interpreter, direct and by tiles; the passes that find it
+ * and choose how it is computed; whole steps forward and back.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-/* ---- Numbers in text and in arrays -------------------------------------------------------------------------------- */
+/* ---- Numbers in text and in arrays ------------------------------------------------------------------------------- */
 
 static void reads_numbers_as_strtod_does(void **state) {
     (void)state;
@@ -97,7 +97,7 @@ static void sets_what_dtypes_have(void **state) {
     assert_true(element_get(TN_F16, &half, 0) == 1.0009765625);
 }
 
-/* ---- Arrays, functions -------------------------------------------------------------------------------------------- */
+/* ---- Arrays, functions ------------------------------------------------------------------------------------------- */
 
 static int n_released;
 static void count_release(void *ctx) { n_released += *(int *)ctx; }
@@ -218,7 +218,7 @@ static void converts_and_reshapes(void **state) {
     tn_dataset_free(d);
 }
 
-/* ---- Orders ------------------------------------------------------------------------------------------------------- */
+/* ---- Orders ------------------------------------------------------------------------------------------------------ */
 
 static void permutes(void **state) {
     (void)state;
@@ -293,7 +293,7 @@ static void splits_without_loss(void **state) {
     tn_dataset_free(d);
 }
 
-/* ---- CSV ---------------------------------------------------------------------------------------------------------- */
+/* ---- CSV --------------------------------------------------------------------------------------------------------- */
 
 static tn_status parse_csv(const char *text, const tn_csv_options *options, tn_dataset **d, tn_diag *diag) {
     size_t size = strlen(text);
@@ -442,7 +442,7 @@ static void reads_the_digits(void **state) {
     tn_dataset_free(d);
 }
 
-/* ---- Text --------------------------------------------------------------------------------------------------------- */
+/* ---- Text -------------------------------------------------------------------------------------------------------- */
 
 static tn_status open_text(const char *text, size_t bytes, const tn_text_options *options, tn_dataset **d,
                            tn_diag *diag) {
@@ -513,7 +513,7 @@ static void refuses_wrong_text(void **state) {
     }
 }
 
-/* ---- Batches ------------------------------------------------------------------------------------------------------ */
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
 
 static void gives_batches_in_order(void **state) {
     (void)state;

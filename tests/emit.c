@@ -124,8 +124,8 @@ static void shuffles(void **state) {
         }
 }
 
-/* Taps `low` to `high` of a row of n elements under the lanes of a loop from `begin` on, guarded where there may be none:
- * guards stand before all loads, or each before its own. */
+/* Taps `low` to `high` of a row of n elements under the lanes of a loop from `begin` on, guarded where there may be
+ * none: guards stand before all loads, or each before its own. */
 static void add_taps(script *t, int *value, const char *dtype, int begin, int width, int stride, int n, int order) {
     enum { LOW = -3, HIGH = 3 };
     bool is_inner = begin * stride + LOW >= 0 && (begin + width - 1) * stride + HIGH < n;

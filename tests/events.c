@@ -1,5 +1,5 @@
-/* Event files: their framing, their pictures, what is refused. What TensorBoard makes of them: tests/tensorboard.sh, for which
- * `events FOLDER` writes a run of every kind of record into a folder.
+/* Event files: their framing, their pictures, what is refused. What TensorBoard makes of them: tests/tensorboard.sh,
+ * for which `events FOLDER` writes a run of every kind of record into a folder.
  */
 #include "frontends/data/picture.h"
 #include "frontends/data/png.h"
@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* ---- A run for TensorBoard ---------------------------------------------------------------------------------------- */
+/* ---- A run for TensorBoard --------------------------------------------------------------------------------------- */
 
 static tn_status write_graph(tn_event_writer *w, tn_diag *diag) {
     static const char *const dense_inputs[] = {"x", "dense/kernel"}, *const relu_inputs[] = {"dense/dot"};
@@ -59,7 +59,7 @@ static int write_run(const char *folder) {
     return 1;
 }
 
-/* ---- Framing ------------------------------------------------------------------------------------------------------ */
+/* ---- Framing ----------------------------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/tenon-events-XXXXXX";
 

@@ -401,7 +401,8 @@ static void test_compile_gradient(void **state) {
 
 /* ---- A gradient of one's own ------------------------------------------------------------------------------ */
 
-/* floor(x) * y, to gradients the identity times y: straight through. Differentiated again, what counts is the gradient. */
+/* floor(x) * y, to gradients the identity times y: straight through.
+ * Differentiated again, what counts is the gradient. */
 static const char straight[] =
     "(%x: f64[n], %y: f64[n]) -> (%z: f64[n]) {\n"
     "  %0 = call %x, %y, callee=@f, symbols=[n]\n"

@@ -1,6 +1,6 @@
 /* Loss curves of three small models against PyTorch's, step by step in f64: MLP with Adam, ResNet with SGD, GPT with
- * AdamW. The recorded curves, and the definitions of weights and batches, are those of tests/tools/nn_curves.py. In f32 the
- * end must be near.
+ * AdamW. The recorded curves, and the definitions of weights and batches, are those of tests/tools/nn_curves.py.
+ * In f32 the end must be near.
  */
 #include "tenon_train.h"
 

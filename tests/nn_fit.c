@@ -282,7 +282,7 @@ static void test_kill(void **state) {
     tn_dataset_free(data);
 }
 
-/* ---- Files of parameters --------------------------------------------------------------------------------------------- */
+/* ---- Files of parameters ----------------------------------------------------------------------------------------- */
 
 /* Weights as PyTorch names and lays them out. */
 static void test_weight_names(void **state) {
@@ -356,7 +356,7 @@ static void test_wrong_checkpoints(void **state) {
     tn_dataset_free(data);
 }
 
-/* ---- TensorBoard ------------------------------------------------------------------------------------------------------ */
+/* ---- TensorBoard ------------------------------------------------------------------------------------------------- */
 
 /* What the records are is the business of tests/tensorboard.sh; here, that all of them are written. */
 static void test_events(void **state) {
@@ -383,7 +383,7 @@ static void test_events(void **state) {
     tn_dataset_free(data);
 }
 
-/* ---- Progress ------------------------------------------------------------------------------------------------------------ */
+/* ---- Progress ---------------------------------------------------------------------------------------------------- */
 
 static void test_progress_texts(void **state) {
     (void)state;

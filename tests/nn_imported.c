@@ -112,7 +112,8 @@ static double cross_entropy(const float *p) {
     return sum / N;
 }
 
-/* Probabilities and logits are the same model: the loss is that of the probabilities. It is trained, the module is not. */
+/* Probabilities and logits are the same model: the loss is that of the probabilities.
+ * It is trained, the module is not. */
 static void trains(void **state) {
     (void)state;
     float p[N * OUT];

@@ -237,7 +237,7 @@ static void test_same_bits(void **state) {
     tn_model_free(m);
 }
 
-/* ---- Accumulation, averages, precision ----------------------------------------------------------------------------- */
+/* ---- Accumulation, averages, precision --------------------------------------------------------------------------- */
 
 /* Four batches of 16 make the step of one of 64. */
 static void test_accumulate(void **state) {
@@ -318,7 +318,7 @@ static void test_loss_scale(void **state) {
     tn_model_free(m);
 }
 
-/* ---- Guards and wrong calls ------------------------------------------------------------------------------------------- */
+/* ---- Guards and wrong calls -------------------------------------------------------------------------------------- */
 
 static void test_guard(void **state) {
     (void)state;
@@ -435,7 +435,7 @@ static void test_no_gradient(void **state) {
     tn_model_free(m);
 }
 
-/* ---- Every layer trains ---------------------------------------------------------------------------------------------- */
+/* ---- Every layer trains ------------------------------------------------------------------------------------------ */
 
 static tn_val all_layers(tn_model *m, tn_val image, tn_val words) {
     tn_val h = tn_nn_conv2d(m, image, .filters = 4, .kernel = {3, 3}, .padding = "same", .no_bias = true);

@@ -394,7 +394,7 @@ static void too_many_calls(void **state) {
     tn_module_free(m);
 }
 
-/* ---- Names and weights -------------------------------------------------------------------------------------------- */
+/* ---- Names and weights ------------------------------------------------------------------------------------------- */
 
 static void names_are_kept(void **state) {
     (void)state;
@@ -525,7 +525,7 @@ static void products_by_vectors(void **state) {
     }
 }
 
-/* ---- Refusals ------------------------------------------------------------------------------------------------------ */
+/* ---- Refusals ---------------------------------------------------------------------------------------------------- */
 
 static void check_refused(const char *text, const tn_onnx_write_options *options, tn_status status, const char *file,
                           int line, const char *message) {

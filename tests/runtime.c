@@ -417,7 +417,7 @@ static void test_no_memory(void **state) {
     tn_program_free(p);
 }
 
-/* ---- Errors while running ----------------------------------------------------------------------------------------- */
+/* ---- Errors while running ---------------------------------------------------------------------------------------- */
 
 static int32_t twice(void *ctx, void *const *operands, void *const *results, const int64_t *dims) {
     const float *in = operands[0];
@@ -477,7 +477,7 @@ static void test_index_errors(void **state) {
     tn_program_free(p);
 }
 
-/* ---- Descriptions that the compiler must not make --------------------------------------------------------------------- */
+/* ---- Descriptions that the compiler must not make ---------------------------------------------------------------- */
 
 static int32_t nothing(const tn_frame *frame) {
     (void)frame;

@@ -34,7 +34,7 @@ static int remove_folder(void **state) {
     return rmdir(folder); /* fails when anything was left behind */
 }
 
-/* ---- Round trips -------------------------------------------------------------------------------------------------- */
+/* ---- Round trips ------------------------------------------------------------------------------------------------- */
 
 static void round_trips_every_dtype(void **state) {
     (void)state;
@@ -93,7 +93,7 @@ static void round_trips_scalars_strides_and_nothing(void **state) {
     tn_archive_free(archive);
 }
 
-/* ---- Wrong files -------------------------------------------------------------------------------------------------- */
+/* ---- Wrong files ------------------------------------------------------------------------------------------------- */
 
 /* Reads a file of this header and so many bytes of data, from memory of exactly its size. */
 static tn_status read_header(const char *header, size_t data_bytes, uint8_t value, tn_archive **archive,
@@ -219,7 +219,7 @@ static void refuses_wrong_writes(void **state) {
     assert_string_equal(diag.message, "No space left on device");
 }
 
-/* ---- The file is always whole ------------------------------------------------------------------------------------- */
+/* ---- The file is always whole ------------------------------------------------------------------------------------ */
 
 enum { ELEMENTS = 1 << 16 };
 

@@ -217,7 +217,7 @@ static void large_constants_go_to_a_file(void **state) {
     rmdir(folder);
 }
 
-/* ---- The guide ----------------------------------------------------------------------------------------------------- */
+/* ---- The guide --------------------------------------------------------------------------------------------------- */
 
 static void the_guide_is_true(void **state) {
     (void)state;
@@ -303,7 +303,7 @@ static void builder_round_trip(void **state) {
     tn_graph_free(g);
 }
 
-/* ---- Random modules ---------------------------------------------------------------------------------------------------- */
+/* ---- Random modules ---------------------------------------------------------------------------------------------- */
 
 /* Printed and parsed it is sound and prints the same. */
 static void check_round_trip(tn_graph *g, const char *what, uint64_t seed) {
@@ -356,7 +356,7 @@ static void random_graphs_round_trip(void **state) {
     }
 }
 
-/* ---- Hostile text ---------------------------------------------------------------------------------------------------- */
+/* ---- Hostile text ------------------------------------------------------------------------------------------------ */
 
 /* `count` times `part` between `before` and `after`. */
 static char *repeated(const char *before, const char *part, size_t count, const char *after) {
@@ -459,7 +459,7 @@ static void every_prefix_is_handled(void **state) {
     tn_text_free(NULL);
 }
 
-/* ---- No memory ------------------------------------------------------------------------------------------------------------ */
+/* ---- No memory --------------------------------------------------------------------------------------------------- */
 
 #ifdef TN_HOSTILE_MALLOC
 static const char small[] =

@@ -176,7 +176,8 @@ static void test_loop(void **state) {
 
 /* ---- Where they lie ---- */
 
-/* A weight that is read as it was given stays where it lies: in a model's file, which all processes that map it share. */
+/* A weight that is read as it was given stays where it lies: in a model's file,
+ * which all processes that map it share. */
 static void test_in_place(void **state) {
     (void)state;
     static float table[64 * 64], matrix[64 * 64];

@@ -365,7 +365,8 @@ static eval_tensor run(tn_program *p, eval_tensor *in, bool is_weight, tn_pool *
     return copy;
 }
 
-/* Results by the pass are the interpreter's conv to within `bound` of the largest, and the same bits with two threads. */
+/* Results by the pass are the interpreter's conv to within `bound` of the largest,
+ * and the same bits with two threads. */
 static void check_text(const char *text, bool is_weight, int tile, double bound) {
     if (chosen_tile(text, NULL) != tile) fail_msg("not tile %d: %s", tile, text);
     tn_module *m = program_parse(text);
@@ -413,8 +414,8 @@ static void test_pass(void **state) {
     check_pass(&(sizes){32, 128, 48, 4, 4, {1, 1}, {1, 1}, 0}, 4, 4e-6);
 }
 
-/* The gradient of an input: the kernel, known at run time alone, reversed and with its channels exchanged, is read so by
- * what transforms it. */
+/* The gradient of an input: the kernel, known at run time alone, reversed and with its channels exchanged,
+ * is read so by what transforms it. */
 static void test_run_time_kernel(void **state) {
     static const char text[] = "(%dy: f32[16, 32, 12, 12], %k: f32[32, 32, 3, 3]) -> (%dx: f32[16, 32, 12, 12]) {\n"
                                "  %0 = reverse %k, axes=[2, 3] : f32[32, 32, 3, 3]\n"

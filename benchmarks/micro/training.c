@@ -1,7 +1,8 @@
-/* Convolutions as training has them: kernels are known at run time alone, and gradients are convolutions of unusual shape.
+/* Convolutions as training has them: kernels are known at run time alone,
+ * and gradients are convolutions of unusual shape.
  *
- * The layers are those of a ResNet-18 for pictures of 32 x 32, beside a batch of 32. "Effective": the direct algorithm's
- * operations, whatever was done. Gates are somewhat below what is reached.
+ * The layers are those of a ResNet-18 for pictures of 32 x 32, beside a batch of 32. "Effective": the direct
+ * algorithm's operations, whatever was done. Gates are somewhat below what is reached.
  */
 #include "benchmarks/micro/micro.h"
 

@@ -36,8 +36,8 @@ char *codegen_text(codegen *g, codegen_form form);
  * first refers to functions of the others. They live as long as `g`, which can do nothing else after. NULL: *diag. */
 const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n);
 
-/* Gives back the memory that LLVM's own code and tables take: the next compilation has them from the file again, in some
- * 2 ms more. */
+/* Gives back the memory that LLVM's own code and tables take: the next compilation has them from the file again,
+ * in some 2 ms more. */
 void codegen_return_pages(void);
 
 /* "LLVM a.b.c, <cpu>", cut to capacity. */

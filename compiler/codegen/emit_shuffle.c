@@ -7,9 +7,9 @@
  * law: nothing before the first or behind the last element is read that the load wants, or one of its block that goes
  *      with it
  *
- * Loads of a block with the same stride from places nearby, as the taps of a kernel make them, share what they read: they
- * take their lanes from the same vectors, and what is a stride ahead of or behind another is that one moved by a lane.
- * That they come out as the same instructions is enough; LLVM keeps one of each.
+ * Loads of a block with the same stride from places nearby, as the taps of a kernel make them, share what they read:
+ * they take their lanes from the same vectors, and what is a stride ahead of or behind another is that one moved by a
+ * lane. That they come out as the same instructions is enough; LLVM keeps one of each.
  */
 #include "compiler/codegen/emit_state.h"
 
@@ -231,8 +231,8 @@ static int64_t start_within(const lanes_wanted *w, int64_t start, uint32_t wide)
     return start < w->low ? w->low : start;
 }
 
-/* Lanes from vectors of `wide` elements, one behind the other from `origin` on. Those of what may not be read are any, 0 when
- * vectors are masked. */
+/* Lanes from vectors of `wide` elements, one behind the other from `origin` on. Those of what may not be read are any,
+ * 0 when vectors are masked. */
 static LLVMValueRef load_near(const lanes_wanted *w, const int64_t *at, int64_t origin, uint32_t wide) {
     uint32_t n = w->lanes, n_parts = 1;
     LLVMValueRef parts[MOST_PARTS] = {NULL};
@@ -328,8 +328,8 @@ static int64_t near_stride(const lanes_wanted *w) {
 
 /* ---- Entry ---- */
 
-/* Makes 0 of lanes that do not count and are not 0 yet. By bits: of a shuffle with zeros LLVM may make an expansion, which
- * takes longer. */
+/* Makes 0 of lanes that do not count and are not 0 yet.
+ * By bits: of a shuffle with zeros LLVM may make an expansion, which takes longer. */
 static LLVMValueRef clear_dead(const lanes_wanted *w, LLVMValueRef lanes) {
     LLVMBuilderRef b = w->e->builder;
     LLVMTypeRef word = LLVMIntTypeInContext(w->e->context, element_bits(w->element));

@@ -163,8 +163,8 @@ LLVMValueRef emit_shuffled_load(emit *e, const lt_stmt *load, LLVMTypeRef elemen
 LLVMValueRef emit_op(emit *e, tn_op op, int32_t compare, tn_dtype operand, tn_dtype result, const LLVMValueRef *x);
 LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits);
 
-/* The branch at the end of a loop that runs about `steps` times (below 1: unknown). Register allocation goes by it: of a
- * short loop in a longer one it would otherwise think more than of a single long one, such as a tile's. */
+/* The branch at the end of a loop that runs about `steps` times (below 1: unknown). Register allocation goes by it: of
+ * a short loop in a longer one it would otherwise think more than of a single long one, such as a tile's. */
 void emit_back_edge(emit *e, LLVMValueRef more, LLVMBasicBlockRef head, LLVMBasicBlockRef exit, int64_t steps);
 
 /* ---- emit_loop.c, emit_vary.c, emit_bind.c, emit_tile.c, emit_transpose.c ---- */

@@ -115,8 +115,8 @@ val vmath_expm1(const vm *m, const val *a) {
     return vsel(m, tiny, a[0], result);
 }
 
-/* 2^k / (2^k + e^-r), all times 2^24: so 2^k is normal down to where the quotient is 0. Of e^-r the factor and the signs
- * are in the coefficients: on what multiplies, and less on the division, this is bound. */
+/* 2^k / (2^k + e^-r), all times 2^24: so 2^k is normal down to where the quotient is 0. Of e^-r the factor and the
+ * signs are in the coefficients: on what multiplies, and less on the division, this is bound. */
 static val logistic_f32(const vm *m, val a) {
     enum { TERMS = sizeof exp_32 / sizeof exp_32[0] };
     const double scale = 0x1p24;

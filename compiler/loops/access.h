@@ -98,7 +98,8 @@ tn_dim access_open_rows(access *a, tn_dim total, int64_t grain, access_loop *loo
 /* A variable that is `d`, with the range [0, end), until the loop is closed: what divisions hide is known again. */
 tn_dim access_open_named(access *a, tn_dim d, tn_dim end, access_loop *loop);
 
-/* A stage whose chunks have `n` numbers, each below its extent, the last one innermost; closed by access_close_chunks. */
+/* A stage whose chunks have `n` numbers, each below its extent, the last one innermost;
+ * closed by access_close_chunks. */
 void access_open_chunks(access *a, int n, const tn_dim *extents, tn_dim *numbers, access_loop *named);
 void access_close_chunks(access *a, int n, access_loop *named);
 

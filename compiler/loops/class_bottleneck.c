@@ -1,9 +1,9 @@
 /* Class bottleneck: a convolution of one tap and a depthwise one on its result, a panel of channels at a time.
  *
- * in:  a fused function that is an inverted bottleneck (ir/bottleneck.h): two convolutions, elementwise work on the result
- *      of each; the first one's weights lie in panels
- * out: one stage. A chunk is a panel of channels, in two steps on one buffer of [position][channel], which a cache holds:
- *      the product of all positions with the panel into it, then the sums of each vector of channels out of it
+ * in:  a fused function that is an inverted bottleneck (ir/bottleneck.h): two convolutions, elementwise work on the
+ *      result of each; the first one's weights lie in panels
+ * out: one stage. A chunk is a panel of channels, in two steps on one buffer of [position][channel], which a cache
+ *      holds: the product of all positions with the panel into it, then the sums of each vector of channels out of it
  * law: sums are those of class conv, bit for bit: only the tensor between is never there, nor are its rows turned to
  *      planes and back
  */

@@ -12,7 +12,8 @@
  *
  * Weights that lie in panels (compiler/passes/layout.c) are B: then rows are positions, and what the kernel meets is
  * read where it lies, or where the padded input does (conv_pad.c).
- * Few output channels in a group: class_conv_direct.c. An input spread by zeros, of several images: class_conv_spread.c.
+ * Few output channels in a group: class_conv_direct.c.
+ * An input spread by zeros, of several images: class_conv_spread.c.
  */
 #include "compiler/loops/conv.h"
 

@@ -10,8 +10,8 @@
  *
  * law: one FMA chain over taps; what lies beyond the input is left out of the chain
  *
- * Two transposes cost about as much as ten taps. For that weights need no registers, no lane is idle where rows are short,
- * strides cost nothing, and at the edges there is less work instead of more.
+ * Two transposes cost about as much as ten taps. For that weights need no registers, no lane is idle where rows are
+ * short, strides cost nothing, and at the edges there is less work instead of more.
  */
 #include "compiler/loops/conv_channels.h"
 

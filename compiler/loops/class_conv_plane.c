@@ -7,10 +7,10 @@
  *      is 0 (a lane)
  *
  * The input is read in place where its elements for neighbouring lanes are neighbours, or every second (the taps of a
- * row share what shuffles need, codegen/emit_shuffle.c), and memory can be masked: the first and the last group, and the
- * first and the last lanes of a row, have code of their own, in which what lies beyond the edges is known when compiling.
- * Else the planes of a band are copied first, with zeros around, and by stride in as many runs a row as make lanes
- * neighbours; then nothing is guarded.
+ * row share what shuffles need, codegen/emit_shuffle.c), and memory can be masked: the first and the last group, and
+ * the first and the last lanes of a row, have code of their own, in which what lies beyond the edges is known when
+ * compiling. Else the planes of a band are copied first, with zeros around, and by stride in as many runs a row as make
+ * lanes neighbours; then nothing is guarded.
  */
 #include "compiler/loops/conv.h"
 
@@ -59,7 +59,8 @@ static int64_t reach(const planes *p, int axis) { return (p->c.tap[axis] - 1) * 
 
 static int64_t group_input_rows(const planes *p, int64_t rows) { return (rows - 1) * p->c.stride[Y] + reach(p, Y) + 1; }
 
-/* Instructions that compute that many rows, for each vector: a multiply-add and a load that crosses lines count alike. */
+/* Instructions that compute that many rows, for each vector:
+ * a multiply-add and a load that crosses lines count alike. */
 static int64_t rows_code(const planes *p, int64_t rows) {
     return p->channels * (rows * p->c.taps + p->c.tap[X] * group_input_rows(p, rows));
 }

@@ -1,16 +1,16 @@
 /* Class conv where the input is spread by zeros, for a batch: rows are images.
  *
- * in:  a convolution of known sizes along one or two axes, one group, whose input elements lie apart (input_dilation), of
- *      several images: the gradient of a convolution's input whose stride is above 1
+ * in:  a convolution of known sizes along one or two axes, one group, whose input elements lie apart (input_dilation),
+ *      of several images: the gradient of a convolution's input whose stride is above 1
  * out: input     [image][row][column][channel], with the padding that windows reach (channel_rows.c)
  *      weights   [panel][tap][channel][feature]
- *      chunks    of a panel and some rows of the result: sums [position][image][feature] in scratch, those of each image
- *                transposed to [feature][position], then the other members
+ *      chunks    of a panel and some rows of the result: sums [position][image][feature] in scratch, those of each
+ *                image transposed to [feature][position], then the other members
  * law: one FMA chain over rows of taps, then taps of a row, then channels. Zeros between elements are no terms; those
  *      beyond the edges are
  *
- * Positions that are the same modulo the spread meet elements under the same taps, perhaps under none. A register tile is
- * a position of some images against a panel of features: so weights are read once for many images, however small
+ * Positions that are the same modulo the spread meet elements under the same taps, perhaps under none. A register tile
+ * is a position of some images against a panel of features: so weights are read once for many images, however small
  * these are, and no zero is multiplied.
  */
 #include "compiler/loops/channel_rows.h"
@@ -27,7 +27,8 @@ enum {
     Y = 0,
 };
 
-/* Along an axis, positions phase + spread * i of the result: taps first + step * t meet element i + origin + move * t. */
+/* Along an axis, positions phase + spread * i of the result:
+ * taps first + step * t meet element i + origin + move * t. */
 typedef struct spread_phase {
     int64_t first, step, count, origin, move;
     int64_t extent; /* of i */

@@ -2,14 +2,14 @@
  *
  * in:  a fused function with one conv_weights whose operands come from outside, the other members elementwise on its
  *      result
- * out: stages that lay the operands out by positions, channels next to each other (channel_rows.c), unless the second one
- *      can be read where it lies; then chunks, each of some output channels and some channels, all taps
+ * out: stages that lay the operands out by positions, channels next to each other (channel_rows.c), unless the second
+ *      one can be read where it lies; then chunks, each of some output channels and some channels, all taps
  * law: each sum is one FMA chain over images, then places, row-major. With a tile: conv_weights_tiles.c
  *
- * For one tap the result is a product: rows are output channels, columns channels, the depth runs over all places of all
- * images, and what columns read begins at the tap. So that both operands come from near caches, a block of places is
- * taken by all taps and tiles of a chunk before the next one, sums being kept in the thread's memory. Few channels are
- * columns together with the taps of a row, which are their neighbours. Each channel by itself:
+ * For one tap the result is a product: rows are output channels, columns channels, the depth runs over all places of
+ * all images, and what columns read begins at the tap. So that both operands come from near caches, a block of places
+ * is taken by all taps and tiles of a chunk before the next one, sums being kept in the thread's memory. Few channels
+ * are columns together with the taps of a row, which are their neighbours. Each channel by itself:
  * conv_weights_channels.c.
  */
 #include "compiler/loops/conv_weights.h"

@@ -17,7 +17,8 @@ typedef struct given_loops {
 /* Reads the section of m; no kernels when there is none. False: the diagnostic is in m. */
 bool given_loops_read(tn_module *m, given_loops *out);
 
-/* What stands for the lowered kernel of that function: the one given, or itself. NULL: the diagnostic is in the module. */
+/* What stands for the lowered kernel of that function: the one given, or itself.
+ * NULL: the diagnostic is in the module. */
 lt_kernel *given_loops_take(const given_loops *given, const tn_graph *fused, lt_kernel *lowered);
 
 /* The section of a plan, with the loop tree of each fused function under its name; from tn_malloc, NULL: no memory. */

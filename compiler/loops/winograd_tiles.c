@@ -4,8 +4,8 @@
  * out: V[xi][tile][channel] = (B^T d B)[xi] of all tiles of an image, the images of a block one after the other
  * law: that of winograd_input.c, element for element
  *
- * The rows that a row of tiles depends on are laid out by positions (channel_rows.c), so that an element of d is a vector
- * of channels, however few tiles there are.
+ * The rows that a row of tiles depends on are laid out by positions (channel_rows.c), so that an element of d is a
+ * vector of channels, however few tiles there are.
  */
 #include "compiler/loops/winograd_work.h"
 

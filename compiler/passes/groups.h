@@ -9,8 +9,8 @@
 /* What a node is to fusion. */
 typedef enum fusion_role {
     FUSION_TOP,    /* stays in the function: parameters, data, control flow, effects */
-    FUSION_INLINE, /* an index map, a leaf, a conversion of stored data, or what is cheaper made than stored: copied into
-                    * every kernel that reads it */
+    FUSION_INLINE, /* an index map, a leaf, a conversion of stored data, or what is cheaper made than stored:
+                    * copied into every kernel that reads it */
     FUSION_MEMBER, /* work: belongs to exactly one group */
 } fusion_role;
 

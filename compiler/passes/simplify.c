@@ -207,8 +207,8 @@ static value_id simplify_mul(simplifier *s) {
 
 static value_id simplify_div(simplifier *s) { return is_uniform(s, s->x[1], 1) ? s->x[0] : VALUE_NONE; }
 
-/* The one rule that may change the last bits. The square is rounded once, which pow's bound does not promise; the cube twice,
- * which f32 and wider have bits for: less than two units in the last place, for a twentieth of the time. */
+/* The one rule that may change the last bits. The square is rounded once, which pow's bound does not promise; the cube
+ * twice, which f32 and wider have bits for: less than two units in the last place, for a twentieth of the time. */
 static value_id simplify_pow(simplifier *s) {
     if (is_uniform(s, s->x[1], 1)) return s->x[0];
     bool is_square = is_uniform(s, s->x[1], 2), is_cube = is_uniform(s, s->x[1], 3);

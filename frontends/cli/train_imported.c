@@ -87,7 +87,8 @@ static bool example_shape(const tn_graph *g, const tn_type *type, int64_t shape[
     return true;
 }
 
-/* Makes the field what the parameter takes: another dtype, and where the number of elements is the same another shape. */
+/* Makes the field what the parameter takes: another dtype,
+ * and where the number of elements is the same another shape. */
 static int adapt_field(const training *t, tn_dataset *data, int number, const param *p) {
     const tn_graph *g = tn_model_graph(t->model);
     const tn_field *field = tn_dataset_field(data, number);

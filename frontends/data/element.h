@@ -1,7 +1,8 @@
 /* One element of an array as a number.
  *
  * law: reading is exact for all dtypes but i64 and u64 beyond 2^53, which round to nearest; writing rounds once, to
- *      nearest with ties to even, for floats, and is refused for integers and bools when the number is not one of theirs
+ *      nearest with ties to even, for floats, and is refused for integers and bools
+ *      when the number is not one of theirs
  */
 #ifndef TN_DATA_ELEMENT_H
 #define TN_DATA_ELEMENT_H

@@ -2,8 +2,8 @@
  *
  * in:  a folder with one folder for each class, which hold PNG, JPEG, PPM or PGM files
  * out: a dataset with "x", the picture, decoded when it is read, and "y", the number of its class
- * law: classes and, within each, files are in the order of their names' bytes, whatever the file system's; each file is an
- *      example or an error. Names that begin with a dot are passed over
+ * law: classes and, within each, files are in the order of their names' bytes, whatever the file system's; each file is
+ *      an example or an error. Names that begin with a dot are passed over
  */
 #include "frontends/data/dataset.h"
 #include "frontends/data/picture.h"

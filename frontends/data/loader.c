@@ -5,8 +5,8 @@
  * law: which examples a batch has follows from seed, epoch and position alone, whoever reads it and when; a failed
  *      example fails its batch, and every call from then on until a seek
  *
- * Two slots: the caller has one, a thread fills the other. A slot changes hands under the lock and is touched by its owner
- * alone. The thread looks between examples whether it is to stop.
+ * Two slots: the caller has one, a thread fills the other. A slot changes hands under the lock and is touched by its
+ * owner alone. The thread looks between examples whether it is to stop.
  */
 #include "frontends/data/dataset.h"
 #include "frontends/data/permutation.h"

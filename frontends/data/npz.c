@@ -2,8 +2,8 @@
  *
  * in:  a .npy file, or a zip of them
  * out: a tn_archive; and the reverse
- * law: every entry is read, or the call fails and names it; what is written numpy.load gives back bit for bit (bfloat16:
- *      see npy.h)
+ * law: every entry is read, or the call fails and names it;
+ *      what is written numpy.load gives back bit for bit (bfloat16: see npy.h)
  */
 #include "frontends/data/archive.h"
 #include "frontends/data/npy.h"

@@ -29,7 +29,8 @@ static long magnitude(const uint8_t *row, size_t stride) {
     return sum;
 }
 
-/* Each row behind the number of its filter: as it is or as differences to the row above, whichever is smaller in sum. */
+/* Each row behind the number of its filter: as it is or as differences to the row above,
+ * whichever is smaller in sum. */
 static uint8_t *filter(const uint8_t *pixels, size_t stride, size_t height) {
     uint8_t *out = tn_malloc((stride + 1) * height);
     for (size_t y = 0; out && y < height; y++) {

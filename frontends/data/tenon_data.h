@@ -31,8 +31,9 @@ typedef struct tn_archive tn_archive;
 
 /* Opens a safetensors file. Its tensors are views of the mapped file, which must not be changed in place while the
  * archive lives (replacing it, as tn_safetensors_write does, is fine); their memory may be unaligned. Everything is
- * checked before anything is given: header, dtypes, shapes, that the tensors lie one behind the other and fill the file,
- * names that come twice. TN_ERR_IO, TN_ERR_PARSE, TN_ERR_UNSUPPORTED (dtypes, more than 8 axes), TN_ERR_MEMORY. */
+ * checked before anything is given: header, dtypes, shapes, that the tensors lie one behind the other and fill the
+ * file, names that come twice. TN_ERR_IO, TN_ERR_PARSE, TN_ERR_UNSUPPORTED
+ * (dtypes, more than 8 axes), TN_ERR_MEMORY. */
 TN_API tn_status tn_safetensors_open(const char *path, tn_archive **archive, tn_diag *diag);
 
 /* The same from memory, which must outlive the archive; `name` is for messages and may be NULL. */
@@ -40,8 +41,8 @@ TN_API tn_status tn_safetensors_parse(const void *data, size_t bytes, const char
                                       tn_diag *diag);
 
 /* Writes a safetensors file in place of `path`: whatever ends the process or the machine, and whenever, the file is
- * whole, either the old or the new one (a temporary PATH.tmp in the same folder is synced, then renamed). Tensors may be
- * strided; they are laid out by decreasing size of element, then by name, which keeps each aligned. Names and keys
+ * whole, either the old or the new one (a temporary PATH.tmp in the same folder is synced, then renamed). Tensors may
+ * be strided; they are laid out by decreasing size of element, then by name, which keeps each aligned. Names and keys
  * must differ and be UTF-8. */
 TN_API tn_status tn_safetensors_write(const char *path, const tn_named_tensor *tensors, int64_t n_tensors,
                                       const tn_metadata *metadata, int64_t n_metadata, tn_diag *diag);
@@ -49,8 +50,8 @@ TN_API tn_status tn_safetensors_write(const char *path, const tn_named_tensor *t
 /* Opens a .npy file: one tensor, called "data". Its elements are copied. */
 TN_API tn_status tn_npy_open(const char *path, tn_archive **archive, tn_diag *diag);
 
-/* Opens a .npz file: a tensor for each entry, called as the entry is without ".npy"; stored or deflated. All are read at
- * once. An entry that is no array, or damaged, is an error that names it. */
+/* Opens a .npz file: a tensor for each entry, called as the entry is without ".npy"; stored or deflated. All are read
+ * at once. An entry that is no array, or damaged, is an error that names it. */
 TN_API tn_status tn_npz_open(const char *path, tn_archive **archive, tn_diag *diag);
 
 /* Opens an IDX file (the format of MNIST), plain or gzip: one tensor, called "data". */
@@ -60,8 +61,8 @@ TN_API tn_status tn_idx_open(const char *path, tn_archive **archive, tn_diag *di
 TN_API tn_status tn_npz_parse(const void *data, size_t bytes, const char *name, tn_archive **archive, tn_diag *diag);
 TN_API tn_status tn_idx_parse(const void *data, size_t bytes, const char *name, tn_archive **archive, tn_diag *diag);
 
-/* Write NumPy files, whole or not at all as tn_safetensors_write does. bfloat16 is written as two bytes of anything ("V2"),
- * as ml_dtypes does. `deflates`: compressed, as numpy.savez_compressed does. */
+/* Write NumPy files, whole or not at all as tn_safetensors_write does. bfloat16 is written as two bytes of anything
+ * ("V2"), as ml_dtypes does. `deflates`: compressed, as numpy.savez_compressed does. */
 TN_API tn_status tn_npy_write(const char *path, const tn_tensor *tensor, tn_diag *diag);
 TN_API tn_status tn_npz_write(const char *path, const tn_named_tensor *tensors, int64_t n_tensors, bool deflates,
                               tn_diag *diag);
@@ -84,8 +85,8 @@ TN_API void tn_archive_free(tn_archive *archive);
 /* ---- Datasets ----------------------------------------------------------------------------- */
 
 /* Examples that are read one by one, by number. Each has the same fields: "x", f32[1, 8, 8], and "y", i64[], say.
- * Counted references: loaders and splits keep what they read from alive. Reading changes nothing, so any number of threads
- * may do it at once (for a callback: when it allows that). */
+ * Counted references: loaders and splits keep what they read from alive. Reading changes nothing, so any number of
+ * threads may do it at once (for a callback: when it allows that). */
 typedef struct tn_dataset tn_dataset;
 
 /* What one example has under a name. */
@@ -124,9 +125,9 @@ TN_API tn_status tn_dataset_convert(tn_dataset *dataset, const char *field, tn_d
 TN_API tn_status tn_dataset_reshape(tn_dataset *dataset, const char *field, int rank, const int64_t *shape,
                                     tn_diag *diag);
 
-/* Arrays in memory: the first axis of each counts the examples. The names are copied, the elements are read in place (they may
- * be strided) and must not change; release(ctx), which may be NULL, is called when the dataset ends, or not at all
- * when the call fails. */
+/* Arrays in memory: the first axis of each counts the examples. The names are copied, the elements are read in place
+ * (they may be strided) and must not change; release(ctx), which may be NULL, is called when the dataset ends, or not
+ * at all when the call fails. */
 TN_API tn_status tn_dataset_arrays(const tn_named_tensor *arrays, int n, void (*release)(void *ctx), void *ctx,
                                    tn_dataset **dataset, tn_diag *diag);
 
@@ -182,8 +183,8 @@ TN_API tn_status tn_dataset_csv(const char *path, const tn_csv_options *options,
 /* The arrays of a .npz file, each a field; the first axis of each counts the examples. */
 TN_API tn_status tn_dataset_npz(const char *path, tn_dataset **dataset, tn_diag *diag);
 
-/* Two IDX files, plain or gzip: field "x" has what is in `examples`, "y" what is in `labels` (NULL: no such field), as they are
- * in the files: see tn_dataset_convert. */
+/* Two IDX files, plain or gzip: field "x" has what is in `examples`, "y" what is in `labels` (NULL: no such field), as
+ * they are in the files: see tn_dataset_convert. */
 TN_API tn_status tn_dataset_idx(const char *examples, const char *labels, tn_dataset **dataset, tn_diag *diag);
 
 /* All zero: the defaults. */
@@ -196,9 +197,9 @@ typedef struct tn_image_options {
     float scale[3];     /* 0: 1 / 255 */
 } tn_image_options;
 
-/* A folder with a folder for each class, which hold PNG, JPEG, PPM or PGM files. Field "x" is the f32 picture, decoded at
- * each read; "y" is the number of its class, i64, in the order of the folders' names (tn_dataset_class tells them). Names that
- * begin with a dot are passed over; anything else that is no picture is an error. */
+/* A folder with a folder for each class, which hold PNG, JPEG, PPM or PGM files. Field "x" is the f32 picture, decoded
+ * at each read; "y" is the number of its class, i64, in the order of the folders' names (tn_dataset_class tells them).
+ * Names that begin with a dot are passed over; anything else that is no picture is an error. */
 TN_API tn_status tn_dataset_images(const char *path, const tn_image_options *options, tn_dataset **dataset,
                                    tn_diag *diag);
 
@@ -208,13 +209,13 @@ typedef struct tn_text_options {
     int64_t stride;  /* from one example to the next; 0: 1, so that there is one for each place */
 } tn_text_options;
 
-/* A text file (UTF-8; plain or gzip) for models of its characters. Its vocabulary is the characters that it has, in the order
- * of their code points: tn_dataset_class tells them. Field "x", i64[context], is a stretch of the text as numbers of
- * characters; "y", i64[context], the same one further on. To cut it in two take in_order: examples overlap. */
+/* A text file (UTF-8; plain or gzip) for models of its characters. Its vocabulary is the characters that it has, in the
+ * order of their code points: tn_dataset_class tells them. Field "x", i64[context], is a stretch of the text as numbers
+ * of characters; "y", i64[context], the same one further on. To cut it in two take in_order: examples overlap. */
 TN_API tn_status tn_dataset_text(const char *path, const tn_text_options *options, tn_dataset **dataset, tn_diag *diag);
 
-/* A text as numbers of the dataset's characters: at most `capacity` to `numbers`, how many there are to *n. TN_ERR_ARGUMENT: a
- * character that the vocabulary doesn't have. */
+/* A text as numbers of the dataset's characters: at most `capacity` to `numbers`, how many there are to *n.
+ * TN_ERR_ARGUMENT: a character that the vocabulary doesn't have. */
 TN_API tn_status tn_text_encode(const tn_dataset *dataset, const char *text, int64_t *numbers, int64_t capacity,
                                 int64_t *n, tn_diag *diag);
 
@@ -241,9 +242,9 @@ typedef struct tn_batch {
     bool is_last;     /* the epoch ends with it */
 } tn_batch;
 
-/* Batches from a dataset, epoch after epoch without end. A thread of its own reads the next batch while the caller works
- * on this one; without one (none to be had, or no_prefetch) the batches are the same. One caller at a time; doesn't
- * survive a fork. */
+/* Batches from a dataset, epoch after epoch without end. A thread of its own reads the next batch while the caller
+ * works on this one; without one (none to be had, or no_prefetch) the batches are the same.
+ * One caller at a time; doesn't survive a fork. */
 typedef struct tn_loader tn_loader;
 
 /* TN_ERR_ARGUMENT also when an epoch would have no batch. Options NULL: defaults. */
@@ -269,13 +270,13 @@ TN_API void tn_loader_free(tn_loader *loader);
 
 /* ---- Records for TensorBoard --------------------------------------------------------------- */
 
-/* Writes an event file, which TensorBoard shows when it is told the folder. Each call puts one whole record at the end of the
- * file, so that it can be watched while it grows. Tags ("loss", "train/accuracy") and texts are UTF-8; `step` is what is on the
- * horizontal axis. One caller at a time. */
+/* Writes an event file, which TensorBoard shows when it is told the folder. Each call puts one whole record at the end
+ * of the file, so that it can be watched while it grows. Tags ("loss", "train/accuracy") and texts are UTF-8; `step` is
+ * what is on the horizontal axis. One caller at a time. */
 typedef struct tn_event_writer tn_event_writer;
 
-/* A new file of a name of its own in `folder`, which is made when it is missing. A run that goes on after a checkpoint opens
- * another writer on the same folder. */
+/* A new file of a name of its own in `folder`, which is made when it is missing. A run that goes on after a checkpoint
+ * opens another writer on the same folder. */
 TN_API tn_status tn_event_writer_new(const char *folder, tn_event_writer **writer, tn_diag *diag);
 
 /* The file's path. Lives as long as the writer. */
@@ -288,8 +289,8 @@ TN_API tn_status tn_event_scalar(tn_event_writer *writer, const char *tag, int64
 TN_API tn_status tn_event_histogram(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *values,
                                     tn_diag *diag);
 
-/* A picture, [height, width] or [height, width, channels] with 1 to 4 channels: grey, grey and alpha, RGB, RGB and alpha. u8
- * as it is; floats from 0 to 1, cut off beyond (NaN is 0). */
+/* A picture, [height, width] or [height, width, channels] with 1 to 4 channels: grey, grey and alpha, RGB, RGB and
+ * alpha. u8 as it is; floats from 0 to 1, cut off beyond (NaN is 0). */
 TN_API tn_status tn_event_image(tn_event_writer *writer, const char *tag, int64_t step, const tn_tensor *pixels,
                                 tn_diag *diag);
 

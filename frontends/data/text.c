@@ -2,8 +2,8 @@
  *
  * in:  a UTF-8 file, plain or gzip
  * out: a dataset whose examples are stretches of it, as numbers of characters, and the same one character further on
- * law: the vocabulary follows from the text alone: its characters, in the order of their code points; every character of
- *      the text is a number of it
+ * law: the vocabulary follows from the text alone: its characters, in the order of their code points; every character
+ *      of the text is a number of it
  */
 #include "frontends/data/compress.h"
 #include "frontends/data/dataset.h"

@@ -1,5 +1,5 @@
-/* Whether a text is UTF-8, as JSON and protobuf demand of theirs: no byte out of place, no character written longer than
- * needed, no surrogates, none beyond U+10FFFF. Source: RFC 3629. */
+/* Whether a text is UTF-8, as JSON and protobuf demand of theirs: no byte out of place, no character written longer
+ * than needed, no surrogates, none beyond U+10FFFF. Source: RFC 3629. */
 #ifndef TN_DATA_UTF8_H
 #define TN_DATA_UTF8_H
 

@@ -50,7 +50,8 @@ typedef struct zip_writer {
 
 enum { ZIP_MAX_NAME = 65535 };
 
-/* Adds an entry made of two pieces, deflated when `deflates`; its name has at most ZIP_MAX_NAME bytes. False: no memory. */
+/* Adds an entry made of two pieces, deflated when `deflates`; its name has at most ZIP_MAX_NAME bytes.
+ * False: no memory. */
 bool zip_add(zip_writer *zip, const char *name, const void *head, size_t head_bytes, const void *body,
              size_t body_bytes, bool deflates);
 

@@ -112,7 +112,7 @@ tn_status tn_evaluate(tn_trainer *t, tn_dataset *data, const tn_fit_options *opt
     return status;
 }
 
-/* ---- The best -------------------------------------------------------------------------------------------------------- */
+/* ---- The best ---------------------------------------------------------------------------------------------------- */
 
 static tn_status choose_monitor(fit *f) {
     static const char *const low[] = {"perplexity", "mse", "mae"};
@@ -176,7 +176,7 @@ static tn_status note_best(fit *f) {
     return status;
 }
 
-/* ---- Checkpoints -------------------------------------------------------------------------------------------------------- */
+/* ---- Checkpoints ------------------------------------------------------------------------------------------------- */
 
 /* Numbers beside the states, as notes; floats in hexadecimal keep every bit. */
 enum { NOTES = 8, NOTE_BYTES = 40 };
@@ -246,7 +246,7 @@ static tn_status resume(fit *f) {
     return diag_in_file(f->diag, status, f->o.checkpoint_path);
 }
 
-/* ---- Steps and epochs ----------------------------------------------------------------------------------------------------- */
+/* ---- Steps and epochs -------------------------------------------------------------------------------------------- */
 
 /* Tells TensorBoard and the callback; *goes_on becomes false when that wants to end. */
 static tn_status tell(fit *f, bool is_epoch, const tn_step_report *report, bool *goes_on) {

@@ -124,7 +124,7 @@ static bool build_forward(const imported *im) {
     return module->error.status == TN_OK && module_remove_uncalled(module, im->m->forward);
 }
 
-/* ---- The model ----------------------------------------------------------------------------------------------------- */
+/* ---- The model --------------------------------------------------------------------------------------------------- */
 
 /* A copy of the module with an empty function forward. */
 static bool open_model(imported *im, tn_module *from) {

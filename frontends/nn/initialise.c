@@ -89,8 +89,8 @@ static void uniform_pair(uint64_t key, uint64_t pair, double out[2]) {
     out[1] = 2 * unit(block + 2) - 1;
 }
 
-/* Box and Muller's transform, in the precision of what is filled: functions of floats take a third of the time. `attempt`
- * numbers blocks for those that draw again. */
+/* Box and Muller's transform, in the precision of what is filled: functions of floats take a third of the time.
+ * `attempt` numbers blocks for those that draw again. */
 static void normal_pair(uint64_t key, uint64_t pair, uint64_t attempt, bool is_f64, double out[2]) {
     const double turn = 2 * 3.14159265358979323846;
     uint32_t block[4];

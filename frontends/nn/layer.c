@@ -44,8 +44,8 @@ bool nn_positive(nn_scope *s, const char *what, int64_t number) {
 
 /* ---- Parameters ------------------------------------------------------------------------------------ */
 
-/* Of a kernel [o, c, taps...] fan_in is c * taps, fan_out o * taps; of [in, out] they are these; a vector has its length
- * as both. */
+/* Of a kernel [o, c, taps...] fan_in is c * taps, fan_out o * taps; of [in, out] they are these;
+ * a vector has its length as both. */
 static void set_fans(nn_parameter_args *a) {
     int64_t taps = 1;
     for (int i = 2; i < a->rank; i++) taps *= a->dims[i];

@@ -163,7 +163,7 @@ static int keep_factors(const tn_optimizer *o, dim_table *t, const tn_type *type
     return 2;
 }
 
-/* ---- The table ---------------------------------------------------------------------------------------------------- */
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 typedef struct row {
     tn_optimizer defaults; /* its name too */

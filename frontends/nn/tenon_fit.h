@@ -69,8 +69,8 @@ typedef struct tn_fit_options {
     tn_dataset *validation; /* evaluated after each epoch; or NULL */
     /* Fields of the datasets for the model's inputs, then its targets; NULL: fields of the same names. */
     const char *const *fields;
-    /* Early stopping and the best: a metric's name, or NULL: the loss; of validation when there is one. Losses, perplexity,
-     * mse and mae get better downwards, all others upwards. */
+    /* Early stopping and the best: a metric's name, or NULL: the loss; of validation when there is one. Losses,
+     * perplexity, mse and mae get better downwards, all others upwards. */
     const char *monitor;
     double min_delta;            /* what counts as better */
     int patience;                /* epochs without getting better after which to stop; 0: never */

@@ -55,13 +55,13 @@ typedef struct tn_model_import {
     const char *const *frozen; /* weights that are not trained, ended by NULL; or NULL */
 } tn_model_import;
 
-/* A model of a module's main function, one that was imported, say, for training with a loss. Its target, "target", has the
- * output's type, for sparse_cross_entropy i64 without the last axis; that loss brings the metric accuracy. Losses that take logits get
- * the operand of a softmax or logistic that ends the model. Weights with values (tn_weight; of an ONNX model with
- * weights_replaceable, which says what they are) become parameters that begin with these: trained when they have the dtype that the model is for
- * (f64 for an f64 output, else f32), unless they are frozen or the moments of a batch_norm. The module is not changed, and
- * may be freed. NULL with *diag: it has an error, states, weights without values, or nothing to train; a name is none of
- * its. */
+/* A model of a module's main function, one that was imported, say, for training with a loss. Its target, "target", has
+ * the output's type, for sparse_cross_entropy i64 without the last axis; that loss brings the metric accuracy. Losses
+ * that take logits get the operand of a softmax or logistic that ends the model. Weights with values (tn_weight; of an
+ * ONNX model with weights_replaceable, which says what they are) become parameters that begin with these: trained when
+ * they have the dtype that the model is for (f64 for an f64 output, else f32), unless they are frozen or the moments of
+ * a batch_norm. The module is not changed, and may be freed. NULL with *diag: it has an error, states, weights without
+ * values, or nothing to train; a name is none of its. */
 TN_API tn_model *tn_model_from_module(const tn_module *module, const tn_model_import *how, tn_diag *diag);
 
 /* The function `forward`, for calls of tenon_graph.h that need a graph. It belongs to the model. */
@@ -170,8 +170,8 @@ TN_API char *tn_model_summary(const tn_model *m);
 
 /* ---- Layers -------------------------------------------------------------------------------- */
 
-/* Activations by name: linear relu leaky_relu elu gelu gelu_tanh silu sigmoid hard_sigmoid hard_swish tanh softplus mish
- * softmax log_softmax exp; NULL is linear. */
+/* Activations by name: linear relu leaky_relu elu gelu gelu_tanh silu sigmoid hard_sigmoid hard_swish tanh softplus
+ * mish softmax log_softmax exp; NULL is linear. */
 TN_API tn_val tn_nn_activation_at(tn_location at, tn_model *m, tn_val x, const char *name);
 #define tn_nn_activation(m, x, name) tn_nn_activation_at(TN_HERE, (m), (x), (name))
 
@@ -263,10 +263,10 @@ TN_API tn_val tn_nn_dropout_at(tn_location at, tn_model *m, tn_nn_dropout_args a
 /* Normalisations: (x - mean) / sqrt(variance + epsilon) * scale + bias.
  *
  * batch_norm: moments of each channel (axis 1) over all other axes in training, of the past in inference: state `mean`
- * and `variance`, of which a step keeps `momentum` (default 0.9; 1 - that of PyTorch) and takes the rest from the batch,
- * the variance without bias (divided by elements - 1), as PyTorch does. layer_norm: over the last axis; rms_norm:
- * likewise, without mean and bias; group_norm: over the channels of each of `groups` and all spatial axes. epsilon is
- * 1e-5 unless it is given. */
+ * and `variance`, of which a step keeps `momentum` (default 0.9; 1 - that of PyTorch) and takes the rest from the
+ * batch, the variance without bias (divided by elements - 1), as PyTorch does. layer_norm: over the last axis;
+ * rms_norm: likewise, without mean and bias; group_norm: over the channels of each of `groups` and all spatial axes.
+ * epsilon is 1e-5 unless it is given. */
 typedef struct tn_nn_norm_args {
     tn_val x;
     double epsilon, momentum;
@@ -347,7 +347,8 @@ TN_API tn_val tn_nn_rotary_at(tn_location at, tn_model *m, tn_nn_position_args a
 typedef tn_val (*tn_nn_block)(void *ctx, tn_model *m, tn_val x);
 /* x + block(x), in a scope of that name (NULL: "residual"). */
 TN_API tn_val tn_nn_residual_at(tn_location at, tn_model *m, tn_val x, const char *name, tn_nn_block block, void *ctx);
-/* All blocks one after the other, each in a scope "0", "1", ... of `name` (NULL: "sequential"); contexts may be NULL. */
+/* All blocks one after the other, each in a scope "0", "1", ... of `name` (NULL: "sequential");
+ * contexts may be NULL. */
 TN_API tn_val tn_nn_sequential_at(tn_location at, tn_model *m, tn_val x, const char *name, const tn_nn_block *blocks,
                                   void *const *contexts, int n);
 #define tn_nn_residual(m, x, name, block, ctx) tn_nn_residual_at(TN_HERE, (m), (x), (name), (block), (ctx))
@@ -376,16 +377,17 @@ TN_API tn_val tn_nn_loss_at(tn_location at, const char *name, tn_val prediction,
 #define tn_nn_loss(name, prediction, ...)                                                                              \
     tn_nn_loss_at(TN_HERE, (name), (prediction), (tn_nn_loss_args){.target = __VA_ARGS__})
 
-/* A function of f's module with the parameters of f, which stays as it is, and "target": its only result is the loss of f's first float
- * result. `loss` is one of the above, or "sum" or "mean" of all elements, which take no target. The target has the
- * prediction's type, but labels are i64 without the last axis. NULL on errors, which tn_graph_error(f) tells. */
+/* A function of f's module with the parameters of f, which stays as it is, and "target": its only result is the loss of
+ * f's first float result. `loss` is one of the above, or "sum" or "mean" of all elements, which take no target. The
+ * target has the prediction's type, but labels are i64 without the last axis.
+ * NULL on errors, which tn_graph_error(f) tells. */
 TN_API tn_graph *tn_nn_loss_function_at(tn_location at, tn_graph *f, const char *loss);
 #define tn_nn_loss_function(f, loss) tn_nn_loss_function_at(TN_HERE, (f), (loss))
 
 /* ---- Metrics -------------------------------------------------------------------------------- */
 
-/* Sums over the examples of a batch, f32[k] (f64 of an f64 prediction), which are added up over batches and then finished
- * on the host.
+/* Sums over the examples of a batch, f32[k] (f64 of an f64 prediction),
+ * which are added up over batches and then finished on the host.
  *
  *   accuracy          share of examples whose greatest p is at t: p [..., classes], t integers [...]
  *   top_k             share of those whose t is among the k greatest (0: 5)

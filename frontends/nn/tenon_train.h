@@ -94,8 +94,8 @@ typedef struct tn_trainer_options {
      * skip_nonfinite is counted as skipped. Unguarded, nothing is checked, nor is the norm computed unless clip_norm
      * needs it. A loss scale always skips. */
     bool skip_nonfinite, unguarded;
-    /* A step is compiled for each of the first few sizes of batches that it meets: sizes that are known make faster code
-     * than symbols. true: one program for all sizes. */
+    /* A step is compiled for each of the first few sizes of batches that it meets: sizes that are known make faster
+     * code than symbols. true: one program for all sizes. */
     bool any_size;
     tn_pool *pool;                     /* that compiles and runs; NULL: the calling thread alone */
     const tn_compile_options *compile; /* or NULL */

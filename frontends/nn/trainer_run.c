@@ -2,8 +2,8 @@
  *
  * in:  a trainer, batches
  * out: states that move, losses, metrics
- * law: a step allocates nothing once it has been made with a batch of its sizes; what failed before anything ran changes
- *      no state; the size of a batch chooses the program, and all programs compute the same
+ * law: a step allocates nothing once it has been made with a batch of its sizes; what failed before anything ran
+ *      changes no state; the size of a batch chooses the program, and all programs compute the same
  */
 #include "frontends/nn/trainer.h"
 
@@ -124,7 +124,7 @@ static nn_run *find_run(tn_trainer *t, nn_run_kind kind, const int64_t sizes[NN_
     return runs[0].exec || open_run(t, &runs[0], kind, any) ? &runs[0] : NULL;
 }
 
-/* ---- Batches ------------------------------------------------------------------------------------------------------ */
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
 
 static size_t param_of_batch(const tn_trainer *t, int number) {
     size_t i = 0;
@@ -191,7 +191,7 @@ static bool take_sizes(tn_trainer *t, const tn_tensor *batch, int n, int64_t siz
     return true;
 }
 
-/* ---- Running ------------------------------------------------------------------------------------------------------- */
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 static double scalar_of(const tn_tensor *x) {
     eval_tensor t = {.dtype = x->dtype, .n = 1, .data = x->data};

@@ -168,7 +168,7 @@ bool lower_dynamic_update_slice(lowering *c) {
     return done(c, tn_scatter("set", c->operands[0], p.indices, updates, ints_of(p.axes, p.n), 0));
 }
 
-/* ---- pad ----------------------------------------------------------------------------------------------------------- */
+/* ---- pad --------------------------------------------------------------------------------------------------------- */
 
 /* A pad of one axis at its end. */
 static tn_val pad_end(lowering *c, tn_val x, tn_val value, int axis, int64_t n) {

@@ -239,7 +239,7 @@ bool lower_window(lowering *c) {
     return done(c, tn_convert(x, dtype_of(c->operands[0])));
 }
 
-/* ---- Convolution --------------------------------------------------------------------------------------------------- */
+/* ---- Convolution ------------------------------------------------------------------------------------------------- */
 
 /* Whether ONNX takes the padding: numbers that crop nothing. */
 static bool pads_fit(lowering *c) {

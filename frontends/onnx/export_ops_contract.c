@@ -168,7 +168,7 @@ void write_conv_transposed(writing *w) {
     give_work(w, 0, n->outputs[0]);
 }
 
-/* ---- Gather, scatter ----------------------------------------------------------------------------------------------- */
+/* ---- Gather, scatter --------------------------------------------------------------------------------------------- */
 
 /* Of indices [..., 1] the [...]: what they were reshaped from, when that is it. */
 static label *without_last_axis(writing *w, uint32_t i) {

@@ -57,9 +57,9 @@ enum { TN_ONNX_LEAST_OPSET = 18, TN_ONNX_MOST_OPSET = 23 };
 /* Writes the main function of a module, with all that it calls, as an ONNX model. Parameters that are weights with
  * values become initializers, all others inputs; symbols become named sizes (what is known of them besides is not
  * written). Names are kept, and metadata of a model that the module was read from; a result that is called like a
- * parameter gets "_out" behind its name. Composites become the ONNX op of their name, others are said by several. Results are Tenon's wherever ONNX says what they are (it
- * does not for indices out of range, nor for floats converted to integers that cannot hold them); sums are added in
- * whatever order the runtime likes.
+ * parameter gets "_out" behind its name. Composites become the ONNX op of their name, others are said by several.
+ * Results are Tenon's wherever ONNX says what they are (it does not for indices out of range, nor for floats converted
+ * to integers that cannot hold them); sums are added in whatever order the runtime likes.
  *
  * Files are complete or not there: they are written under
  * another name and renamed. Options NULL: defaults; *diag (may be NULL) says why it failed: TN_ERR_UNSUPPORTED with

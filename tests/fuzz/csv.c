@@ -1,5 +1,5 @@
-/* Any bytes as a CSV table, plain or gzip: an answer, never a crash, and every accepted example can be read. The first byte
- * chooses options. Corpus: tests/fuzz/corpus/csv.
+/* Any bytes as a CSV table, plain or gzip: an answer, never a crash, and every accepted example can be read. The first
+ * byte chooses options. Corpus: tests/fuzz/corpus/csv.
  */
 #include "frontends/data/compress.h"
 #include "frontends/data/csv.h"

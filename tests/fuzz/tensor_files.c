@@ -1,5 +1,5 @@
-/* Any bytes as a safetensors, .npz, .npy or IDX file: an answer, never a crash, and what was accepted can be looked at in full,
- * every element of every tensor. Corpus: tests/fuzz/corpus/tensor_files.
+/* Any bytes as a safetensors, .npz, .npy or IDX file: an answer, never a crash, and what was accepted can be looked at
+ * in full, every element of every tensor. Corpus: tests/fuzz/corpus/tensor_files.
  */
 #include "frontends/data/npy.h"
 #include "frontends/data/tenon_data.h"

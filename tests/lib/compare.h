@@ -29,8 +29,8 @@ comparison compare_tensors(const eval_tensor *got, const eval_tensor *want, doub
 /* A tensor over someone else's data, contiguous and row-major; nothing to free. */
 eval_tensor tensor_view(tn_dtype dtype, int rank, const int64_t *dims, const void *data);
 
-/* A tensor of zeros with the sizes that the sampler gives the type's extents; false: no memory. To be freed, also then, with
- * eval_tensor_free, as those of: */
+/* A tensor of zeros with the sizes that the sampler gives the type's extents; false: no memory. To be freed, also then,
+ * with eval_tensor_free, as those of: */
 bool tensor_of_sizes(const sampler *s, const tn_graph *g, const tn_type *type, eval_tensor *t);
 /* ... an input for parameter i of g, filled by the sampler. */
 bool tensor_sampled(sampler *s, const tn_graph *g, size_t i, eval_tensor *t);

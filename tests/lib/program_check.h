@@ -16,7 +16,8 @@
 
 typedef enum numbers { EXACT_NUMBERS, ANY_NUMBERS } numbers;
 
-/* `symbols`: "n=3 m=4", or "". `class_name`: that of the only kernel; NULL: not asked. Fails the running cmocka test. */
+/* `symbols`: "n=3 m=4", or "". `class_name`: that of the only kernel; NULL: not asked.
+ * Fails the running cmocka test. */
 void check_program(const char *text, const char *symbols, const char *class_name, numbers what);
 void check_program_with(const tn_compile_options *options, const char *text, const char *symbols,
                         const char *class_name, numbers what);
