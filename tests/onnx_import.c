@@ -436,19 +436,14 @@ static void test_mistakes(void **state) {
 /* ---- Memory ------------------------------------------------------------------------------------- */
 
 /* Every allocation of the import fails in turn: an error of memory each time, or no module. */
-static void test_out_of_memory(void **state) {
-    (void)state;
 #ifdef TN_HOSTILE_MALLOC
+static void check_out_of_memory(const char *text, const tn_onnx_options *options) {
     size_t n;
-    char *bytes = onnx_write("opset 17; in c bool; in x f32 n 4; init k f32 - 10; init axes i64 1 0; node Shape x -> "
-                             "s; node Cast s -> f to=1"
-                             "; graph then; node Add x k -> t; out t; end; graph else; node Neg x -> e; out e; end"
-                             "; node If c -> y then_branch=@then else_branch=@else; out y; out f",
-                             &n);
+    char *bytes = onnx_write(text, &n);
     bool failed = true;
     for (uint64_t at = 0; failed; at++) {
         tn_malloc_fail_at(at, false);
-        tn_module *m = tn_onnx_parse(bytes, n, "model.onnx", NULL);
+        tn_module *m = tn_onnx_parse(bytes, n, "model.onnx", options);
         tn_malloc_fail_at(UINT64_MAX, false);
         const tn_diag *e = tn_module_error(m);
         failed = !m || e;
@@ -456,6 +451,24 @@ static void test_out_of_memory(void **state) {
         tn_module_free(m);
     }
     free(bytes);
+}
+#endif
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+#ifdef TN_HOSTILE_MALLOC
+    check_out_of_memory(
+        "opset 17; in c bool; in x f32 n 4; init k f32 - 10; init axes i64 1 0; node Shape x -> s"
+        "; node Cast s -> f to=1; graph then; node Add x k -> t; out t; end; graph else; node Neg x -> e; out e; end"
+        "; node If c -> y then_branch=@then else_branch=@else; out y; out f",
+        NULL);
+    check_out_of_memory(
+        "opset 17; opset 1 own; function add own : a w -> b; node Add a w -> b; end; graph yes; init w f32 2 1 2"
+        "; node Mul x w -> p; out p; end; in x f32 2; init c bool - 1; node Constant -> v value=#f32:2:5,6"
+        "; node If c -> y then_branch=@yes else_branch=@yes; node If c -> z then_branch=@yes else_branch=@yes"
+        "; node add y v -> u domain=own; node Sub u z -> o; node Size x -> s; node Constant -> k value=#f32:2:1,1"
+        "; node ReduceSum k -> one keepdims=0; node Cast one -> n to=7; node Range s n n -> r; out o; out r",
+        &(tn_onnx_options){.weights_replaceable = true});
 #else
     skip();
 #endif

@@ -64,8 +64,10 @@ static value_id copy(folding *f, value_id v, int depth) {
 static const tensor_data *evaluate(folding *f, value_id v, const tn_type *type) {
     eval_tensor result = {0};
     eval_options options = {0};
-    if (!graph_add_result(&f->scratch, "value", v, -1) ||
-        eval_graph(&f->scratch, NULL, &result, &options, NULL) != TN_OK) {
+    tn_status status = TN_ERR_MEMORY;
+    if (graph_add_result(&f->scratch, "value", v, -1)) status = eval_graph(&f->scratch, NULL, &result, &options, NULL);
+    if (status != TN_OK) {
+        if (status == TN_ERR_MEMORY) module_no_memory(f->scratch.module);
         eval_tensor_free(&result);
         return NULL;
     }
