@@ -280,7 +280,8 @@ static bool make_place(rows *s, value_id v) {
     return true;
 }
 
-/* Light ops that make v of what is held, of reductions and of what lies in buffers, counted up to `most`; more: others. */
+/* Light ops that make v of what is held, of reductions and of what lies in buffers, up to `most`; more of them, or others:
+ * more than that. */
 static int ops_again(const rows *s, value_id v, int most) {
     const node *n = graph_node_of(s->g, v);
     if (v == s->held || s->a->sources[v].kind != SOURCE_COMPUTED || n->op == TN_OP_reduce) return 0;
