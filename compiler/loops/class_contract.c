@@ -64,6 +64,7 @@ lt_kernel *contract_lower(tn_graph *fused, const machine *m) {
             return map_lower(fused, m);
         }
         s.is_narrow = c.swaps && s.columns < 0;
+        s.by_strides = true;
         c.p.how = blocking_choose(m, &s);
         product_lower(&c.p);
     }

@@ -54,6 +54,7 @@ typedef struct product_shape {
     int64_t taps;          /* the class packs B by steps, in multiples of this; 0: it does not */
     bool is_narrow;        /* columns may be few: tiles of one vector */
     bool keeps_b;          /* B is not packed if it can be read in place at all */
+    bool by_strides;       /* operands like any other: what is copied follows from how far apart they lie */
     int64_t panel;         /* B lies in panels of that many columns; 0: it does not */
     int64_t tile_rows;     /* the tile must have as many; 0: any */
     int64_t lines;         /* `rows` are those of one of so many; 0: they don't come in lines */

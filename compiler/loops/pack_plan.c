@@ -103,7 +103,7 @@ static int64_t tiles_for_chunks(const product_shape *s, const blocking *b, int64
 
 /* Rows of the result are far apart, and B was packed just now. */
 static bool has_wide_rows(const product_shape *s, const blocking *b) {
-    return b->packs[SIDE_B] && s->lines == 0 && s->columns * (int64_t)s->element_bytes >= FAR_STEP_BYTES;
+    return s->by_strides && b->packs[SIDE_B] && s->columns * (int64_t)s->element_bytes >= FAR_STEP_BYTES;
 }
 
 static void choose_chunks(const machine *m, const product_shape *s, blocking *b) {
@@ -178,19 +178,22 @@ static void choose_depth_block(const machine *m, const product_shape *s, blockin
         b->depth_block = ceil_div(s->depth, ceil_div(2 * panel_bytes, l2));
 }
 
-/* Read in place, B's panels lie in rows far apart: that suits few rows of A, or a class that says so. */
-static bool reads_b_in_place(const product_shape *s, const blocking *b) {
+/* Read in place, B's panels lie in rows far apart: that suits few rows of A, a B whose lines do not get into each
+ * other's way in the L1, or a class that says so. */
+static bool reads_b_in_place(const machine *m, const product_shape *s, const blocking *b) {
     if (!s->is_plain[SIDE_B]) return false;
     if (s->keeps_b) return s->column_bytes > 0 && s->column_bytes % ALIAS_BYTES != 0;
-    return s->rows >= 0 && s->rows <= b->mr;
+    bool is_near =
+        s->by_strides && s->depth > 0 && s->column_bytes > 0 && s->depth * s->column_bytes <= (int64_t)m->l1_bytes;
+    return is_near || (s->rows >= 0 && s->rows <= b->mr);
 }
 
 blocking blocking_choose(const machine *m, const product_shape *s) {
     blocking b = {.packs = {!s->is_plain[SIDE_A], true}};
     choose_tile(m, s, b.packs[SIDE_A], &b);
-    b.packs[SIDE_A] |= s->lines == 0 && s->step_bytes >= FAR_STEP_BYTES && s->columns > b.nr;
+    b.packs[SIDE_A] |= s->by_strides && s->step_bytes >= FAR_STEP_BYTES && s->columns > b.nr;
     b.in_panels = s->panel > 0 && s->panel == b.nr;
-    b.packs[SIDE_B] = !b.in_panels && !reads_b_in_place(s, &b);
+    b.packs[SIDE_B] = !b.in_panels && !reads_b_in_place(m, s, &b);
     bool has_few_rows = s->rows < STEP_ROWS;
     if (b.packs[SIDE_B] && (s->taps > 0 || (s->columns_are_runs && has_few_rows))) {
         choose_steps(m, s, &b);
@@ -233,7 +236,7 @@ void blocking_choose_chain(const machine *m, const product_shape s[2], blocking 
     int64_t row_tiles = balanced(ceil_div(or_unknown(s[0].rows), how[0].mr), limit);
     for (int i = 0; i < 2; i++) {
         how[i].in_panels = s[i].panel > 0 && s[i].panel == how[i].nr;
-        how[i].packs[SIDE_B] = !how[i].in_panels && !reads_b_in_place(&s[i], &how[i]);
+        how[i].packs[SIDE_B] = !how[i].in_panels && !reads_b_in_place(m, &s[i], &how[i]);
         how[i].row_tiles = row_tiles;
         how[i].panels = 1;
     }
