@@ -151,6 +151,11 @@ static bool share(compilation *c) {
     return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
 
+static bool find_parts(compilation *c) {
+    if (!loop_parts_find(&c->parts, &c->plan)) return fail(c, TN_ERR_MEMORY, "out of memory");
+    return codegen_know_parts(c->codegen, &c->parts);
+}
+
 /* Tokens order what a program does; its callers have none. */
 static bool check_signature(compilation *c) {
     bool has_token = false;
@@ -164,7 +169,8 @@ static bool check_signature(compilation *c) {
 static bool emit(compilation *c, const char *prefix) {
     char prepare_prefix[200];
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
-    return check_signature(c) && share(c) && codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
+    return check_signature(c) && share(c) && find_parts(c) &&
+           codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
            (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
            (!verify_always || codegen_verify(c->codegen));
 }
@@ -176,7 +182,8 @@ static bool run_stages(compilation *c, watching *w) {
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
     bool in_one_module = goal->one_object || goal->last || o->watch_text; /* texts are of one module */
-    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, &c->diag);
+    int32_t workers = o->pool ? tn_pool_workers(o->pool) : 1;
+    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, workers, &c->diag);
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
     if (!lower(c)) return false;
     if (stage_done(c, w, "loops")) return true;

@@ -14,6 +14,7 @@ typedef struct compilation {
     tn_module *module; /* a copy of the user's: passes work on it */
     weight_format weights;
     program_plan plan;
+    loop_parts parts;         /* of its kernels */
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;
     codegen *codegen;

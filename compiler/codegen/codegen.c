@@ -9,7 +9,9 @@
 
 enum {
     MOST_SHARDS = 64,
-    SHARD_INSTRUCTIONS = 2000, /* a shard that has as many takes no more kernels: some 20 ms of code generation */
+    /* A shard that has as many takes no more kernels, where several are compiled at once: some 20 ms of code generation,
+     * beside which the 3 ms that each costs on its own are little. */
+    SHARD_INSTRUCTIONS = 2000,
 };
 
 /* A module in a context of its own, so that shards can be worked on at once. The first has the program's functions;
@@ -29,7 +31,9 @@ struct codegen {
     LLVMTargetMachineRef machine;
     int level;
     bool in_one_module;
+    size_t shard_instructions;
     emit_helpers helpers;
+    const loop_parts *parts;
     shard shards[MOST_SHARDS];
     size_t n_shards;
     object_file objects[MOST_SHARDS];
@@ -57,12 +61,13 @@ static bool open_shard(codegen *g) {
                            .target = &g->target,
                            .diag = g->diag,
                            .is_shared = !g->in_one_module,
-                           .helpers = g->in_one_module ? NULL : &g->helpers};
+                           .helpers = g->in_one_module ? NULL : &g->helpers,
+                           .parts = g->parts};
     g->n_shards++;
     return true;
 }
 
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag) {
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, int32_t workers, tn_diag *diag) {
     codegen *g = tn_calloc(1, sizeof *g);
     if (!g) {
         target_fail(diag, TN_ERR_MEMORY, "out of memory");
@@ -71,6 +76,7 @@ codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_
     g->diag = diag;
     g->level = level;
     g->in_one_module = in_one_module;
+    g->shard_instructions = workers > 1 ? SHARD_INSTRUCTIONS : SIZE_MAX;
     if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
     if (g->machine && open_shard(g)) return g;
     codegen_free(g);
@@ -85,6 +91,7 @@ void codegen_free(codegen *g) {
     }
     if (g->machine) LLVMDisposeTargetMachine(g->machine);
     target_free(&g->target);
+    tn_free(g->helpers.parts);
     tn_free(g);
 }
 
@@ -103,13 +110,19 @@ static size_t count_instructions(LLVMValueRef function) {
 static bool emit_into_shard(void *ctx, const lt_kernel *k, const char *symbol, LLVMValueRef *stages) {
     codegen *g = ctx;
     shard *s = &g->shards[g->n_shards - 1];
-    if (!g->in_one_module && s->instructions >= SHARD_INSTRUCTIONS && g->n_shards < MOST_SHARDS) {
+    if (!g->in_one_module && s->instructions >= g->shard_instructions && g->n_shards < MOST_SHARDS) {
         if (!open_shard(g)) return false;
         s++;
     }
     if (!emit_kernel(&s->emitter, k, symbol, stages)) return false;
     for (uint32_t i = 0; i < k->n_stages; i++) s->instructions += count_instructions(stages[i]);
     return true;
+}
+
+bool codegen_know_parts(codegen *g, const loop_parts *parts) {
+    g->helpers.parts = tn_calloc(parts->n_parts + 1, sizeof *g->helpers.parts);
+    g->parts = g->shards[0].emitter.parts = parts;
+    return g->helpers.parts || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
 }
 
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables) {

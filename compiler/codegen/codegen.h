@@ -1,27 +1,31 @@
 /* Code generation as the driver sees it: a plan in, text or objects out. LLVM's types stay
  * within this folder.
  *
- * law: the code of a kernel depends on its loop tree and the target alone: not on whether it stands with others in one
- *      module or in one of several that are compiled at once, nor on the number of threads that do
+ * law: the code of a kernel depends on its loop tree, on which parts of it other kernels have, and on the target alone:
+ *      not on whether it stands with others in one module or in one of several that are compiled at once, nor on the
+ *      number of threads that do
  */
 #ifndef TN_CODEGEN_CODEGEN_H
 #define TN_CODEGEN_CODEGEN_H
 
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/tables.h"
-#include "compiler/loops/plan.h"
+#include "compiler/loops/parts.h"
 
 typedef struct codegen codegen;
 
 typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
 
 /* For the target of that name (NULL: this machine) at optimisation level 1 to 3. `in_one_module`: there will be one
- * object, as ahead-of-time compilation and texts need. NULL: *diag. */
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag);
+ * object, as ahead-of-time compilation and texts need. `workers`: how many can compile at once. NULL: *diag. */
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, int32_t workers, tn_diag *diag);
 void codegen_free(codegen *g);
 
 const machine *codegen_machine(const codegen *g);
 bool codegen_runs_here(const codegen *g);
+
+/* The parts of all kernels that are to be emitted; they live as long as `g`. Before the first codegen_emit. */
+bool codegen_know_parts(codegen *g, const loop_parts *parts);
 
 /* Emits the entries of `entry` and all it calls, named <prefix>bind and <prefix>run. */
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables);

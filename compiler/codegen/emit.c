@@ -217,11 +217,50 @@ static void finish(emit *e) {
     tn_free(e->is_varying);
     tn_free(e->variables);
     tn_free(e->buffers);
+    tn_free(e->extents);
     tn_free(e->scopes);
     tn_free(e->ranges);
     tn_free(e->unrolled);
     tn_free(e->steps);
 }
+
+/* ---- Parts ---- */
+
+/* What the caller gives, in the order of the function's parameters. */
+static bool take_parameters(emit *e, const loop_part *part) {
+    unsigned at = 0;
+    e->extents = tn_calloc(part->loops->n_extents + 1u, sizeof *e->extents);
+    if (!e->extents || !emit_open_scope_at(e, e->entry, "part", 0)) return no_memory(e);
+    for (uint32_t i = 0; i < part->loops->n_buffers; i++) e->buffers[i] = LLVMGetParam(e->function, at++);
+    for (uint32_t i = 0; i < part->n_variables; i++) {
+        const dim_range *r = &part->ranges[i];
+        e->variables[i] = (variable){.scalar = LLVMGetParam(e->function, at++), .level = 0};
+        if (!emit_push_range(e, r->leaf, r->low, r->high)) return false;
+    }
+    for (uint32_t i = 0; i < part->loops->n_extents; i++) e->extents[i] = LLVMGetParam(e->function, at++);
+    return true;
+}
+
+bool emit_part_function(const emitter *out, const loop_part *part, LLVMValueRef function) {
+    emit e;
+    bool ok = start(&e, out, part->loops);
+    if (ok) {
+        target_mark_function(out->target, function);
+        e.function = function;
+        e.entry = LLVMAppendBasicBlockInContext(e.context, function, "entry");
+        LLVMPositionBuilderAtEnd(e.builder, e.entry);
+        ok = take_parameters(&e, part);
+    }
+    if (ok) {
+        emit_block(&e, &part->loops->stages->body);
+        LLVMBuildRetVoid(e.builder);
+        ok = !e.failed;
+    }
+    finish(&e);
+    return ok;
+}
+
+/* ---- The whole ---- */
 
 bool emit_kernel(const emitter *out, const lt_kernel *k, const char *symbol, LLVMValueRef *stages) {
     if (!lt_verify(k, out->diag)) return false;

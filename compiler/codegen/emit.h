@@ -12,18 +12,22 @@
 
 #include "compiler/codegen/abi.h"
 #include "compiler/codegen/target.h"
+#include "compiler/loops/parts.h"
 
-/* Which functions that kernels call some module has already, for those that come after it (emit_transpose.c). */
+/* Which functions that kernels call some module has already, for those that come after it. */
 typedef struct emit_helpers {
-    bool transposes[2][4][8]; /* streamed or not; by the logarithms of an element's bytes and of the rows */
+    bool transposes[2][4]
+                   [8]; /* emit_transpose.c: streamed or not; by the logarithms of an element's bytes and of the rows */
+    bool *parts;        /* emit_part.c: by number */
 } emit_helpers;
 
 typedef struct emitter {
     LLVMModuleRef module;
     const target *target;
-    tn_diag *diag;         /* filled when a call fails */
-    bool is_shared;        /* functions can be called from other modules */
-    emit_helpers *helpers; /* of all modules of the program; NULL: this is the only one */
+    tn_diag *diag;           /* filled when a call fails */
+    bool is_shared;          /* functions can be called from other modules */
+    emit_helpers *helpers;   /* of all modules of the program; NULL: this is the only one */
+    const loop_parts *parts; /* of all kernels of the program; NULL: none */
 } emitter;
 
 /* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ..., internal unless shared;

@@ -180,6 +180,7 @@ static LLVMValueRef load_extent(emit *e, tn_dim symbol) {
     const lt_kernel *k = e->kernel;
     for (uint32_t i = 0; i < k->n_extents; i++) {
         if (k->extents[i] != symbol) continue;
+        if (e->extents) return e->extents[i];
         LLVMValueRef slot = emit_const_i64(e, abi_extent_slot(k, i));
         LLVMValueRef address = LLVMBuildGEP2(e->builder, e->i64, e->args, &slot, 1, "");
         return LLVMBuildLoad2(e->builder, e->i64, address, dim_symbol_name(e->dims, symbol));

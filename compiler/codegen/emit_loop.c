@@ -174,6 +174,11 @@ static void unrolled_loop(emit *e, const lt_stmt *s, LLVMValueRef *carried) {
 void emit_loop(emit *e, const lt_stmt *s) {
     static void (*const by_kind[])(emit *, const lt_stmt *, LLVMValueRef *) = {
         [LT_SERIAL] = serial_loop, [LT_VECTOR] = emit_vector_loop, [LT_UNROLLED] = unrolled_loop};
+    const part_use *use = e->lanes == 1 && e->n_unrolled == 0 ? loop_part_at(e->out->parts, s) : NULL;
+    if (use) {
+        emit_part_call(e, use);
+        return;
+    }
     uint32_t n = s->loop.n_carries;
     LLVMValueRef few[FEW_CARRIES], *carried = n > FEW_CARRIES ? tn_calloc(n, sizeof *carried) : few;
     if (!carried) {

@@ -53,6 +53,7 @@ typedef struct emit {
     bool *is_varying;      /* by lt_value; counts while lanes > 1 */
     variable *variables;   /* by number */
     LLVMValueRef *buffers; /* addresses, NULL until used in this stage */
+    LLVMValueRef *extents; /* values; NULL: in slots (abi.h) */
     scope *scopes;
     size_t n_scopes, scopes_capacity;
     dim_range *ranges; /* of the variables in scope */
@@ -166,6 +167,11 @@ LLVMValueRef emit_const(emit *e, tn_dtype dtype, uint64_t bits);
 /* The branch at the end of a loop that runs about `steps` times (below 1: unknown). Register allocation goes by it: of
  * a short loop in a longer one it would otherwise think more than of a single long one, such as a tile's. */
 void emit_back_edge(emit *e, LLVMValueRef more, LLVMBasicBlockRef head, LLVMBasicBlockRef exit, int64_t steps);
+
+/* ---- emit_part.c ---- */
+void emit_part_call(emit *e, const part_use *use); /* the call */
+/* The body of `function` (emit.c). */
+bool emit_part_function(const emitter *out, const loop_part *part, LLVMValueRef function);
 
 /* ---- emit_loop.c, emit_vary.c, emit_bind.c, emit_tile.c, emit_transpose.c ---- */
 void emit_loop(emit *e, const lt_stmt *s);
