@@ -22,6 +22,7 @@ static void check_join(const char *text, const char *symbols, int joined, int co
     char *fused = program_stage(text, "fuse", NULL), *code = program_stage(text, "llvm", NULL), *kernels;
     if ((kernels = strstr(fused, "\nkernel fn"))) *kernels = '\0'; /* @main comes first */
     if (count(fused, "= concat ") != joined) fail_msg("not %d concats in\n%s", joined, fused);
+    *strstr(code, "\ndefine i32 @run(") = '\0'; /* which copies what it is given */
     if (count(code, "call void @llvm.memcpy") != copies) fail_msg("not %d copies in\n%s\n%s", copies, text, code);
     tn_text_free(fused);
     tn_text_free(code);

@@ -111,8 +111,38 @@ static void check(binder *s, const constraint *c, size_t number) {
     LLVMPositionBuilderAtEnd(p->b, ok);
 }
 
-static void bind_type(binder *s, const tn_type *type, LLVMValueRef bound, int64_t *at) {
-    for (int i = 0; i < type->rank; i++) program_store_at(s->p, bound, (*at)++, value_of(s, type->dims[i]));
+/* ---- What it tells ---- */
+
+static size_t count_dims(const program_emitter *p) {
+    const tn_graph *g = p->entry;
+    size_t n = TN_BOUND_DIMS;
+    for (size_t i = 0; i < g->n_params; i++)
+        if (g->params[i].binding != BINDING_LOAD) n += graph_type(g, g->params[i].value)->rank;
+    for (size_t i = 0; i < g->n_results; i++) n += graph_type(g, g->results[i].value)->rank;
+    return n;
+}
+
+static void add_type(binder *s, const tn_type *type, LLVMValueRef *values, size_t *n) {
+    for (int i = 0; i < type->rank; i++) values[(*n)++] = value_of(s, type->dims[i]);
+}
+
+/* Those that are known now as one block, the others on top. */
+static void store_values(program_emitter *p, LLVMValueRef bound, LLVMValueRef *values, size_t n) {
+    LLVMValueRef *known = tn_calloc(n, sizeof *known);
+    if (!known) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) known[i] = LLVMIsConstant(values[i]) ? values[i] : program_i64(p, 0);
+    LLVMValueRef all = LLVMConstArray2(p->i64, known, n), table = LLVMAddGlobal(p->module, LLVMTypeOf(all), "bound");
+    LLVMSetInitializer(table, all);
+    LLVMSetGlobalConstant(table, true);
+    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    unsigned alignment = sizeof(int64_t);
+    LLVMBuildMemCpy(p->b, bound, alignment, table, alignment, program_i64(p, (int64_t)(n * sizeof(int64_t))));
+    for (size_t i = 0; i < n; i++)
+        if (!LLVMIsConstant(values[i])) program_store_at(p, bound, (int64_t)i, values[i]);
+    tn_free(known);
 }
 
 bool program_emit_bind(program_emitter *p) {
@@ -123,7 +153,12 @@ bool program_emit_bind(program_emitter *p) {
     target_mark_cold(s.function);
     LLVMValueRef given = LLVMGetParam(s.function, 0), bound = LLVMGetParam(s.function, 1);
     s.symbols = tn_calloc(g->n_symbols + 1, sizeof *s.symbols);
-    if (!s.symbols) return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    LLVMValueRef *values = tn_calloc(count_dims(p), sizeof *values);
+    if (!s.symbols || !values) {
+        tn_free(s.symbols);
+        tn_free(values);
+        return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    }
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, s.function, "start");
     s.overflow = LLVMAppendBasicBlockInContext(p->context, s.function, "overflow");
     LLVMPositionBuilderAtEnd(p->b, s.overflow);
@@ -131,13 +166,15 @@ bool program_emit_bind(program_emitter *p) {
     LLVMPositionBuilderAtEnd(p->b, start);
     for (size_t i = 0; i < g->n_symbols; i++) s.symbols[i] = program_load_at(p, given, (int64_t)i, p->i64);
     for (size_t i = 0; i < p->tables->n_constraints; i++) check(&s, &p->tables->constraints[i], i);
-    program_store_at(p, bound, TN_BOUND_ARENA_BYTES, value_of(&s, plan->arena_bytes));
-    program_store_at(p, bound, TN_BOUND_SCRATCH_BYTES, value_of(&s, plan->scratch_bytes));
-    int64_t at = TN_BOUND_DIMS;
+    values[TN_BOUND_ARENA_BYTES] = value_of(&s, plan->arena_bytes);
+    values[TN_BOUND_SCRATCH_BYTES] = value_of(&s, plan->scratch_bytes);
+    size_t n = TN_BOUND_DIMS;
     for (size_t i = 0; i < g->n_params; i++)
-        if (g->params[i].binding != BINDING_LOAD) bind_type(&s, graph_type(g, g->params[i].value), bound, &at);
-    for (size_t i = 0; i < g->n_results; i++) bind_type(&s, graph_type(g, g->results[i].value), bound, &at);
+        if (g->params[i].binding != BINDING_LOAD) add_type(&s, graph_type(g, g->params[i].value), values, &n);
+    for (size_t i = 0; i < g->n_results; i++) add_type(&s, graph_type(g, g->results[i].value), values, &n);
+    store_values(p, bound, values, n);
     LLVMBuildRet(p->b, LLVMConstInt(p->i32, 0, false));
     tn_free(s.symbols);
+    tn_free(values);
     return !p->failed;
 }

@@ -60,6 +60,15 @@ static bool list_constraints(program_emitter *p) {
 
 /* ---- run ---- */
 
+/* Items of one array of pointers to another. */
+static void copy_pointers(program_emitter *p, LLVMValueRef to, int64_t to_index, LLVMValueRef from, int64_t from_index,
+                          int64_t n) {
+    enum { POINTER_BYTES = 8 };
+    LLVMValueRef target = LLVMBuildGEP2(p->b, p->i64, to, (LLVMValueRef[]){program_i64(p, to_index)}, 1, ""),
+                 source = LLVMBuildGEP2(p->b, p->i64, from, (LLVMValueRef[]){program_i64(p, from_index)}, 1, "");
+    LLVMBuildMemCpy(p->b, target, POINTER_BYTES, source, POINTER_BYTES, program_i64(p, POINTER_BYTES * n));
+}
+
 /* i32 run(frame): checks the frame, lays parameters and results out in order, and calls the
  * entry's function. */
 static bool emit_run(program_emitter *p) {
@@ -87,9 +96,11 @@ static bool emit_run(program_emitter *p) {
     LLVMValueRef lists[] = {program_frame_member(p, frame, offsetof(tn_frame, inputs), p->pointer),
                             program_frame_member(p, frame, offsetof(tn_frame, weights), p->pointer)};
     int64_t next[2] = {0, 0};
-    for (size_t i = 0; i < g->n_params; i++) {
-        int from = g->params[i].binding == BINDING_LOAD;
-        program_store_at(p, params, (int64_t)i, program_load_at(p, lists[from], next[from]++, p->pointer));
+    for (size_t from = 0, to; from < g->n_params; from = to) {
+        bool is_weight = g->params[from].binding == BINDING_LOAD;
+        for (to = from; to < g->n_params && (g->params[to].binding == BINDING_LOAD) == is_weight;) to++;
+        copy_pointers(p, params, (int64_t)from, lists[is_weight], next[is_weight], (int64_t)(to - from));
+        next[is_weight] += (int64_t)(to - from);
     }
     LLVMValueRef symbols = program_frame_member(p, frame, offsetof(tn_frame, symbols), p->pointer);
     LLVMValueRef *values = tn_calloc(g->n_symbols + 1, sizeof *values);

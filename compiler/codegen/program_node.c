@@ -20,6 +20,11 @@ static tn_dim type_bytes(program_emitter *p, const tn_type *type) {
     return dim_mul_const(p->dims, type_element_count(p->dims, type), tn_dtype_bits((tn_dtype)type->dtype) / 8);
 }
 
+tn_dim program_aligned_bytes(const program_emitter *p, tn_dim elements, tn_dtype dtype) {
+    tn_dim bytes = dim_mul_const(p->dims, elements, tn_dtype_bits(dtype) / 8);
+    return dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
+}
+
 static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
     LLVMBuildMemCpy(f->p->b, to, 1, from, 1, bytes);
 }
@@ -45,25 +50,13 @@ LLVMValueRef program_stack_slots(function_emitter *f, int64_t n) {
     return slots;
 }
 
-/* Slots for the arguments of a kernel call, which are read only while it runs: the same for all
- * calls of the function. */
-static LLVMValueRef call_slots(function_emitter *f) {
-    uint32_t most = 1;
-    if (f->slots) return f->slots;
-    for (size_t i = 0; i < f->p->plan->n_kernels; i++) {
-        uint32_t n = abi_slot_count(f->p->plan->kernels[i].loops);
-        most = n > most ? n : most;
-    }
-    return f->slots = program_stack_slots(f, most);
-}
-
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name) {
     return LLVMAppendBasicBlockInContext(f->p->context, f->function, name);
 }
 
 /* ---- Places ---- */
 
-static LLVMValueRef constant_in_object(program_emitter *p, const tensor_data *data) {
+LLVMValueRef program_constant(program_emitter *p, const tensor_data *data) {
     LLVMValueRef bytes = LLVMConstStringInContext2(p->context, data->data ? data->data : "", data->bytes, true);
     LLVMValueRef global = LLVMAddGlobal(p->module, LLVMTypeOf(bytes), "data");
     LLVMSetInitializer(global, bytes);
@@ -79,21 +72,18 @@ static int64_t count_weights(const tn_graph *g) {
     return n;
 }
 
-/* Large constants stand behind the entry's weights in the frame. */
-static LLVMValueRef constant_in_frame(function_emitter *f, const tensor_data *data) {
-    program_emitter *p = f->p;
+int64_t program_constant_weight(program_emitter *p, const tensor_data *data) {
     emitted_tables *t = p->tables;
     size_t i = 0;
     while (i < t->n_constants && t->constants[i] != data) i++;
     if (i == t->n_constants) {
         if (!array_reserve((void **)&t->constants, &t->constants_capacity, i + 1, sizeof *t->constants)) {
             program_fail(p, TN_ERR_MEMORY, "out of memory");
-            return LLVMGetUndef(p->pointer);
+            return 0;
         }
         t->constants[t->n_constants++] = data;
     }
-    LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
-    return program_load_at(p, weights, count_weights(p->entry) + (int64_t)i, p->pointer);
+    return count_weights(p->entry) + (int64_t)i;
 }
 
 static LLVMValueRef address_of(function_emitter *f, const place *at) {
@@ -105,7 +95,9 @@ static LLVMValueRef address_of(function_emitter *f, const place *at) {
     case PLACE_ARENA: return byte_offset(p, f->arena, program_dim(f, at->offset));
     case PLACE_CONSTANT: {
         const tensor_data *data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
-        return data->bytes <= PROGRAM_INLINE_BYTES ? constant_in_object(p, data) : constant_in_frame(f, data);
+        if (data->bytes <= PROGRAM_INLINE_BYTES) return program_constant(p, data);
+        LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
+        return program_load_at(p, weights, program_constant_weight(p, data), p->pointer);
     }
     default: return LLVMConstNull(p->pointer); /* a token */
     }
@@ -144,73 +136,6 @@ static int64_t add_call(program_emitter *p, const tn_graph *fused) {
     return (int64_t)t->n_calls++;
 }
 
-static void mark_kernel(function_emitter *f, size_t hook_offset, int64_t number) {
-    program_emitter *p = f->p;
-    LLVMValueRef arguments[] = {f->frame, program_i64(p, (int64_t)hook_offset),
-                                LLVMConstInt(p->i32, (unsigned long long)number, false)};
-    LLVMBuildCall2(p->b, p->mark_type, p->mark, arguments, 3, "");
-}
-
-/* Slots as compiler/codegen/abi.h lays them out. `extents` gets the values of the kernel's. */
-static LLVMValueRef fill_slots(function_emitter *f, const node *n, const function_plan *callee, const lt_kernel *k,
-                               LLVMValueRef *extents) {
-    program_emitter *p = f->p;
-    const attr *symbols = attr_find(&n->attrs, ATTR_symbols);
-    uint32_t n_symbols = k->n_extents - callee->n_numbers;
-    LLVMValueRef slots = call_slots(f), work = work_of(f, n);
-    int64_t site_base = (int64_t)p->tables->n_sites;
-    for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
-    program_store_at(p, slots, ABI_FRAME, f->frame);
-    program_store_at(p, slots, ABI_SITE_BASE, program_i64(p, site_base));
-    program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
-    program_store_at(p, slots, ABI_SCRATCH_STRIDE, f->scratch_stride);
-    for (uint32_t i = 0; i < k->n_extents; i++) {
-        extents[i] =
-            i < n_symbols ? program_dim(f, symbols->dims.items[i]) : program_i64(p, callee->numbers[i - n_symbols]);
-        program_store_at(p, slots, abi_extent_slot(k, i), extents[i]);
-    }
-    uint32_t input = 0, output = 0;
-    for (uint32_t i = 0; i < k->n_buffers; i++) {
-        const lt_buffer *buffer = &k->buffers[i];
-        if (!abi_has_slot(buffer)) continue;
-        LLVMValueRef at = work;
-        if (buffer->role == LT_INPUT)
-            at = program_place(f, n->operands[input++]);
-        else if (buffer->role == LT_OUTPUT)
-            at = program_place(f, n->first_result + output++);
-        else {
-            tn_dim bytes = dim_mul_const(p->dims, buffer->elements, tn_dtype_bits(buffer->dtype) / 8);
-            bytes =
-                dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
-            work = byte_offset(p, work, program_dim_over(p, bytes, k->extents, extents, k->n_extents));
-        }
-        program_store_at(p, slots, abi_buffer_slot(k, i), at);
-    }
-    return slots;
-}
-
-static void emit_kernel_call(function_emitter *f, const node *n) {
-    program_emitter *p = f->p;
-    const tn_graph *fused = attr_find(&n->attrs, ATTR_callee)->func;
-    const function_plan *callee = plan_of(p->plan, fused);
-    const lt_kernel *k = p->plan->kernels[callee->kernel].loops;
-    LLVMValueRef *extents = tn_calloc(k->n_extents + 1, sizeof *extents);
-    if (!extents) {
-        program_fail(p, TN_ERR_MEMORY, "out of memory");
-        return;
-    }
-    LLVMValueRef slots = fill_slots(f, n, callee, k, extents);
-    int64_t number = add_call(p, fused);
-    mark_kernel(f, offsetof(tn_hooks, kernel_begin), number);
-    for (uint32_t i = 0; i < k->n_stages; i++) {
-        LLVMValueRef chunks = program_dim_over(p, k->stages[i].chunks, k->extents, extents, k->n_extents);
-        LLVMValueRef arguments[] = {f->frame, p->stages[callee->kernel][i], chunks, slots};
-        LLVMBuildCall2(p->b, p->launch_type, p->launch, arguments, 4, "");
-    }
-    mark_kernel(f, offsetof(tn_hooks, kernel_end), number);
-    tn_free(extents);
-}
-
 /* ---- Calls of functions ---- */
 
 /* Calls `callee` with the given parameter and result pointers and part of the arena; its
@@ -242,7 +167,7 @@ static LLVMValueRef result_slots(function_emitter *f, const node *n) {
 static void emit_call(function_emitter *f, const node *n) {
     const tn_graph *callee = attr_find(&n->attrs, ATTR_callee)->func;
     if (callee->is_kernel)
-        emit_kernel_call(f, n);
+        program_call_kernel(f, n, add_call(f->p, callee));
     else
         call_function(f, n, callee, operand_slots(f, n, 0, n->n_operands), result_slots(f, n), work_of(f, n));
 }
@@ -308,9 +233,7 @@ static carried start_carried(function_emitter *f, const node *n, uint32_t count,
         copy_bytes(f, home, program_place(f, n->operands[i]), program_dim(f, bytes));
         program_store_at(p, c.current, i, home);
         program_store_at(p, c.other, i, c.bodies_arena);
-        tn_dim padded =
-            dim_mul_const(p->dims, dim_ceildiv(p->dims, bytes, dim_const(p->dims, PLAN_ALIGNMENT)), PLAN_ALIGNMENT);
-        c.bodies_arena = byte_offset(p, c.bodies_arena, program_dim(f, padded));
+        c.bodies_arena = byte_offset(p, c.bodies_arena, program_dim(f, program_aligned_bytes(p, bytes, TN_U8)));
     }
     return c;
 }
@@ -421,13 +344,29 @@ static void (*const emitters[TN_OP_COUNT])(function_emitter *, const node *) = {
     [TN_OP_custom] = program_emit_custom,
 };
 
-/* Result r's value to `to`, unless it is made there or stays in its own state. For a parameter that is result r a
+/* Whether it does not matter if the calls before have been made. */
+static bool waits(const node *n) {
+    return emitters[n->op] == emit_nothing ||
+           (n->op == TN_OP_call && attr_find(&n->attrs, ATTR_callee)->func->is_kernel);
+}
+
+/* Whether it is made there, or stays in its own state. */
+static bool is_there(const function_emitter *f, uint32_t r) {
+    const result *of = &f->graph->results[r];
+    const place *at = &f->plan->values[plan_root(f->graph, of->value)];
+    bool stays = at->kind == PLACE_PARAM && of->state_param == (int32_t)at->index;
+    return at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r);
+}
+
+static LLVMValueRef result_address(function_emitter *f, uint32_t r) {
+    return program_load_at(f->p, f->results, r, f->p->pointer);
+}
+
+/* Result r's value to `to`, which is the result's own place or where it is staged. For a parameter that is result r a
  * loop gives one buffer. */
 static void copy_result(function_emitter *f, uint32_t r, LLVMValueRef to) {
     const result *of = &f->graph->results[r];
     const place *at = &f->plan->values[plan_root(f->graph, of->value)];
-    bool stays = at->kind == PLACE_PARAM && of->state_param == (int32_t)at->index;
-    if (at->kind == PLACE_NONE || stays || (at->kind == PLACE_RESULT && at->index == r)) return;
     LLVMValueRef bytes = program_dim(f, type_bytes(f->p, graph_type(f->graph, of->value)));
     bool may_be_there = at->kind == PLACE_PARAM && at->index == r;
     (may_be_there ? bring_bytes : copy_bytes)(f, to, program_place(f, of->value), bytes);
@@ -439,17 +378,17 @@ static void copy_results(function_emitter *f) {
     program_emitter *p = f->p;
     const tn_graph *g = f->graph;
     for (uint32_t r = 0; r < g->n_results; r++)
-        if (g->results[r].state_param < 0) copy_result(f, r, program_load_at(p, f->results, r, p->pointer));
+        if (g->results[r].state_param < 0 && !is_there(f, r)) copy_result(f, r, result_address(f, r));
     for (uint32_t r = 0; r < g->n_results; r++)
-        if (f->plan->staged[r] != DIM_INVALID)
+        if (f->plan->staged[r] != DIM_INVALID && !is_there(f, r))
             copy_result(f, r, byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])));
     for (uint32_t r = 0; r < g->n_results; r++) {
-        if (g->results[r].state_param < 0) continue;
-        LLVMValueRef to = program_load_at(p, f->results, r, p->pointer);
-        if (f->plan->staged[r] == DIM_INVALID)
-            copy_result(f, r, to);
+        bool is_staged = f->plan->staged[r] != DIM_INVALID;
+        if (g->results[r].state_param < 0 || (!is_staged && is_there(f, r))) continue;
+        if (!is_staged)
+            copy_result(f, r, result_address(f, r));
         else
-            copy_bytes(f, to, byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])),
+            copy_bytes(f, result_address(f, r), byte_offset(p, f->arena, program_dim(f, f->plan->staged[r])),
                        program_dim(f, type_bytes(p, graph_type(g, g->results[r].value))));
     }
 }
@@ -468,10 +407,13 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
     LLVMPositionBuilderAtEnd(p->b, start);
     for (size_t i = 0; i < g->n_nodes && !p->failed; i++) {
         const node *n = &g->nodes[i];
+        if (!waits(n)) program_flush_calls(&f);
         (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
     }
+    program_flush_calls(&f);
     if (!p->failed) copy_results(&f);
     LLVMBuildRetVoid(p->b);
+    program_end_calls(&f);
     tn_free(f.known_dims);
     tn_free(f.known_values);
     return !p->failed;

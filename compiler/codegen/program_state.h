@@ -16,13 +16,28 @@ typedef struct program_emitter {
     LLVMBuilderRef b;
     dim_table *dims;
     LLVMTypeRef i8, i32, i64, pointer, empty;
-    LLVMValueRef **stages;             /* of each kernel of the plan */
-    LLVMValueRef *functions;           /* of each function of the plan, NULL for kernels */
-    bool *needed;                      /* of each function of the plan: the entry reaches it */
-    LLVMValueRef launch, mark, report; /* program_launch.c */
-    LLVMTypeRef launch_type, mark_type, report_type, function_type;
+    LLVMValueRef **stages;     /* of each kernel of the plan */
+    LLVMValueRef *functions;   /* of each function of the plan, NULL for kernels */
+    bool *needed;              /* of each function of the plan: the entry reaches it */
+    LLVMValueRef call, report; /* program_launch.c */
+    LLVMTypeRef call_type, report_type, function_type;
     bool failed;
 } program_emitter;
+
+typedef struct pointer_table {
+    LLVMValueRef *items;
+    size_t n, capacity;
+} pointer_table;
+
+/* Calls of kernels that are still to be made, as the helper takes them (program_launch.c). */
+typedef struct call_table {
+    size_t n;
+    LLVMValueRef *words;
+    size_t n_words, words_capacity;
+    pointer_table stages, constants;
+    LLVMValueRef arrays, own, slots; /* on the stack, of all calls of the function; NULL until there is one */
+    pointer_table own_values;        /* behind what every function has */
+} call_table;
 
 /* The function being emitted. */
 typedef struct function_emitter {
@@ -35,7 +50,7 @@ typedef struct function_emitter {
     uint32_t n_known;
     size_t dims_capacity, values_capacity;
     LLVMBasicBlockRef entry; /* allocas and values of dims go here */
-    LLVMValueRef slots;      /* arguments of one kernel call at a time, NULL until there is one */
+    call_table calls;
 } function_emitter;
 
 bool program_fail(program_emitter *p, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -47,8 +62,7 @@ LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t ind
                              LLVMTypeRef type); /* 8-byte items */
 void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value);
 
-/* program_launch.c: helper functions in the module: run all chunks of a stage, tell a hook
- * that a kernel begins or ends, record a run-time error. */
+/* program_launch.c: helper functions in the module: make calls of kernels, record a run-time error. */
 void program_emit_helpers(program_emitter *p);
 
 /* program_dims.c: sizes and offsets. Its value over symbols of given values; something, and the failure recorded,
@@ -58,12 +72,21 @@ LLVMValueRef program_dim_over(program_emitter *p, tn_dim d, const tn_dim *symbol
 LLVMValueRef program_dim(function_emitter *f, tn_dim d);              /* its value, over the function's symbols */
 bool program_know_dim(function_emitter *f, tn_dim d, LLVMValueRef v); /* v is in the entry; false: no memory */
 
+/* program_calls.c: calls of kernels. `number`: of the call, for the hooks. They are made by the next flush. */
+void program_call_kernel(function_emitter *f, const node *n, int64_t number);
+void program_flush_calls(function_emitter *f);
+void program_end_calls(function_emitter *f);
+
 /* program_node.c: what one function does. */
 bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function);
 LLVMValueRef program_stack_slots(function_emitter *f, int64_t n); /* 8-byte slots, made once in the function's entry */
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
 LLVMValueRef program_place(function_emitter *f, value_id v); /* the pointer to a value */
 LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at);
+LLVMValueRef program_constant(program_emitter *p, const tensor_data *data); /* in the object */
+/* Large constants stand behind the entry's weights in the frame: which one. */
+int64_t program_constant_weight(program_emitter *p, const tensor_data *data);
+tn_dim program_aligned_bytes(const program_emitter *p, tn_dim elements, tn_dtype dtype);
 int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message);
 
 /* program_effects.c: nodes that tell or ask the caller something. */
