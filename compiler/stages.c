@@ -182,8 +182,7 @@ static bool run_stages(compilation *c, watching *w) {
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
     bool in_one_module = goal->one_object || goal->last || o->watch_text; /* texts are of one module */
-    int32_t workers = o->pool ? tn_pool_workers(o->pool) : 1;
-    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, workers, &c->diag);
+    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, &c->diag);
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
     if (!lower(c)) return false;
     if (stage_done(c, w, "loops")) return true;

@@ -9,9 +9,9 @@
 
 enum {
     MOST_SHARDS = 64,
-    /* A shard that has as many takes no more kernels, where several are compiled at once: some 20 ms of code generation,
-     * beside which the 3 ms that each costs on its own are little. */
-    SHARD_INSTRUCTIONS = 2000,
+    /* A shard that has as many takes no more kernels: some 50 ms of code generation, beside which the 3 ms that each
+     * costs on its own are little. One of all kernels takes longer, also for one thread. */
+    SHARD_INSTRUCTIONS = 3000,
 };
 
 /* A module in a context of its own, so that shards can be worked on at once. The first has the program's functions;
@@ -31,7 +31,6 @@ struct codegen {
     LLVMTargetMachineRef machine;
     int level;
     bool in_one_module;
-    size_t shard_instructions;
     emit_helpers helpers;
     const loop_parts *parts;
     shard shards[MOST_SHARDS];
@@ -67,7 +66,7 @@ static bool open_shard(codegen *g) {
     return true;
 }
 
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, int32_t workers, tn_diag *diag) {
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag) {
     codegen *g = tn_calloc(1, sizeof *g);
     if (!g) {
         target_fail(diag, TN_ERR_MEMORY, "out of memory");
@@ -76,7 +75,6 @@ codegen *codegen_new(const char *target_name, int level, bool in_one_module, int
     g->diag = diag;
     g->level = level;
     g->in_one_module = in_one_module;
-    g->shard_instructions = workers > 1 ? SHARD_INSTRUCTIONS : SIZE_MAX;
     if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
     if (g->machine && open_shard(g)) return g;
     codegen_free(g);
@@ -110,7 +108,7 @@ static size_t count_instructions(LLVMValueRef function) {
 static bool emit_into_shard(void *ctx, const lt_kernel *k, const char *symbol, LLVMValueRef *stages) {
     codegen *g = ctx;
     shard *s = &g->shards[g->n_shards - 1];
-    if (!g->in_one_module && s->instructions >= g->shard_instructions && g->n_shards < MOST_SHARDS) {
+    if (!g->in_one_module && s->instructions >= SHARD_INSTRUCTIONS && g->n_shards < MOST_SHARDS) {
         if (!open_shard(g)) return false;
         s++;
     }

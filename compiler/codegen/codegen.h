@@ -17,8 +17,8 @@ typedef struct codegen codegen;
 typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
 
 /* For the target of that name (NULL: this machine) at optimisation level 1 to 3. `in_one_module`: there will be one
- * object, as ahead-of-time compilation and texts need. `workers`: how many can compile at once. NULL: *diag. */
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, int32_t workers, tn_diag *diag);
+ * object, as ahead-of-time compilation and texts need. NULL: *diag. */
+codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag);
 void codegen_free(codegen *g);
 
 const machine *codegen_machine(const codegen *g);
