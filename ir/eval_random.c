@@ -28,6 +28,26 @@ void eval_philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4
     for (int w = 0; w < 4; w++) out[w] = x[w];
 }
 
+/* All blocks take each step together: their words lie side by side, as vectors. */
+void eval_philox_blocks(uint64_t key, uint64_t low, uint32_t out[4][EVAL_PHILOX_BLOCKS]) {
+    uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
+    for (uint64_t i = 0; i < EVAL_PHILOX_BLOCKS; i++) {
+        out[0][i] = (uint32_t)(low + i);
+        out[1][i] = (uint32_t)((low + i) >> 32);
+        out[2][i] = out[3][i] = 0;
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < EVAL_PHILOX_BLOCKS; i++) {
+            uint64_t p0 = (uint64_t)multiplier[0] * out[0][i], p1 = (uint64_t)multiplier[1] * out[2][i];
+            out[0][i] = (uint32_t)(p1 >> 32) ^ out[1][i] ^ k[0];
+            out[1][i] = (uint32_t)p1;
+            out[2][i] = (uint32_t)(p0 >> 32) ^ out[3][i] ^ k[1];
+            out[3][i] = (uint32_t)p0;
+        }
+        for (int w = 0; w < 2; w++) k[w] += weyl[w];
+    }
+}
+
 bool eval_rng_bits(eval_args *c) {
     const eval_tensor *state = c->operands[0];
     eval_tensor *t = &c->results[0];

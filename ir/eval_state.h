@@ -208,6 +208,9 @@ bool eval_dim_in(const eval_frame *f, tn_dim dim, int64_t *value);
 
 /* Four random words of a 128-bit counter and a key (ir/eval_random.c). */
 void eval_philox_block(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4]);
+/* The blocks low, low + 1, ... of high 0: word w of block i in out[w][i]. */
+enum { EVAL_PHILOX_BLOCKS = 64 };
+void eval_philox_blocks(uint64_t key, uint64_t low, uint32_t out[4][EVAL_PHILOX_BLOCKS]);
 
 /* Evaluates a composite through its decomposition (ir/eval_composite.c). */
 op_eval eval_composite;

@@ -77,40 +77,37 @@ static uint64_t make_key(const char *name, uint64_t seed) {
 }
 
 /* In (0, 1), with 53 digits. */
-static double unit(const uint32_t words[2]) {
-    uint64_t bits = (uint64_t)words[0] << 32 | words[1];
-    return ((double)(bits >> 11) + 0.5) * 0x1p-53;
+static double unit(uint32_t high, uint32_t low) {
+    uint64_t bits = (uint64_t)high << 32 | low;
+    return ((double)(int64_t)(bits >> 11) + 0.5) * 0x1p-53;
 }
 
-static void uniform_pair(uint64_t key, uint64_t pair, double out[2]) {
-    uint32_t block[4];
-    eval_philox_block(key, pair, 0, block);
-    out[0] = 2 * unit(block) - 1;
-    out[1] = 2 * unit(block + 2) - 1;
+static const double TURN = 2 * 3.14159265358979323846;
+
+/* Box and Muller's transform of two numbers from (0, 1). */
+static void normal_of(double u, double v, double out[2]) {
+    double radius = sqrt(-2 * log(u)), angle = TURN * v;
+    out[0] = radius * cos(angle);
+    out[1] = radius * sin(angle);
 }
 
-/* Box and Muller's transform, in the precision of what is filled: functions of floats take a third of the time.
- * `attempt` numbers blocks for those that draw again. */
+/* The same in the precision of floats, whose functions take a third of the time. */
+static void normal_of_floats(double u, double v, double out[2]) {
+    float radius = sqrtf(-2 * logf((float)u)), sine, cosine;
+    sincosf((float)(TURN * v), &sine, &cosine);
+    out[0] = (double)(radius * cosine);
+    out[1] = (double)(radius * sine);
+}
+
+/* `attempt` numbers blocks for those that draw again. */
 static void normal_pair(uint64_t key, uint64_t pair, uint64_t attempt, bool is_f64, double out[2]) {
-    const double turn = 2 * 3.14159265358979323846;
     uint32_t block[4];
     eval_philox_block(key, pair, attempt, block);
-    double u = unit(block), angle = turn * unit(block + 2);
-    if (is_f64) {
-        double radius = sqrt(-2 * log(u));
-        out[0] = radius * cos(angle);
-        out[1] = radius * sin(angle);
-    } else {
-        float radius = sqrtf(-2 * logf((float)u)), sine, cosine;
-        sincosf((float)angle, &sine, &cosine);
-        out[0] = (double)(radius * cosine);
-        out[1] = (double)(radius * sine);
-    }
+    (is_f64 ? normal_of : normal_of_floats)(unit(block[0], block[1]), unit(block[2], block[3]), out);
 }
 
 /* One of a pair that is too large is drawn again from blocks of its own. */
-static void truncated_pair(uint64_t key, uint64_t pair, bool is_f64, double out[2]) {
-    normal_pair(key, pair, 0, is_f64, out);
+static void truncate_pair(uint64_t key, uint64_t pair, bool is_f64, double out[2]) {
     for (uint64_t i = 0; i < 2; i++)
         for (uint64_t attempt = 1; fabs(out[i]) > 2; attempt++) {
             double again[2];
@@ -119,12 +116,34 @@ static void truncated_pair(uint64_t key, uint64_t pair, bool is_f64, double out[
         }
 }
 
-static void draw_pair(shape_of shape, uint64_t key, uint64_t pair, bool is_f64, double out[2]) {
-    switch (shape) {
-    case UNIFORM: uniform_pair(key, pair, out); break;
-    case NORMAL: normal_pair(key, pair, 0, is_f64, out); break;
-    case TRUNCATED: truncated_pair(key, pair, is_f64, out); break;
-    default: out[0] = out[1] = 1;
+enum { PAIRS = EVAL_PHILOX_BLOCKS };
+
+/* Pairs `first` and on: those of one after the other would wait for each other's steps. */
+static void draw_pairs(shape_of shape, uint64_t key, uint64_t first, bool is_f64, double out[PAIRS][2]) {
+    uint32_t words[4][PAIRS];
+    double u[PAIRS], v[PAIRS];
+    if (shape == CONSTANT) {
+        for (int i = 0; i < PAIRS; i++) out[i][0] = out[i][1] = 1;
+        return;
+    }
+    eval_philox_blocks(key, first, words);
+    for (int i = 0; i < PAIRS; i++) {
+        u[i] = unit(words[0][i], words[1][i]);
+        v[i] = unit(words[2][i], words[3][i]);
+    }
+    if (shape == UNIFORM) {
+        for (int i = 0; i < PAIRS; i++) {
+            out[i][0] = 2 * u[i] - 1;
+            out[i][1] = 2 * v[i] - 1;
+        }
+        return;
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        if (is_f64)
+            normal_of(u[i], v[i], out[i]);
+        else
+            normal_of_floats(u[i], v[i], out[i]);
+        if (shape == TRUNCATED) truncate_pair(key, first + (uint64_t)i, is_f64, out[i]);
     }
 }
 
@@ -188,22 +207,21 @@ typedef struct drawing {
     void *data; /* floats, or doubles */
 } drawing;
 
-enum { CHUNK = 1 << 15 }; /* elements; even */
+enum { CHUNK = 1 << 15 }; /* elements: whole blocks of pairs */
 
 static void draw_chunk(void *arg, int64_t chunk, int32_t worker) {
     const drawing *d = arg;
     int64_t first = chunk * CHUNK, end = first + CHUNK < d->n ? first + CHUNK : d->n;
     (void)worker;
-    for (int64_t i = first; i < end; i += 2) {
-        double pair[2];
-        draw_pair(d->r->shape, d->key, (uint64_t)i / 2, d->is_f64, pair);
-        for (int64_t k = i; k < end && k < i + 2; k++) {
-            double number = d->factor * pair[k - i];
-            if (d->is_f64)
-                ((double *)d->data)[k] = number;
-            else
-                ((float *)d->data)[k] = (float)number;
-        }
+    for (int64_t i = first; i < end; i += 2 * PAIRS) {
+        double pairs[PAIRS][2];
+        const double *numbers = pairs[0];
+        int64_t n = end - i < 2 * PAIRS ? end - i : 2 * PAIRS;
+        draw_pairs(d->r->shape, d->key, (uint64_t)i / 2, d->is_f64, pairs);
+        if (d->is_f64)
+            for (int64_t k = 0; k < n; k++) ((double *)d->data)[i + k] = d->factor * numbers[k];
+        else
+            for (int64_t k = 0; k < n; k++) ((float *)d->data)[i + k] = (float)(d->factor * numbers[k]);
     }
 }
 
