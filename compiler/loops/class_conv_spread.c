@@ -317,6 +317,21 @@ static void store_image(spread_conv *s, tn_dim image) {
 
 /* ---- The whole ---- */
 
+/* Phases that have taps: each has tiles of its own. */
+static int64_t count_tiled(const spread_conv *s, int axis) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->spread[axis]; i++) n += s->phases[axis][i].extent > 0 && s->phases[axis][i].count > 0;
+    return n;
+}
+
+/* Rows of a tile that leave no rest, if half as many as fit do not have to do: as code, a rest is a tile more for every
+ * phase, and as slow as a tile of twice the rows. */
+static int64_t even_rows(int64_t n, int64_t fitting) {
+    for (int64_t rows = fitting; 2 * rows >= fitting; rows--)
+        if (n % rows == 0) return rows;
+    return fitting;
+}
+
 static void choose_tile(spread_conv *s, const machine *m) {
     product_shape shape = {.rows = s->images,
                            .columns = s->features,
@@ -326,6 +341,7 @@ static void choose_tile(spread_conv *s, const machine *m) {
                            .row_bytes = -1,
                            .column_bytes = -1};
     s->how = blocking_choose(m, &shape);
+    if (count_tiled(s, Y) * count_tiled(s, X) > 1) s->how.mr = even_rows(s->images, s->how.mr);
     s->panels = ceil_div(s->features, s->how.nr);
     int64_t row = s->out[X] * s->spread[Y], bytes = s->images * s->how.nr * shape.element_bytes;
     int64_t positions = most(row, least(CHUNK_POSITIONS, CHUNK_BYTES / bytes));
