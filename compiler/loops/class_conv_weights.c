@@ -162,8 +162,16 @@ typedef struct direct_tile {
     tn_dim tap_row, tap; /* tap: of the row */
 } direct_tile;
 
+/* A level of the tile's depth, behind those that are there: with the last of them, if one goes on where the other ends. */
 static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, tn_dim a, int64_t b) {
-    if (steps > 1) s->tile.inner[s->tile.n_inner++] = (lt_inner){(uint32_t)steps, a, cw_number(w, b)};
+    if (steps <= 1) return;
+    lt_inner level = {(uint32_t)steps, a, cw_number(w, b)},
+             *last = s->tile.n_inner ? &s->tile.inner[s->tile.n_inner - 1] : NULL;
+    if (last && last->a == dim_mul_const(w->t, a, steps) && last->b == cw_number(w, steps * b)) {
+        level.steps *= last->steps;
+        *last = level;
+    } else
+        s->tile.inner[s->tile.n_inner++] = level;
 }
 
 static void direct_sum(conv_weights *w, const void *ctx, tn_dim row, tn_dim column, int64_t n_rows, int64_t n_columns) {
