@@ -162,7 +162,8 @@ typedef struct direct_tile {
     tn_dim tap_row, tap; /* tap: of the row */
 } direct_tile;
 
-/* A level of the tile's depth, behind those that are there: with the last of them, if one goes on where the other ends. */
+/* A level of the tile's depth, behind those that are there: with the last of them, if one goes on where the other
+ * ends. */
 static void add_inner(conv_weights *w, lt_stmt *s, int64_t steps, tn_dim a, int64_t b) {
     if (steps <= 1) return;
     lt_inner level = {(uint32_t)steps, a, cw_number(w, b)},

@@ -2,8 +2,8 @@
  *
  * in:  a plan
  * out: loops that do the same in two places or more, the longest first; none lies in another
- * law: which they are follows from the plan alone. A call costs as much as a few vectors, so loops are long in what they
- *      do, and long in code, without which there is nothing to gain
+ * law: which they are follows from the plan alone. A call costs as much as a few vectors, so loops are long in what
+ *      they do, and long in code, without which there is nothing to gain
  */
 #include "compiler/loops/dims.h"
 #include "compiler/loops/parts.h"

@@ -8,8 +8,9 @@
 
 #include "compiler/loops/plan.h"
 
-/* A loop as a kernel of its own: one stage of one chunk that has it. Buffers are numbered in the order in which the loop
- * names them, and are given by the caller, whatever their role; variables 0 to n_variables - 1 are the caller's too. */
+/* A loop as a kernel of its own: one stage of one chunk that has it. Buffers are numbered in the order in which the
+ * loop names them, and are given by the caller, whatever their role; variables 0 to n_variables - 1 are the caller's
+ * too. */
 typedef struct loop_part {
     lt_kernel *loops;
     uint32_t n_variables;
