@@ -190,12 +190,17 @@ static bool make_group(fuser *f, uint32_t group) {
 
 /* ---- Units in order ----
  *
- * A unit is a group or a node that stays. It is made once all that it reads is made; a group
- * stands for its members on the stack by its first one. */
+ * A unit is a group or a node that stays. It is made once all that it reads is made. A group
+ * stands where its last member does, and by that one on the stack: members may be far apart, as
+ * those of a sum of gradients are, and all between them would be made first. */
+
+static uint32_t unit_of(const fuser *f, uint32_t i) {
+    uint32_t group = f->groups.group_of[i];
+    return group == GROUP_NONE ? i : f->members[f->first_member[group + 1] - 1];
+}
 
 static bool push_unit(fuser *f, uint32_t i) {
-    uint32_t group = f->groups.group_of[i];
-    if (group != GROUP_NONE) i = f->members[f->first_member[group]];
+    i = unit_of(f, i);
     if (f->started[i] == 2) return true;
     if (!array_reserve((void **)&f->stack, &f->stack_capacity, f->n_stack + 1, sizeof *f->stack)) return false;
     f->stack[f->n_stack++] = i;
@@ -215,12 +220,23 @@ static bool push_operands(fuser *f, uint32_t group, const node *n) {
     return true;
 }
 
+static int last_first(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+/* The first one comes on top: what is read is made in the order of the nodes. */
 static bool push_reads(fuser *f, uint32_t i) {
     uint32_t group = f->groups.group_of[i];
-    if (group == GROUP_NONE) return push_operands(f, group, &f->from->nodes[i]);
-    for (uint32_t m = f->first_member[group]; m < f->first_member[group + 1]; m++)
-        if (!push_operands(f, group, &f->from->nodes[f->members[m]])) return false;
-    return true;
+    size_t n_former = f->n_stack;
+    bool ok = true;
+    if (group == GROUP_NONE)
+        ok = push_operands(f, group, &f->from->nodes[i]);
+    else
+        for (uint32_t m = f->first_member[group]; ok && m < f->first_member[group + 1]; m++)
+            ok = push_operands(f, group, &f->from->nodes[f->members[m]]);
+    if (f->n_stack > n_former) qsort(f->stack + n_former, f->n_stack - n_former, sizeof *f->stack, last_first);
+    return ok;
 }
 
 static bool make_unit(fuser *f, uint32_t i) {
@@ -298,7 +314,7 @@ static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels)
     bool ok = open_fuser(&f, o) && graph_copy_signature(f.to, f.from, f.map);
     /* The order is that of the nodes: builders and gradients use values up before they go on. */
     for (uint32_t i = 0; ok && i < g->n_nodes; i++)
-        if (f.groups.roles[i] != FUSION_INLINE) ok = make_all(&f, i);
+        if (f.groups.roles[i] != FUSION_INLINE && unit_of(&f, i) == i) ok = make_all(&f, i);
     for (size_t r = 0; ok && r < g->n_results; r++)
         ok = make_all(&f, g->values[g->results[r].value].node) &&
              graph_add_result(f.to, g->results[r].name, f.map[g->results[r].value], g->results[r].state_param);
