@@ -91,7 +91,7 @@ static bool add_cotangents(tape *t, const tn_graph *f, const bool *results, seed
     return true;
 }
 
-static bool sweep_joint(const tape *t, const tn_graph *f, const bool *params, const bool *results, joint *j) {
+static bool sweep_joint(tape *t, const tn_graph *f, const bool *params, const bool *results, joint *j) {
     tn_module *m = f->module;
     seed *seeds = ARENA_ARRAY(&m->memory, seed, f->n_results + 1);
     value_id *wrt = ARENA_ARRAY(&m->memory, value_id, f->n_params + 1);
@@ -105,6 +105,7 @@ static bool sweep_joint(const tape *t, const tn_graph *f, const bool *params, co
     for (size_t i = 0; i < f->n_params; i++)
         if (params[i]) wrt[j->n_gradients++] = t->g->params[i].value;
     if (!grad_sweep(t, seeds, n_seeds, wrt, j->n_gradients, j->gradients)) return false;
+    j->n_forward = t->n_forward;
     for (size_t i = 0; i < j->n_gradients; i++)
         if (j->gradients[i] == VALUE_NONE) j->gradients[i] = grad_zeros((tn_val){t->g, wrt[i]}).id;
     return m->error.status == TN_OK;

@@ -1,9 +1,8 @@
-/* Gradients that keep little: short work of the way there is done once more on the way back.
+/* Gradients that keep little: segments of the way there are gone once more on the way back.
  *
- * in:  a joint function (grad.c)
- * out: one that computes the same; where its second part read short work of the first (elementwise work, reductions,
- *      normalisations), it reads a copy of that, made from what is kept: parameters, and results of contractions and
- *      other long work
+ * in:  a joint function (grad.c), with checkpoints (grad_checkpoints.c)
+ * out: one that computes the same; where its second part read a value of a segment, it reads a copy of that, made from
+ *      what is kept, just before it is read
  * law: the same operations on the same values: not a bit changes. A barrier before each kept value keeps the copies
  *      from being merged with what they are copies of
  */
@@ -14,7 +13,8 @@
 
 typedef struct remaker {
     tn_graph *from, *to;
-    size_t n_there;
+    size_t n_forward;
+    checkpoints at;
     uint8_t *wanted;  /* nodes of the way there that the way back has read */
     value_id *first;  /* of each value: its copy on the way there, or that on the way back */
     value_id *second; /* of each value of the way there: what the way back reads in its place */
@@ -22,39 +22,42 @@ typedef struct remaker {
     size_t n_list, capacity;
 } remaker;
 
-/* Whether a copy is worth the memory. */
-static bool is_short(const node *n) {
-    switch (op_table[n->op].loop_class) {
-    case CLASS_MAP:
-    case CLASS_VIEW:
-    case CLASS_REDUCE:
-    case CLASS_CUMULATE:
-    case CLASS_WINDOW:
-    case CLASS_COMPOSITE: return n->op != TN_OP_attention && n->op != TN_OP_matmul;
-    default: return false;
-    }
+static bool is_made_anew(const remaker *r, uint32_t i) {
+    return op_table[r->from->nodes[i].op].loop_class != CLASS_LEAF && !r->at.is_kept[i] &&
+           r->at.segment[i] + 1 < r->at.n_segments;
 }
 
-/* What the way back reads in place of v, which is kept. */
-static bool keep(remaker *r, const node *n, value_id v) {
-    value_id kept = r->first[v], first;
-    bool is_leaf = op_table[n->op].loop_class == CLASS_LEAF && n->op != TN_OP_param;
-    r->second[v] = kept;
-    if (is_leaf) return true;
-    if (!graph_apply(r->to, n->locations, TN_OP_barrier, &kept, 1, NULL, 0, &first, 1, NULL)) return false;
-    r->second[v] = first;
+/* Data are what they are, and so are weights: what is made of these alone is made once, before any run. What the last
+ * segment made is there still. */
+static bool is_read_as_it_is(const remaker *r, uint32_t i) {
+    const node *n = &r->from->nodes[i];
+    if (r->at.segment[i] + 1 == r->at.n_segments) return true;
+    if (n->op != TN_OP_param) return op_table[n->op].loop_class == CLASS_LEAF;
+    return r->from->params[attr_int(&n->attrs, ATTR_index, 0)].binding == BINDING_LOAD;
+}
+
+/* What the way back reads in place of a node's results, which are kept. */
+static bool keep(remaker *r, uint32_t i) {
+    const node *n = &r->from->nodes[i];
+    for (uint32_t k = 0; k < n->n_results; k++) {
+        value_id v = n->first_result + k, kept = r->first[v];
+        r->second[v] = kept;
+        if (!is_read_as_it_is(r, i) &&
+            !graph_apply(r->to, n->locations, TN_OP_barrier, &kept, 1, NULL, 0, &r->second[v], 1, NULL))
+            return false;
+    }
     return true;
 }
 
 static bool copy_there(remaker *r) {
-    for (size_t i = 0; i < r->n_there; i++)
+    for (size_t i = 0; i < r->n_forward; i++)
         if (!graph_copy_node(r->to, r->from, &r->from->nodes[i], r->first)) return false;
     return true;
 }
 
 static bool want(remaker *r, value_id v) {
     uint32_t i = r->from->values[v].node;
-    if (i >= r->n_there || r->wanted[i]) return true;
+    if (i >= r->n_forward || r->wanted[i]) return true;
     r->wanted[i] = 1;
     if (!array_reserve((void **)&r->list, &r->capacity, r->n_list + 1, sizeof *r->list)) return false;
     r->list[r->n_list++] = i;
@@ -74,21 +77,20 @@ static bool make_second(remaker *r, const node *n) {
         if (!want(r, n->operands[k])) return false;
     for (size_t at = 0; at < r->n_list; at++) {
         const node *made = &r->from->nodes[r->list[at]];
-        for (uint32_t k = 0; is_short(made) && k < made->n_operands; k++)
+        for (uint32_t k = 0; is_made_anew(r, r->list[at]) && k < made->n_operands; k++)
             if (!want(r, made->operands[k])) return false;
     }
     if (r->n_list > 0) qsort(r->list, r->n_list, sizeof *r->list, by_number);
     for (size_t at = 0; at < r->n_list; at++) {
-        const node *made = &r->from->nodes[r->list[at]];
-        if (is_short(made) && !graph_copy_node(r->to, r->from, made, r->second)) return false;
-        for (uint32_t k = 0; !is_short(made) && k < made->n_results; k++)
-            if (!keep(r, made, made->first_result + k)) return false;
+        uint32_t i = r->list[at];
+        if (is_made_anew(r, i) ? !graph_copy_node(r->to, r->from, &r->from->nodes[i], r->second) : !keep(r, i))
+            return false;
     }
     return true;
 }
 
 static bool copy_back(remaker *r) {
-    for (size_t i = r->n_there; i < r->from->n_nodes; i++) {
+    for (size_t i = r->n_forward; i < r->from->n_nodes; i++) {
         const node *n = &r->from->nodes[i];
         if (!make_second(r, n) || !graph_copy_node(r->to, r->from, n, r->second)) return false;
         for (uint32_t k = 0; k < n->n_results; k++) r->first[n->first_result + k] = r->second[n->first_result + k];
@@ -98,11 +100,12 @@ static bool copy_back(remaker *r) {
 
 bool grad_remake_joint(joint *j) {
     tn_graph *from = j->g;
-    remaker r = {.from = from, .to = module_add_graph(from->module, from->name), .n_there = j->n_there};
+    remaker r = {.from = from, .to = module_add_graph(from->module, from->name), .n_forward = j->n_forward};
     r.wanted = tn_calloc(from->n_nodes + 1, 1);
     r.first = tn_malloc((from->n_values + 1) * sizeof *r.first);
     r.second = tn_malloc((from->n_values + 1) * sizeof *r.second);
-    bool ok = r.to && r.wanted && r.first && r.second && graph_copy_symbols(r.to, from);
+    bool ok =
+        grad_place_checkpoints(j, &r.at) && r.to && r.wanted && r.first && r.second && graph_copy_symbols(r.to, from);
     if (ok) {
         memset(r.first, 0xff, (from->n_values + 1) * sizeof *r.first);
         memset(r.second, 0xff, (from->n_values + 1) * sizeof *r.second);
@@ -110,6 +113,7 @@ bool grad_remake_joint(joint *j) {
     }
     for (size_t i = 0; ok && i < j->n_gradients; i++) j->gradients[i] = r.first[j->gradients[i]];
     for (size_t i = 0; ok && i < j->n_primals; i++) j->primals[i] = r.first[j->primals[i]];
+    grad_checkpoints_free(&r.at);
     tn_free(r.wanted);
     tn_free(r.list);
     tn_free(r.first);

@@ -294,10 +294,10 @@ static bool go_back(sweep *s, size_t i) {
 
 /* ---- The whole -------------------------------------------------------------------------------------- */
 
-bool grad_sweep(const tape *t, const seed *seeds, size_t n_seeds, const value_id *wrt, size_t n_wrt,
-                value_id *gradients) {
+bool grad_sweep(tape *t, const seed *seeds, size_t n_seeds, const value_id *wrt, size_t n_wrt, value_id *gradients) {
     sweep s = {.tape = t, .g = t->g};
     bool ok = open_sweep(&s, wrt, n_wrt) && find_order(&s, seeds, n_seeds);
+    t->n_forward = t->g->n_nodes;
     for (size_t i = 0; ok && i < n_seeds; i++) ok = contribute(&s, seeds[i].value, (tn_val){s.g, seeds[i].cotangent});
     for (size_t i = s.n_order; ok && i-- > 0;) ok = go_back(&s, s.order[i]);
     for (size_t i = 0; ok && i < n_wrt; i++) gradients[i] = cotangent_of(&s, wrt[i]);

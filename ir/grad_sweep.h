@@ -37,6 +37,7 @@ typedef struct control_record {
 /* A function under construction: forward nodes first, then those of the sweep. */
 typedef struct tape {
     tn_graph *g;
+    size_t n_forward; /* of its nodes, with the decompositions that a sweep has put beside composites; set by it */
     control_record *controls;
 } tape;
 
@@ -47,8 +48,7 @@ typedef struct seed {
 
 /* Appends the cotangents of the values `wrt` to the function: those of the seeds' values carried back through its
  * nodes. gradients[i] is that of wrt[i], VALUE_NONE where it is zero. False: the diagnostic is in the module. */
-bool grad_sweep(const tape *t, const seed *seeds, size_t n_seeds, const value_id *wrt, size_t n_wrt,
-                value_id *gradients);
+bool grad_sweep(tape *t, const seed *seeds, size_t n_seeds, const value_id *wrt, size_t n_wrt, value_id *gradients);
 
 /* Values of g that depend on the marked parameters through floats, and those that the marked results depend on; a
  * byte each, to be freed. NULL: no memory (recorded). */
@@ -63,6 +63,7 @@ typedef enum seeding { SEED_PARAMETERS, SEED_ONES } seeding;
 typedef struct joint {
     tn_graph *g;
     size_t n_there;    /* how many nodes of it were there before the sweep */
+    size_t n_forward;  /* and with decompositions of composites, which stand behind them; the way back begins here */
     value_id *primals; /* f's results; in the module's memory, as are all arrays here */
     size_t n_primals;
     value_id *cotangents; /* of the marked results, in order */
@@ -72,7 +73,15 @@ typedef struct joint {
 } joint;
 bool grad_joint(const tn_graph *f, const bool *params, const bool *results, seeding how, joint *j);
 
-/* grad_remat.c: replaces the joint's function by one whose way back makes all short work of the way there anew. */
+/* grad_checkpoints.c: the way there in segments of nodes, and what is kept of all but the last one for the way back. */
+typedef struct checkpoints {
+    uint32_t *segment, n_segments; /* of each node of the way there, decompositions too */
+    uint8_t *is_kept;              /* what later segments read, and what cannot be done twice */
+} checkpoints;
+bool grad_place_checkpoints(const joint *j, checkpoints *c); /* false: no memory; to be freed in any case */
+void grad_checkpoints_free(checkpoints *c);
+
+/* grad_remat.c: replaces the joint's function by one whose way back makes anew what is not kept. */
 bool grad_remake_joint(joint *j);
 
 /* grad_control.c: appends control node n of `from` to the tape's function as one that can be gone back through;

@@ -421,7 +421,8 @@ TN_API tn_graph *tn_hvp_at(tn_location at, tn_graph *f, tn_ints wrt);
  *   none   all are kept
  *   cheap  kept, but for what costs no more to make anew than to read: views, constants, sums of what is kept (default)
  *   full   of a function that is called, or a loop's body: its parameters alone are kept, and it is computed once more;
- *          of the function that is differentiated itself: results of contractions and other long work are kept
+ *          of the function that is differentiated itself: checkpoints are kept, few values at which its nodes are cut
+ *          into segments; each but the last is computed once more, just before the way back goes through it
  * An unknown word is an error. */
 TN_API void tn_graph_remat_at(tn_location at, tn_graph *f, const char *how);
 #define tn_graph_remat(f, how) tn_graph_remat_at(TN_HERE, (f), (how))

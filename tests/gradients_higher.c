@@ -343,42 +343,99 @@ static void test_forward_mode(void **state) {
 
 /* ---- Kept or made anew ------------------------------------------------------------------------------------ */
 
-/* Whatever is kept, gradients have the same bits; of the function itself, of what it calls, and of a loop's body. */
+static const char *const policies[] = {"cheap", "none", "full"};
+
+/* Blocks of a deep function: ^ stands for the number of each, _ for that of the one before. */
+static const struct stack {
+    const char *head, *block;
+} stacks[] = {
+    {"(%w: f64[8, 8], %x: f64[512, 8]) -> (%y: f64[512, 8]) {\n",
+     "  %a^ = dot %c_, %w, contract=[1]x[0]\n  %b^ = gelu %a^\n  %c^ = add %b^, %c_\n"},
+    {"(%w: f64[4, 4, 3, 3], %x: f64[4, 4, 16, 16]) -> (%y: f64[4, 4, 16, 16]) {\n",
+     "  %a^ = conv %c_, %w, low=[1, 1], high=[1, 1]\n  %b^ = tanh %a^\n  %c^ = add %b^, %c_\n"},
+};
+enum { N_BLOCKS = 9, STACK_TEXT = 2048 };
+
+static void print_stack(const struct stack *s, char *out) {
+    size_t n = (size_t)snprintf(out, STACK_TEXT, "%s  %%c0 = neg %%x\n", s->head);
+    for (int i = 1; i <= N_BLOCKS; i++)
+        for (const char *at = s->block; *at; at++)
+            out[n++] = *at == '^' ? (char)('0' + i) : *at == '_' ? (char)('0' + i - 1) : *at;
+    snprintf(out + n, STACK_TEXT - n, "  return %%c%d\n}\n", N_BLOCKS);
+}
+
+/* Whatever is kept, gradients have the same bits. */
+static void check_remat(const char *text) {
+    eval_tensor in_all[8], out[3][8] = {{{0}}};
+    size_t n_results = 0;
+    for (int p = 0; p < 3; p++) {
+        tn_module *m = program_parse(text);
+        int64_t numbers[64];
+        char message[GRADIENT_MESSAGE];
+        sampler s = sampler_of(9);
+        for (size_t i = 0; i < m->n_graphs; i++) tn_graph_remat(m->graphs[i], policies[p]);
+        tn_graph *f = tn_module_main(m), *vjp = tn_vjp(f, gradient_wrt(f, numbers));
+        if (!vjp) fail_msg("%s", tn_module_error(m)->message);
+        check_compiled(vjp);
+        eval_tensor *in = gradient_inputs(&s, vjp, message);
+        assert_true(vjp->n_results <= 8 && vjp->n_params <= 8);
+        memcpy(in_all, in, vjp->n_params * sizeof *in);
+        run(vjp, in_all, out[p]);
+        n_results = vjp->n_results;
+        gradient_inputs_free(in, vjp->n_params);
+        tn_module_free(m);
+    }
+    for (size_t r = 0; r < n_results; r++) {
+        for (int p = 1; p < 3; p++)
+            if (memcmp(out[p][r].data, out[0][r].data, (size_t)out[0][r].n * 8) != 0)
+                fail_msg("%s\nremat %s: result %zu has other bits", text, policies[p], r);
+        for (int p = 0; p < 3; p++) eval_tensor_free(&out[p][r]);
+    }
+}
+
+/* Of the function itself, of what it calls, of a loop's body, and of many layers. */
 static void test_remat(void **state) {
     (void)state;
-    static const char *const texts[] = {mlp, calls, recurrence, branches}, *const policies[] = {"cheap", "none",
-                                                                                                "full"};
-    for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
-        eval_tensor in_all[8], out[3][8] = {{{0}}};
-        size_t n_results = 0;
-        for (int p = 0; p < 3; p++) {
-            tn_module *m = program_parse(texts[t]);
-            int64_t numbers[64];
-            char message[GRADIENT_MESSAGE];
-            sampler s = sampler_of(9);
-            for (size_t i = 0; i < m->n_graphs; i++) tn_graph_remat(m->graphs[i], policies[p]);
-            tn_graph *f = tn_module_main(m), *vjp = tn_vjp(f, gradient_wrt(f, numbers));
-            if (!vjp) fail_msg("%s", tn_module_error(m)->message);
-            check_compiled(vjp);
-            eval_tensor *in = gradient_inputs(&s, vjp, message);
-            assert_true(vjp->n_results <= 8 && vjp->n_params <= 8);
-            memcpy(in_all, in, vjp->n_params * sizeof *in);
-            run(vjp, in_all, out[p]);
-            n_results = vjp->n_results;
-            gradient_inputs_free(in, vjp->n_params);
-            tn_module_free(m);
-        }
-        for (size_t r = 0; r < n_results; r++) {
-            for (int p = 1; p < 3; p++)
-                if (memcmp(out[p][r].data, out[0][r].data, (size_t)out[0][r].n * 8) != 0)
-                    fail_msg("text %zu, remat %s: result %zu has other bits", t, policies[p], r);
-            for (int p = 0; p < 3; p++) eval_tensor_free(&out[p][r]);
-        }
+    static const char *const texts[] = {mlp, calls, recurrence, branches};
+    char text[STACK_TEXT];
+    for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) check_remat(texts[t]);
+    for (size_t t = 0; t < sizeof stacks / sizeof *stacks; t++) {
+        print_stack(&stacks[t], text);
+        check_remat(text);
     }
     tn_module *m = program_parse(mlp);
     tn_graph_remat(tn_module_main(m), "some");
     assert_string_equal(tn_module_error(m)->message, "remat: some is none of none, cheap, full");
     tn_module_free(m);
+}
+
+static size_t planned_bytes(const char *text, const char *remat) {
+    tn_module *m = program_parse(text);
+    tn_graph *f = tn_module_main(m);
+    int64_t numbers[64];
+    size_t bytes = 0;
+    tn_diag diag = {0};
+    tn_graph_remat(f, remat);
+    tn_graph *vjp = tn_vjp(f, gradient_wrt(f, numbers));
+    tn_module *own = vjp ? tn_function_module(vjp) : NULL;
+    assert_non_null(own);
+    if (tn_planned_bytes(own, NULL, NULL, 0, &bytes, &diag) != TN_OK) fail_msg("%s", diag.message);
+    tn_module_free(own);
+    tn_module_free(m);
+    return bytes;
+}
+
+/* Many layers: what is kept is little, and what is made anew lies in memory for one segment at a time. */
+static void test_remat_peaks(void **state) {
+    (void)state;
+    char text[STACK_TEXT];
+    for (size_t t = 0; t < sizeof stacks / sizeof *stacks; t++) {
+        print_stack(&stacks[t], text);
+        size_t none = planned_bytes(text, "none"), cheap = planned_bytes(text, "cheap"),
+               full = planned_bytes(text, "full");
+        if (cheap > none || 4 * full > 3 * cheap)
+            fail_msg("%s\nnone %zu, cheap %zu, full %zu", text, none, cheap, full);
+    }
 }
 
 /* What tn_grad makes is compiled as any graph. */
@@ -579,13 +636,21 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),          cmocka_unit_test(test_if),
-        cmocka_unit_test(test_scan),          cmocka_unit_test(test_reverse_scan),
-        cmocka_unit_test(test_counted_while), cmocka_unit_test(test_bounded_while),
-        cmocka_unit_test(test_nested),        cmocka_unit_test(test_lstm),
-        cmocka_unit_test(test_forward_mode),  cmocka_unit_test(test_remat),
-        cmocka_unit_test(test_own_gradient),  cmocka_unit_test(test_compile_gradient),
-        cmocka_unit_test(test_edges),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_call),
+        cmocka_unit_test(test_if),
+        cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_reverse_scan),
+        cmocka_unit_test(test_counted_while),
+        cmocka_unit_test(test_bounded_while),
+        cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_forward_mode),
+        cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_remat_peaks),
+        cmocka_unit_test(test_own_gradient),
+        cmocka_unit_test(test_compile_gradient),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
