@@ -416,7 +416,7 @@ void product_pack_steps(product *p, tn_dim outer, tn_dim k, tn_dim k_end, tn_dim
 static void pack_by_steps(product *p) {
     dim_table *t = p->t;
     operand o = product_packed(p, SIDE_B, dim_const(t, 0));
-    int64_t unit = p->step_multiple, some = CHUNK_ELEMENTS / p->how.step_row / unit;
+    int64_t unit = p->step_multiple > 0 ? p->step_multiple : 1, some = CHUNK_ELEMENTS / p->how.step_row / unit;
     tn_dim grain = dim_const(t, (some > 0 ? some : 1) * unit);
     tn_dim parts = dim_ceildiv(t, p->depth, grain), at[2], extents[2] = {p->outer, parts};
     access_unravel(p->a, access_open_stage(p->a, dim_mul(t, p->outer, parts)), 2, extents, at);

@@ -157,10 +157,11 @@ static void choose_steps(const machine *m, const product_shape *s, blocking *b) 
     b->step_row = is_wide ? b->panels * b->nr : ceil_div(most(1, s->columns), lanes) * lanes;
     if (b->step_row * bytes % (ALIAS_BYTES / 4) == 0) b->step_row += lanes;
     int64_t chunks = or_unknown(s->outer) * ceil_div(panels, b->panels);
-    b->packs_in_chunk = s->taps == 0 || is_wide || chunks >= FEW_CHUNKS;
-    b->row_tiles = balanced(tiles, !b->packs_in_chunk ? ceil_div(tiles, FEW_CHUNKS)
-                                   : s->taps > 0      ? tiles
-                                                      : STEP_ROW_TILES);
+    b->packs_in_chunk = is_wide || chunks >= FEW_CHUNKS;
+    if (s->taps > 0)
+        b->row_tiles = balanced(tiles, b->packs_in_chunk ? tiles : ceil_div(tiles, FEW_CHUNKS));
+    else
+        b->row_tiles = balanced(tiles, b->packs_in_chunk ? STEP_ROW_TILES : tiles / FEW_CHUNKS);
     int64_t fitting = most(1, budget / (b->step_row * bytes * taps));
     if (depth > fitting * taps) b->depth_block = taps * balanced(ceil_div(depth, taps), fitting);
     b->rows_first = b->packs_in_chunk;
