@@ -120,7 +120,8 @@ bool grad_joint(const tn_graph *f, const bool *params, const bool *results, seed
     j->cotangents = ARENA_ARRAY(&m->memory, value_id, f->n_results + 1);
     j->gradients = ARENA_ARRAY(&m->memory, value_id, f->n_params + 1);
     value_id *map = tn_malloc((f->n_values + 1) * sizeof *map);
-    bool ok = (j->primals && j->cotangents && j->gradients && map) || module_no_memory(m);
+    bool ok = j->primals && j->cotangents && j->gradients && map;
+    if (!ok) module_no_memory(m);
     if (ok) memset(map, 0xff, (f->n_values + 1) * sizeof *map);
     ok = ok && copy_params(&t, f, map) && copy_nodes(&t, f, params, results, map);
     j->n_primals = f->n_results;
@@ -286,7 +287,8 @@ static tn_graph *without_cotangents(const tn_graph *f, const tn_graph *back, con
     const char *name = prefixed(m, f->name, ".jvp");
     tn_graph *to = name ? module_add_graph(m, name) : NULL;
     value_id *map = tn_malloc((twice->n_values + 1) * sizeof *map);
-    bool ok = to && (map || module_no_memory(m)) && graph_copy_symbols(to, f);
+    bool ok = to && map && graph_copy_symbols(to, f);
+    if (!map) module_no_memory(m);
     for (size_t i = 0; ok && i < twice->n_params; i++) {
         const param *p = &twice->params[i];
         bool is_tangent = i >= back->n_params;

@@ -192,7 +192,8 @@ static bool find_order(sweep *s, const seed *seeds, size_t n_seeds) {
     visits stack = {0};
     s->visited = tn_calloc(s->g->n_nodes + 1, 1);
     s->order = tn_malloc((s->g->n_nodes + 1) * sizeof *s->order);
-    bool ok = (s->visited && s->order) || module_no_memory(s->g->module);
+    bool ok = s->visited && s->order;
+    if (!ok) module_no_memory(s->g->module);
     for (size_t i = 0; ok && i < n_seeds; i++)
         if (s->slots[seeds[i].value].varied) ok = visit_from(s, &stack, s->g->values[seeds[i].value].node);
     tn_free(stack.items);
