@@ -16,9 +16,9 @@
 
 /* Which functions that kernels call some module has already, for those that come after it. */
 typedef struct emit_helpers {
-    bool transposes[2][4]
-                   [8]; /* emit_transpose.c: streamed or not; by the logarithms of an element's bytes and of the rows */
-    bool *parts;        /* emit_part.c: by number */
+    /* emit_transpose.c: streamed or not; by the logarithms of an element's bytes and of the rows */
+    bool transposes[2][4][8];
+    bool *parts; /* emit_part.c: by number */
 } emit_helpers;
 
 typedef struct emitter {

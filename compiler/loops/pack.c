@@ -189,6 +189,8 @@ void product_set_inner(product *p, uint32_t n, const int64_t *steps, const tn_di
 
 /* ---- Packed layouts ---- */
 
+int64_t product_tile_size(const product *p, matrix_side side) { return side == SIDE_A ? p->how.mr : p->how.nr; }
+
 tn_dim product_panels(const product *p, int64_t size, matrix_side side) {
     return dim_ceildiv(p->t, p->side[side].extent, dim_const(p->t, size));
 }
@@ -210,7 +212,7 @@ static bool is_by_steps(const product *p, matrix_side side) { return side == SID
 /* Elements of one packed matrix. */
 static tn_dim packed_size(const product *p, matrix_side side) {
     if (is_by_steps(p, side)) return dim_mul_const(p->t, p->depth, p->how.step_row);
-    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr;
+    int64_t size = product_tile_size(p, side);
     tn_dim padded = dim_mul_const(p->t, product_panels(p, size, side), size);
     return dim_mul(p->t, padded, is_in_rows(p, side) ? product_row_length(p) : p->depth);
 }
@@ -230,7 +232,7 @@ operand product_packed(const product *p, matrix_side side, tn_dim outer) {
     }
     o.advance = is_in_rows(p, side) ? product_row_length(p) : p->depth;
     o.row = is_in_rows(p, side) ? o.advance : one;
-    o.depth = is_in_rows(p, side) ? one : dim_const(p->t, side == SIDE_A ? p->how.mr : p->how.nr);
+    o.depth = is_in_rows(p, side) ? one : dim_const(p->t, product_tile_size(p, side));
     return o;
 }
 
@@ -348,25 +350,24 @@ static void pack_panel(product *p, const panel *q) {
     (p->side[q->side].runs_along_depth ? pack_panel_across : pack_panel_along)(p, q);
 }
 
+/* Panel `index` of product `outer`, which is panel `number` of all. */
+static panel panel_of(const product *p, matrix_side side, tn_dim outer, tn_dim index, tn_dim number) {
+    int64_t size = product_tile_size(p, side);
+    tn_dim first = dim_mul_const(p->t, index, size), base = dim_mul_const(p->t, dim_mul(p->t, number, p->depth), size);
+    return (panel){side, size, size, outer, first, p->packed[side].buffer, base};
+}
+
 /* Panels of A counted over all outer matrices: rows that lie together are narrower than a line of the cache, so a chunk
  * packs some steps of all panels. */
 static void pack_steps_of_panels(product *p) {
     dim_table *t = p->t;
-    operand o = product_packed(p, SIDE_A, dim_const(t, 0));
-    int64_t size = p->how.mr;
-    tn_dim panels = product_panels(p, size, SIDE_A), grain = dim_const(t, STEPS_AT_ONCE);
+    tn_dim panels = product_panels(p, p->how.mr, SIDE_A), grain = dim_const(t, STEPS_AT_ONCE);
     tn_dim parts = dim_ceildiv(t, p->depth, grain), at[2], extents[2] = {p->outer, parts};
     access_unravel(p->a, access_open_stage(p->a, dim_mul(t, p->outer, parts)), 2, extents, at);
     tn_dim k = dim_mul(t, at[1], grain), k_end = dim_min(t, dim_add(t, k, grain), p->depth);
     access_loop loop = access_open_loop(p->a, LT_SERIAL, dim_const(t, 0), panels, 0, 0);
     tn_dim number = dim_add(t, dim_mul(t, at[0], panels), access_counter(&loop));
-    panel q = {SIDE_A,
-               size,
-               size,
-               at[0],
-               dim_mul_const(t, access_counter(&loop), size),
-               o.buffer,
-               dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    panel q = panel_of(p, SIDE_A, at[0], access_counter(&loop), number);
     pack_steps_along(p, &q, k, k_end);
     access_close_loop(p->a, &loop);
 }
@@ -374,20 +375,13 @@ static void pack_steps_of_panels(product *p) {
 /* Panels counted over all outer matrices. */
 static void pack_panels(product *p, matrix_side side) {
     dim_table *t = p->t;
-    operand o = product_packed(p, side, dim_const(t, 0));
-    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, depth = product_constant(p, p->depth);
+    int64_t size = product_tile_size(p, side), depth = product_constant(p, p->depth);
     tn_dim panels = product_panels(p, size, side), at[2], extents[2] = {p->outer, panels};
     int64_t grain = depth > 0 ? CHUNK_ELEMENTS / size / depth : 1;
     access_loop loop;
     tn_dim number = access_open_rows(p->a, dim_mul(t, p->outer, panels), grain > 0 ? grain : 1, &loop);
     access_unravel(p->a, number, 2, extents, at);
-    panel q = {side,
-               size,
-               size,
-               at[0],
-               dim_mul_const(t, at[1], size),
-               o.buffer,
-               dim_mul_const(t, dim_mul(t, number, p->depth), size)};
+    panel q = panel_of(p, side, at[0], at[1], number);
     pack_panel(p, &q);
     access_close_loop(p->a, &loop);
 }

@@ -167,6 +167,7 @@ product_shape product_known_shape(const product *p);
 
 /* ---- Between pack.c, pack_tile.c and pack_store.c ---- */
 
+int64_t product_tile_size(const product *p, matrix_side side);           /* rows or columns of the tile */
 tn_dim product_panels(const product *p, int64_t size, matrix_side side); /* ceil(extent / size) */
 tn_dim product_packed_elements(const product *p, matrix_side side);
 void product_pack_stage(product *p, matrix_side side);

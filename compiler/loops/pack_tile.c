@@ -32,7 +32,7 @@ int64_t product_inner_steps(const product *p) {
 }
 
 static cut cut_of(const product *p, matrix_side side) {
-    int64_t size = side == SIDE_A ? p->how.mr : p->how.nr, extent = product_constant(p, p->side[side].extent);
+    int64_t size = product_tile_size(p, side), extent = product_constant(p, p->side[side].extent);
     if (extent < 0) return (cut){size, product_panels(p, size, side), 0, true};
     return (cut){size, constant(p, extent / size), extent % size, false};
 }
