@@ -137,11 +137,11 @@ static bool verify_loops(compilation *c) {
     return true;
 }
 
-static bool lower(compilation *c) {
+static bool lower(compilation *c, bool with_prepare) {
     c->main = module_main(c->module);
     c->prepare = module_find(c->module, "prepare");
     if (!plan_entry(&c->plan, c->main, codegen_machine(c->codegen)) ||
-        (c->prepare && !plan_entry(&c->plan, c->prepare, codegen_machine(c->codegen))))
+        (c->prepare && with_prepare && !plan_entry(&c->plan, c->prepare, codegen_machine(c->codegen))))
         return take_module_error(c);
     return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
@@ -166,12 +166,12 @@ static bool check_signature(compilation *c) {
            fail(c, TN_ERR_UNSUPPORTED, "main: a token as a parameter or result of a program; start from the op token");
 }
 
-static bool emit(compilation *c, const char *prefix) {
+static bool emit(compilation *c, const char *prefix, bool with_prepare) {
     char prepare_prefix[200];
     snprintf(prepare_prefix, sizeof prepare_prefix, "%sprepare_", prefix);
     return check_signature(c) && share(c) && find_parts(c) &&
            codegen_emit(c->codegen, &c->plan, c->main, prefix, &c->tables) &&
-           (!c->prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
+           (!with_prepare || codegen_emit(c->codegen, &c->plan, c->prepare, prepare_prefix, &c->prepare_tables)) &&
            (!verify_always || codegen_verify(c->codegen));
 }
 
@@ -181,13 +181,16 @@ static bool run_stages(compilation *c, watching *w) {
     bool stopped = false;
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
-    bool in_one_module = goal->one_object || goal->last || o->watch_text; /* texts are of one module */
-    c->codegen = codegen_new(o->target, o->level ? o->level : 2, in_one_module, &c->diag);
+    bool in_one_module = goal->one_object || goal->is_version || goal->last || o->watch_text; /* texts are of one */
+    c->codegen = goal->into ? goal->into : codegen_new(o->target, o->level ? o->level : 2, in_one_module, &c->diag);
+    c->owns_codegen = c->codegen && !goal->into;
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
-    if (!lower(c)) return false;
+    bool with_prepare = !goal->is_version; /* its weights are packed already */
+    if (!lower(c, with_prepare)) return false;
     if (stage_done(c, w, "loops")) return true;
     module_drop_pages(c->module); /* code generation needs memory, and no weights */
-    if (!emit(c, goal->prefix)) return false;
+    if (!emit(c, goal->prefix, c->prepare && with_prepare)) return false;
+    if (goal->is_version) return true;
     if (stage_done(c, w, "llvm") || (goal->last && stage_done(c, w, "asm"))) return true;
     c->objects = codegen_build(c->codegen, o->pool, &c->n_objects);
     if (c->objects) stage_done(c, w, "object");
@@ -205,11 +208,11 @@ static bool choose_gemm(compilation *c) {
 
 static bool choose_weights(compilation *c) {
     static const char *const names[] = {[WEIGHTS_F32] = "f32", [WEIGHTS_BF16] = "bf16", [WEIGHTS_INT8] = "int8"};
-    const char *weights = c->options->weights ? c->options->weights : "f32";
+    const char *weights = c->options->weight_type ? c->options->weight_type : "f32";
     int i = 0, n = (int)(sizeof names / sizeof *names);
     while (i < n && strcmp(weights, names[i]) != 0) i++;
     char message[160];
-    snprintf(message, sizeof message, "weights is \"%.80s\": it can be \"f32\", \"bf16\" or \"int8\"", weights);
+    snprintf(message, sizeof message, "weight_type is \"%.80s\": it can be \"f32\", \"bf16\" or \"int8\"", weights);
     if (i == n) return fail(c, TN_ERR_ARGUMENT, message);
     if (i != WEIGHTS_F32 && c->options->gemm && strcmp(c->options->gemm, "blas") == 0)
         return fail(c, TN_ERR_ARGUMENT, "gemm is \"blas\", which reads weights as f32: weights cannot be narrower");
@@ -235,7 +238,7 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
 }
 
 void compilation_drop_code(compilation *c) {
-    codegen_free(c->codegen);
+    if (c->owns_codegen) codegen_free(c->codegen);
     plan_free(&c->plan);
     c->codegen = NULL;
     c->objects = NULL;

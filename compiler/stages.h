@@ -18,6 +18,7 @@ typedef struct compilation {
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
     emitted_tables tables, prepare_tables;
     codegen *codegen;
+    bool owns_codegen;
     const object_file *objects; /* owned by codegen; NULL: not so far */
     size_t n_objects;
     blas *blas; /* NULL: Tenon's own products */
@@ -29,6 +30,8 @@ typedef struct compilation_goal {
     const char *prefix;    /* of the entries' names */
     const char *last;      /* stage to run up to; NULL: up to the objects */
     bool one_object;       /* not several that are linked with each other */
+    bool is_version;       /* ends when main is emitted: the caller goes on (aot.c) */
+    codegen *into;         /* likewise, what main is emitted with, which stays the caller's; NULL: a new one */
     char **text;           /* gets the text of the last stage; or NULL */
     const char *data_path; /* for that text, as tn_compile_text has it */
 } compilation_goal;

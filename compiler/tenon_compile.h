@@ -54,7 +54,7 @@ typedef struct tn_compile_options {
      * off by at most 2^-8 of itself. "int8": as whole numbers from -127 to 127 times a scale for each column of the
      * product, max |w| / 127; each is off by at most half a scale. Weights must be finite. For models whose time is
      * that of reading weights. Not with gemm "blas". */
-    const char *weights;
+    const char *weight_type;
     tn_pool *pool; /* that compiles, and that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */

@@ -3,6 +3,7 @@
 #ifndef TENON_H
 #define TENON_H
 
+#include "tenon_aot.h"
 #include "tenon_compile.h"
 #include "tenon_data.h"
 #include "tenon_fit.h"

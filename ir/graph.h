@@ -261,6 +261,9 @@ void module_remove_graph(tn_module *m, tn_graph *g);
 void module_mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached);
 /* Takes all others out and releases them, gradients of what is left excepted. False: no memory, nothing was taken. */
 bool module_remove_uncalled(tn_module *m, const tn_graph *f);
+/* Moves the content of `from` into the struct of g, so that callers of g keep their callee;
+ * `from`, emptied, leaves the module. */
+void graph_take_content(tn_graph *g, tn_graph *from);
 /* Numbers of all functions, each behind those that it calls; from tn_malloc, NULL: no memory (calls.c). */
 size_t *module_call_order(const tn_module *m);
 /* Frees what a function holds outside the arena; it is empty afterwards only for its owner to overwrite. */

@@ -164,6 +164,17 @@ bool module_error(tn_module *m, tn_status status, location_id where, const char 
 
 bool module_no_memory(tn_module *m) { return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory"); }
 
+void graph_take_content(tn_graph *g, tn_graph *from) {
+    tn_module *m = g->module;
+    size_t at = module_number_of(m, from);
+    memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
+    m->n_graphs--;
+    from->name = g->name;
+    from->is_called = g->is_called;
+    graph_release(g);
+    *g = *from;
+}
+
 /* ---- Public ----------------------------------------------------------------------------------- */
 
 tn_graph *tn_graph_new(const char *name) {

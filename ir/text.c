@@ -28,15 +28,15 @@ void text_add_n(text_buffer *b, const char *text, size_t length) {
 void text_add(text_buffer *b, const char *text) { text_add_n(b, text, strlen(text)); }
 
 void text_format(text_buffer *b, const char *format, ...) {
-    char text[256];
-    va_list arguments;
+    va_list arguments, again;
     va_start(arguments, format);
-    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_copy(again, arguments);
+    int n = vsnprintf(NULL, 0, format, arguments);
+    char *at = n < 0 ? NULL : reserve(b, (size_t)n + 1); /* its end mark is overwritten by what follows */
+    if (at) b->length += (size_t)vsnprintf(at, (size_t)n + 1, format, again);
+    b->failed |= n < 0;
+    va_end(again);
     va_end(arguments);
-    if (n < 0 || (size_t)n >= sizeof text)
-        b->failed = true;
-    else
-        text_add_n(b, text, (size_t)n);
 }
 
 void text_quote(text_buffer *b, const char *text) {

@@ -113,7 +113,7 @@ usage "tenon run: --threads: at most 1024 (see tenon run --help)" run mlp.tn --t
 usage "tenon run: --seed: 1.5 is not a number from 0 on (see tenon run --help)" run mlp.tn --seed 1.5
 usage "tenon bench: --seconds: 0 is not a number above 0 (see tenon bench --help)" bench mlp.tn --seconds 0
 usage "tenon run: --gemm: mkl is none of own|blas (see tenon run --help)" run mlp.tn --gemm mkl
-usage "tenon run: --weights: int4 is none of f32|bf16|int8 (see tenon run --help)" run mlp.tn --weights int4
+usage "tenon run: --weight-type: int4 is none of f32|bf16|int8 (see tenon run --help)" run mlp.tn --weight-type int4
 usage "tenon run: --winograd: 3 is none of on|off (see tenon run --help)" run mlp.tn --winograd 3
 usage "tenon run: --image-layout: hwc is none of nchw|nhwc (see tenon run --help)" run mlp.tn --image-layout hwc
 usage "tenon run: --image-size: 3 is not WxH (see tenon run --help)" run same.tn --input x=a.png --image-size 3
@@ -204,10 +204,10 @@ fn @main(%x: f32[1, 64], %w: f32[64, 80] weight) -> (%y: f32[1, 80]) {
   return %0
 }
 END
-tenon dump dense.tn --after hoist --weights bf16
-ok "--weights bf16" eval 'is 0 && grep -q "%packed.*: bf16.* weight" out'
-tenon dump dense.tn --after quantise --weights int8 -o quantised.tn
-ok "--weights int8" says 0 "dtype=i8 : i8[64, 80]" quantised.tn
+tenon dump dense.tn --after hoist --weight-type bf16
+ok "--weight-type bf16" eval 'is 0 && grep -q "%packed.*: bf16.* weight" out'
+tenon dump dense.tn --after quantise --weight-type int8 -o quantised.tn
+ok "--weight-type int8" says 0 "dtype=i8 : i8[64, 80]" quantised.tn
 tenon run quantised.tn --check
 ok "what quantise makes is what runs" is 0
 

@@ -33,16 +33,16 @@ static void check_refused(const tn_compile_options *options, const char *message
 
 static void test_refused(void **state) {
     (void)state;
-    check_refused(&(tn_compile_options){.weights = "int4"},
-                  "weights is \"int4\": it can be \"f32\", \"bf16\" or \"int8\"");
-    check_refused(&(tn_compile_options){.weights = "bf16", .gemm = "blas"},
+    check_refused(&(tn_compile_options){.weight_type = "int4"},
+                  "weight_type is \"int4\": it can be \"f32\", \"bf16\" or \"int8\"");
+    check_refused(&(tn_compile_options){.weight_type = "bf16", .gemm = "blas"},
                   "gemm is \"blas\", which reads weights as f32: weights cannot be narrower");
 }
 
 /* ---- Which weights ---- */
 
 static char *stage_with(const char *text, const char *stage, const char *weights) {
-    return program_stage(text, stage, &(tn_compile_options){.weights = weights, .verify_each = true});
+    return program_stage(text, stage, &(tn_compile_options){.weight_type = weights, .verify_each = true});
 }
 
 static void check_is_narrowed(const char *text, bool wanted) {
@@ -249,7 +249,7 @@ static void run_product(numbers_of_product *p, const char *target, const char *w
              "  %%0 = dot %%x, %%w, contract=[1]x[0] : f32[%d, %d]\n  return %%0\n}",
              ROWS, DEPTH, DEPTH, COLUMNS, ROWS, COLUMNS, ROWS, COLUMNS);
     tn_module *m = program_parse(text);
-    tn_program *program = tn_compile_module(m, &(tn_compile_options){.weights = weights, .target = target});
+    tn_program *program = tn_compile_module(m, &(tn_compile_options){.weight_type = weights, .target = target});
     if (!program) fail_msg("%s", tn_module_error(m)->message);
     tn_diag diag;
     tn_tensor w = TN_TENSOR(TN_F32, p->w, DEPTH, COLUMNS), x = TN_TENSOR(TN_F32, p->x, ROWS, DEPTH),

@@ -1,11 +1,14 @@
 /* Code generation as the driver sees it (see codegen.h): LLVM modules and the machine they are for. */
 #include "compiler/codegen/codegen.h"
 
+#include "compiler/codegen/codegen_aot.h"
 #include "compiler/codegen/object.h"
 #include "compiler/codegen/program_emit.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include <llvm-c/Target.h>
 
 enum {
     MOST_SHARDS = 64,
@@ -27,7 +30,10 @@ typedef struct shard {
 } shard;
 
 struct codegen {
-    target target;
+    target target; /* of the module, and of what is emitted */
+    target versions[CODEGEN_MOST_VERSIONS];
+    size_t n_versions; /* others than `target` */
+    const target *current;
     LLVMTargetMachineRef machine;
     int level;
     bool in_one_module;
@@ -57,7 +63,7 @@ static bool open_shard(codegen *g) {
     }
     target_mark_module(s->module, g->machine);
     s->emitter = (emitter){.module = s->module,
-                           .target = &g->target,
+                           .target = g->current,
                            .diag = g->diag,
                            .is_shared = !g->in_one_module,
                            .helpers = g->in_one_module ? NULL : &g->helpers,
@@ -74,6 +80,7 @@ codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_
     }
     g->diag = diag;
     g->level = level;
+    g->current = &g->target;
     g->in_one_module = in_one_module;
     if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
     if (g->machine && open_shard(g)) return g;
@@ -89,12 +96,48 @@ void codegen_free(codegen *g) {
     }
     if (g->machine) LLVMDisposeTargetMachine(g->machine);
     target_free(&g->target);
+    for (size_t i = 0; i < g->n_versions; i++) target_free(&g->versions[i]);
     tn_free(g->helpers.parts);
     tn_free(g);
 }
 
-const machine *codegen_machine(const codegen *g) { return &g->target.machine; }
-bool codegen_runs_here(const codegen *g) { return g->target.runs_here; }
+/* Functions that kernels of a version have in common are found by name: other versions' must have other names. */
+static void rename_helpers(codegen *g) {
+    for (LLVMValueRef f = LLVMGetFirstFunction(g->shards[0].module); f; f = LLVMGetNextFunction(f)) {
+        char name[600];
+        size_t length;
+        if (LLVMGetLinkage(f) != LLVMInternalLinkage) continue;
+        snprintf(name, sizeof name, "%.500s.%zu", LLVMGetValueName2(f, &length), g->n_versions);
+        LLVMSetValueName2(f, name, strlen(name));
+    }
+}
+
+bool codegen_add_version(codegen *g, const char *target_name) {
+    if (g->n_versions == CODEGEN_MOST_VERSIONS)
+        return target_fail(g->diag, TN_ERR_LIMIT, "at most %d targets", CODEGEN_MOST_VERSIONS + 1) == TN_OK;
+    target *t = &g->versions[g->n_versions];
+    if (target_init(t, target_name, g->diag) != TN_OK) {
+        target_free(t);
+        return false;
+    }
+    rename_helpers(g);
+    g->n_versions++;
+    if (strcmp(t->triple, g->target.triple) != 0 || !t->is_x86)
+        return target_fail(g->diag, TN_ERR_ARGUMENT,
+                           "%s and %s cannot be versions in one object: only targets of x86-64 can", g->target.name,
+                           t->name) == TN_OK;
+    g->current = g->shards[0].emitter.target = t;
+    return true;
+}
+
+void codegen_report_to(codegen *g, tn_diag *diag) {
+    g->diag = diag;
+    for (size_t i = 0; i < g->n_shards; i++) g->shards[i].emitter.diag = diag;
+}
+
+const machine *codegen_machine(const codegen *g) { return &g->current->machine; }
+bool codegen_runs_here(const codegen *g) { return g->current->runs_here; }
+const char *codegen_needs(const codegen *g) { return g->current->needs; }
 
 /* ---- Emission ---- */
 
@@ -118,6 +161,7 @@ static bool emit_into_shard(void *ctx, const lt_kernel *k, const char *symbol, L
 }
 
 bool codegen_know_parts(codegen *g, const loop_parts *parts) {
+    tn_free(g->helpers.parts);
     g->helpers.parts = tn_calloc(parts->n_parts + 1, sizeof *g->helpers.parts);
     g->parts = g->shards[0].emitter.parts = parts;
     return g->helpers.parts || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
@@ -126,6 +170,17 @@ bool codegen_know_parts(codegen *g, const loop_parts *parts) {
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables) {
     kernel_home home = {g, emit_into_shard};
     return program_emit(&g->shards[0].emitter, &home, plan, entry, prefix, tables);
+}
+
+unsigned codegen_pointer_bytes(const codegen *g) {
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(g->machine);
+    unsigned bytes = LLVMPointerSize(layout);
+    LLVMDisposeTargetData(layout);
+    return bytes;
+}
+
+bool codegen_emit_entry(codegen *g, const aot_entry *entry) {
+    return aot_emit(g->shards[0].module, g->machine, &g->target, entry, g->diag);
 }
 
 /* ---- What comes of it ---- */

@@ -8,6 +8,7 @@
 #ifndef TN_CODEGEN_CODEGEN_H
 #define TN_CODEGEN_CODEGEN_H
 
+#include "compiler/codegen/aot_entry.h"
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/tables.h"
 #include "compiler/loops/parts.h"
@@ -20,15 +21,27 @@ typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
  * object, as ahead-of-time compilation and texts need. NULL: *diag. */
 codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag);
 void codegen_free(codegen *g);
+void codegen_report_to(codegen *g, tn_diag *diag); /* from here on, in place of the diag it was made with */
 
+/* From here on kernels and entries are emitted for another target, into the same object: another version of the same
+ * program. Only x86-64 has such. False: *diag. */
+enum { CODEGEN_MOST_VERSIONS = 7 };
+bool codegen_add_version(codegen *g, const char *target_name);
+
+/* Of the target that is being emitted for. */
 const machine *codegen_machine(const codegen *g);
 bool codegen_runs_here(const codegen *g);
+const char *codegen_needs(const codegen *g); /* features of a CPU that runs its code: "+avx2,+fma" */
+unsigned codegen_pointer_bytes(const codegen *g);
 
 /* The parts of all kernels that are to be emitted; they live as long as `g`. Before the first codegen_emit. */
 bool codegen_know_parts(codegen *g, const loop_parts *parts);
 
 /* Emits the entries of `entry` and all it calls, named <prefix>bind and <prefix>run. */
 bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const char *prefix, emitted_tables *tables);
+
+/* Behind all versions: what the object's callers see. */
+bool codegen_emit_entry(codegen *g, const aot_entry *entry);
 
 /* After all entries are emitted: LLVM's verifier over them. */
 bool codegen_verify(codegen *g);

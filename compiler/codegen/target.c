@@ -100,6 +100,7 @@ static void register_targets(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser(); /* for CPUID (aot_bind.c) */
     LLVMInitializeAArch64TargetInfo();
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
@@ -155,6 +156,7 @@ static tn_status fill(target *t, const known *k, const char *cpu, bool is_host, 
     t->triple = copy(k->triple);
     t->cpu = copy(cpu);
     t->features = copy(k->features);
+    t->needs = k->needs;
     t->is_x86 = k->is_x86;
     t->has_f16 = k->has_f16;
     t->machine = numbers_of(k, is_host);

@@ -24,6 +24,7 @@ typedef struct target {
     char *triple;   /* LLVM's, e.g. x86_64-pc-linux-gnu */
     char *cpu;      /* LLVM's, e.g. znver4 */
     char *features; /* LLVM's, e.g. +avx2,+fma */
+    const char *needs; /* features of a machine that runs its code, as far as they are told apart; "" for the host */
     bool runs_here; /* this machine has all that its code needs */
     bool is_x86;
     bool has_f16;    /* f16 <-> f32 in one instruction */

@@ -141,8 +141,4 @@ bool graph_copy_constraints(tn_graph *to, const tn_graph *from);
 /* graph_rebuild of every function, callees first: a call records what its callee has come to require. */
 bool module_rebuild(tn_module *m, bool live_only, rebuild_node *visit, void *ctx);
 
-/* Moves the content of `from` into the struct of g, so that callers of g keep their callee;
- * `from`, emptied, leaves the module. */
-void graph_take_content(tn_graph *g, tn_graph *from);
-
 #endif

@@ -65,17 +65,6 @@ static bool build(tn_graph *to, const tn_graph *from, const uint8_t *live, rebui
     return true;
 }
 
-void graph_take_content(tn_graph *g, tn_graph *from) {
-    tn_module *m = g->module;
-    size_t at = module_number_of(m, from);
-    memmove(&m->graphs[at], &m->graphs[at + 1], (m->n_graphs - at - 1) * sizeof *m->graphs);
-    m->n_graphs--;
-    from->name = g->name;
-    from->is_called = g->is_called;
-    graph_release(g);
-    *g = *from;
-}
-
 tn_graph *graph_rebuild(tn_graph *g, bool live_only, rebuild_node *visit, void *ctx) {
     tn_module *m = g->module;
     const char *name = g->name;

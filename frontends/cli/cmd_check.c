@@ -2,6 +2,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
+#include "ir/flops.h"
 #include "ir/op.h"
 #include "runtime/alloc.h"
 
@@ -9,49 +10,6 @@
 #include <string.h>
 
 /* ---- Costs ---- */
-
-/* Floating-point operations of a contraction or convolution: two for each product. */
-static tn_dim node_flops(tn_graph *g, const node *n) {
-    dim_table *t = g->module->dims;
-    tn_dim out = type_element_count(t, graph_type(g, n->first_result)), depth = dim_const(t, 1);
-    const tn_type *b = n->n_operands > 1 ? graph_type(g, n->operands[1]) : NULL;
-    if (n->op == TN_OP_dot) {
-        const attr *contract = attr_find(&n->attrs, ATTR_contract);
-        for (uint32_t i = 0; i < contract->split; i++)
-            depth = dim_mul(t, depth, graph_type(g, n->operands[0])->dims[contract->ints.items[i]]);
-    } else if (n->op == TN_OP_conv && b)
-        depth = dim_product(t, b->dims + 1, b->rank - 1);
-    else if (n->op == TN_OP_winograd && b) /* those of the convolution that it is */
-        depth = dim_mul_const(t, b->dims[3], 9);
-    else if (n->op == TN_OP_matmul) {
-        const tn_type *a = graph_type(g, n->operands[0]);
-        depth = a->dims[a->rank - 1];
-    } else
-        return dim_const(t, 0);
-    return dim_mul_const(t, dim_mul(t, out, depth), 2);
-}
-
-/* Operations of a function over its own symbols, those that it calls included; `done` keeps each function's. */
-static tn_dim graph_flops(tn_graph *g, tn_dim *done) {
-    dim_table *t = g->module->dims;
-    tn_dim sum = dim_const(t, 0);
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const node *n = &g->nodes[i];
-        const attr *callee = attr_find(&n->attrs, ATTR_callee), *values = attr_find(&n->attrs, ATTR_symbols);
-        sum = dim_add(t, sum, node_flops(g, n));
-        if (!callee) continue;
-        size_t k = module_number_of(g->module, callee->func);
-        if (done[k] == DIM_INVALID) done[k] = graph_flops(callee->func, done);
-        tn_dim from[64];
-        size_t n_symbols = callee->func->n_symbols;
-        for (size_t s = 0; s < n_symbols && s < 64; s++) from[s] = callee->func->symbols[s].dim;
-        if (values && n_symbols <= 64 && values->dims.n == n_symbols)
-            sum = dim_add(t, sum, dim_substitute(t, done[k], from, values->dims.items, (int)n_symbols));
-        else if (n_symbols == 0)
-            sum = dim_add(t, sum, done[k]);
-    }
-    return sum;
-}
 
 typedef struct costs {
     tn_dim flops;
@@ -67,11 +25,8 @@ static void add_weight(costs *c, const tn_type *type, size_t bytes) {
 
 /* False: out of memory. */
 static bool count(tn_module *m, costs *c) {
-    tn_dim *done = tn_malloc((m->n_graphs + 1) * sizeof *done);
-    if (!done) return false;
-    for (size_t i = 0; i < m->n_graphs; i++) done[i] = DIM_INVALID;
-    *c = (costs){.flops = graph_flops(tn_module_main(m), done)};
-    tn_free(done);
+    *c = (costs){.flops = module_flops(m)};
+    if (c->flops == DIM_INVALID && dim_table_status(m->dims) == TN_ERR_MEMORY) return false;
     for (size_t i = 0; i < m->n_graphs; i++) {
         tn_graph *g = m->graphs[i];
         for (size_t k = 0; k < g->n_nodes; k++) {

@@ -13,7 +13,7 @@
     (const option_name[]) { __VA_ARGS__, OPTION_help, OPTION_COUNT }
 #define COMPILING                                                                                                      \
     OPTION_target, OPTION_no_fusion, OPTION_trust_loops, OPTION_verify_each, OPTION_winograd, OPTION_strassen,         \
-        OPTION_gemm, OPTION_weights, OPTION_time, OPTION_perf_map
+        OPTION_gemm, OPTION_weight_type, OPTION_time, OPTION_perf_map
 
 static const command commands[] = {
     {"run", "MODEL", "Runs a model (.onnx or .tn) on given or random inputs.",
@@ -59,6 +59,14 @@ static const command commands[] = {
      OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
              COMPILING),
      1, 1, command_bench},
+    {"compile", "MODEL", "Writes a model as an object and a C header, which need nothing else.",
+     "  tenon compile model.onnx -o model\n"
+     "  tenon compile model.onnx -o model --target x86-64-v2,v3,v4 --weights file\n"
+     "  tenon compile model.tn -o model --set n=4 --target aarch64-linux-gnu\n"
+     "  tenon compile step.tn -o step --entry train_step --states first.safetensors\n",
+     OPTIONS(OPTION_output, OPTION_emit, OPTION_weights, OPTION_set, OPTION_function, OPTION_entry, OPTION_states,
+             COMPILING),
+     1, 1, command_compile},
     {"doc", "ops|passes", "Prints the reference of the op table or of the passes as Markdown.",
      "  tenon doc ops > docs/OPS.md\n", OPTIONS(OPTION_output), 1, 1, command_doc},
 };

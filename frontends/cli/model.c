@@ -102,7 +102,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .winograd = TEXT_OF(a, winograd),
                                     .strassen = TEXT_OF(a, strassen),
                                     .gemm = TEXT_OF(a, gemm),
-                                    .weights = TEXT_OF(a, weights)};
+                                    .weight_type = TEXT_OF(a, weight_type)};
     if (GIVEN(a, time)) options->watch = show_time;
 }
 

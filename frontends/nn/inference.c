@@ -11,13 +11,13 @@
 #include "runtime/diag.h"
 
 /* What stands for parameter i of forward in main; invalid after an error. */
-static tn_val make_arg(const tn_model *m, tn_graph *main, const nn_sizes *sizes, size_t i) {
+static tn_val make_arg(const tn_model *m, tn_graph *main, const sizes_fixed *sizes, size_t i) {
     static const bool is_false = false;
     const param *p = &module_find(main->module, "forward")->params[i];
     nn_role role = m->params[i].role;
     if (role == NN_TRAINING) return tn_constant(main, TN_BOOL, TN_SCALAR, &is_false);
     bool is_weight = role == NN_PARAMETER || role == NN_STATE;
-    tn_type type = nn_sizes_type(sizes, main->module, p->type);
+    tn_type type = sizes_type(sizes, main->module, p->type);
     value_id v = graph_add_param(main, p->name, &type, is_weight ? BINDING_LOAD : BINDING_RUN);
     if (v == VALUE_NONE) return BUILD_INVALID;
     if (is_weight) {
@@ -28,7 +28,7 @@ static tn_val make_arg(const tn_model *m, tn_graph *main, const nn_sizes *sizes,
     return (tn_val){main, v};
 }
 
-static bool build_main(const tn_model *m, tn_graph *main, nn_side *side, const nn_sizes *sizes) {
+static bool build_main(const tn_model *m, tn_graph *main, nn_side *side, const sizes_fixed *sizes) {
     const tn_graph *from = side->from;
     tn_val *args = ARENA_ARRAY(&main->module->memory, tn_val, from->n_params + 1);
     tn_val *results = ARENA_ARRAY(&main->module->memory, tn_val, from->n_results + 1);
@@ -46,7 +46,7 @@ static bool build_main(const tn_model *m, tn_graph *main, nn_side *side, const n
 }
 
 static bool build_module(const tn_model *m, tn_module *copy, const tn_model_size *list) {
-    nn_sizes sizes;
+    sizes_fixed sizes;
     nn_side side;
     tn_graph *forward = module_find(copy, "forward"), *main = module_add_graph(copy, "main");
     bool *wanted = ARENA_ARRAY(&copy->memory, bool, forward ? forward->n_results + 1 : 1);

@@ -79,51 +79,26 @@ bool nn_side_needs(const nn_side *s, size_t param) {
     return s->live[s->from->values[s->from->params[param].value].node];
 }
 
-/* ---- Numbers for symbols ----------------------------------------------------------------------------------- */
+/* ---- Sizes ------------------------------------------------------------------------------------------------ */
 
-bool nn_sizes_take(nn_sizes *s, tn_module *m, const tn_model_size *list) {
-    *s = (nn_sizes){.n = 0};
-    for (; list && list->symbol; list++) {
-        if (s->n == NN_MAX_SIZES || list->value < 0)
-            return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE,
-                                "size %s: at most %d sizes, of at least 0, can be fixed", list->symbol, NN_MAX_SIZES);
-        s->from[s->n] = dim_symbol(m->dims, list->symbol);
-        s->to[s->n++] = dim_const(m->dims, list->value);
-    }
-    return true;
-}
-
-static tn_dim fix_dim(const nn_sizes *s, tn_module *m, tn_dim d) {
-    return s && s->n > 0 ? dim_substitute(m->dims, d, s->from, s->to, s->n) : d;
-}
-
-tn_type nn_sizes_type(const nn_sizes *s, tn_module *m, tn_type type) {
-    for (int i = 0; i < type.rank; i++) type.dims[i] = fix_dim(s, m, type.dims[i]);
-    return type;
-}
-
-static bool fix_attr(const nn_sizes *s, tn_module *m, attr *a) {
-    attr_kind kind = attr_kind_of((attr_name)a->name);
-    if (kind == ATTR_KIND_DIM) a->dim = fix_dim(s, m, a->dim);
-    if (kind != ATTR_KIND_DIMS || !s || s->n == 0) return true;
-    tn_dim *dims = ARENA_ARRAY(&m->memory, tn_dim, a->dims.n + 1);
-    if (!dims) return module_no_memory(m);
-    for (uint32_t i = 0; i < a->dims.n; i++) dims[i] = fix_dim(s, m, a->dims.items[i]);
-    a->dims.items = dims;
+bool nn_sizes_take(sizes_fixed *s, tn_module *m, const tn_model_size *list) {
+    *s = (sizes_fixed){.n = 0};
+    for (; list && list->symbol; list++)
+        if (!sizes_fix(s, m, list->symbol, list->value)) return false;
     return true;
 }
 
 /* ---- Copying -------------------------------------------------------------------------------------------------- */
 
 /* map[] is from values of `from` to those of `to`; operands has room for those of any node. */
-static bool copy_node(const nn_side *s, tn_graph *to, const nn_sizes *sizes, const node *n, value_id *map,
+static bool copy_node(const nn_side *s, tn_graph *to, const sizes_fixed *sizes, const node *n, value_id *map,
                       value_id *operands) {
     attr attrs[OP_MAX_ATTRS];
     value_id first;
     for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[s->chosen[n->operands[i]]];
     for (uint32_t i = 0; i < n->attrs.n; i++) {
         attrs[i] = n->attrs.items[i];
-        if (!fix_attr(sizes, to->module, &attrs[i])) return false;
+        if (!sizes_attr(sizes, to->module, &attrs[i])) return false;
     }
     if (!graph_apply(to, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, NULL))
         return false;
@@ -135,7 +110,7 @@ static bool copy_node(const nn_side *s, tn_graph *to, const nn_sizes *sizes, con
     return true;
 }
 
-bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_sizes *sizes, tn_val *results) {
+bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const sizes_fixed *sizes, tn_val *results) {
     const tn_graph *from = s->from;
     uint32_t most = 0;
     for (size_t i = 0; i < from->n_nodes; i++)

@@ -11,7 +11,7 @@
 #ifndef TN_NN_INLINE_H
 #define TN_NN_INLINE_H
 
-#include "ir/graph.h"
+#include "ir/sizes.h"
 #include "tenon_nn.h"
 
 typedef struct nn_side {
@@ -22,13 +22,6 @@ typedef struct nn_side {
     bool *wanted;     /* of each result */
 } nn_side;
 
-/* Numbers in place of symbols: from[i] becomes to[i]. */
-enum { NN_MAX_SIZES = 16 };
-typedef struct nn_sizes {
-    int n;
-    tn_dim from[NN_MAX_SIZES], to[NN_MAX_SIZES];
-} nn_sizes;
-
 /* `param` SIZE_MAX: none is known. `wanted` has one entry for each result; NULL: all. False: no memory, and nothing to
  * free. */
 bool nn_side_find(nn_side *s, const tn_graph *from, size_t param, bool value, const bool *wanted);
@@ -37,12 +30,11 @@ bool nn_side_needs(const nn_side *s, size_t param);
 
 /* Copies into `to`, of the same module. args: a value of `to` for each parameter that is needed; results: of each that
  * is wanted. False after an error, which is in the module. */
-bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const nn_sizes *sizes, tn_val *results);
+bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const sizes_fixed *sizes, tn_val *results);
 /* All of a function. */
 bool nn_inline(tn_graph *to, const tn_graph *from, const tn_val *args, tn_val *results);
 
 /* Of a list that ends with a NULL symbol (NULL: empty), in the module's dims. */
-bool nn_sizes_take(nn_sizes *s, tn_module *m, const tn_model_size *list);
-tn_type nn_sizes_type(const nn_sizes *s, tn_module *m, tn_type type);
+bool nn_sizes_take(sizes_fixed *s, tn_module *m, const tn_model_size *list);
 
 #endif

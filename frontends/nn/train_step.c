@@ -22,7 +22,7 @@ typedef struct train_graph {
     tn_module *module;
     const tn_graph *forward; /* of the copy */
     tn_graph *main;
-    nn_sizes sizes;
+    sizes_fixed sizes;
     nn_port *in, *out;     /* of main's parameters and results so far */
     tn_val *states, *next; /* of main; invalid: not asked for, does not change */
     tn_val rate;
@@ -80,7 +80,7 @@ static tn_val forward_arg(train_graph *b, size_t i) {
         const bool training = b->kind != NN_RUN_EVALUATE;
         return tn_constant(b->main, TN_BOOL, TN_SCALAR, &training);
     }
-    return add_param(b, p->name, nn_sizes_type(&b->sizes, b->module, p->type),
+    return add_param(b, p->name, sizes_type(&b->sizes, b->module, p->type),
                      (nn_port){NN_PORT_BATCH, b->t->batch_of[i]});
 }
 
@@ -123,7 +123,7 @@ static bool find_side(train_graph *b, nn_side *side) {
 }
 
 static tn_val copy_param(train_graph *b, tn_graph *to, const char *name, tn_type type) {
-    type = nn_sizes_type(&b->sizes, b->module, type);
+    type = sizes_type(&b->sizes, b->module, type);
     value_id v = graph_add_param(to, name, &type, BINDING_RUN);
     return v == VALUE_NONE ? BUILD_INVALID : (tn_val){to, v};
 }

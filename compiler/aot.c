@@ -1,0 +1,200 @@
+/* Ahead of time, the way as a whole (see tenon_aot.h):
+ *
+ *   fix sizes -> compile main for each target -> describe what callers see -> pack weights -> entries -> object, header
+ */
+#include "compiler/aot.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ir/flops.h"
+#include "ir/sizes.h"
+#include "runtime/diag.h"
+
+bool aot_fail(aot_object *o, tn_status status, const char *format, ...) {
+    char message[TN_DIAG_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (o->diag->status == TN_OK) diag_fail(o->diag, status, "%s", message);
+    return false;
+}
+
+bool aot_no_memory(aot_object *o) { return aot_fail(o, TN_ERR_MEMORY, "out of memory"); }
+
+/* ---- What is compiled ---- */
+
+static bool take_error(aot_object *o, const tn_module *m) {
+    const tn_diag *error = tn_module_error(m);
+    if (!error) return aot_no_memory(o);
+    if (o->diag->status == TN_OK) diag_copy(o->diag, error);
+    return false;
+}
+
+/* Weights that nobody has given values are inputs. */
+static void ask_for_weights(tn_graph *g) {
+    for (size_t i = 0; i < g->n_params; i++) {
+        size_t bytes;
+        param *p = &g->params[i];
+        bool is_empty = type_static_bytes(g->module->dims, &p->type, &bytes) && bytes == 0;
+        if (p->binding == BINDING_LOAD && !p->initial && !is_empty) p->binding = BINDING_RUN;
+    }
+}
+
+/* The user's module is not touched: what is compiled is a copy of the function asked for. */
+static bool take_module(aot_object *o, tn_module *m) {
+    const tn_aot_options *options = o->options;
+    if (m->error.status != TN_OK) return take_error(o, m);
+    tn_graph *wanted = options->function ? module_find(m, options->function) : NULL;
+    if (options->function && !wanted)
+        return aot_fail(o, TN_ERR_ARGUMENT, "there is no function @%s", options->function);
+    o->module = wanted ? tn_function_module(wanted) : module_clone_called(m);
+    if (!o->module) return aot_no_memory(o);
+    sizes_fixed sizes = {.n = 0};
+    bool ok = o->module->error.status == TN_OK;
+    for (int i = 0; ok && i < options->n_sizes; i++)
+        ok = sizes_fix(&sizes, o->module, options->sizes[i].symbol, options->sizes[i].value);
+    ok = ok && graph_fix_sizes(module_main(o->module), &sizes);
+    if (!ok) return take_error(o, o->module);
+    ask_for_weights(module_main(o->module));
+    o->flops = module_flops(o->module);
+    return true;
+}
+
+static bool choose_names(aot_object *o) {
+    const tn_aot_options *options = o->options;
+    o->model = o->module->name && *o->module->name ? o->module->name : "model";
+    o->name = aot_identifier(&o->memory, options->name ? options->name : o->model, "model");
+    o->verb = aot_identifier(&o->memory, options->verb ? options->verb : "run", "run");
+    o->entry.name = o->name;
+    o->entry.verb = o->verb;
+    return (o->name && o->verb) || aot_no_memory(o);
+}
+
+/* ---- Targets ---- */
+
+/* "x86-64-v2,v3": each the whole name, or the end of one that begins as the first does. */
+static bool list_targets(aot_object *o) {
+    const char *list = o->options->compile ? o->options->compile->target : NULL, *first = NULL;
+    o->n_versions = 0;
+    while (!first || *list) {
+        if (o->n_versions == AOT_MOST_VERSIONS)
+            return aot_fail(o, TN_ERR_LIMIT, "at most %d targets", AOT_MOST_VERSIONS);
+        size_t length = list ? strcspn(list, ",") : 0;
+        const char *name = list ? arena_strndup(&o->memory, list, length) : "native";
+        const char *end = first ? strrchr(first, '-') : NULL;
+        if (name && end && name[0] == 'v')
+            name = arena_printf(&o->memory, "%.*s%s", (int)(end + 1 - first), first, name);
+        if (!name) return aot_no_memory(o);
+        if (!first) first = name;
+        aot_compiled *v = &o->versions[o->n_versions++];
+        v->target = name;
+        v->options = o->options->compile ? *o->options->compile : (tn_compile_options){0};
+        v->options.target = list ? name : NULL;
+        if (!list) break;
+        list += length + (list[length] == ',');
+    }
+    return true;
+}
+
+static bool compile_version(aot_object *o, size_t number) {
+    aot_compiled *v = &o->versions[number];
+    aot_version *version = &o->entry.versions[number];
+    version->prefix = arena_printf(&o->memory, "%s.%zu.", o->name, number);
+    if (!version->prefix) return aot_no_memory(o);
+    if (number > 0 && !codegen_add_version(o->codegen, v->options.target)) return false;
+    compilation_goal goal = {.prefix = version->prefix, .is_version = true, .into = o->codegen};
+    bool ok = compilation_run(&v->compiled, o->module, &v->options, &goal);
+    if (v->compiled.owns_codegen) {
+        o->codegen = v->compiled.codegen;
+        v->compiled.owns_codegen = false;
+        codegen_report_to(o->codegen, o->diag);
+    }
+    if (!ok) {
+        if (o->diag->status == TN_OK) diag_copy(o->diag, &v->compiled.diag);
+        return false;
+    }
+    v->runs_here = codegen_runs_here(o->codegen);
+    version->needs = codegen_needs(o->codegen);
+    return true;
+}
+
+static bool compile_versions(aot_object *o) {
+    if (!list_targets(o)) return false;
+    o->entry.n_versions = o->n_versions;
+    o->entry.versions = ARENA_ARRAY(&o->memory, aot_version, o->n_versions);
+    if (!o->entry.versions) return aot_no_memory(o);
+    for (size_t v = 0; v < o->n_versions; v++)
+        if (!compile_version(o, v)) return false;
+    return true;
+}
+
+/* ---- What comes of it ---- */
+
+static bool take_code(aot_object *o, tn_aot *out) {
+    static const codegen_form forms[] = {[TN_AOT_ASSEMBLY] = CODEGEN_ASSEMBLY, [TN_AOT_LLVM] = CODEGEN_LLVM};
+    if (o->options->form != TN_AOT_OBJECT) {
+        out->code = codegen_text(o->codegen, forms[o->options->form]);
+        out->code_bytes = out->code ? strlen(out->code) : 0;
+        return out->code != NULL;
+    }
+    size_t n;
+    const object_file *object = codegen_build(o->codegen, NULL, &n);
+    if (!object) return false;
+    out->code = tn_malloc(object->size);
+    if (!out->code) return aot_no_memory(o);
+    memcpy(out->code, object->bytes, out->code_bytes = object->size);
+    return true;
+}
+
+static bool take_all(aot_object *o, tn_aot *out) {
+    if (!take_code(o, out)) return false;
+    out->header = aot_header(o);
+    out->program = aot_program(o);
+    out->name = tn_malloc(strlen(o->name) + 1);
+    if (!out->header || !out->program || !out->name) return aot_no_memory(o);
+    memcpy(out->name, o->name, strlen(o->name) + 1);
+    if (!o->entry.block.is_in_file) return true;
+    out->weights = o->block;
+    out->weights_bytes = AOT_FILE_HEADER + o->entry.block.bytes;
+    o->block = NULL;
+    return true;
+}
+
+static void close_object(aot_object *o) {
+    for (size_t v = 0; v < o->n_versions; v++) {
+        tn_program_free(o->versions[v].described);
+        compilation_end(&o->versions[v].compiled);
+    }
+    codegen_free(o->codegen);
+    tn_module_free(o->module);
+    tn_free(o->messages);
+    tn_free(o->block);
+    arena_free(&o->memory);
+}
+
+tn_status tn_compile_aot(tn_module *m, const tn_aot_options *options, tn_aot *out, tn_diag *diag) {
+    static const tn_aot_options defaults;
+    tn_diag unread, *where = diag ? diag : &unread;
+    *where = (tn_diag){.status = TN_OK};
+    *out = (tn_aot){0};
+    if (!m) return diag_fail(where, TN_ERR_ARGUMENT, "tn_compile_aot: there is no module");
+    aot_object o = {.options = options ? options : &defaults, .diag = where};
+    bool ok = take_module(&o, m) && choose_names(&o) && compile_versions(&o) && aot_describe(&o) && aot_pack(&o) &&
+              codegen_emit_entry(o.codegen, &o.entry) && codegen_verify(o.codegen) && take_all(&o, out);
+    close_object(&o);
+    if (ok) return TN_OK;
+    tn_aot_free(out);
+    return where->status != TN_OK ? where->status : diag_fail(where, TN_ERR_INTERNAL, "no object came of it");
+}
+
+void tn_aot_free(tn_aot *aot) {
+    tn_free(aot->name);
+    tn_free(aot->code);
+    tn_free(aot->header);
+    tn_free(aot->program);
+    tn_free(aot->weights);
+    *aot = (tn_aot){0};
+}

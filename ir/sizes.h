@@ -1,0 +1,31 @@
+/* Numbers in place of symbols.
+ *
+ * in:  symbols of a module, and what each is to be
+ * out: dims, types and attributes with the numbers in them; a function that has them
+ * law: a function with a symbol fixed computes what it did for that size
+ */
+#ifndef TN_IR_SIZES_H
+#define TN_IR_SIZES_H
+
+#include "ir/graph.h"
+
+/* from[i] becomes to[i]. */
+enum { SIZES_MOST = 16 };
+typedef struct sizes_fixed {
+    int n;
+    tn_dim from[SIZES_MOST], to[SIZES_MOST];
+} sizes_fixed;
+
+/* One more; false after an error, which is in the module: more than SIZES_MOST, or the value is below 0. */
+bool sizes_fix(sizes_fixed *s, tn_module *m, const char *symbol, int64_t value);
+
+/* `s` may be NULL: nothing is fixed. */
+tn_dim sizes_dim(const sizes_fixed *s, tn_module *m, tn_dim d);
+tn_type sizes_type(const sizes_fixed *s, tn_module *m, tn_type type);
+bool sizes_attr(const sizes_fixed *s, tn_module *m, attr *a); /* false: no memory */
+
+/* Makes a function that nothing calls one of these sizes. Each must be a symbol of it within its bounds. False after an
+ * error, which is in the module. */
+bool graph_fix_sizes(tn_graph *g, const sizes_fixed *s);
+
+#endif
