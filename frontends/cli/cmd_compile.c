@@ -126,7 +126,8 @@ static int link_files(const request *r) {
     snprintf(object, sizeof object, "%s.o", name);
     snprintf(source, sizeof source, "%s.c", name);
     snprintf(result, sizeof result, "%s%s", name, r->emit->ending);
-    snprintf(folder, sizeof folder, "-I%.*s", (int)(base_name(name) - name), name);
+    int folder_length = (int)(base_name(name) - name);
+    snprintf(folder, sizeof folder, "-I%.*s", folder_length > 0 ? folder_length : 1, folder_length > 0 ? name : ".");
     char *const program[] = {"sh", "-c", command, "cc", "-O1", folder, "-o", result, source, object, NULL},
                 *const library[] = {"sh", "-c", command, "cc", "-shared", "-o", result, object, NULL};
     pid_t child;
