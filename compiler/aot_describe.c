@@ -66,17 +66,19 @@ static bool is_state(const tn_graph *g, size_t param) {
     return false;
 }
 
-/* Its identifier among members of the same struct; arguments are all of one kind. */
+/* An identifier that no other tensor has, and no size where it is an argument: the program (aot_program.c) is told all
+ * of them by name. */
 static const char *identify(aot_object *o, const char *name, aot_base base) {
-    static const char *const own[] = {"bound", "state", "inputs", "outputs", "arena", "threads"};
+    /* arguments of entries, and what NAME_arena_bytes has names for (aot_header.c) */
+    static const char *const own[] = {"bound",  "state", "inputs", "outputs", "arena",  "threads", "workers",
+                                      "bad",    "shared", "own",   "bytes"};
     enum { OWN = sizeof own / sizeof *own };
     size_t n = 0, n_sizes = o->versions[0].described->n_symbols;
     const char **taken = tn_calloc(o->n_members + n_sizes + OWN, sizeof *taken);
     if (!taken) return NULL;
-    for (size_t i = 0; i < o->n_members; i++)
-        if (o->members[i].place.base == base) taken[n++] = o->members[i].identifier;
+    for (size_t i = 0; i < o->n_members; i++) taken[n++] = o->members[i].identifier;
     for (size_t i = 0; base == AOT_SCALAR && i < OWN; i++) taken[n++] = own[i];
-    for (size_t i = 0; base == AOT_SCALAR && o->size_names && i < n_sizes; i++)
+    for (size_t i = 0; o->size_names && i < n_sizes; i++)
         if (o->size_names[i]) taken[n++] = o->size_names[i];
     const char *text = aot_unique(&o->memory, name, base == AOT_OUTPUTS ? "output" : "input", taken, n);
     tn_free(taken);

@@ -175,7 +175,8 @@ static const char arithmetic[] = "\n/* Arithmetic of @_arena_bytes; *bad becomes
                                  "    return a + b;\n"
                                  "}\n"
                                  "static inline int64_t @_mul(int64_t a, int64_t b, int *bad) {\n"
-                                 "    if (b < 0 || (b > 0 && (a > INT64_MAX / b || a < INT64_MIN / b))) {\n"
+                                 "    if (a > 0 ? (b > 0 ? a > INT64_MAX / b : b < INT64_MIN / a)\n"
+                                 "              : (b > 0 ? a < INT64_MIN / b : a != 0 && b < INT64_MAX / a)) {\n"
                                  "        *bad = 1;\n"
                                  "        return 0;\n"
                                  "    }\n"
@@ -197,14 +198,18 @@ static const char arithmetic[] = "\n/* Arithmetic of @_arena_bytes; *bad becomes
                                  "    return a > b ? a : b;\n"
                                  "}\n";
 
-static void print_formula(aot_writer *w, size_t version) {
-    const compilation *c = &w->o->versions[version].compiled;
-    const function_plan *plan = plan_of(&c->plan, c->main);
-    PRINT(w, "%s_add(", w->name);
-    aot_print_dim(w, version, plan->arena_bytes);
-    PRINT(w, ", %s_mul(%s_add(", w->name, w->name);
-    aot_print_dim(w, version, plan->scratch_bytes);
-    PRINT(w, ", INT64_C(%d), &bad), workers, &bad), &bad)", STATUS_BYTES);
+/* The largest of all versions. */
+static void print_most(aot_writer *w, const char *what, bool of_scratch) {
+    PRINT(w, "    int64_t %s = ", what);
+    for (size_t v = 1; v < w->e->n_versions; v++) print_named(w, "@_max(");
+    for (size_t v = 0; v < w->e->n_versions; v++) {
+        const compilation *c = &w->o->versions[v].compiled;
+        const function_plan *plan = plan_of(&c->plan, c->main);
+        if (v > 0) PRINT(w, ",\n        ");
+        aot_print_dim(w, v, of_scratch ? plan->scratch_bytes : plan->arena_bytes);
+        if (v > 0) PRINT(w, ", &bad)");
+    }
+    PRINT(w, ";\n");
 }
 
 static void print_arena_formula(aot_writer *w) {
@@ -217,15 +222,12 @@ static void print_arena_formula(aot_writer *w) {
     print_size_arguments(w, "int64_t ");
     PRINT(w, ", int64_t workers) {\n    int bad = workers < 1");
     for (size_t i = 0; i < w->e->n_sizes; i++) PRINT(w, " || %s < 0", w->o->size_names[i]);
-    PRINT(w, ";\n    int64_t bytes = ");
-    for (size_t v = 1; v < w->e->n_versions; v++) print_named(w, "@_max(");
-    for (size_t v = 0; v < w->e->n_versions; v++) {
-        if (v > 0) PRINT(w, ", ");
-        print_formula(w, v);
-        if (v > 0) PRINT(w, ", &bad)");
-    }
-    print_named(w, ";\n"
-                   "    if (bad || bytes < 0 || $_CAST(uint64_t, bytes) >= SIZE_MAX) return SIZE_MAX;\n"
+    PRINT(w, ";\n");
+    print_most(w, "shared", false);
+    print_most(w, "own", true);
+    PRINT(w, "    int64_t bytes = %s_add(shared, %s_mul(%s_add(own, %d, &bad), workers, &bad), &bad);\n", w->name,
+          w->name, w->name, STATUS_BYTES);
+    print_named(w, "    if (bad || bytes < 0 || $_CAST(uint64_t, bytes) >= SIZE_MAX) return SIZE_MAX;\n"
                    "    return $_CAST(size_t, bytes);\n"
                    "}\n"
                    "static inline size_t @_arena_bytes(");

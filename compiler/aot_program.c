@@ -98,7 +98,7 @@ static void print_read(aot_writer *w, const aot_member *m) {
     const char *type = aot_c_type(m->place.dtype), *name = m->identifier, *member_of = struct_of(m);
     if (base == AOT_SCALAR) {
         bool is_real = m->place.dtype == TN_F32 || m->place.dtype == TN_F64;
-        PRINT(w, "    %s %s = (%s)%s(required(argv, \"%s\"), NULL%s);\n", type, name, type,
+        PRINT(w, "    %s scalar_%s = (%s)%s(required(argv, \"%s\"), NULL%s);\n", type, name, type,
               is_real ? "strtod" : "strtoll", name, is_real ? "" : ", 10");
         return;
     }
@@ -130,11 +130,11 @@ static void print_call(aot_writer *w) {
     const aot_entry *e = w->e;
     PRINT(w, "    check(%s_%s(", w->name, e->verb);
     if (aot_has_bound(w)) PRINT(w, "&bound, ");
-    for (size_t i = 0; i < e->n_sizes; i++) PRINT(w, "%s, ", w->o->size_names[i]);
+    for (size_t i = 0; i < e->n_sizes; i++) PRINT(w, "size_%s, ", w->o->size_names[i]);
     if (e->has[AOT_STATE]) PRINT(w, "state, ");
     if (e->has[AOT_INPUTS]) PRINT(w, "&inputs, ");
     for (size_t i = 0; i < w->o->n_members; i++)
-        if (w->o->members[i].place.base == AOT_SCALAR) PRINT(w, "%s, ", w->o->members[i].identifier);
+        if (w->o->members[i].place.base == AOT_SCALAR) PRINT(w, "scalar_%s, ", w->o->members[i].identifier);
     if (e->has[AOT_OUTPUTS]) PRINT(w, "&outputs, ");
     PRINT(w, "arena));\n");
 }
@@ -150,7 +150,7 @@ static void print_start(aot_writer *w) {
     else if (e->n_versions > 1)
         print_named(w, "    check(@_bind(&bound));\n");
     for (size_t i = 0; i < e->n_sizes; i++)
-        PRINT(w, "    int64_t %s = strtoll(required(argv, \"%s\"), NULL, 10);\n", w->o->size_names[i],
+        PRINT(w, "    int64_t size_%s = strtoll(required(argv, \"%s\"), NULL, 10);\n", w->o->size_names[i],
               w->o->size_names[i]);
     if (e->n_sizes > 0) PRINT(w, "    int bad = 0;\n");
     if (e->has[AOT_STATE]) print_named(w, "    @_state *state = get_memory(sizeof *state);\n");
@@ -165,7 +165,7 @@ static void print_arena(aot_writer *w) {
         print_named(w, "$_ARENA_BYTES");
     else {
         print_named(w, "@_arena_bytes(");
-        for (size_t i = 0; i < w->e->n_sizes; i++) PRINT(w, "%s%s", i ? ", " : "", w->o->size_names[i]);
+        for (size_t i = 0; i < w->e->n_sizes; i++) PRINT(w, "%ssize_%s", i ? ", " : "", w->o->size_names[i]);
         PRINT(w, ")");
     }
     PRINT(w, ");\n");
@@ -174,6 +174,7 @@ static void print_arena(aot_writer *w) {
 char *aot_program(aot_object *o) {
     aot_writer writer, *w = &writer;
     if (!aot_writer_open(w, o)) return NULL;
+    w->size_prefix = "size_"; /* what the program and libc have names for is none of these */
     PRINT(w, "/* Runs %s on files of raw numbers:\n *\n *     %s", w->name, w->name);
     print_words(w);
     print_named(

@@ -12,7 +12,7 @@ static char *upper_of(aot_object *o, const char *name) {
 }
 
 bool aot_writer_open(aot_writer *w, aot_object *o) {
-    *w = (aot_writer){.o = o, .e = &o->entry, .name = o->name, .upper = upper_of(o, o->name)};
+    *w = (aot_writer){.o = o, .e = &o->entry, .name = o->name, .upper = upper_of(o, o->name), .size_prefix = ""};
     return w->upper != NULL;
 }
 
@@ -59,7 +59,7 @@ static void print_atom(aot_writer *w, size_t version, tn_dim d) {
     const tn_graph *g = w->o->versions[version].compiled.main;
     for (size_t i = 0; i < g->n_symbols; i++)
         if (g->symbols[i].dim == d) {
-            PRINT(w, "%s", w->o->size_names[i]);
+            PRINT(w, "%s%s", w->size_prefix, w->o->size_names[i]);
             return;
         }
     tn_dim a, b;

@@ -11,6 +11,7 @@ typedef struct aot_writer {
     text_buffer out;
     const char *name;  /* of functions and types */
     const char *upper; /* of constants */
+    const char *size_prefix; /* of variables that are sizes; "" */
 } aot_writer;
 
 bool aot_writer_open(aot_writer *w, aot_object *o); /* false: no memory */

@@ -87,6 +87,7 @@ static void check_file(aot_emitter *a, LLVMValueRef data, LLVMValueRef bytes) {
     aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, length, aot_i64(a, AOT_FILE_HEADER + block->bytes), ""), codes[2]);
     aot_require(a, is_word(a, data, offsetof(aot_file_header, magic), magic), codes[2]);
     aot_require(a, is_word(a, data, offsetof(aot_file_header, layout), block->layout), codes[2]);
+    aot_require(a, is_word(a, data, offsetof(aot_file_header, bytes), block->bytes), codes[2]);
     LLVMValueRef hash = emit_hash(a, aot_at(a, data, aot_i64(a, AOT_FILE_HEADER)), block->bytes);
     LLVMValueRef expected = aot_load(a, a->i64, data, offsetof(aot_file_header, checksum));
     aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, hash, expected, ""), codes[3]);

@@ -51,6 +51,17 @@ void object_run_write(object_run *r, const char *name, const void *data, size_t 
     close_written(f);
 }
 
+size_t object_run_read(object_run *r, const char *name, void *data, size_t capacity) {
+    FILE *f = open_file(r, name, "rb");
+    char more;
+    size_t n = capacity > 0 ? fread(data, 1, capacity, f) : 0;
+    n += fread(&more, 1, 1, f);
+    fclose(f);
+    return n;
+}
+
+const object_machine *object_run_machine(const object_run *r) { return &r->machine; }
+
 int object_run_command(object_run *r, const char *command, char *text, size_t capacity) {
     char line[1400];
     snprintf(line, sizeof line, "cd '%.200s' && { %.1100s; } 2>&1", r->folder, command);

@@ -54,5 +54,7 @@ bool object_run_module(object_run *r, tn_module *m, const tn_compile_options *op
  * there, whose output goes to `text`. */
 void object_run_write(object_run *r, const char *name, const void *data, size_t bytes);
 int object_run_command(object_run *r, const char *command, char *text, size_t capacity);
+size_t object_run_read(object_run *r, const char *name, void *data, size_t capacity); /* bytes that were there */
+const object_machine *object_run_machine(const object_run *r);
 
 #endif
