@@ -1,7 +1,8 @@
 /* Real models: what ONNX Runtime answered (tests/models/cases.txt), the interpreter, and compiled code agree.
  *
  * For every case: its model is compiled once for all of its cases, run with one and with two threads, which give
- * the same bits, and each output is what was recorded. Where interpreting takes reasonable time the interpreter
+ * the same bits, and each output is what was recorded; compiled ahead of time and linked with a plain C program
+ * (aot_run.h), it gives these bits too. Where interpreting takes reasonable time the interpreter
  * says the same, to within 1e-5 of the sum of absolute terms and 1e-3 of the largest element; with TN_LONG=1 always.
  * With TN_MACHINE=aarch64 in the environment that machine (object_run.h) says what was recorded.
  * Models that are not in build/models are skipped, by name.
@@ -11,8 +12,8 @@
 #include "runtime/alloc.h"
 #include "tenon.h"
 #include "tenon_onnx.h"
+#include "tests/lib/aot_run.h"
 #include "tests/lib/compare.h"
-#include "tests/lib/object_run.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -36,15 +37,36 @@ typedef struct opened {
     bool is_missing;
     tn_module *module;
     tn_program *program;
-    tn_pool *pools[2]; /* of one and two threads */
+    aot_run *object;
+    object_run *machine; /* where the object runs */
+    tn_pool *pools[2];   /* of one and two threads */
 } opened;
 
 static void close_model(opened *o) {
+    aot_run_close(o->object);
     tn_program_free(o->program);
+    o->object = NULL;
     tn_module_free(o->module);
     o->program = NULL;
     o->module = NULL;
     o->model = NULL;
+}
+
+/* Large weights take long to go through a compiler: they are mapped, others stand in the object. */
+static bool has_large_weights(const tn_graph *g) {
+    enum { LARGE = 16 << 20 };
+    size_t all = 0, bytes;
+    for (size_t i = 0; i < g->n_params; i++)
+        if (g->params[i].binding == BINDING_LOAD && type_static_bytes(g->module->dims, &g->params[i].type, &bytes))
+            all += bytes;
+    return all > LARGE;
+}
+
+static void open_object(opened *o) {
+    char message[OBJECT_MESSAGE];
+    tn_aot_options options = {.name = "model", .weights_in_file = has_large_weights(tn_module_main(o->module))};
+    o->object = aot_run_open(o->machine, o->module, &options, message);
+    if (!o->object) fail_msg("%s: %s", o->model, message);
 }
 
 /* Loads and compiles a model unless it is the one that is open; fails the test when that fails. */
@@ -63,6 +85,7 @@ static void open_model(opened *o, const char *model) {
     assert_non_null(o->module);
     if (!tn_module_error(o->module)) o->program = tn_compile_module(o->module, NULL);
     if (!o->program) fail_msg("%s: %s", model, tn_module_error(o->module)->message);
+    open_object(o);
 }
 
 /* ---- One case ------------------------------------------------------------------------------------- */
@@ -112,13 +135,16 @@ static void assert_same_bits(const model_case *c, const tn_exec *a, const tn_exe
     }
 }
 
-/* As an object on another machine. */
-static void test_elsewhere(const test_case *t, object_run *machine, const eval_tensor *in) {
+/* The outputs of the object, in the order of the case, to be freed. */
+static void run_object(const test_case *t, const eval_tensor *in, tn_tensor *results) {
     const tn_program *p = t->open->program;
     eval_tensor ordered[CASE_TENSORS] = {0}, got[CASE_TENSORS] = {0};
-    tn_tensor results[CASE_TENSORS];
+    const tn_graph *g = tn_module_main(t->open->module);
+    eval_tensor *all = calloc(g->n_params + 1, sizeof *all);
     char message[OBJECT_MESSAGE];
     order_inputs(t, in, ordered);
+    for (size_t i = 0, k = 0; i < g->n_params; i++)
+        if (g->params[i].binding != BINDING_LOAD) all[i] = ordered[k++];
     for (int i = 0; i < t->c->n_out; i++) {
         const case_tensor *out = &t->c->out[i];
         int at = tn_program_find_output(p, out->name);
@@ -126,16 +152,35 @@ static void test_elsewhere(const test_case *t, object_run *machine, const eval_t
         got[at].data = calloc((size_t)got[at].n + 1, 8);
         results[i] = tn_tensor_of(out->dtype, got[at].data, out->rank, out->dims);
     }
-    if (!object_run_module(machine, t->open->module, NULL, &(object_call){.in = ordered, .out = got}, message))
-        fail_msg("%s", message);
+    bool ok = aot_run_call(t->open->object, &(object_call){.in = all, .out = got}, message);
+    free(all);
+    if (!ok) fail_msg("%s", message);
+}
+
+static void free_results(const test_case *t, tn_tensor *results) {
+    for (int i = 0; i < t->c->n_out; i++) free(results[i].data);
+}
+
+/* As an object on another machine. */
+static void test_elsewhere(const test_case *t, const eval_tensor *in) {
+    tn_tensor results[CASE_TENSORS];
+    run_object(t, in, results);
     for (int i = 0; i < t->c->n_out; i++) assert_output(t->c, i, &results[i]);
-    for (int i = 0; i < t->c->n_out; i++) free(got[i].data);
+    free_results(t, results);
 }
 
 static void test_here(const test_case *t, const eval_tensor *in) {
     tn_exec *one = run_compiled(t, in, t->open->pools[0]), *two = run_compiled(t, in, t->open->pools[1]);
     assert_same_bits(t->c, one, two);
     for (int i = 0; i < t->c->n_out; i++) assert_output(t->c, i, tn_exec_output_named(one, t->c->out[i].name));
+    tn_tensor results[CASE_TENSORS];
+    run_object(t, in, results);
+    for (int i = 0; i < t->c->n_out; i++) {
+        const tn_tensor *here = tn_exec_output_named(one, t->c->out[i].name);
+        assert_int_equal(tn_tensor_bytes(here), tn_tensor_bytes(&results[i]));
+        assert_memory_equal(here->data, results[i].data, (size_t)tn_tensor_bytes(here));
+    }
+    free_results(t, results);
     tn_exec_free(one);
     tn_exec_free(two);
 }
@@ -146,9 +191,8 @@ static void test_recorded(void **state) {
     open_model(t->open, t->c->model);
     if (t->open->is_missing) skip();
     make_inputs(t->c, in);
-    object_run *machine = object_run_elsewhere();
-    if (machine)
-        test_elsewhere(t, machine, in);
+    if (object_run_elsewhere())
+        test_elsewhere(t, in);
     else
         test_here(t, in);
     for (int i = 0; i < t->c->n_in; i++) eval_tensor_free(&in[i]);
@@ -236,7 +280,8 @@ int main(int argc, char **argv) {
     }
     struct CMUnitTest *tests = calloc(2 * n + 1, sizeof *tests);
     test_case *cases = calloc(n + 1, sizeof *cases);
-    opened open = {.pools = {tn_pool_new(1), tn_pool_new(2)}};
+    object_run *here = object_run_elsewhere() ? NULL : object_run_open(&(object_machine){.emulator = ""});
+    opened open = {.machine = here ? here : object_run_elsewhere(), .pools = {tn_pool_new(1), tn_pool_new(2)}};
     bool ok = tests && cases && open.pools[0] && open.pools[1];
     for (size_t i = 0; ok && i < n; i++) {
         if (!is_wanted(all[i].name, argc, argv)) continue;
@@ -248,6 +293,7 @@ int main(int argc, char **argv) {
     }
     int failed = ok ? _cmocka_run_group_tests("models", tests, n_tests, NULL, NULL) : 1;
     close_model(&open);
+    if (here) object_run_close(here);
     tn_pool_free(open.pools[0]);
     tn_pool_free(open.pools[1]);
     for (size_t i = 0; i < n_tests; i++) free((char *)tests[i].name);
