@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-enum { WIDEST_ELEMENT_BYTES = 8, WIDEST_LANES = 256 };
+enum { WIDEST_LANES = 256 };
 
 /* ---- Buffers ---- */
 
@@ -106,21 +106,28 @@ static LLVMValueRef any_lane(emit *e, lt_value guard) {
     return emit_intrinsic(e, "llvm.vector.reduce.or", &type, 1, &g, 1, "any");
 }
 
-/* A block of zeros that any vector can be read from. */
-static LLVMValueRef zeros(emit *e) {
-    LLVMValueRef z = LLVMGetNamedGlobal(e->module, "tenon.zeros");
-    if (z) return z;
-    LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(e->context), WIDEST_ELEMENT_BYTES * WIDEST_LANES);
-    z = LLVMAddGlobal(e->module, type, "tenon.zeros");
-    LLVMSetInitializer(z, LLVMConstNull(type));
+/* A block of zeros that a value of `type` can be read from: one for all, as large as the largest needs. */
+static LLVMValueRef zeros(emit *e, LLVMTypeRef type) {
+    static const char name[] = "tenon.zeros";
+    LLVMValueRef old = LLVMGetNamedGlobal(e->module, name);
+    uint64_t bytes = LLVMABISizeOfType(LLVMGetModuleDataLayout(e->module), type);
+    if (old && LLVMGetArrayLength2(LLVMGlobalGetValueType(old)) >= bytes) return old;
+    LLVMTypeRef all = LLVMArrayType2(LLVMInt8TypeInContext(e->context), bytes);
+    LLVMValueRef z = LLVMAddGlobal(e->module, all, "");
+    LLVMSetInitializer(z, LLVMConstNull(all));
     LLVMSetGlobalConstant(z, true);
     LLVMSetLinkage(z, LLVMPrivateLinkage);
     LLVMSetAlignment(z, ABI_ALIGNMENT);
+    if (old) {
+        LLVMReplaceAllUsesWith(old, z);
+        LLVMDeleteGlobal(old);
+    }
+    LLVMSetValueName2(z, name, sizeof name - 1);
     return z;
 }
 
-LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address) {
-    return LLVMBuildSelect(e->builder, condition, address, zeros(e), "safe");
+LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address, LLVMTypeRef type) {
+    return LLVMBuildSelect(e->builder, condition, address, zeros(e, type), "safe");
 }
 
 /* ---- One lane after the other, and by hardware ---- */
@@ -213,7 +220,7 @@ static LLVMValueRef plain_load(emit *e, LLVMTypeRef type, LLVMValueRef address, 
 static LLVMValueRef load_uniform(emit *e, const lt_stmt *s, LLVMTypeRef type) {
     LLVMValueRef address = emit_address(e, s->access.buffer, s->access.index);
     LLVMValueRef guard = any_lane(e, s->access.guard);
-    if (guard) address = emit_address_if(e, guard, address);
+    if (guard) address = emit_address_if(e, guard, address, type);
     return plain_load(e, type, address, emit_alignment(e, s->access.buffer));
 }
 
@@ -222,7 +229,7 @@ static LLVMValueRef load_contiguous(emit *e, const lt_stmt *s, LLVMTypeRef type,
     unsigned alignment = emit_alignment(e, s->access.buffer);
     LLVMTypeRef vector = LLVMVectorType(type, e->lanes);
     if (guard && emit_is_vector(guard)) return emit_masked_load(e, vector, address, guard, alignment);
-    return plain_load(e, vector, guard ? emit_address_if(e, guard, address) : address, alignment);
+    return plain_load(e, vector, guard ? emit_address_if(e, guard, address, vector) : address, alignment);
 }
 
 /* Gathers exist for elements of 32 and 64 bits; they win where the addresses are vectors anyway. */
@@ -247,7 +254,7 @@ static LLVMValueRef load_lanes(emit *e, const lt_stmt *s, LLVMTypeRef type, LLVM
     LLVMValueRef result = LLVMGetPoison(vector);
     for (uint32_t i = 0; i < e->lanes; i++) {
         LLVMValueRef address = lane_address(e, &a, i);
-        if (guards) address = emit_address_if(e, lane_of(e, guards, i), address);
+        if (guards) address = emit_address_if(e, lane_of(e, guards, i), address, type);
         LLVMValueRef element = plain_load(e, type, address, alignment);
         result = LLVMBuildInsertElement(e->builder, result, element, LLVMConstInt(e->i32, i, false), "");
     }

@@ -204,8 +204,8 @@ static void join_related(lanes_wanted *w, const lt_stmt *load, int64_t stride) {
 static LLVMValueRef load_part(const lanes_wanted *w, int64_t offset, uint32_t n) {
     emit *e = w->e;
     LLVMValueRef address = emit_address(e, w->buffer, dim_add_const(e->dims, w->index, offset)), mask[MOST_LANES];
-    if (w->guard) address = emit_address_if(e, w->guard, address);
     LLVMTypeRef type = LLVMVectorType(w->element, n);
+    if (w->guard) address = emit_address_if(e, w->guard, address, type);
     unsigned alignment = emit_alignment(e, w->buffer);
     if (w->is_masked && !(may_read(w, offset) && may_read(w, offset + (int64_t)n - 1))) {
         for (uint32_t i = 0; i < n; i++) mask[i] = LLVMConstInt(e->i1, may_read(w, offset + (int64_t)i), false);

@@ -140,8 +140,8 @@ LLVMValueRef emit_guard(emit *e, lt_value guard);
 LLVMValueRef emit_masked_load(emit *e, LLVMTypeRef vector, LLVMValueRef address, LLVMValueRef mask, unsigned alignment);
 void emit_masked_store(emit *e, LLVMValueRef value, LLVMValueRef address, LLVMValueRef mask, unsigned alignment);
 
-/* `address` when the condition holds, else one from which zeros are read. */
-LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address);
+/* `address` when the condition holds, else one from which a value of `type` is read as zeros. */
+LLVMValueRef emit_address_if(emit *e, LLVMValueRef condition, LLVMValueRef address, LLVMTypeRef type);
 
 /* ---- emit_stream.c ---- */
 /* Whether stores of the whole groups of a vector loop may be streamed, as a value before the loop; NULL: none may. */

@@ -134,11 +134,8 @@ static void store_values(program_emitter *p, LLVMValueRef bound, LLVMValueRef *v
         return;
     }
     for (size_t i = 0; i < n; i++) known[i] = LLVMIsConstant(values[i]) ? values[i] : program_i64(p, 0);
-    LLVMValueRef all = LLVMConstArray2(p->i64, known, n), table = LLVMAddGlobal(p->module, LLVMTypeOf(all), "bound");
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, true);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
     unsigned alignment = sizeof(int64_t);
+    LLVMValueRef table = program_array(p, "bound", LLVMConstArray2(p->i64, known, n), alignment);
     LLVMBuildMemCpy(p->b, bound, alignment, table, alignment, program_i64(p, (int64_t)(n * sizeof(int64_t))));
     for (size_t i = 0; i < n; i++)
         if (!LLVMIsConstant(values[i])) program_store_at(p, bound, (int64_t)i, values[i]);

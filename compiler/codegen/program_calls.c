@@ -2,22 +2,19 @@
  *
  * in:  calls of kernels, in the order in which they run
  * out: for those with nothing else between them, one call of a helper that goes through a table (program_launch.c)
- * law: what a row says does not change while the function runs
+ * law: what a row says does not change while the function runs; a table holds no address
  *
- * A row is where a slot's value (abi.h) comes from: an element of one of a few arrays, and a number that is added. As
- * code, a row would be four instructions, and LLVM would take longer for them than for many a kernel.
+ * A row is where a slot's value (abi.h) comes from: an item of one of a few arrays, or a number, and a number that is
+ * added. As code, a row would be four instructions, and LLVM would take longer for them than for many a kernel.
  */
 #include "compiler/codegen/program_state.h"
 
 #include <stddef.h>
 
-/* The arrays, of 8-byte items. */
-enum { OF_OWN, OF_PARAMS, OF_RESULTS, OF_WEIGHTS, OF_CONSTANTS, ARRAY_COUNT };
-
 /* Items of the function's own array; then values that are not known before it runs. */
-enum { OWN_ZERO, OWN_FRAME, OWN_ARENA, OWN_SCRATCH_STRIDE, OWN_COUNT };
+enum { OWN_ARENA, OWN_COUNT };
 
-enum { WORD_BYTES = 8 };
+enum { WORD_BITS = 32, WORD_BYTES = WORD_BITS / 8 };
 
 /* ---- Tables ---- */
 
@@ -26,30 +23,19 @@ static void add_word(function_emitter *f, int64_t word) {
     if (!array_reserve((void **)&t->words, &t->words_capacity, t->n_words + 1, sizeof *t->words))
         program_fail(f->p, TN_ERR_MEMORY, "out of memory");
     else
-        t->words[t->n_words++] = program_i64(f->p, word);
+        t->words[t->n_words++] = LLVMConstInt(f->p->i32, (uint32_t)word, false);
 }
 
 static void add_row(function_emitter *f, int64_t array, int64_t index, int64_t addend) {
-    add_word(f, array << 32 | index);
-    add_word(f, addend);
+    int64_t count = addend == 0 ? 0 : addend == (int32_t)addend ? 1 : 2;
+    if (index >> ROW_INDEX_BITS) program_fail(f->p, TN_ERR_LIMIT, "a function has too many values");
+    add_word(f, array | count << ROW_ARRAY_BITS | index << (ROW_ARRAY_BITS + ROW_COUNT_BITS));
+    for (int64_t i = 0; i < count; i++) add_word(f, addend >> WORD_BITS * i);
 }
 
-static int64_t add_pointer(function_emitter *f, pointer_table *t, LLVMValueRef pointer) {
-    if (array_reserve((void **)&t->items, &t->capacity, t->n + 1, sizeof *t->items))
-        t->items[t->n++] = pointer;
-    else
-        program_fail(f->p, TN_ERR_MEMORY, "out of memory");
-    return (int64_t)t->n - 1;
-}
-
-/* A constant array; all are made anew for each run of calls. */
-static LLVMValueRef table_in_object(program_emitter *p, LLVMTypeRef type, LLVMValueRef *items, size_t n) {
-    LLVMValueRef all = LLVMConstArray2(type, items, n), table = LLVMAddGlobal(p->module, LLVMTypeOf(all), "calls");
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, true);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
-    LLVMSetAlignment(table, WORD_BYTES);
-    return table;
+static void add_number(function_emitter *f, int64_t number) {
+    bool fits = number >= 0 && number >> ROW_INDEX_BITS == 0;
+    add_row(f, OF_NUMBER, fits ? number : 0, fits ? 0 : number);
 }
 
 /* ---- The function's own values ---- */
@@ -67,27 +53,30 @@ static void open_arrays(function_emitter *f) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
-    LLVMValueRef arrays[] = {f->calls.own, f->params, f->results, weights};
-    for (int64_t i = 0; i < OF_CONSTANTS; i++) program_store_at(p, f->calls.arrays, i, arrays[i]);
-    set_own(f, OWN_ZERO, program_i64(p, 0));
-    set_own(f, OWN_FRAME, f->frame);
+    LLVMValueRef arrays[ARRAY_COUNT] = {f->calls.own, f->params, f->results, weights};
+    for (int64_t i = 0; i < ARRAY_COUNT; i++) program_store_at(p, f->calls.arrays, i, arrays[i]);
     set_own(f, OWN_ARENA, f->arena);
-    set_own(f, OWN_SCRATCH_STRIDE, f->scratch_stride);
     LLVMPositionBuilderAtEnd(p->b, here);
 }
 
 /* The item that has `value`, of the function's entry; -1: none so far. */
 static int64_t find_own(const function_emitter *f, LLVMValueRef value) {
-    for (size_t i = 0; i < f->calls.own_values.n; i++)
-        if (f->calls.own_values.items[i] == value) return OWN_COUNT + (int64_t)i;
+    for (size_t i = 0; i < f->calls.n_own; i++)
+        if (f->calls.own_values[i] == value) return OWN_COUNT + (int64_t)i;
     return -1;
 }
 
 static int64_t own_item(function_emitter *f, LLVMValueRef value) {
     program_emitter *p = f->p;
+    call_table *t = &f->calls;
     int64_t index = find_own(f, value);
     if (index >= 0) return index;
-    index = OWN_COUNT + add_pointer(f, &f->calls.own_values, value);
+    if (!array_reserve((void **)&t->own_values, &t->own_capacity, t->n_own + 1, sizeof *t->own_values)) {
+        program_fail(p, TN_ERR_MEMORY, "out of memory");
+        return 0;
+    }
+    t->own_values[t->n_own] = value;
+    index = OWN_COUNT + (int64_t)t->n_own++;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     set_own(f, index, value);
@@ -100,7 +89,7 @@ static int64_t own_item(function_emitter *f, LLVMValueRef value) {
 static void add_dim(function_emitter *f, tn_dim d) {
     int64_t number;
     if (d != DIM_INVALID && dim_is_const(f->p->dims, d, &number))
-        add_row(f, OF_OWN, OWN_ZERO, number);
+        add_number(f, number);
     else
         add_row(f, OF_OWN, own_item(f, program_dim(f, d)), 0);
 }
@@ -126,18 +115,20 @@ static void add_place(function_emitter *f, int64_t array, int64_t index, tn_dim 
 static void add_value(function_emitter *f, value_id v) {
     const place *at = &f->plan->values[plan_root(f->graph, v)];
     const tensor_data *data;
+    int64_t offset;
     switch (at->kind) {
     case PLACE_PARAM: add_row(f, OF_PARAMS, at->index, 0); return;
     case PLACE_RESULT: add_place(f, OF_RESULTS, at->index, at->offset); return;
     case PLACE_ARENA: add_place(f, OF_OWN, OWN_ARENA, at->offset); return;
     case PLACE_CONSTANT:
         data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
-        if (data->bytes <= PROGRAM_INLINE_BYTES)
-            add_row(f, OF_CONSTANTS, add_pointer(f, &f->calls.constants, program_constant(f->p, data)), 0);
-        else
+        if (data->bytes <= PROGRAM_INLINE_BYTES) {
+            offset = program_constant(f->p, data);
+            add_row(f, OF_OWN, own_item(f, f->p->pool.array), offset);
+        } else
             add_row(f, OF_WEIGHTS, program_constant_weight(f->p, data), 0);
         return;
-    default: add_row(f, OF_OWN, OWN_ZERO, 0); /* a token */
+    default: add_number(f, 0); /* a token */
     }
 }
 
@@ -154,15 +145,9 @@ static tn_dim *extents_here(function_emitter *f, const node *n, const function_p
     return here;
 }
 
-/* Slots as compiler/codegen/abi.h lays them out. */
+/* Slots from ABI_BUFFERS on, as compiler/codegen/abi.h lays them out. */
 static void add_slots(function_emitter *f, const node *n, const lt_kernel *k, const tn_dim *extents) {
     program_emitter *p = f->p;
-    int64_t site_base = (int64_t)p->tables->n_sites;
-    for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
-    add_row(f, OF_OWN, OWN_FRAME, 0);
-    add_row(f, OF_OWN, OWN_ZERO, site_base);
-    add_row(f, OF_OWN, OWN_ZERO, 0); /* the scratch offset */
-    add_row(f, OF_OWN, OWN_SCRATCH_STRIDE, 0);
     tn_dim work = f->plan->work_offset[n - f->graph->nodes];
     if (work == DIM_INVALID) work = dim_const(p->dims, 0);
     uint32_t input = 0, output = 0;
@@ -182,6 +167,17 @@ static void add_slots(function_emitter *f, const node *n, const lt_kernel *k, co
     for (uint32_t i = 0; i < k->n_extents; i++) add_dim(f, extents[i]);
 }
 
+static void add_header(function_emitter *f, const node *n, uint32_t kernel) {
+    program_emitter *p = f->p;
+    const lt_kernel *k = p->plan->kernels[kernel].loops;
+    int64_t header[CALL_HEADER] = {[CALL_SITE_BASE] = (int64_t)p->tables->n_sites,
+                                   [CALL_FIRST_STAGE] = p->table.first[kernel],
+                                   [CALL_ROWS] = (int64_t)abi_slot_count(k) - ABI_BUFFERS,
+                                   [CALL_STAGES] = k->n_stages};
+    for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
+    for (int i = 0; i < CALL_HEADER; i++) add_word(f, header[i]);
+}
+
 void program_call_kernel(function_emitter *f, const node *n, int64_t number) {
     program_emitter *p = f->p;
     const function_plan *callee = plan_of(p->plan, attr_find(&n->attrs, ATTR_callee)->func);
@@ -189,15 +185,11 @@ void program_call_kernel(function_emitter *f, const node *n, int64_t number) {
     tn_dim *extents = extents_here(f, n, callee, k);
     if (!extents) return;
     open_arrays(f);
-    add_word(f, number);
-    add_word(f, abi_slot_count(k));
-    add_word(f, k->n_stages);
+    if (f->calls.n++ == 0) f->calls.first_number = number;
+    add_header(f, n, (uint32_t)callee->kernel);
     add_slots(f, n, k, extents);
-    for (uint32_t i = 0; i < k->n_stages; i++) {
-        add_pointer(f, &f->calls.stages, p->stages[callee->kernel][i]);
+    for (uint32_t i = 0; i < k->n_stages; i++)
         add_dim(f, dim_substitute(p->dims, k->stages[i].chunks, k->extents, extents, (int)k->n_extents));
-    }
-    f->calls.n++;
     tn_free(extents);
 }
 
@@ -216,24 +208,21 @@ void program_flush_calls(function_emitter *f) {
     program_emitter *p = f->p;
     call_table *t = &f->calls;
     if (t->n == 0 || p->failed) return;
-    if (t->constants.n)
-        program_store_at(p, t->arrays, OF_CONSTANTS,
-                         table_in_object(p, p->pointer, t->constants.items, t->constants.n));
+    LLVMValueRef words = program_array(p, "calls", LLVMConstArray2(p->i32, t->words, t->n_words), WORD_BYTES);
     LLVMValueRef arguments[] = {f->frame,
+                                f->scratch_stride,
                                 t->arrays,
                                 call_slots(f),
-                                table_in_object(p, p->i64, t->words, t->n_words),
-                                table_in_object(p, p->pointer, t->stages.items, t->stages.n),
+                                words,
+                                program_i64(p, t->first_number),
                                 program_i64(p, (int64_t)t->n)};
-    LLVMBuildCall2(p->b, p->call_type, p->call, arguments, 6, "");
-    t->n = t->n_words = t->stages.n = t->constants.n = 0;
+    LLVMBuildCall2(p->b, p->call_type, p->call, arguments, 7, "");
+    t->n = t->n_words = 0;
 }
 
 void program_end_calls(function_emitter *f) {
     call_table *t = &f->calls;
-    if (t->own && !f->p->failed) LLVMSetOperand(t->own, 0, program_i64(f->p, OWN_COUNT + (int64_t)t->own_values.n));
+    if (t->own && !f->p->failed) LLVMSetOperand(t->own, 0, program_i64(f->p, OWN_COUNT + (int64_t)t->n_own));
     tn_free(t->words);
-    tn_free(t->stages.items);
-    tn_free(t->constants.items);
-    tn_free(t->own_values.items);
+    tn_free(t->own_values);
 }

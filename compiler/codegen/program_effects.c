@@ -54,12 +54,7 @@ static hook_call open_hook(function_emitter *f, unsigned offset) {
 /* ---- print ---- */
 
 static LLVMValueRef text_in_object(program_emitter *p, const char *text) {
-    LLVMValueRef bytes = LLVMConstStringInContext2(p->context, text, strlen(text), false);
-    LLVMValueRef global = LLVMAddGlobal(p->module, LLVMTypeOf(bytes), "text");
-    LLVMSetInitializer(global, bytes);
-    LLVMSetGlobalConstant(global, true);
-    LLVMSetLinkage(global, LLVMPrivateLinkage);
-    return global;
+    return program_array(p, "text", LLVMConstStringInContext2(p->context, text, strlen(text), false), 1);
 }
 
 static void store_member(program_emitter *p, LLVMValueRef base, size_t offset, LLVMValueRef value) {

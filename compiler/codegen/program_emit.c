@@ -207,16 +207,17 @@ bool program_emit(const emitter *out, const kernel_home *home, const program_pla
     p.stages = tn_calloc(plan->n_kernels + 1, sizeof *p.stages);
     p.functions = tn_calloc(plan->n_functions + 1, sizeof *p.functions);
     bool ok = p.stages && p.functions;
-    if (!ok)
-        program_fail(&p, TN_ERR_MEMORY, "out of memory");
-    else
-        program_emit_helpers(&p);
-    ok = ok && find_needed(&p) && list_constraints(&p) && emit_kernels(&p) && emit_functions(&p) && emit_run(&p) &&
-         program_emit_bind(&p);
+    if (!ok) program_fail(&p, TN_ERR_MEMORY, "out of memory");
+    ok = ok && find_needed(&p) && list_constraints(&p) && emit_kernels(&p) && program_make_stage_table(&p);
+    if (ok) program_emit_helpers(&p);
+    ok = ok && emit_functions(&p) && emit_run(&p) && program_emit_bind(&p) && program_close_pool(&p);
     for (size_t i = 0; p.stages && i < plan->n_kernels; i++) tn_free(p.stages[i]);
     tn_free(p.stages);
     tn_free(p.functions);
     tn_free(p.needed);
+    tn_free(p.table.first);
+    tn_free(p.pool.items);
+    tn_free(p.pool.offsets);
     LLVMDisposeBuilder(p.b);
     return ok && !p.failed;
 }

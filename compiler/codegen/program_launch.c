@@ -81,12 +81,59 @@ static LLVMValueRef emit_mark(program_emitter *p) {
     return f;
 }
 
+/* ---- Stages ---- */
+
+static LLVMValueRef distance(program_emitter *p, LLVMValueRef to, LLVMValueRef from) {
+    LLVMValueRef bytes = LLVMConstSub(LLVMConstPtrToInt(to, p->i64), LLVMConstPtrToInt(from, p->i64));
+    return LLVMConstTrunc(bytes, p->i32);
+}
+
+/* Which stage of the table is the first of each kernel; returns how many there are. */
+static uint32_t number_stages(program_emitter *p) {
+    uint32_t n = 0;
+    for (size_t k = 0; k < p->plan->n_kernels; k++) {
+        p->table.first[k] = n;
+        if (p->stages[k]) n += p->plan->kernels[k].loops->n_stages;
+    }
+    return n;
+}
+
+bool program_make_stage_table(program_emitter *p) {
+    stage_table *t = &p->table;
+    t->is_relative = !p->out->is_shared;
+    t->first = tn_calloc(p->plan->n_kernels + 1, sizeof *t->first);
+    if (!t->first) return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    uint32_t n = number_stages(p);
+    LLVMTypeRef item = t->is_relative ? p->i32 : p->pointer;
+    LLVMValueRef *items = tn_calloc(n + 1u, sizeof *items);
+    if (!items) return program_fail(p, TN_ERR_MEMORY, "out of memory");
+    t->array = program_array(p, "stages", LLVMConstNull(LLVMArrayType2(item, n)), t->is_relative ? 4 : 8);
+    for (size_t k = 0; k < p->plan->n_kernels; k++)
+        for (uint32_t s = 0; p->stages[k] && s < p->plan->kernels[k].loops->n_stages; s++) {
+            LLVMValueRef stage = p->stages[k][s];
+            items[t->first[k] + s] = t->is_relative ? distance(p, stage, t->array) : stage;
+        }
+    LLVMSetInitializer(t->array, LLVMConstArray2(item, items, n));
+    tn_free(items);
+    return true;
+}
+
+static LLVMValueRef load_stage(program_emitter *p, LLVMValueRef number) {
+    const stage_table *t = &p->table;
+    if (!t->is_relative)
+        return LLVMBuildLoad2(p->b, p->pointer, LLVMBuildGEP2(p->b, p->pointer, t->array, &number, 1, ""), "");
+    LLVMValueRef word = LLVMBuildLoad2(p->b, p->i32, LLVMBuildGEP2(p->b, p->i32, t->array, &number, 1, ""), "");
+    LLVMValueRef bytes = LLVMBuildSExt(p->b, word, p->i64, "");
+    return LLVMBuildGEP2(p->b, p->i8, t->array, &bytes, 1, "stage");
+}
+
 /* ---- Tables of calls (program_calls.c) ---- */
 
 /* The helper being written. Its variables are on the stack, of which LLVM makes registers. */
 typedef struct caller {
     program_emitter *p;
-    LLVMValueRef function, arrays, words, stages; /* the last two: where the next ones are */
+    LLVMValueRef function, arrays, next; /* the last: where the next word is */
+    LLVMValueRef sum;                    /* of the row that is being taken */
 } caller;
 
 static LLVMValueRef variable(caller *c, LLVMTypeRef type, LLVMValueRef value) {
@@ -95,23 +142,68 @@ static LLVMValueRef variable(caller *c, LLVMTypeRef type, LLVMValueRef value) {
     return v;
 }
 
-/* What a cursor points to, and the cursor goes on. */
-static LLVMValueRef take(caller *c, LLVMValueRef cursor, LLVMTypeRef type) {
+static LLVMValueRef take_word(caller *c) {
     program_emitter *p = c->p;
-    LLVMValueRef at = LLVMBuildLoad2(p->b, p->pointer, cursor, ""), v = LLVMBuildLoad2(p->b, type, at, "");
-    LLVMBuildStore(p->b, LLVMBuildGEP2(p->b, p->i64, at, (LLVMValueRef[]){program_i64(p, 1)}, 1, ""), cursor);
-    return v;
+    LLVMValueRef at = LLVMBuildLoad2(p->b, p->pointer, c->next, ""), word = LLVMBuildLoad2(p->b, p->i32, at, "");
+    LLVMBuildStore(p->b, LLVMBuildGEP2(p->b, p->i32, at, (LLVMValueRef[]){program_i64(p, 1)}, 1, ""), c->next);
+    return word;
+}
+
+static LLVMValueRef take_unsigned(caller *c) { return LLVMBuildZExt(c->p->b, take_word(c), c->p->i64, ""); }
+
+static void add_to_sum(caller *c, LLVMValueRef addend) {
+    LLVMBuilderRef b = c->p->b;
+    LLVMBuildStore(b, LLVMBuildAdd(b, LLVMBuildLoad2(b, c->p->i64, c->sum, ""), addend, ""), c->sum);
+}
+
+/* Goes on in a new block if x is n, else in another one of those that are given, or in a new one, which is returned. */
+static LLVMBasicBlockRef if_equal(caller *c, LLVMValueRef x, int64_t n, LLVMBasicBlockRef otherwise) {
+    program_emitter *p = c->p;
+    LLVMBasicBlockRef then = new_block(p, c->function, "then");
+    if (!otherwise) otherwise = new_block(p, c->function, "else");
+    LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntEQ, x, program_i64(p, n), ""), then, otherwise);
+    LLVMPositionBuilderAtEnd(p->b, then);
+    return otherwise;
+}
+
+static void go_on_in(caller *c, LLVMBasicBlockRef block) {
+    LLVMBuildBr(c->p->b, block);
+    LLVMPositionBuilderAtEnd(c->p->b, block);
+}
+
+static LLVMValueRef bits_of(caller *c, LLVMValueRef word, int from, int n) {
+    program_emitter *p = c->p;
+    LLVMValueRef high = LLVMBuildLShr(p->b, word, program_i64(p, from), "");
+    return LLVMBuildAnd(p->b, high, program_i64(p, (INT64_C(1) << n) - 1), "");
 }
 
 /* The value that the next row says. */
 static LLVMValueRef take_row(caller *c) {
     program_emitter *p = c->p;
-    LLVMValueRef where = take(c, c->words, p->i64), addend = take(c, c->words, p->i64);
-    LLVMValueRef array = LLVMBuildLShr(p->b, where, program_i64(p, 32), "");
-    LLVMValueRef index = LLVMBuildAnd(p->b, where, program_i64(p, UINT32_MAX), "");
+    LLVMValueRef word = take_unsigned(c), array = bits_of(c, word, 0, ROW_ARRAY_BITS),
+                 count = bits_of(c, word, ROW_ARRAY_BITS, ROW_COUNT_BITS),
+                 index = bits_of(c, word, ROW_ARRAY_BITS + ROW_COUNT_BITS, ROW_INDEX_BITS);
+    LLVMBasicBlockRef added = new_block(p, c->function, "added");
+    LLVMBuildStore(p->b, index, c->sum);
+    LLVMBasicBlockRef item = if_equal(c, array, OF_NUMBER, NULL), more = new_block(p, c->function, "more");
+    LLVMBuildBr(p->b, more);
+    LLVMPositionBuilderAtEnd(p->b, item);
     LLVMValueRef base = LLVMBuildLoad2(p->b, p->pointer, LLVMBuildGEP2(p->b, p->i64, c->arrays, &array, 1, ""), "");
-    LLVMValueRef item = LLVMBuildLoad2(p->b, p->i64, LLVMBuildGEP2(p->b, p->i64, base, &index, 1, ""), "");
-    return LLVMBuildAdd(p->b, item, addend, "");
+    LLVMBuildStore(p->b, LLVMBuildLoad2(p->b, p->i64, LLVMBuildGEP2(p->b, p->i64, base, &index, 1, ""), ""), c->sum);
+    go_on_in(c, more);
+
+    LLVMBasicBlockRef some = if_equal(c, count, 0, NULL);
+    LLVMBuildBr(p->b, added);
+    LLVMPositionBuilderAtEnd(p->b, some);
+    LLVMValueRef low = take_word(c);
+    LLVMBasicBlockRef two = if_equal(c, count, 1, NULL);
+    add_to_sum(c, LLVMBuildSExt(p->b, low, p->i64, ""));
+    LLVMBuildBr(p->b, added);
+    LLVMPositionBuilderAtEnd(p->b, two);
+    LLVMValueRef high = LLVMBuildShl(p->b, take_unsigned(c), program_i64(p, 32), "");
+    add_to_sum(c, LLVMBuildOr(p->b, high, LLVMBuildZExt(p->b, low, p->i64, ""), ""));
+    go_on_in(c, added);
+    return LLVMBuildLoad2(p->b, p->i64, c->sum, "");
 }
 
 /* A loop of n steps: the builder is in its body, at step `i`, until close_steps. */
@@ -147,29 +239,34 @@ static void tell(caller *c, LLVMValueRef mark, LLVMValueRef frame, size_t hook_o
     LLVMBuildCall2(p->b, LLVMGlobalGetValueType(mark), mark, arguments, 3, "");
 }
 
-/* void call(frame, arrays, slots, words, stages, calls): for each call its number, how many slots and stages it has, a
- * row for each slot, and one for the chunks of each stage. */
+/* void call(frame, scratch stride, arrays, slots, words, number of the first call, calls). */
 static void emit_call(program_emitter *p, LLVMValueRef launch, LLVMValueRef mark) {
-    LLVMTypeRef types[] = {p->pointer, p->pointer, p->pointer, p->pointer, p->pointer, p->i64};
-    p->call_type = LLVMFunctionType(p->empty, types, 6, false);
+    LLVMTypeRef types[] = {p->pointer, p->i64, p->pointer, p->pointer, p->pointer, p->i64, p->i64};
+    p->call_type = LLVMFunctionType(p->empty, types, 7, false);
     LLVMValueRef f = p->call = program_function(p, "call", p->call_type, true), frame = LLVMGetParam(f, 0),
-                 slots = LLVMGetParam(f, 2);
+                 slots = LLVMGetParam(f, 3), counters[3], header[CALL_HEADER];
     LLVMPositionBuilderAtEnd(p->b, new_block(p, f, "start"));
-    caller c = {.p = p, .function = f, .arrays = LLVMGetParam(f, 1)};
-    c.words = variable(&c, p->pointer, LLVMGetParam(f, 3));
-    c.stages = variable(&c, p->pointer, LLVMGetParam(f, 4));
-    LLVMValueRef counters[3];
+    caller c = {.p = p, .function = f, .arrays = LLVMGetParam(f, 2)};
+    c.next = variable(&c, p->pointer, LLVMGetParam(f, 4));
+    c.sum = variable(&c, p->i64, program_i64(p, 0));
     for (int i = 0; i < 3; i++) counters[i] = variable(&c, p->i64, program_i64(p, 0));
-    steps calls = open_steps(&c, counters[0], LLVMGetParam(f, 5));
-    LLVMValueRef number = take(&c, c.words, p->i64), n_slots = take(&c, c.words, p->i64),
-                 n_stages = take(&c, c.words, p->i64);
-    steps rows = open_steps(&c, counters[1], n_slots);
-    LLVMBuildStore(p->b, take_row(&c), LLVMBuildGEP2(p->b, p->i64, slots, &rows.i, 1, ""));
+    program_store_at(p, slots, ABI_FRAME, frame);
+    program_store_at(p, slots, ABI_SCRATCH_OFFSET, program_i64(p, 0));
+    program_store_at(p, slots, ABI_SCRATCH_STRIDE, LLVMGetParam(f, 1));
+
+    steps calls = open_steps(&c, counters[0], LLVMGetParam(f, 6));
+    LLVMValueRef number = LLVMBuildAdd(p->b, LLVMGetParam(f, 5), calls.i, "");
+    for (int i = 0; i < CALL_HEADER; i++) header[i] = take_unsigned(&c);
+    program_store_at(p, slots, ABI_SITE_BASE, header[CALL_SITE_BASE]);
+    steps rows = open_steps(&c, counters[1], header[CALL_ROWS]);
+    LLVMValueRef value = take_row(&c), slot = LLVMBuildAdd(p->b, rows.i, program_i64(p, ABI_BUFFERS), "");
+    LLVMBuildStore(p->b, value, LLVMBuildGEP2(p->b, p->i64, slots, &slot, 1, ""));
     close_steps(&c, &rows);
     tell(&c, mark, frame, offsetof(tn_hooks, kernel_begin), number);
-    steps stages = open_steps(&c, counters[2], n_stages);
-    LLVMValueRef chunks = take_row(&c);
-    LLVMValueRef arguments[] = {frame, take(&c, c.stages, p->pointer), chunks, slots};
+    steps stages = open_steps(&c, counters[2], header[CALL_STAGES]);
+    LLVMValueRef chunks = take_row(&c),
+                 stage = load_stage(p, LLVMBuildAdd(p->b, header[CALL_FIRST_STAGE], stages.i, ""));
+    LLVMValueRef arguments[] = {frame, stage, chunks, slots};
     LLVMBuildCall2(p->b, LLVMGlobalGetValueType(launch), launch, arguments, 4, "");
     close_steps(&c, &stages);
     tell(&c, mark, frame, offsetof(tn_hooks, kernel_end), number);

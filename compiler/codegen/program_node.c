@@ -56,36 +56,6 @@ LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name) {
 
 /* ---- Places ---- */
 
-LLVMValueRef program_constant(program_emitter *p, const tensor_data *data) {
-    LLVMValueRef bytes = LLVMConstStringInContext2(p->context, data->data ? data->data : "", data->bytes, true);
-    LLVMValueRef global = LLVMAddGlobal(p->module, LLVMTypeOf(bytes), "data");
-    LLVMSetInitializer(global, bytes);
-    LLVMSetGlobalConstant(global, true);
-    LLVMSetLinkage(global, LLVMPrivateLinkage);
-    LLVMSetAlignment(global, PLAN_ALIGNMENT);
-    return global;
-}
-
-static int64_t count_weights(const tn_graph *g) {
-    int64_t n = 0;
-    for (size_t i = 0; i < g->n_params; i++) n += g->params[i].binding == BINDING_LOAD;
-    return n;
-}
-
-int64_t program_constant_weight(program_emitter *p, const tensor_data *data) {
-    emitted_tables *t = p->tables;
-    size_t i = 0;
-    while (i < t->n_constants && t->constants[i] != data) i++;
-    if (i == t->n_constants) {
-        if (!array_reserve((void **)&t->constants, &t->constants_capacity, i + 1, sizeof *t->constants)) {
-            program_fail(p, TN_ERR_MEMORY, "out of memory");
-            return 0;
-        }
-        t->constants[t->n_constants++] = data;
-    }
-    return count_weights(p->entry) + (int64_t)i;
-}
-
 static LLVMValueRef address_of(function_emitter *f, const place *at) {
     program_emitter *p = f->p;
     switch (at->kind) {
@@ -95,7 +65,10 @@ static LLVMValueRef address_of(function_emitter *f, const place *at) {
     case PLACE_ARENA: return byte_offset(p, f->arena, program_dim(f, at->offset));
     case PLACE_CONSTANT: {
         const tensor_data *data = attr_find(&f->graph->nodes[at->index].attrs, ATTR_value)->data;
-        if (data->bytes <= PROGRAM_INLINE_BYTES) return program_constant(p, data);
+        if (data->bytes <= PROGRAM_INLINE_BYTES) {
+            LLVMValueRef offset = program_i64(p, program_constant(p, data));
+            return byte_offset(p, p->pool.array, offset);
+        }
         LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
         return program_load_at(p, weights, program_constant_weight(p, data), p->pointer);
     }

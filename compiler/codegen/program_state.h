@@ -4,6 +4,25 @@
 
 #include "compiler/codegen/program_emit.h"
 
+/* All stages of a program in one array. Its items are 32-bit distances from the array, which nothing has to change when
+ * the object is loaded, or pointers: where code is not position-independent, or stages may lie in other objects, of
+ * which nobody knows how near they will be. */
+typedef struct stage_table {
+    LLVMValueRef array;
+    uint32_t *first; /* of each kernel of the plan */
+    bool is_relative;
+} stage_table;
+
+/* Small constants, one after the other. Until all are known a placeholder stands for the array. */
+typedef struct constant_pool {
+    LLVMValueRef array; /* NULL: none so far */
+    const tensor_data **items;
+    size_t n, capacity;
+    int64_t *offsets;
+    size_t offsets_capacity;
+    int64_t bytes;
+} constant_pool;
+
 typedef struct program_emitter {
     const emitter *out;
     const kernel_home *home;
@@ -16,7 +35,9 @@ typedef struct program_emitter {
     LLVMBuilderRef b;
     dim_table *dims;
     LLVMTypeRef i8, i32, i64, pointer, empty;
-    LLVMValueRef **stages;     /* of each kernel of the plan */
+    LLVMValueRef **stages; /* of each kernel of the plan */
+    stage_table table;     /* of all of them */
+    constant_pool pool;
     LLVMValueRef *functions;   /* of each function of the plan, NULL for kernels */
     bool *needed;              /* of each function of the plan: the entry reaches it */
     LLVMValueRef call, report; /* program_launch.c */
@@ -24,19 +45,23 @@ typedef struct program_emitter {
     bool failed;
 } program_emitter;
 
-typedef struct pointer_table {
-    LLVMValueRef *items;
-    size_t n, capacity;
-} pointer_table;
+/* Calls of kernels that are still to be made, as the helper takes them (program_launch.c): a header of words for each
+ * call, then a row for each slot from ABI_BUFFERS on, then one for the chunks of each stage.
+ *
+ * A row is where a value comes from: an item of an array, or a number, and what is added to it, which is in further
+ * words. Its first word holds the array, how many words follow (ROW_COUNT_BITS) and the item or number. */
+enum { CALL_SITE_BASE, CALL_FIRST_STAGE, CALL_ROWS, CALL_STAGES, CALL_HEADER };
+enum { ROW_ARRAY_BITS = 3, ROW_COUNT_BITS = 2, ROW_INDEX_BITS = 32 - ROW_ARRAY_BITS - ROW_COUNT_BITS };
+enum { OF_OWN, OF_PARAMS, OF_RESULTS, OF_WEIGHTS, ARRAY_COUNT, OF_NUMBER = ARRAY_COUNT };
 
-/* Calls of kernels that are still to be made, as the helper takes them (program_launch.c). */
 typedef struct call_table {
     size_t n;
+    int64_t first_number; /* of the calls, for the hooks; the others follow */
     LLVMValueRef *words;
     size_t n_words, words_capacity;
-    pointer_table stages, constants;
     LLVMValueRef arrays, own, slots; /* on the stack, of all calls of the function; NULL until there is one */
-    pointer_table own_values;        /* behind what every function has */
+    LLVMValueRef *own_values;        /* behind what every function has */
+    size_t n_own, own_capacity;
 } call_table;
 
 /* The function being emitted. */
@@ -62,7 +87,18 @@ LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t ind
                              LLVMTypeRef type); /* 8-byte items */
 void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value);
 
-/* program_launch.c: helper functions in the module: make calls of kernels, record a run-time error. */
+/* program_data.c: constants. Up to PROGRAM_INLINE_BYTES they stand in the object: bytes from the start of the pool. */
+int64_t program_constant(program_emitter *p, const tensor_data *data);
+/* Larger ones stand behind the entry's weights in the frame: which one. */
+int64_t program_constant_weight(program_emitter *p, const tensor_data *data);
+bool program_close_pool(program_emitter *p); /* when all constants are known */
+
+/* A constant array of the program, as no other module sees it. */
+LLVMValueRef program_array(program_emitter *p, const char *name, LLVMValueRef value, unsigned alignment);
+
+/* program_launch.c: the table of stages, when they are known. */
+bool program_make_stage_table(program_emitter *p);
+/* Helper functions in the module: make calls of kernels, record a run-time error. */
 void program_emit_helpers(program_emitter *p);
 
 /* program_dims.c: sizes and offsets. Its value over symbols of given values; something, and the failure recorded,
@@ -83,9 +119,6 @@ LLVMValueRef program_stack_slots(function_emitter *f, int64_t n); /* 8-byte slot
 LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
 LLVMValueRef program_place(function_emitter *f, value_id v); /* the pointer to a value */
 LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at);
-LLVMValueRef program_constant(program_emitter *p, const tensor_data *data); /* in the object */
-/* Large constants stand behind the entry's weights in the frame: which one. */
-int64_t program_constant_weight(program_emitter *p, const tensor_data *data);
 tn_dim program_aligned_bytes(const program_emitter *p, tn_dim elements, tn_dtype dtype);
 int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message);
 
