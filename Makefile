@@ -127,7 +127,8 @@ quote = '$(subst ','\'',$(1))'
 FORCE:
 
 # Who may include LLVM's headers.
-LLVM_USERS = compiler/codegen/% tests/ulp.c tests/vmath.c tests/jit.c tests/lib/kernel_run.c tests/lib/levels.c tests/emit.c
+LLVM_USERS = compiler/codegen/% tests/ulp.c tests/vmath.c tests/jit.c tests/lib/kernel_run.c tests/lib/levels.c tests/emit.c \
+    tests/targets.c
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(GENERATED)
 	@mkdir -p $(@D)

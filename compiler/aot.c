@@ -96,6 +96,9 @@ static bool list_targets(aot_object *o) {
         if (!list) break;
         list += length + (list[length] == ',');
     }
+    const tn_compile_options *all = &o->versions[0].options;
+    if (o->n_versions > 1 && (all->cpu || all->features))
+        return aot_fail(o, TN_ERR_ARGUMENT, "a cpu or features with several targets: each has its own");
     return true;
 }
 

@@ -117,8 +117,11 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_runs_here(c.codegen))
         p = to_program(&c);
     else if (c.diag.status == TN_OK) {
+        const tn_compile_options *o = c.options;
         c.diag.status = TN_ERR_ARGUMENT;
-        snprintf(c.diag.message, sizeof c.diag.message, "code for %s cannot run on this machine", c.options->target);
+        snprintf(c.diag.message, sizeof c.diag.message, "code for %.80s%s%.80s%s%.200s cannot run on this machine",
+                 o->target ? o->target : "native", o->cpu ? " " : "", o->cpu ? o->cpu : "", o->features ? " " : "",
+                 o->features ? o->features : "");
     }
     if (!p) module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
     compilation_end(&c);

@@ -28,8 +28,11 @@ typedef struct tn_custom_op {
 
 /* All zero: the defaults. */
 typedef struct tn_compile_options {
-    const char *target;      /* NULL: this machine; or x86-64-v2, x86-64-v3, x86-64-v4, aarch64. A program is made
+    const char *target;      /* NULL or "native": this machine; or x86-64-v2, x86-64-v3, x86-64-v4, aarch64-linux-gnu,
+                              * riscv64-linux-gnu, arm-none-eabi (Cortex-M7), wasm32 (with simd128). A program is made
                               * only of one that this machine can run; an object of any */
+    const char *cpu;         /* LLVM's name of one, e.g. "znver4", "cortex-a72"; NULL: the target's */
+    const char *features;    /* beyond what the CPU has, or less, by LLVM's names: "+avx2,-fma"; NULL: none */
     int level;               /* of code generation, 1 to 3; 0: chosen by Tenon (2) */
     bool no_fusion;          /* every node its own kernel */
     bool trust_loops;        /* loop trees in a module's text may be others than its graph is lowered to; they

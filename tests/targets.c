@@ -6,8 +6,11 @@
 #include <cmocka.h>
 
 #include <elf.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "compiler/codegen/target.h"
 #include "compiler/tenon_compile.h"
 
 /* Constants, functions, a branch, a loop, an index that is checked, messages, packed weights. */
@@ -91,7 +94,8 @@ static void check_sections(const object *o, const char *target) {
 }
 
 static void test_nothing_can_be_written(void **state) {
-    static const char *const targets[] = {NULL, "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"};
+    static const char *const targets[] = {
+        NULL, "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64-linux-gnu", "riscv64-linux-gnu", "arm-none-eabi"};
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         object o = object_for(&(tn_compile_options){.target = targets[i]});
@@ -100,9 +104,131 @@ static void test_nothing_can_be_written(void **state) {
     }
 }
 
+/* ---- CPUs and features ---- */
+
+/* A target of each architecture. */
+static const char *const target_of[] = {[ARCHITECTURE_X86] = "x86-64-v2",
+                                        [ARCHITECTURE_AARCH64] = "aarch64",
+                                        [ARCHITECTURE_RISCV] = "riscv64",
+                                        [ARCHITECTURE_ARM] = "arm-none-eabi",
+                                        [ARCHITECTURE_WASM] = "wasm32"};
+
+/* Makes LLVM's machine: for names that it does not know it prints a line. */
+static void make_machine(architecture a, const char *cpu, const char *features) {
+    target t;
+    tn_diag diag = {0};
+    tn_status status = target_choose(&t, &(target_choice){target_of[a], cpu, features}, &diag);
+    LLVMTargetMachineRef machine = status == TN_OK ? target_machine_new(&t, 2, &diag) : NULL;
+    if (!machine && status != TN_ERR_UNSUPPORTED) fail_msg("%s: %s", target_of[a], diag.message);
+    if (machine) LLVMDisposeTargetMachine(machine);
+    target_free(&t);
+}
+
+static void make_all_machines(void) {
+#define CPU(ARCHITECTURE, name, features) make_machine(ARCHITECTURE_##ARCHITECTURE, name, NULL);
+#define FEATURE(ARCHITECTURE, name, implies) make_machine(ARCHITECTURE_##ARCHITECTURE, NULL, "+" name ",-" name);
+#include "compiler/codegen/target_cpus.def"
+}
+
+static void test_llvm_knows_all_names(void **state) {
+    (void)state;
+    FILE *caught = tmpfile();
+    int before = dup(STDERR_FILENO);
+    assert_true(caught && before >= 0);
+    dup2(fileno(caught), STDERR_FILENO);
+    make_all_machines();
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(caught);
+    char line[300];
+    if (fgets(line, sizeof line, caught)) fail_msg("LLVM says: %s", line);
+    fclose(caught);
+}
+
+static const struct {
+    const char *name, *cpu, *features;
+    int vector_bytes, vector_count;
+    bool has_fma, has_f16, has_f64;
+} expected[] = {
+    {"x86-64-v2", NULL, NULL, 16, 16, false, false, true},
+    {"x86-64-v2", NULL, "+avx2,+fma", 32, 16, true, false, true},
+    {"x86-64-v4", NULL, "-avx512vl", 32, 16, true, true, true},
+    {"x86-64-v4", NULL, "-avx", 16, 16, false, false, true},
+    {"x86-64-v2", "znver4", NULL, 64, 32, true, true, true},
+    {"x86-64-v3", "sandybridge", NULL, 16, 16, false, false, true},
+    {"aarch64-linux-gnu", "neoverse-n2", NULL, 16, 32, true, true, true},
+    {"riscv64-linux-gnu", NULL, NULL, 4, 32, true, false, true},
+    {"riscv64-linux-gnu", NULL, "+v", 16, 32, true, false, true},
+    {"riscv64-linux-gnu", "spacemit-x60", NULL, 32, 32, true, true, true},
+    {"arm-none-eabi", NULL, NULL, 4, 32, true, true, true},
+    {"arm-none-eabi", "cortex-m4", NULL, 4, 32, true, true, false},
+    {"wasm32", NULL, NULL, 16, 16, false, false, true},
+    {"wasm32", NULL, "-simd128", 4, 16, false, false, true},
+};
+
+static void test_what_features_amount_to(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        target t;
+        tn_diag diag = {0};
+        target_choice choice = {expected[i].name, expected[i].cpu, expected[i].features};
+        if (target_choose(&t, &choice, &diag) != TN_OK) fail_msg("%s", diag.message);
+        assert_int_equal(t.machine.vector_bytes, expected[i].vector_bytes);
+        assert_int_equal(t.machine.vector_count, expected[i].vector_count);
+        assert_int_equal(t.machine.has_fma, expected[i].has_fma);
+        assert_int_equal(t.has_f16, expected[i].has_f16);
+        assert_int_equal(t.has_f64, expected[i].has_f64);
+        target_free(&t);
+    }
+}
+
+static void check_refused(const target_choice *choice, tn_status status, const char *message) {
+    target t;
+    tn_diag diag = {0};
+    assert_int_equal(target_choose(&t, choice, &diag), status);
+    assert_memory_equal(diag.message, message, strlen(message));
+    target_free(&t);
+}
+
+static void test_wrong_names(void **state) {
+    (void)state;
+    check_refused(&(target_choice){"z80", NULL, NULL}, TN_ERR_ARGUMENT,
+                  "unknown target \"z80\"; known are native, x86-64-v2, ");
+    check_refused(&(target_choice){"x86-64-v3", "cortex-a72", NULL}, TN_ERR_ARGUMENT,
+                  "unknown cpu \"cortex-a72\"; known are x86-64, x86-64-v2, ");
+    check_refused(&(target_choice){"aarch64", NULL, "+neon,+avx"}, TN_ERR_ARGUMENT,
+                  "unknown feature \"avx\"; known are neon, rdm, ");
+    check_refused(&(target_choice){"aarch64", NULL, "neon"}, TN_ERR_ARGUMENT,
+                  "feature \"neon\" needs a + or - before it");
+    check_refused(&(target_choice){"x86-64-v3", NULL, "+"}, TN_ERR_ARGUMENT, "unknown feature \"\"; known are ");
+    check_refused(&(target_choice){"x86-64-v3", NULL, "-sse3"}, TN_ERR_UNSUPPORTED,
+                  "target x86-64-v3 (x86-64-v3) lacks features: Tenon needs x86-64 with sse4.1");
+    check_refused(&(target_choice){"riscv64", NULL, "-d"}, TN_ERR_UNSUPPORTED,
+                  "target riscv64 (generic-rv64) lacks features: Tenon needs riscv64 with m,d");
+}
+
+/* Another CPU than the target's, and what runs here of it, through the whole compiler. */
+static void test_options_of_a_compilation(void **state) {
+    (void)state;
+    object v3 = object_for(&(tn_compile_options){.target = "x86-64-v3"}),
+           haswell = object_for(&(tn_compile_options){.target = "x86-64-v2", .cpu = "haswell"}),
+           v2 = object_for(&(tn_compile_options){.target = "x86-64-v3", .features = "-avx"});
+    assert_int_not_equal(v3.size, v2.size);
+    assert_true(haswell.size > 0);
+    tn_text_free(v3.bytes);
+    tn_text_free(haswell.bytes);
+    tn_text_free(v2.bytes);
+    tn_module *m = tn_module_parse(text, strlen(text), "m.tn");
+    assert_null(tn_compile_module(m, &(tn_compile_options){.target = "riscv64-linux-gnu", .features = "+v"}));
+    assert_string_equal(tn_module_error(m)->message, "code for riscv64-linux-gnu +v cannot run on this machine");
+    tn_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_can_be_written),
+        cmocka_unit_test(test_nothing_can_be_written),   cmocka_unit_test(test_llvm_knows_all_names),
+        cmocka_unit_test(test_what_features_amount_to),  cmocka_unit_test(test_wrong_names),
+        cmocka_unit_test(test_options_of_a_compilation),
     };
     return cmocka_run_group_tests_name("targets", tests, NULL, NULL);
 }

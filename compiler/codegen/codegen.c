@@ -72,7 +72,7 @@ static bool open_shard(codegen *g) {
     return true;
 }
 
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag) {
+codegen *codegen_new(const codegen_target *target, int level, bool in_one_module, tn_diag *diag) {
     codegen *g = tn_calloc(1, sizeof *g);
     if (!g) {
         target_fail(diag, TN_ERR_MEMORY, "out of memory");
@@ -82,7 +82,8 @@ codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_
     g->level = level;
     g->current = &g->target;
     g->in_one_module = in_one_module;
-    if (target_init(&g->target, target_name, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
+    target_choice choice = {target->name, target->cpu, target->features};
+    if (target_choose(&g->target, &choice, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
     if (g->machine && open_shard(g)) return g;
     codegen_free(g);
     return NULL;

@@ -17,9 +17,14 @@ typedef struct codegen codegen;
 
 typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
 
-/* For the target of that name (NULL: this machine) at optimisation level 1 to 3. `in_one_module`: there will be one
- * object, as ahead-of-time compilation and texts need. NULL: *diag. */
-codegen *codegen_new(const char *target_name, int level, bool in_one_module, tn_diag *diag);
+/* What code is for. NULL: this machine, the CPU that goes with the target, no features beyond the CPU's. */
+typedef struct codegen_target {
+    const char *name, *cpu, *features;
+} codegen_target;
+
+/* At optimisation level 1 to 3. `in_one_module`: there will be one object, as ahead-of-time compilation and texts need.
+ * NULL: *diag. */
+codegen *codegen_new(const codegen_target *target, int level, bool in_one_module, tn_diag *diag);
 void codegen_free(codegen *g);
 void codegen_report_to(codegen *g, tn_diag *diag); /* from here on, in place of the diag it was made with */
 

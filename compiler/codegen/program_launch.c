@@ -100,7 +100,7 @@ static uint32_t number_stages(program_emitter *p) {
 
 bool program_make_stage_table(program_emitter *p) {
     stage_table *t = &p->table;
-    t->is_relative = !p->out->is_shared;
+    t->is_relative = p->out->target->is_pic && !p->out->is_shared;
     t->first = tn_calloc(p->plan->n_kernels + 1, sizeof *t->first);
     if (!t->first) return program_fail(p, TN_ERR_MEMORY, "out of memory");
     uint32_t n = number_stages(p);

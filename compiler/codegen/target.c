@@ -1,5 +1,7 @@
 /* Descriptions of machines: this one by asking LLVM and the system, others by name.
  *
+ * A target of its own is a row of known_targets, and its architecture a row of architectures and of register_files.
+ *
  * law: what loop classes see (registers, tile, FMA) follows from the instruction set alone, so two
  *      machines with the same one compute the same bits
  */
@@ -30,32 +32,81 @@ tn_status target_fail(tn_diag *diag, tn_status status, const char *format, ...) 
 /* ---- Known machines --------------------------------------------------------------------- */
 
 typedef struct known {
-    const char *name, *triple, *features;
-    bool is_x86, has_fma, has_f16;
-    int vector_bytes, vector_count;
-    const char *needs; /* of a machine that runs its code: features of LLVM's names */
+    const char *name;
+    architecture architecture;
+    const char *triple, *cpu, *features;
+    int pointer_bits;
+    bool is_pic, has_no_libc;
+    size_t l1_kilobytes, l2_kilobytes, l3_kilobytes; /* that blocks are cut for */
 } known;
 
-#define V2_NEEDS "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
-#define V3_NEEDS V2_NEEDS ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
-#define V4_NEEDS V3_NEEDS ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
-
-/* The psABI's levels carry their names as LLVM's cpu; aarch64's baseline is "generic". */
+/* The psABI's levels carry their names as LLVM's cpu. */
+#define X86(LEVEL) {LEVEL, ARCHITECTURE_X86, "x86_64-unknown-linux-gnu", LEVEL, "", 64, true, false, 32, 512, 8192}
+#define AARCH64(NAME)                                                                                                  \
+    {NAME, ARCHITECTURE_AARCH64, "aarch64-unknown-linux-gnu", "generic", "+neon", 64, true, false, 32, 512, 8192}
+#define RISCV64(NAME)                                                                                                  \
+    {                                                                                                                  \
+        NAME,                                                                                                          \
+        ARCHITECTURE_RISCV,                                                                                            \
+        "riscv64-unknown-linux-gnu",                                                                                   \
+        "generic-rv64",                                                                                                \
+        "+m,+a,+f,+d,+c",                                                                                              \
+        64,                                                                                                            \
+        true,                                                                                                          \
+        false,                                                                                                         \
+        32,                                                                                                            \
+        512,                                                                                                           \
+        2048}
 static const known known_targets[] = {
-    /* name        triple                       features  x86    fma    f16    bytes count needs */
-    {"x86-64-v2", "x86_64-unknown-linux-gnu", "", true, false, false, 16, 16, V2_NEEDS},
-    {"x86-64-v3", "x86_64-unknown-linux-gnu", "", true, true, true, 32, 16, V3_NEEDS},
-    {"x86-64-v4", "x86_64-unknown-linux-gnu", "", true, true, true, 64, 32, V4_NEEDS},
-    {"aarch64", "aarch64-unknown-linux-gnu", "+neon", false, true, true, 16, 32, "+neon"},
+    X86("x86-64-v2"),
+    X86("x86-64-v3"),
+    X86("x86-64-v4"),
+    AARCH64("aarch64"),
+    AARCH64("aarch64-linux-gnu"),
+    RISCV64("riscv64"),
+    RISCV64("riscv64-linux-gnu"),
+    {"arm-none-eabi", ARCHITECTURE_ARM, "thumbv7em-none-eabihf", "cortex-m7", "", 32, false, true, 16, 64, 128},
+    {"wasm32", ARCHITECTURE_WASM, "wasm32-unknown-unknown", "generic", "+simd128", 32, false, false, 32, 512, 8192},
 };
 
 enum { KNOWN_COUNT = sizeof known_targets / sizeof known_targets[0] };
+
+/* Lists of features that say what an architecture's machines can do; NULL: none of them can. */
+static const struct {
+    const char *name, *fma, *f16, *f64;
+} architectures[] = {
+    [ARCHITECTURE_X86] = {"x86-64", "fma", "f16c", ""},    [ARCHITECTURE_AARCH64] = {"aarch64", "neon", "neon", ""},
+    [ARCHITECTURE_RISCV] = {"riscv64", "f", "zfhmin", ""}, [ARCHITECTURE_ARM] = {"arm", "vfp4d16sp", "fp16", "fp64"},
+    [ARCHITECTURE_WASM] = {"wasm32", NULL, NULL, ""},
+};
+
+/* Registers that hold vectors, or floats; the last row counts whose features a machine has. The first has those without
+ * which there is no code. Where there are only scalars, a vector is one float, and an f64 two registers. */
+static const struct {
+    architecture architecture;
+    const char *needs;
+    int bytes, count;
+} register_files[] = {
+    {ARCHITECTURE_X86, "sse4.1", 16, 16},
+    {ARCHITECTURE_X86, "avx2", 32, 16},
+    {ARCHITECTURE_X86, "avx512bw,avx512dq,avx512vl", 64, 32},
+    {ARCHITECTURE_AARCH64, "neon", 16, 32},
+    {ARCHITECTURE_RISCV, "m,d", 4, 32},
+    {ARCHITECTURE_RISCV, "m,v", 16, 32},
+    {ARCHITECTURE_RISCV, "m,v,zvl256b", 32, 32},
+    {ARCHITECTURE_ARM, "vfp4d16sp", 4, 32},
+    {ARCHITECTURE_WASM, "", 4, 16},
+    {ARCHITECTURE_WASM, "simd128", 16, 16},
+};
+
+enum { FILE_COUNT = sizeof register_files / sizeof register_files[0] };
 
 /* ---- Machine numbers -------------------------------------------------------------------- */
 
 /* Accumulators fill the registers but for two of B, one of A and one to spare. */
 static machine_tile tile_of(const machine *m, unsigned bits) {
-    return (machine_tile){.mr = (m->vector_count - 4) / 2, .nr = 2 * machine_lanes(m, bits)};
+    int count = bits > 8 * (unsigned)m->vector_bytes ? m->vector_count / 2 : m->vector_count;
+    return (machine_tile){.mr = (count - 4) / 2, .nr = 2 * machine_lanes(m, bits)};
 }
 
 static size_t cache_bytes(bool is_host, int name, size_t otherwise) {
@@ -79,99 +130,106 @@ static size_t last_cache_bytes(bool is_host, size_t otherwise) {
     return kilobytes ? (size_t)kilobytes << 10 : otherwise;
 }
 
-static machine numbers_of(const known *k, bool is_host) {
-    machine m = {
-        .vector_bytes = k->vector_bytes,
-        .vector_count = k->vector_count,
-        .has_fma = k->has_fma,
-        .l1_bytes = cache_bytes(is_host, L1, (size_t)32 << 10),
-        .l2_bytes = cache_bytes(is_host, L2, (size_t)512 << 10),
-        .l3_bytes = last_cache_bytes(is_host, is_host ? 0 : (size_t)8 << 20),
-    };
-    m.tile_f32 = tile_of(&m, 32);
-    m.tile_f64 = tile_of(&m, 64);
-    return m;
+static void set_caches(machine *m, const known *k, bool is_host) {
+    enum { KILOBYTE = 1024 };
+    m->l1_bytes = cache_bytes(is_host, L1, k->l1_kilobytes * KILOBYTE);
+    m->l2_bytes = cache_bytes(is_host, L2, k->l2_kilobytes * KILOBYTE);
+    m->l3_bytes = last_cache_bytes(is_host, k->l3_kilobytes * KILOBYTE);
+}
+
+static bool can(architecture a, feature_set set, const char *features) {
+    return features && features_have(a, set, features);
+}
+
+/* What a set of features amounts to. */
+static tn_status classify(target *t, feature_set set, tn_diag *diag) {
+    architecture a = t->architecture;
+    machine *m = &t->machine;
+    const char *needs = NULL;
+    for (int i = 0; i < FILE_COUNT; i++) {
+        if (register_files[i].architecture != a) continue;
+        if (!needs) needs = register_files[i].needs;
+        if (!can(a, set, register_files[i].needs)) continue;
+        m->vector_bytes = register_files[i].bytes;
+        m->vector_count = register_files[i].count;
+    }
+    if (!m->vector_bytes)
+        return target_fail(diag, TN_ERR_UNSUPPORTED, "target %s (%s) lacks features: Tenon needs %s with %s", t->name,
+                           t->cpu, architectures[a].name, needs);
+    t->is_x86 = a == ARCHITECTURE_X86;
+    m->has_fma = can(a, set, architectures[a].fma);
+    t->has_f16 = can(a, set, architectures[a].f16);
+    t->has_f64 = can(a, set, architectures[a].f64);
+    m->tile_f32 = tile_of(m, 32);
+    m->tile_f64 = tile_of(m, 64);
+    return TN_OK;
 }
 
 /* ---- LLVM's side ------------------------------------------------------------------------ */
 
+/* What LLVM may have been built with, by its own lists. */
+static const struct {
+    const char *name;
+    void (*initialise[3])(void);
+} llvm_targets[] = {
+#define LLVM_TARGET(NAME)                                                                                              \
+    {#NAME, {LLVMInitialize##NAME##TargetInfo, LLVMInitialize##NAME##Target, LLVMInitialize##NAME##TargetMC}},
+#include <llvm/Config/Targets.def>
+};
+
+static const struct {
+    const char *name;
+    void (*initialise)(void);
+} llvm_printers[] = {
+#define LLVM_ASM_PRINTER(NAME) {#NAME, LLVMInitialize##NAME##AsmPrinter},
+#include <llvm/Config/AsmPrinters.def>
+};
+
+/* For the instructions that aot_bind.c writes as text. */
+static const struct {
+    const char *name;
+    void (*initialise)(void);
+} llvm_parsers[] = {
+#define LLVM_ASM_PARSER(NAME) {#NAME, LLVMInitialize##NAME##AsmParser},
+#include <llvm/Config/AsmParsers.def>
+};
+
+static bool is_wanted(const char *name) {
+    static const char *const wanted[] = {"X86", "AArch64", "RISCV", "ARM", "WebAssembly"};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (strcmp(wanted[i], name) == 0) return true;
+    return false;
+}
+
+/* What is not there, LLVMGetTargetFromTriple will miss. */
 static void register_targets(void) {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
-    LLVMInitializeX86AsmParser(); /* for CPUID (aot_bind.c) */
-    LLVMInitializeAArch64TargetInfo();
-    LLVMInitializeAArch64Target();
-    LLVMInitializeAArch64TargetMC();
-    LLVMInitializeAArch64AsmPrinter();
-}
-
-/* Whether a list has all that another names; every name is written as "+name". */
-static bool has_features(const char *features, const char *needs) {
-    while (*needs) {
-        size_t length = strcspn(needs, ",");
-        const char *at = features;
-        while (*at && (strncmp(at, needs, length) != 0 || (at[length] != ',' && at[length] != '\0'))) {
-            at += strcspn(at, ",");
-            at += *at == ',';
-        }
-        if (!*at) return false;
-        needs += length;
-        needs += *needs == ',';
-    }
-    return true;
-}
-
-static char *copy(const char *text) {
-    size_t bytes = strlen(text) + 1;
-    char *out = tn_malloc(bytes);
-    if (out) memcpy(out, text, bytes);
-    return out;
-}
-
-/* What the host's feature list amounts to; `name` NULL where Tenon does not run. */
-static known classify_host(const char *triple, const char *features) {
-    known k = {.triple = triple, .features = features, .vector_bytes = 16, .vector_count = 16, .needs = ""};
-    if (strncmp(triple, "aarch64", 7) == 0) {
-        k.name = "host";
-        k.has_fma = k.has_f16 = true;
-        k.vector_count = 32;
-    } else if (strncmp(triple, "x86_64", 6) == 0 && has_features(features, "+sse4.1")) {
-        k.name = "host";
-        k.is_x86 = true;
-        k.has_fma = has_features(features, "+fma");
-        k.has_f16 = has_features(features, "+f16c");
-        if (has_features(features, "+avx2")) k.vector_bytes = 32;
-        if (has_features(features, "+avx512f,+avx512bw,+avx512dq,+avx512vl")) {
-            k.vector_bytes = 64;
-            k.vector_count = 32;
-        }
-    }
-    return k;
-}
-
-static tn_status fill(target *t, const known *k, const char *cpu, bool is_host, tn_diag *diag) {
-    t->name = copy(k->name);
-    t->triple = copy(k->triple);
-    t->cpu = copy(cpu);
-    t->features = copy(k->features);
-    t->needs = k->needs;
-    t->is_x86 = k->is_x86;
-    t->has_f16 = k->has_f16;
-    t->machine = numbers_of(k, is_host);
-    if (!t->name || !t->triple || !t->cpu || !t->features)
-        return target_fail(diag, TN_ERR_MEMORY, "out of memory while describing target %s", k->name);
-    return TN_OK;
+    for (size_t i = 0; i < sizeof llvm_targets / sizeof *llvm_targets; i++)
+        for (int k = 0; k < 3 && is_wanted(llvm_targets[i].name); k++) llvm_targets[i].initialise[k]();
+    for (size_t i = 0; i < sizeof llvm_printers / sizeof *llvm_printers; i++)
+        if (is_wanted(llvm_printers[i].name)) llvm_printers[i].initialise();
+    for (size_t i = 0; i < sizeof llvm_parsers / sizeof *llvm_parsers; i++)
+        if (is_wanted(llvm_parsers[i].name)) llvm_parsers[i].initialise();
 }
 
 /* What LLVM says of this machine. */
 typedef struct host_description {
     char *triple, *cpu, *features;
+    architecture architecture;
+    feature_set set;
+    bool is_supported;
 } host_description;
 
 static host_description describe_host(void) {
-    return (host_description){LLVMGetDefaultTargetTriple(), LLVMGetHostCPUName(), LLVMGetHostCPUFeatures()};
+    host_description h = {LLVMGetDefaultTargetTriple(), LLVMGetHostCPUName(), LLVMGetHostCPUFeatures(),
+                          .is_supported = true};
+    if (strncmp(h.triple, "x86_64-", 7) == 0)
+        h.architecture = ARCHITECTURE_X86;
+    else if (strncmp(h.triple, "aarch64-", 8) == 0)
+        h.architecture = ARCHITECTURE_AARCH64;
+    else
+        h.is_supported = false;
+    h.set = features_known(h.architecture, h.features);
+    return h;
 }
 
 static void host_description_free(host_description *h) {
@@ -180,35 +238,81 @@ static void host_description_free(host_description *h) {
     LLVMDisposeMessage(h->features);
 }
 
-static tn_status init_host(target *t, const host_description *host, tn_diag *diag) {
-    known k = classify_host(host->triple, host->features);
-    t->runs_here = true;
-    return k.name ? fill(t, &k, host->cpu, true, diag)
-                  : target_fail(diag, TN_ERR_UNSUPPORTED,
-                                "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64",
-                                host->triple, host->cpu);
+/* ---- Choosing --------------------------------------------------------------------------- */
+
+static char *copy(const char *text) {
+    size_t bytes = strlen(text) + 1;
+    char *out = tn_malloc(bytes);
+    if (out) memcpy(out, text, bytes);
+    return out;
 }
 
-static tn_status init_known(target *t, const char *name, const host_description *host, tn_diag *diag) {
-    char all[256] = "host";
+/* "a,b", or the one that is not empty. */
+static char *join(const char *a, const char *b) {
+    size_t bytes = strlen(a) + strlen(b) + 2;
+    char *out = tn_malloc(bytes);
+    if (out) snprintf(out, bytes, "%s%s%s", a, *a && *b ? "," : "", b);
+    return out;
+}
+
+static tn_status unknown_target(const char *name, tn_diag *diag) {
+    char all[256] = "native";
     for (int i = 0; i < KNOWN_COUNT; i++) {
-        const known *k = &known_targets[i];
-        size_t used = strlen(all), kind = strcspn(k->triple, "-") + 1;
-        snprintf(all + used, sizeof all - used, ", %s", k->name);
-        if (strcmp(name, k->name) != 0) continue;
-        t->runs_here = strncmp(host->triple, k->triple, kind) == 0 && has_features(host->features, k->needs);
-        return fill(t, k, k->is_x86 ? k->name : "generic", false, diag);
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, ", %s", known_targets[i].name);
     }
-    return target_fail(diag, TN_ERR_ARGUMENT, "unknown target \"%s\"; known are %s", name, all);
+    return target_fail(diag, TN_ERR_ARGUMENT, "unknown target \"%.80s\"; known are %s", name, all);
 }
 
-tn_status target_init(target *t, const char *name, tn_diag *diag) {
+/* `base` describes the host when is_host. */
+static tn_status fill(target *t, const known *base, const target_choice *choice, const host_description *host,
+                      bool is_host, tn_diag *diag) {
+    const char *more = choice->features ? choice->features : "";
+    bool is_plain_host = is_host && !choice->cpu;
+    const char *given = is_host && choice->cpu ? "" : base->features;
+    t->name = copy(base->name);
+    t->triple = copy(base->triple);
+    t->cpu = copy(choice->cpu ? choice->cpu : base->cpu);
+    t->features = join(given, more);
+    if (!t->name || !t->triple || !t->cpu || !t->features)
+        return target_fail(diag, TN_ERR_MEMORY, "out of memory while describing target %s", base->name);
+    t->architecture = base->architecture;
+    t->pointer_bits = base->pointer_bits;
+    t->is_pic = base->is_pic;
+    t->has_no_libc = base->has_no_libc;
+    feature_set set = features_known(t->architecture, given);
+    tn_status status = is_plain_host ? TN_OK : cpu_add_features(t->architecture, t->cpu, &set, diag);
+    if (status == TN_OK) status = features_apply(t->architecture, more, &set, diag);
+    if (status == TN_OK) status = classify(t, set, diag);
+    if (status == TN_OK && !(t->needs = features_text(t->architecture, set)))
+        status = target_fail(diag, TN_ERR_MEMORY, "out of memory while describing target %s", base->name);
+    set_caches(&t->machine, base, is_host);
+    t->runs_here = host->is_supported && host->architecture == t->architecture && !(set & ~host->set);
+    return status;
+}
+
+static tn_status choose(target *t, const target_choice *choice, const host_description *host, tn_diag *diag) {
+    const char *name = choice->name;
+    if (!name || strcmp(name, "host") == 0 || strcmp(name, "native") == 0) {
+        known k = {"host",         host->architecture, host->triple,
+                   host->cpu,      host->features,     .pointer_bits = 64,
+                   .is_pic = true, .l1_kilobytes = 32, .l2_kilobytes = 512};
+        if (host->is_supported) return fill(t, &k, choice, host, true, diag);
+        return target_fail(diag, TN_ERR_UNSUPPORTED,
+                           "this machine (%s, %s) is not supported: Tenon needs x86-64 with SSE4.1 or aarch64",
+                           host->triple, host->cpu);
+    }
+    for (int i = 0; i < KNOWN_COUNT; i++)
+        if (strcmp(name, known_targets[i].name) == 0) return fill(t, &known_targets[i], choice, host, false, diag);
+    return unknown_target(name, diag);
+}
+
+tn_status target_choose(target *t, const target_choice *choice, tn_diag *diag) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_targets);
     *t = (target){0};
     host_description host = describe_host();
-    bool is_host = !name || strcmp(name, "host") == 0;
-    tn_status status = is_host ? init_host(t, &host, diag) : init_known(t, name, &host, diag);
+    tn_status status = choose(t, choice, &host, diag);
     host_description_free(&host);
     return status;
 }
@@ -218,10 +322,11 @@ void target_free(target *t) {
     tn_free(t->triple);
     tn_free(t->cpu);
     tn_free(t->features);
+    tn_free(t->needs);
     *t = (target){0};
 }
 
-/* Position-independent code: the same object serves in a shared library and in the JIT. */
+/* Position-independent code where the target has it: the same object serves in a shared library and in the JIT. */
 LLVMTargetMachineRef target_machine_new(const target *t, int level, tn_diag *diag) {
     LLVMTargetRef found = NULL;
     char *message = NULL;
@@ -236,7 +341,7 @@ LLVMTargetMachineRef target_machine_new(const target *t, int level, tn_diag *dia
                                                       levels[level < 0   ? 0
                                                              : level > 3 ? 3
                                                                          : level],
-                                                      LLVMRelocPIC, LLVMCodeModelDefault);
+                                                      t->is_pic ? LLVMRelocPIC : LLVMRelocStatic, LLVMCodeModelDefault);
     if (!tm) target_fail(diag, TN_ERR_UNSUPPORTED, "target %s: LLVM makes no code for %s", t->name, t->cpu);
     return tm;
 }

@@ -1,6 +1,6 @@
 /* The machine that code is made for.
  *
- * in:  a name: NULL or "host", or one of x86-64-v2, x86-64-v3, x86-64-v4, aarch64
+ * in:  a name ("native", or one of the table in target.c), and what to change: a CPU, features
  * out: what LLVM needs (triple, cpu, features) and what Tenon decides by (registers, caches, tile)
  * law: see compiler/loops/machine.h: only the instruction set decides the order of sums
  */
@@ -13,6 +13,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+#include "compiler/codegen/target_cpus.h"
 #include "compiler/loops/machine.h"
 #include "runtime/tenon_rt.h"
 
@@ -24,16 +25,31 @@ typedef struct target {
     char *triple;   /* LLVM's, e.g. x86_64-pc-linux-gnu */
     char *cpu;      /* LLVM's, e.g. znver4 */
     char *features; /* LLVM's, e.g. +avx2,+fma */
-    const char *needs; /* features of a machine that runs its code, as far as they are told apart; "" for the host */
-    bool runs_here; /* this machine has all that its code needs */
-    bool is_x86;
-    bool has_f16;    /* f16 <-> f32 in one instruction */
-    machine machine; /* what loop classes decide by; has_fma among it */
+    char *needs;    /* features of a machine that runs its code, as far as they are told apart: "+avx2,+fma" */
+    architecture architecture;
+    int pointer_bits; /* 64, or 32: pointers in arrays and frames take 8 bytes there, too (program_state.h) */
+    bool is_pic;      /* code may lie anywhere; else a linker says where */
+    bool has_no_libc; /* not even memcpy may be asked for */
+    bool runs_here;   /* this machine has all that its code needs */
+    bool is_x86;      /* the architecture is */
+    bool has_f16;     /* f16 <-> f32 in one instruction */
+    bool has_f64;     /* arithmetic of f64 in instructions */
+    machine machine;  /* what loop classes decide by; has_fma among it */
 } target;
 
+/* What was asked for; NULL: "native", and the CPU and features that go with the name. */
+typedef struct target_choice {
+    const char *name, *cpu;
+    const char *features; /* "+avx2,-fma": on top of the CPU's */
+} target_choice;
+
 /* Fills `t`; the caller releases it with target_free, also after a failure. Errors: an unknown
- * name, a target that this LLVM lacks, no memory. Sets LLVM's target registry up (once). */
-tn_status target_init(target *t, const char *name, tn_diag *diag);
+ * name, CPU or feature, too few features, a target that this LLVM lacks, no memory. Sets LLVM's target registry up
+ * (once). */
+tn_status target_choose(target *t, const target_choice *choice, tn_diag *diag);
+static inline tn_status target_init(target *t, const char *name, tn_diag *diag) {
+    return target_choose(t, &(target_choice){.name = name}, diag);
+}
 void target_free(target *t);
 
 /* A machine to generate code with; `level` 0 to 3 as in -O. The caller disposes of it with

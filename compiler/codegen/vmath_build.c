@@ -95,8 +95,10 @@ val vdiv(const vm *m, val a, val b) { return LLVMBuildFDiv(m->b, a, b, ""); }
 
 val vneg(const vm *m, val a) { return LLVMBuildFNeg(m->b, a, ""); }
 
+static bool has_fma(const vm *m) { return m->target->machine.has_fma && (!m->is64 || m->target->has_f64); }
+
 val vmad(const vm *m, val a, val b, val c) {
-    if (!m->target->machine.has_fma) return vadd(m, vmul(m, a, b), c);
+    if (!has_fma(m)) return vadd(m, vmul(m, a, b), c);
     return intrinsic(m, "llvm.fma", (val[]){a, b, c}, 3);
 }
 
@@ -317,7 +319,7 @@ static val upper_half(const vm *m, val x) {
 
 vpair vtwo_prod(const vm *m, val a, val b) {
     val p = vmul(m, a, b);
-    if (m->target->machine.has_fma) return (vpair){p, vmad(m, a, b, vneg(m, p))};
+    if (has_fma(m)) return (vpair){p, vmad(m, a, b, vneg(m, p))};
     val ah = upper_half(m, a), bh = upper_half(m, b);
     val al = vsub(m, a, ah), bl = vsub(m, b, bh);
     val e = vsub(m, vmul(m, ah, bh), p);

@@ -95,6 +95,8 @@ static void show_time(void *ctx, const tn_stage_report *stage) {
 
 void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
+                                    .cpu = TEXT_OF(a, cpu),
+                                    .features = TEXT_OF(a, features),
                                     .no_fusion = GIVEN(a, no_fusion),
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),
