@@ -416,6 +416,42 @@ ok "--time" eval 'is 0 && grep -qE "^ +[0-9.]+ ms  fuse$" err'
 tenon doc passes
 ok "doc passes" says 0 "fuse" out
 
+# ---- compile -------------------------------------------------------------------------------------
+
+tenon compile step.tn -o made --emit exe --entry advance
+ok "compile --emit exe" eval 'is 0 && grep -q "int made_advance(int64_t n, made_state \*state, float by, " made.h && test -s made.o'
+printf "\001\002\003\004\001\002\003\004\001\002\003\004\001\002\003\004\001\002\003\004\001\002\003\004" >x.raw
+./made n=6 x=x.raw by=0 sum=sum.raw >out 2>err
+ok "the program runs" test "$(wc -c <sum.raw)" = 4
+./made n=7 x=x.raw by=0 sum=sum.raw >out 2>err
+ok "the program refuses sizes" grep -q "x.raw: has not the bytes" err
+./made n=3 x=/dev/null by=0 >out 2>err
+ok "the program says what the object says" grep -qE "has not the bytes|n must be at least 4" err
+tenon compile step.tn -o made --set n=6 --emit lib
+ok "compile --emit lib --set" eval 'is 0 && grep -q "int made_run(made_state \*state, float by, " made.h && test -s made.so'
+for kind in "asm s" "llvm ll"; do
+    tenon compile mlp.tn -o made --emit "${kind% *}"
+    ok "compile --emit ${kind% *}" eval 'is 0 && grep -q "made_run" "made.${kind#* }"'
+done
+tenon compile mlp.tn -o "odd name!" --weights file
+ok "compile -o with a name that is none" eval 'is 0 && grep -q "int odd_name_run(" "odd name!.h" && test -s "odd name!.o"'
+usage "tenon compile: what to write is missing: -o NAME writes NAME.o and NAME.h (see tenon compile --help)" compile mlp.tn
+usage "tenon compile: --set: n is not SYMBOL=INT (see tenon compile --help)" compile mlp.tn -o made --set n
+tenon compile mlp.tn -o made --set k=3
+ok "compile --set of what is no size" says 1 "there is no size k in @main" err
+tenon compile step.tn -o made --set n=5
+ok "compile --set out of bounds" says 1 "n is 5: it is within \[4, 64\], and 3 divides it" err
+tenon compile mlp.tn -o made --function other
+ok "compile --function" says 1 "there is no function @other" err
+tenon compile mlp.tn -o nowhere/made
+ok "compile -o into no folder" says 1 "nowhere/made.o" err
+tenon compile mlp.tn -o made --target pdp11
+ok "compile --target" says 1 'unknown target "pdp11"; known are native' err
+tenon compile step.tn -o made --states nothing.safetensors
+ok "compile --states" says 1 "nothing.safetensors" err
+CC=false tenon compile mlp.tn -o made --emit exe
+ok "compile without a compiler" says 1 "false could not link it" err
+
 # ---- Start-up: at most 20 ms above a program that only loads libLLVM -----------------------------------------------
 
 library=$(ldd "$TENON" | awk '/libLLVM/ { print $3 }')
