@@ -440,7 +440,7 @@ usage "tenon compile: --set: n is not SYMBOL=INT (see tenon compile --help)" com
 tenon compile mlp.tn -o made --set k=3
 ok "compile --set of what is no size" says 1 "there is no size k in @main" err
 tenon compile step.tn -o made --set n=5
-ok "compile --set out of bounds" says 1 "n is 5: it is within \[4, 64\], and 3 divides it" err
+ok "compile --set out of bounds" says 1 "n is 5: it is within [4, 64], and 3 divides it" err
 tenon compile mlp.tn -o made --function other
 ok "compile --function" says 1 "there is no function @other" err
 tenon compile mlp.tn -o nowhere/made
