@@ -1,49 +1,12 @@
 /* From a compiled object to a program: linked into this process, described, sealed. */
-#include "compiler/codegen/jit.h"
+#include "compiler/cache.h"
 #include "compiler/describe.h"
+#include "compiler/linked.h"
 #include "runtime/alloc.h"
 #include "runtime/program.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* What a program keeps of its compilation, and gives back at its end. */
-typedef struct code {
-    jit *jit;
-    jit_unit *unit;
-    tn_module *module; /* its constants are read in place */
-    blas *blas;        /* or NULL */
-} code;
-
-static void code_free(void *ctx) {
-    code *c = ctx;
-    jit_unit_free(c->unit);
-    jit_free(c->jit);
-    tn_module_free(c->module);
-    blas_close(c->blas);
-    tn_free(c);
-}
-
-static bool link_objects(compilation *c, code *linked) {
-    jit_options options = {.perf_map = c->options->perf_map};
-    linked->jit = jit_new(&options, &c->diag);
-    linked->unit = linked->jit ? jit_add_objects(linked->jit, c->objects, c->n_objects, &c->diag) : NULL;
-    return linked->unit != NULL;
-}
-
-/* Fills in the entries called <prefix>bind and <prefix>run. */
-static bool find_entries(compilation *c, const code *linked, const char *prefix, tn_program *p) {
-    char name[64];
-    snprintf(name, sizeof name, "%sbind", prefix);
-    void *bind = jit_lookup(linked->unit, name, &c->diag);
-    snprintf(name, sizeof name, "%srun", prefix);
-    void *run = jit_lookup(linked->unit, name, &c->diag);
-    if (!bind || !run) return false;
-    /* POSIX: an object pointer from a symbol look-up holds a function's address. */
-    memcpy(&p->bind, &bind, sizeof bind);
-    memcpy(&p->run, &run, sizeof run);
-    return true;
-}
 
 static bool no_memory(compilation *c) {
     if (c->diag.status == TN_OK) {
@@ -76,32 +39,34 @@ static void make_room(compilation *c) {
     if (has_many) codegen_return_pages();
 }
 
-static bool make_program(compilation *c, code *linked, tn_program *p) {
-    if (!describe_program(p, c) || !find_entries(c, linked, "", p)) return no_memory(c);
+static bool make_program(compilation *c, program_cache *cache, linked_code *linked, tn_program *p) {
+    if (!describe_program(p, c) || !linked_code_find(linked, "", p, &c->diag)) return no_memory(c);
     if (c->prepare) {
         p->prepare = program_new("prepare");
-        if (!p->prepare || !describe_prepare(p->prepare, c) || !find_entries(c, linked, "prepare_", p->prepare))
+        if (!p->prepare || !describe_prepare(p->prepare, c) ||
+            !linked_code_find(linked, "prepare_", p->prepare, &c->diag))
             return no_memory(c);
     }
     p->drop_pages = drop_pages;
     p->drop_pages_ctx = linked->module;
+    program_cache_take(cache, p, c);
     make_room(c);
     tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
-    return program_seal(p, &c->diag) == TN_OK;
+    if (program_seal(p, &c->diag) != TN_OK) return false;
+    program_cache_store(cache, p);
+    return true;
 }
 
-static tn_program *to_program(compilation *c) {
-    code *linked = tn_calloc(1, sizeof *linked);
-    tn_program *p = linked ? program_new(c->module->name) : NULL;
+static tn_program *to_program(compilation *c, program_cache *cache) {
+    linked_code *linked;
+    tn_program *p = linked_code_program(c->module->name, &linked);
     if (!p) {
         no_memory(c);
-        tn_free(linked);
         return NULL;
     }
-    p->destroy = code_free;
-    p->destroy_ctx = linked;
     linked->module = module_retain(c->module);
-    if (!link_objects(c, linked) || !make_program(c, linked, p)) {
+    if (!linked_code_link(linked, c->objects, c->n_objects, c->options->perf_map, &c->diag) ||
+        !make_program(c, cache, linked, p)) {
         tn_program_free(p);
         return NULL;
     }
@@ -110,12 +75,12 @@ static tn_program *to_program(compilation *c) {
     return p;
 }
 
-tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
-    if (!m) return NULL;
+/* When the cache has none. */
+static tn_program *compile(tn_module *m, const tn_compile_options *options, program_cache *cache) {
     compilation c;
     tn_program *p = NULL;
     if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_runs_here(c.codegen))
-        p = to_program(&c);
+        p = to_program(&c, cache);
     else if (c.diag.status == TN_OK) {
         const tn_compile_options *o = c.options;
         c.diag.status = TN_ERR_ARGUMENT;
@@ -125,6 +90,19 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     }
     if (!p) module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
     compilation_end(&c);
+    return p;
+}
+
+tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
+    static const tn_compile_options defaults;
+    program_cache cache;
+    if (!m) return NULL;
+    if (!options) options = &defaults;
+    if (m->error.status != TN_OK) return NULL;
+    program_cache_open(&cache, m, options);
+    tn_program *p = program_cache_load(&cache, m);
+    if (!p) p = compile(m, options, &cache);
+    program_cache_close(&cache);
     return p;
 }
 

@@ -133,12 +133,15 @@ static const tn_custom_op *find_op(const tn_custom_op *ops, int n, const char *n
     return NULL;
 }
 
-/* The caller's ops come first; NULL: nobody has registered it. */
-static const tn_custom_op *find_custom(const compilation *c, const char *name) {
+void describe_custom_calls(tn_program *p, const tn_compile_options *options, const blas *products) {
     int n_blas;
-    const tn_custom_op *given = find_op(c->options->customs, c->options->n_customs, name),
-                       *products = blas_ops(c->blas, &n_blas);
-    return given ? given : find_op(products, n_blas, name);
+    const tn_custom_op *all = blas_ops(products, &n_blas);
+    for (uint32_t i = 0; i < p->n_customs; i++) {
+        const tn_custom_op *op = find_op(options->customs, options->n_customs, p->customs[i].name);
+        if (!op) op = find_op(all, n_blas, p->customs[i].name);
+        p->customs[i].call = op ? op->call : NULL;
+        p->customs[i].ctx = op ? op->ctx : NULL;
+    }
 }
 
 static bool describe_customs(tn_program *p, const compilation *c) {
@@ -148,12 +151,8 @@ static bool describe_customs(tn_program *p, const compilation *c) {
     for (size_t i = 0; p->customs && i < t->n_customs; i++) {
         p->customs[i] = (program_custom){.name = arena_strdup(&p->memory, t->customs[i])};
         if (!p->customs[i].name) return false;
-        const tn_custom_op *op = find_custom(c, t->customs[i]);
-        if (op) {
-            p->customs[i].call = op->call;
-            p->customs[i].ctx = op->ctx;
-        }
     }
+    if (p->customs) describe_custom_calls(p, c->options, c->blas);
     return p->customs != NULL;
 }
 

@@ -11,7 +11,9 @@ extern "C" {
 
 /* What happens to a watcher: after each stage, and (with `time`) how long it took. */
 typedef struct tn_stage_report {
-    const char *name;    /* "import", a pass by name, "loops", "llvm", "asm", "object", "link" */
+    /* "import", a pass by name, "loops", "llvm", "asm", "object"; "store": an entry of the cache was written; or, in
+     * place of all, "cache": the program came from there. */
+    const char *name;
     double milliseconds; /* of this stage */
     const char *text;    /* the stage's text, when it was asked for; else NULL */
 } tn_stage_report;
@@ -63,6 +65,15 @@ typedef struct tn_compile_options {
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
     int n_customs;
     const char *stop_after; /* for tn_compile_text: last stage to run */
+    /* "on": a program is taken from the cache of compiled programs when it is there, and put there when it is not
+     * (docs/CACHE.md). The folder is TENON_CACHE_DIR, else tenon in XDG_CACHE_HOME, else ~/.cache/tenon. "off": it is
+     * compiled. NULL: "on" when TENON_CACHE_DIR is set. What is the same: results, descriptions, messages. */
+    const char *cache;
+    uint64_t cache_bytes; /* that the cache may take; 0: what TENON_CACHE_BYTES says (500M, 2G), else 1 GiB */
+    /* Told of what is wrong with the cache, which never makes a compilation fail: TN_ERR_PARSE or TN_ERR_INTERNAL for an
+     * entry that was damaged, TN_ERR_IO for a folder that cannot be used. `what` lives as long as the call. */
+    void (*warn)(void *ctx, const tn_diag *what);
+    void *warn_ctx;
     /* Called after each stage; text is given for the stage `watch_text`, or for all when that is "all". */
     void (*watch)(void *ctx, const tn_stage_report *report);
     void *watch_ctx;
@@ -102,6 +113,18 @@ typedef struct tn_symbol_value {
  * symbol of the function. Fails as a compilation does, and with TN_ERR_CONSTRAINT where the values are not allowed. */
 TN_API tn_status tn_planned_bytes(tn_module *m, const tn_compile_options *options, const tn_symbol_value *values, int n,
                                   size_t *bytes, tn_diag *diag);
+
+/* The cache of compiled programs. */
+typedef struct tn_cache_info {
+    char folder[1024]; /* "": none is known */
+    uint64_t entries, bytes, limit_bytes;
+} tn_cache_info;
+
+/* How much is in it: nothing where there is no folder yet. TN_ERR_IO: it cannot be used. */
+TN_API tn_status tn_cache_stats(tn_cache_info *info, tn_diag *diag);
+
+/* Removes all entries; *removed (or NULL) tells how many. Programs that run go on. */
+TN_API tn_status tn_cache_clear(tn_cache_info *removed, tn_diag *diag);
 
 /* Names of the stages in order, NULL at the end. */
 TN_API const char *const *tn_stage_names(void);

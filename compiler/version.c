@@ -1,12 +1,9 @@
 /* Which Tenon, which LLVM, which CPU. */
 #include "compiler/codegen/codegen.h"
+#include "compiler/version.h"
 #include "tenon_compile.h"
 
 #include <stdio.h>
-
-#ifndef TN_VERSION
-#define TN_VERSION "unknown"
-#endif
 
 void tn_version_text(char *text, size_t capacity) {
     char backend[200];

@@ -76,6 +76,8 @@ struct tn_program {
     program_weight *weights;
     program_packed *packed;
 
+    size_t cached_bytes; /* of packed weights that are PACKED_CONSTANT because prepare has run before; 0: none */
+
     int64_t live_bytes; /* in the arena at once, at most; -1: not known */
 
     tn_program *prepare; /* owned; NULL: no packed weight is PACKED_PREPARED */

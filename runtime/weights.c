@@ -50,7 +50,7 @@ static void replace_set(tn_program *p, weight_set *set) {
 size_t tn_program_weight_bytes(tn_program *p) {
     if (p == NULL) return 0;
     weight_set *set = program_retain_set(p);
-    size_t bytes = set != NULL ? set->bytes : 0;
+    size_t bytes = set != NULL ? set->bytes + p->cached_bytes : 0;
     weight_set_free(set);
     return bytes;
 }

@@ -411,8 +411,44 @@ tenon bench step.tn --seconds 0.1 --json
 ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms first_ms peak_bytes arena_bytes scratch_bytes live_bytes weight_bytes'
 tenon run mlp.tn --profile
 ok "--profile" eval 'is 0 && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
-tenon run mlp.tn --time
+tenon run mlp.tn --time --cache off
 ok "--time" eval 'is 0 && grep -qE "^ +[0-9.]+ ms  fuse$" err'
+
+# ---- The cache ---------------------------------------------------------------------------------------------------------
+
+export TENON_CACHE_DIR="$work/cache"
+tenon cache stats
+ok "cache stats of none" eval 'is 0 && grep -qx "$work/cache: 0 programs, 0.0 MiB (limit 1024.0 MiB)" out && [ ! -e cache ]'
+tenon run mlp.tn --time
+ok "a program is stored" eval 'is 0 && grep -qE " ms  fuse$" err && grep -qE " ms  store$" err'
+cp out first
+tenon run mlp.tn --time
+ok "and taken" eval 'is 0 && cmp -s out first && grep -qE " ms  cache$" err && ! grep -q fuse err'
+tenon run mlp.tn --perf-map --profile
+ok "with names and times of kernels" eval 'is 0 && cmp -s out first && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
+tenon run mlp.tn --time --cache off
+ok "--cache off" eval 'is 0 && cmp -s out first && grep -qE " ms  fuse$" err && ! grep -q store err'
+tenon bench mlp.tn --seconds 0.1 --cache on
+ok "bench --cache on" is 0
+tenon cache stats --json
+ok "cache stats --json" eval 'is 0 && keys folder entries bytes limit_bytes && grep -q "\"entries\": 1," out'
+for entry in cache/*.tenon; do printf x | dd of="$entry" bs=1 seek=700 conv=notrunc 2>/dev/null; done
+tenon run mlp.tn
+ok "a damaged entry is told" eval 'is 0 && cmp -s out first && grep -qxF "$work/cache: warning: the cache: an entry is damaged and will be made again: its checksum is wrong" err'
+tenon run mlp.tn --time
+ok "and made again" eval 'is 0 && cmp -s out first && grep -qE " ms  cache$" err && ! grep -q warning err'
+tenon cache clear
+ok "cache clear" eval 'is 0 && grep -q "cache: removed 1 programs, " out && [ -z "$(ls cache)" ]'
+export TENON_CACHE_DIR=/dev/null/none
+tenon run mlp.tn
+ok "no folder, no matter" eval 'is 0 && cmp -s out first && ! grep -q warning err'
+tenon run mlp.tn --time
+ok "but for those who measure" eval 'is 0 && grep -qF "/dev/null/none: warning: the cache: " err'
+tenon cache clear
+ok "cache clear without a folder" says 1 "/dev/null/none: error: Not a directory" err
+usage 'tenon cache: "purge": it can be "stats" or "clear" (see tenon cache --help)' cache purge
+unset TENON_CACHE_DIR
+
 tenon doc passes
 ok "doc passes" says 0 "fuse" out
 

@@ -48,7 +48,7 @@ def measure(row, threads, seconds, outputs, begin, timeout):
     for name, path in row["inputs"]:
         common += ["--input", f"{name}={path}"]
     os.makedirs(outputs, exist_ok=True)
-    _, start = call(["run", *common, "--output-dir", outputs], begin, timeout)
+    _, start = call(["run", *common, "--cache", "off", "--output-dir", outputs], begin, timeout)
     name_outputs(outputs, row["outputs"])
     told = json.loads(call(["bench", *common, "--seconds", str(seconds)], begin, timeout)[0])
     return {

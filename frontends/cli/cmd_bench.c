@@ -82,7 +82,7 @@ int command_bench(const arguments *a) {
     measured m = {0};
     double opened = clock_ms();
     int status = session_load(&s, a, FILL_QUIET);
-    if (!status) status = session_compile(&s);
+    if (!status) status = session_compile(&s, false);
     if (!status) status = measure(&s, opened, GIVEN(a, seconds) ? a->options[OPTION_seconds].real : 2, &m);
     if (!status) {
         struct rusage usage;

@@ -140,7 +140,7 @@ int command_check(const arguments *a) {
     costs c;
     bool is_bound;
     int status = session_load(&s, a, FILL_NONE);
-    if (!status) status = session_compile(&s);
+    if (!status) status = session_compile(&s, false);
     if (!status) status = bind_sizes(&s, &is_bound);
     if (!status) {
         status = !count(s.module, &c) ? report_text(s.path, "out of memory")

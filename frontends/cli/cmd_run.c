@@ -195,7 +195,7 @@ int command_run(const arguments *a) {
     if (GIVEN(a, eval) && checks) return options_complain(a->command, "--eval and --check exclude each other");
     if (checks && GIVEN(a, json)) r.checks = json_array();
     int status = session_load(&r.s, a, FILL_NOTED);
-    if (!status && !GIVEN(a, eval)) status = session_compile(&r.s);
+    if (!status && !GIVEN(a, eval)) status = session_compile(&r.s, true);
     if (!status) status = GIVEN(a, eval) ? interpret(&r) : execute(&r);
     if (!status) status = write_outputs(&r);
     bool has_run = !status;

@@ -22,7 +22,7 @@ static const command commands[] = {
      "  tenon run model.tn --set n=7 --check\n",
      OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check,
              OPTION_json, OPTION_image_size, OPTION_image_layout, OPTION_image_mean, OPTION_image_scale,
-             OPTION_image_bgr, OPTION_profile, COMPILING),
+             OPTION_image_bgr, OPTION_profile, OPTION_cache, COMPILING),
      1, 1, command_run},
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"
@@ -57,7 +57,7 @@ static const command commands[] = {
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",
      OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
-             COMPILING),
+             OPTION_cache, COMPILING),
      1, 1, command_bench},
     {"compile", "MODEL", "Writes a model as an object and a C header, which need nothing else.",
      "  tenon compile model.onnx -o model\n"
@@ -67,6 +67,10 @@ static const command commands[] = {
      OPTIONS(OPTION_output, OPTION_emit, OPTION_weights, OPTION_set, OPTION_function, OPTION_entry, OPTION_states,
              COMPILING),
      1, 1, command_compile},
+    {"cache", "stats|clear", "Tells how much is in the cache of compiled programs, or empties it.",
+     "  tenon cache stats --json\n"
+     "  tenon cache clear\n",
+     OPTIONS(OPTION_json), 1, 1, command_cache},
     {"doc", "ops|passes", "Prints the reference of the op table or of the passes as Markdown.",
      "  tenon doc ops > docs/OPS.md\n", OPTIONS(OPTION_output), 1, 1, command_doc},
 };

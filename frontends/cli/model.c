@@ -93,6 +93,13 @@ static void show_time(void *ctx, const tn_stage_report *stage) {
     fprintf(stderr, "%10.3f ms  %s\n", stage->milliseconds, stage->name);
 }
 
+/* Without a cache all works as well, so that a folder that cannot be used is told to those who look at times alone. */
+static void warn_of_cache(void *ctx, const tn_diag *what) {
+    const tn_compile_options *o = ctx;
+    if (what->status != TN_ERR_IO || o->watch == show_time)
+        fprintf(stderr, "%s: warning: the cache: %s\n", what->file ? what->file : "tenon", what->message);
+}
+
 void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
                                     .cpu = TEXT_OF(a, cpu),
@@ -104,7 +111,10 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .winograd = TEXT_OF(a, winograd),
                                     .strassen = TEXT_OF(a, strassen),
                                     .gemm = TEXT_OF(a, gemm),
-                                    .weight_type = TEXT_OF(a, weight_type)};
+                                    .weight_type = TEXT_OF(a, weight_type),
+                                    .cache = GIVEN(a, cache) ? TEXT_OF(a, cache) : "off",
+                                    .warn = warn_of_cache,
+                                    .warn_ctx = options};
     if (GIVEN(a, time)) options->watch = show_time;
 }
 
@@ -172,9 +182,10 @@ static int set_weights(session *s) {
     return ok ? EXIT_DONE : report(s->path, &diag);
 }
 
-int session_compile(session *s) {
+int session_compile(session *s, bool uses_cache) {
     tn_compile_options options;
     model_compile_options(s->a, &options);
+    if (uses_cache && !GIVEN(s->a, cache)) options.cache = "on";
     options.pool = s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
     s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
     if (!s->program) return EXIT_INPUT;

@@ -80,8 +80,9 @@ typedef struct session {
 
 /* Loads the model and its inputs. The caller calls session_close in any case. */
 int session_load(session *s, const arguments *a, filling how);
-/* Compiles it and makes an exec with as many threads as asked for, with symbols that no input tells set. */
-int session_compile(session *s);
+/* Compiles it, or takes it from the cache (`uses_cache`, unless --cache says otherwise), and makes an exec with as many
+ * threads as asked for, with symbols that no input tells set. */
+int session_compile(session *s, bool uses_cache);
 void session_close(session *s);
 
 /* The time of each kernel, in `runs` runs, to stderr. */

@@ -15,8 +15,10 @@ set -u
 BUILD=${BUILD:-build}
 limit=${TEST_TIMEOUT:-$([ -n "${TN_LONG:-}" ] && echo 14400 || echo 900)}
 logs=$BUILD/test-logs
-rm -rf "$logs" && mkdir -p "$logs"
-export BUILD CMOCKA_MESSAGE_OUTPUT=TAP
+cache=$(cd "$(dirname "$BUILD")" && pwd)/$(basename "$BUILD")/test-cache # of the tenon program; tests' own are elsewhere
+rm -rf "$logs" "$cache" && mkdir -p "$logs"
+unset TENON_CACHE_DIR TENON_CACHE_BYTES
+export BUILD CMOCKA_MESSAGE_OUTPUT=TAP XDG_CACHE_HOME="$cache"
 
 for program in "$@"; do
     name=$(basename "$program" .sh)
