@@ -100,6 +100,7 @@ FUZZ_REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,build/fuzz/bin/%,$(FUZZ_SRC))
 BENCH_BIN := $(BUILD)/bench/micro
 TRAINING_BIN := $(BUILD)/bench/training
+START_BIN := $(BUILD)/bench/start-tenon $(BUILD)/bench/start-ort
 EXAMPLE_BIN := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
 
 # ---- What `make` builds --------------------------------------------------------------------
@@ -199,7 +200,7 @@ test:
 test-long:
 	@TN_LONG=1 $(MAKE) --no-print-directory test
 
-test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN) $(TRAINING_BIN) random-models
+test-programs: all $(TEST_BIN) $(FUZZ_REPLAY_BIN) $(EXAMPLE_BIN) $(BENCH_BIN) $(TRAINING_BIN) $(START_BIN) random-models
 
 run-tests:
 	@$(TEST_ENV) tests/tools/run-tests.sh $(TEST_BIN) $(TEST_SCRIPTS)
@@ -282,7 +283,12 @@ $(TRAINING_BIN): $(call objects,$(wildcard benchmarks/training/*.c)) $(BUILD)/li
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $^ $(LIBS)
 
-bench-programs: $(BENCH_BIN) $(TRAINING_BIN)
+$(BUILD)/bench/start-%: $(BUILD)/obj/benchmarks/start/%.o $(BUILD)/obj/benchmarks/start/start.o $(BUILD)/libtenon.a
+	@mkdir -p $(@D)
+	$(call say,LINK  $@)
+	$(Q)$(CC) $(TN_LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
+
+bench-programs: $(BENCH_BIN) $(TRAINING_BIN) $(START_BIN)
 bench-micro:
 	@tests/tools/deps.sh test
 	@$(MAKE) --no-print-directory $(PARALLEL) all bench-programs
@@ -303,6 +309,14 @@ bench-training:
 	@$(MAKE) --no-print-directory -s $(PARALLEL) all $(TRAINING_BIN)
 	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
 	@build/venv-bench/bin/python benchmarks/training.py $(BENCH_ARGS)
+
+# From the start of a process to its first output, beside ONNX Runtime. BENCH_ARGS: models, --rounds 11, ...
+.PHONY: bench-start
+bench-start:
+	@tests/tools/deps.sh test
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all $(START_BIN)
+	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
+	@build/venv-bench/bin/python benchmarks/start.py $(BENCH_ARGS)
 
 # ---- Install -------------------------------------------------------------------------------
 
@@ -384,6 +398,7 @@ help:
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
 	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
 	@echo 'make bench-training  training steps and losses beside PyTorch and JAX'
+	@echo 'make bench-start   from the start of a process to its first output'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on'
 	@echo 'make format, lint, docs, clean'
