@@ -177,6 +177,7 @@ tn_status cache_writer_commit(cache_writer *w, const void *head, size_t head_byt
     int error = w->error;
     if (error) {
         cache_writer_abandon(w);
+        if (error == ENOENT) return TN_OK; /* somebody emptied the folder meanwhile */
         return diag_fail(diag, TN_ERR_IO, "an entry could not be written: %s", strerror(error));
     }
     close(w->descriptor);

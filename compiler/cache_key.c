@@ -199,7 +199,7 @@ static void add_options(key_writer *k, const tn_compile_options *o) {
     add_text(k, o->winograd ? o->winograd : "on");
     add_text(k, o->strassen ? o->strassen : "off");
     add_text(k, o->gemm ? o->gemm : "own");
-    add_text(k, o->weights ? o->weights : "f32");
+    add_text(k, o->weight_type ? o->weight_type : "f32");
 }
 
 /* Folding calls the C library's mathematics. */

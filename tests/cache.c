@@ -337,7 +337,7 @@ static int hits_of(tn_module *m, const tn_compile_options *change) {
     c.options.no_fusion = change->no_fusion;
     c.options.winograd = change->winograd;
     c.options.strassen = change->strassen;
-    c.options.weights = change->weights;
+    c.options.weight_type = change->weight_type;
     c.options.target = change->target;
     c.options.fold_limit_bytes = change->fold_limit_bytes;
     c.options.hoist_growth = change->hoist_growth;
@@ -356,14 +356,14 @@ static void test_other_options(void **state) {
                                               {.no_fusion = true},
                                               {.winograd = "off"},
                                               {.strassen = "on"},
-                                              {.weights = "bf16"},
+                                              {.weight_type = "bf16"},
                                               {.fold_limit_bytes = 77},
                                               {.hoist_growth = 2}};
     fill(first, 1);
     fill(second, -3);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_int_equal(hits_of(make_constants(), &rows[i]), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_int_equal(hits_of(make_constants(), &rows[i]), 1);
-    static const tn_compile_options defaults = {.level = 2, .winograd = "on", .strassen = "off", .weights = "f32"};
+    static const tn_compile_options defaults = {.level = 2, .winograd = "on", .strassen = "off", .weight_type = "f32"};
     assert_int_equal(hits_of(make_constants(), &defaults), 1);
 }
 

@@ -62,10 +62,10 @@ const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n);
  * in some 2 ms more. */
 void codegen_return_pages(void);
 
-/* All that code for the target of that name (NULL: this machine) depends on, as text: LLVM's version, CPU, features,
+/* All that code for that target depends on, as text: LLVM's version, CPU, features,
  * caches. False: no program for it runs here, or `text` is too small. */
 enum { CODEGEN_IDENTITY = 8192 };
-bool codegen_identity(const char *target_name, char *text, size_t capacity);
+bool codegen_identity(const codegen_target *target, char *text, size_t capacity);
 
 /* "LLVM a.b.c, <cpu>", cut to capacity. */
 void codegen_version(char *text, size_t capacity);

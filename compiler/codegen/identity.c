@@ -5,10 +5,11 @@
 
 #include <stdio.h>
 
-bool codegen_identity(const char *target_name, char *text, size_t capacity) {
+bool codegen_identity(const codegen_target *wanted, char *text, size_t capacity) {
     target t;
+    target_choice choice = {wanted->name, wanted->cpu, wanted->features};
     unsigned major, minor, patch;
-    tn_status status = target_init(&t, target_name, NULL);
+    tn_status status = target_choose(&t, &choice, NULL);
     bool is_known = status == TN_OK && t.runs_here;
     LLVMGetVersion(&major, &minor, &patch);
     if (is_known) {
