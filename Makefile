@@ -172,6 +172,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libtests.a $(BUILD)/libtenon.a
 	$(call say,LINK  $@)
 	$(Q)$(CC) $(TN_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS) $(TEST_LIBS)
 
+# A test of what is in the program itself.
+$(BUILD)/tests/aot_train: $(filter-out %/main.o,$(CLI_OBJ))
+
 # The kept corpus runs through each fuzz target in every test run, without a fuzzing engine.
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/tools/fuzz_replay.o $(BUILD)/libtenon.a
 	@mkdir -p $(@D)

@@ -1,7 +1,8 @@
 /* tenon train: trains a described example or an imported model.
  *
  * in:  the name of an example, or --onnx; options
- * out: progress on stderr; what was reached on stdout; files of parameters, checkpoints, records
+ * out: progress on stderr; what was reached on stdout; files of parameters, checkpoints, records; or with --step the
+ *      step itself (train_step.c)
  * law: an interrupt ends training after the running step, with a checkpoint; a second one ends the program
  */
 #include "frontends/cli/commands.h"
@@ -51,7 +52,7 @@ static const train_example *complain_of(const arguments *a, const char *message,
 static const train_example *find_imported(const arguments *a) {
     if (a->n_operands > 0) return complain_of(a, "--onnx takes its data by --data, not %s", a->operands[0]);
     if (!GIVEN(a, loss)) return complain_of(a, "--onnx needs %s", "--loss NAME");
-    return GIVEN(a, data) ? &imported : complain_of(a, "--onnx needs %s", "--data FILE");
+    return GIVEN(a, data) || GIVEN(a, step) ? &imported : complain_of(a, "--onnx needs %s", "--data FILE");
 }
 
 static const train_example *find_example(const arguments *a) {
@@ -71,6 +72,19 @@ static const train_example *find_example(const arguments *a) {
     return example;
 }
 
+/* What goes with training alone. */
+static int check_step(const arguments *a) {
+    static const option_name others[] = {
+        OPTION_epochs,           OPTION_lr,     OPTION_schedule, OPTION_validation,  OPTION_patience, OPTION_checkpoint,
+        OPTION_checkpoint_every, OPTION_resume, OPTION_best,     OPTION_tensorboard, OPTION_output};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (a->options[others[i]].is_given)
+            return options_complain(a->command,
+                                    "--step writes the step and trains nothing: of the options for that "
+                                    "only --batch, --optimizer, --seed and what tells the model go with it");
+    return EXIT_DONE;
+}
+
 static bool is_output(const char *path) { return ends_with(path, ".onnx") || ends_with(path, ".safetensors"); }
 
 static int check_options(const arguments *a) {
@@ -87,7 +101,7 @@ static int check_options(const arguments *a) {
         return options_complain(a->command, "-o: %s is neither a .onnx nor a .safetensors file", TEXT_OF(a, output));
     if ((GIVEN(a, resume) || GIVEN(a, checkpoint_every)) && !GIVEN(a, checkpoint))
         return options_complain(a->command, "--resume and --checkpoint-every need --checkpoint FILE");
-    return EXIT_DONE;
+    return GIVEN(a, step) ? check_step(a) : EXIT_DONE;
 }
 
 /* ---- Data -------------------------------------------------------------------------------------------------- */
@@ -122,13 +136,13 @@ static tn_schedule make_schedule(const training *t, int64_t epochs) {
                          .gamma = 0.1};
 }
 
-static int open_trainer(training *t, int64_t epochs) {
+int train_open_trainer(training *t, tn_schedule schedule) {
     const char *optimizer = GIVEN(t->a, optimizer) ? TEXT_OF(t->a, optimizer) : t->example->optimizer;
     tn_diag diag = {0};
     t->pool = tn_pool_new((int)NUMBER_OF(t->a, threads, 0));
     if (!t->pool) return report_text(t->path, "out of memory");
     tn_trainer_options options = {.optimizer = tn_optimizer_of(optimizer, REAL_OF(t->a, lr, t->example->rate)),
-                                  .schedule = make_schedule(t, epochs),
+                                  .schedule = schedule,
                                   .seed = (uint64_t)NUMBER_OF(t->a, seed, 0),
                                   .decays = tn_decay_matrices,
                                   .pool = t->pool};
@@ -211,7 +225,7 @@ static int write_model(const training *t) {
     return tn_model_save(t->model, path, &diag) == TN_OK ? EXIT_DONE : report(path, &diag);
 }
 
-static void close_training(training *t) {
+void train_close(training *t) {
     tn_trainer_free(t->trainer);
     tn_model_free(t->model);
     tn_dataset_free(t->data);
@@ -220,14 +234,27 @@ static void close_training(training *t) {
     tn_pool_free(t->pool);
 }
 
-static int train(training *t) {
-    int status = t->example->open(t);
+int train_open(training *t, const arguments *a) {
+    *t = (training){.a = a, .example = find_example(a)};
+    int status = t->example ? check_options(a) : EXIT_USAGE;
     if (status) return status;
-    if (tn_model_error(t->model)) return report(NULL, tn_model_error(t->model));
+    t->batch = NUMBER_OF(a, batch, t->example->batch);
+    t->path = GIVEN(a, data) ? TEXT_OF(a, data) : a->operands[1];
+    status = t->example->open(t);
+    if (status) return status;
+    return tn_model_error(t->model) ? report(NULL, tn_model_error(t->model)) : EXIT_DONE;
+}
+
+static int write_step(training *t) {
+    int status = train_open_trainer(t, (tn_schedule){.kind = "constant"});
+    return status ? status : train_write_step(t, TEXT_OF(t->a, step), stdout);
+}
+
+static int train(training *t) {
     int64_t epochs = NUMBER_OF(t->a, epochs, t->example->epochs);
     fprintf(stderr, "%lld examples to learn from, %lld for validation\n", (long long)tn_dataset_count(t->data),
             t->validation ? (long long)tn_dataset_count(t->validation) : 0);
-    status = open_trainer(t, epochs);
+    int status = train_open_trainer(t, make_schedule(t, epochs));
     if (!status) status = fit(t, epochs);
     if (!status) status = write_model(t);
     if (!status && t->example->finish) status = t->example->finish(t);
@@ -235,12 +262,9 @@ static int train(training *t) {
 }
 
 int command_train(const arguments *a) {
-    training t = {.a = a, .example = find_example(a)};
-    int status = t.example ? check_options(a) : EXIT_USAGE;
-    if (status) return status;
-    t.batch = NUMBER_OF(a, batch, t.example->batch);
-    t.path = GIVEN(a, data) ? TEXT_OF(a, data) : a->operands[1];
-    status = train(&t);
-    close_training(&t);
+    training t;
+    int status = train_open(&t, a);
+    if (!status) status = GIVEN(a, step) ? write_step(&t) : train(&t);
+    train_close(&t);
     return status;
 }

@@ -47,11 +47,12 @@ static const command commands[] = {
      "  tenon train digits -o digits.onnx\n"
      "  tenon train mnist mnist/ --epochs 3 --tensorboard runs/mnist\n"
      "  tenon train text plays.txt --checkpoint gpt.safetensors --resume\n"
-     "  tenon train --onnx model.onnx --loss sparse_cross_entropy --data images.npz -o tuned.onnx\n",
+     "  tenon train --onnx model.onnx --loss sparse_cross_entropy --data images.npz -o tuned.onnx\n"
+     "  tenon train digits --batch 16 --step digits\n",
      OPTIONS(OPTION_onnx, OPTION_loss, OPTION_loss_of, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch,
              OPTION_lr, OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
              OPTION_checkpoint_every, OPTION_resume, OPTION_best, OPTION_tensorboard, OPTION_seed, OPTION_threads,
-             OPTION_output),
+             OPTION_step, OPTION_output),
      0, 2, command_train},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"

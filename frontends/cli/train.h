@@ -4,6 +4,8 @@
 
 #include "frontends/cli/model.h"
 
+#include <stdio.h>
+
 struct training;
 
 /* A described example; its numbers stand where no option says otherwise. */
@@ -20,7 +22,7 @@ typedef struct train_example {
 
 enum { TRAIN_MAX_FIELDS = 64 };
 
-/* All that a training works with; train_close frees it. */
+/* All that a training works with. */
 typedef struct training {
     const arguments *a;
     const train_example *example;
@@ -37,6 +39,13 @@ typedef struct training {
     tn_trainer *trainer;
 } training;
 
+/* Fills *t: the example, its data and model, as the command's arguments say. EXIT_DONE, or another status with the error
+ * on stderr; train_close in any case. */
+int train_open(training *t, const arguments *a);
+/* The same for the trainer. */
+int train_open_trainer(training *t, tn_schedule schedule);
+void train_close(training *t);
+
 /* Keeps a share of the data (the option's or the example's) apart; in_order: the last part. Takes `all` over. */
 int train_split(training *t, tn_dataset *all, bool in_order);
 
@@ -48,6 +57,10 @@ int train_open_text(training *t);
 int train_write_sample(training *t);
 /* train_imported.c */
 int train_open_imported(training *t);
+
+/* train_step.c: the step, its first states and the model for use as files NAME.tn, NAME.safetensors, NAME_infer.tn;
+ * what they are is said to `told`, which may be NULL. */
+int train_write_step(training *t, const char *name, FILE *told);
 
 /* train_records.c: what TensorBoard shows. */
 typedef struct train_records {

@@ -162,9 +162,19 @@ static int cut_validation(training *t) {
     return EXIT_DONE;
 }
 
+/* Without data, as --step may be, the model alone tells sizes. */
+static int fix_batch_of_model(training *t) {
+    const tn_graph *g = tn_model_graph(t->model);
+    int status = EXIT_DONE;
+    for (size_t i = 0; i < g->n_params && !status; i++)
+        if (t->model->params[i].role == NN_INPUT && g->params[i].type.rank > 0) status = fix_batch(t, &g->params[i]);
+    return status;
+}
+
 int train_open_imported(training *t) {
     tn_dataset *all = NULL;
     int status = open_model(t, TEXT_OF(t->a, onnx));
+    if (!status && !GIVEN(t->a, data)) return fix_batch_of_model(t);
     if (!status) status = open_data(t->path, &all);
     if (status) return status;
     status = match_fields(t, all);

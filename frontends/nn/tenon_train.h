@@ -145,8 +145,9 @@ TN_API int64_t tn_trainer_steps(const tn_trainer *t); /* made so far */
 TN_API size_t tn_trainer_state_bytes(const tn_trainer *t);
 TN_API size_t tn_trainer_arena_bytes(const tn_trainer *t);
 /* The step as a module of its own, to be looked at, written as text or compiled ahead of time: main takes and gives
- * states (inputs paired with outputs), the batch, and the learning rate. `sizes`: numbers in place of symbols, or NULL.
- * NULL with *diag. The caller frees it. */
+ * states (inputs paired with outputs), takes the batch and the learning rate as "learning_rate", f64[], and gives loss,
+ * metrics, the norm of the gradients and whether they are finite; parameters that are frozen are weights with copies of
+ * their values. `sizes`: numbers in place of symbols, or NULL. NULL with *diag. The caller frees it. */
 TN_API tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn_diag *diag);
 /* The program of the last step, for profiles; belongs to the trainer. NULL before the first. */
 TN_API tn_program *tn_trainer_program(const tn_trainer *t);

@@ -15,6 +15,7 @@
 #include "runtime/diag.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct train_graph {
     const tn_trainer *t;
@@ -60,9 +61,13 @@ static tn_val state(train_graph *b, int i) {
     return b->states[i];
 }
 
+/* By a name that no input of the model has. */
 static tn_val rate(train_graph *b) {
+    const char *name = "learning_rate";
+    for (size_t i = 0; i < b->forward->n_params; i++)
+        if (strcmp(b->forward->params[i].name, name) == 0) name = "trainer.rate";
     if (!tn_is_valid(b->rate) && !failed(b))
-        b->rate = add_param(b, "trainer.rate", type_scalar(TN_F64), (nn_port){NN_PORT_RATE, 0});
+        b->rate = add_param(b, name, type_scalar(TN_F64), (nn_port){NN_PORT_RATE, 0});
     return b->rate;
 }
 

@@ -46,6 +46,21 @@ bool nn_run_check(tn_trainer *t) {
     return m != NULL;
 }
 
+/* States that a step reads only, parameters that are frozen, become weights. */
+static bool keep_frozen(const tn_trainer *t, tn_module *m, const nn_port *in) {
+    tn_graph *main = module_main(m);
+    for (size_t i = 0; i < main->n_params; i++) {
+        bool is_paired = false;
+        for (size_t r = 0; r < main->n_results; r++) is_paired |= main->results[r].state_param == (int32_t)i;
+        if (in[i].kind != NN_PORT_STATE || is_paired) continue;
+        param *p = &main->params[i];
+        p->initial = module_constant(m, &p->type, t->states[in[i].number].tensor.data, true);
+        if (!p->initial) return false;
+        p->binding = BINDING_LOAD;
+    }
+    return true;
+}
+
 tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn_diag *diag) {
     nn_port *in, *out;
     if (!t) {
@@ -53,9 +68,10 @@ tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn
         return NULL;
     }
     tn_module *m = nn_train_graph(t, NN_RUN_STEP, sizes, &in, &out, diag);
+    bool ok = m && keep_frozen(t, m, in) && module_remove_uncalled(m, module_main(m));
     tn_free(in);
     tn_free(out);
-    if (!m || module_remove_uncalled(m, module_main(m))) return m;
+    if (!m || ok) return m;
     diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     tn_module_free(m);
     return NULL;
