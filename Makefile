@@ -333,21 +333,25 @@ install: all
 	ln -sf libtenon.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtenon.so.$(SOVERSION)
 	ln -sf libtenon.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libtenon.so
 	install -m 644 $(BUILD)/libtenon.a $(BUILD)/libtenon_rt.a $(DESTDIR)$(LIBDIR)/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
 		tenon.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/tenon.pc
 	$(if $(PROGRAM),install -d $(DESTDIR)$(PREFIX)/bin && install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/)
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/tenon.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -d $(DESTDIR)$(PREFIX)/share/tenon
-	install -m 644 $(addprefix docs/examples/data/,digits.csv.gz LICENSE.scikit-learn README.md) $(DESTDIR)$(PREFIX)/share/tenon/
+	install -d $(DESTDIR)$(PREFIX)/share/tenon $(DESTDIR)$(LIBDIR)/cmake/tenon
+	install -m 644 $(addprefix docs/examples/data/,digits.csv.gz LICENSE.scikit-learn README.md) frontends/make/tenon.mk \
+		$(DESTDIR)$(PREFIX)/share/tenon/
+	install -m 644 frontends/make/tenon.cmake frontends/make/tenon-config.cmake $(DESTDIR)$(LIBDIR)/cmake/tenon/
+	sed -e 's|@VERSION@|$(VERSION)|' frontends/make/tenon-config-version.cmake.in \
+		> $(DESTDIR)$(LIBDIR)/cmake/tenon/tenon-config-version.cmake
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/include/tenon
+	rm -rf $(DESTDIR)$(PREFIX)/include/tenon $(DESTDIR)$(LIBDIR)/cmake/tenon $(DESTDIR)$(PREFIX)/share/tenon
 	rm -f $(DESTDIR)$(LIBDIR)/libtenon.so* $(DESTDIR)$(LIBDIR)/libtenon.a $(DESTDIR)$(LIBDIR)/libtenon_rt.a \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/tenon.pc $(DESTDIR)$(PREFIX)/bin/tenon $(DESTDIR)$(PREFIX)/share/man/man1/tenon.1
 
 # What the examples are compiled against: the headers as a user gets them, and nothing else.
-$(BUILD)/stage/.done: $(LIBRARIES) $(PROGRAM) $(PUBLIC_HEADERS) tenon.pc.in docs/tenon.1 Makefile
+$(BUILD)/stage/.done: $(LIBRARIES) $(PROGRAM) $(PUBLIC_HEADERS) tenon.pc.in docs/tenon.1 $(wildcard frontends/make/*) Makefile
 	@rm -rf $(BUILD)/stage
 	@$(MAKE) --no-print-directory install PREFIX=$(CURDIR)/$(BUILD)/stage LIBDIR=$(CURDIR)/$(BUILD)/stage/lib DESTDIR= >/dev/null
 	@touch $@

@@ -16,7 +16,7 @@ build="gcc libc6-dev libnanopb-dev libjansson-dev zlib1g-dev libxxhash-dev libst
 case $what in
 build) packages="$build" models= ;;
 demo) packages="$build" models=demo ;;
-test) packages="$build libcmocka-dev libonnx-testdata libopenblas-dev" models=test ;;
+test) packages="$build libcmocka-dev libonnx-testdata libopenblas-dev pkgconf" models=test ;;
 lint) packages="$build" models= ;;
 fuzz) packages="$build" models= ;;
 emulation) packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" models= ;;
