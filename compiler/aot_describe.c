@@ -70,8 +70,8 @@ static bool is_state(const tn_graph *g, size_t param) {
  * of them by name. */
 static const char *identify(aot_object *o, const char *name, aot_base base) {
     /* arguments of entries, and what NAME_arena_bytes has names for (aot_header.c) */
-    static const char *const own[] = {"bound",  "state", "inputs", "outputs", "arena",  "threads", "workers",
-                                      "bad",    "shared", "own",   "bytes"};
+    static const char *const own[] = {"bound",   "state", "inputs", "outputs", "arena", "threads",
+                                      "workers", "bad",   "shared", "own",     "bytes"};
     enum { OWN = sizeof own / sizeof *own };
     size_t n = 0, n_sizes = o->versions[0].described->n_symbols;
     const char **taken = tn_calloc(o->n_members + n_sizes + OWN, sizeof *taken);

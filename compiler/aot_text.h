@@ -9,8 +9,8 @@ typedef struct aot_writer {
     aot_object *o;
     const aot_entry *e;
     text_buffer out;
-    const char *name;  /* of functions and types */
-    const char *upper; /* of constants */
+    const char *name;        /* of functions and types */
+    const char *upper;       /* of constants */
     const char *size_prefix; /* of variables that are sizes; "" */
 } aot_writer;
 

@@ -184,9 +184,11 @@ static void random_name(uint64_t *seed, char *name) {
                                         "state",    "inputs", "arena",  "bad", "bytes", "n",  "own",  "workers",
                                         "\xc3\xa9", "NULL",   "_",      " ",   "@",     "$",  "%s",   "argv",
                                         "main",     "stop",   "memcpy", "1",   "/*",    "//"};
+    size_t n = 0;
     *name = '\0';
     for (uint64_t parts = next_random(seed) >> 62; parts-- + 1 > 0;)
-        strcat(name, words[(next_random(seed) >> 33) % (sizeof words / sizeof *words)]);
+        n += (size_t)snprintf(name + n, 100 - n, "%s",
+                              words[(next_random(seed) >> 33) % (sizeof words / sizeof *words)]);
 }
 
 /* Names of tensors and sizes, through header, program and run. */

@@ -17,15 +17,14 @@
 
 /* What --emit says: the form of the code, what its file's name ends in. */
 typedef struct emission {
-    const char *name;
+    const char *name, *ending;
     tn_aot_form form;
-    const char *ending;
     bool is_linked; /* the object is on the way to something else */
 } emission;
 
 static const emission emissions[] = {
-    {"obj", TN_AOT_OBJECT, ".o", false}, {"asm", TN_AOT_ASSEMBLY, ".s", false}, {"llvm", TN_AOT_LLVM, ".ll", false},
-    {"lib", TN_AOT_OBJECT, ".so", true}, {"exe", TN_AOT_OBJECT, "", true},
+    {"obj", ".o", TN_AOT_OBJECT, false}, {"asm", ".s", TN_AOT_ASSEMBLY, false}, {"llvm", ".ll", TN_AOT_LLVM, false},
+    {"lib", ".so", TN_AOT_OBJECT, true}, {"exe", "", TN_AOT_OBJECT, true},
 };
 
 static const emission *find_emission(const char *name) {
