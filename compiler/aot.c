@@ -60,7 +60,7 @@ static bool take_module(aot_object *o, tn_module *m) {
     if (!ok) return take_error(o, o->module);
     ask_for_weights(module_main(o->module));
     o->flops = module_flops(o->module);
-    return true;
+    return o->flops != DIM_INVALID || dim_table_status(o->module->dims) != TN_ERR_MEMORY || aot_no_memory(o);
 }
 
 static bool choose_names(aot_object *o) {

@@ -8,7 +8,7 @@
  */
 #include "frontends/data/csv.h"
 #include "runtime/alloc.h"
-#include "tenon_compile.h"
+#include "tenon_aot.h"
 #include "tenon_data.h"
 #include "tenon_fit.h"
 #include "tenon_onnx.h"
@@ -249,6 +249,45 @@ static void test_stages(void **state) {
     (void)state;
     fail_in_turn(&(act){read_text, print_stage, release_module, "loops"});
     fail_in_turn(&(act){read_convolutions, print_stage, release_module, "loops"});
+}
+
+/* ---- Ahead of time ---------------------------------------------------------------------------------- */
+
+static const char step_text[] = "module \"step\"\n"
+                                "fn @main(%x: f32[n, 2], %w: f32[2] weight {1, 2}, %sum: f32[2] state, %rate: f32[])\n"
+                                "    -> (%next: f32[2] updates %sum, %y: f32[n]) {\n"
+                                "  %e = neg %w\n"
+                                "  %y = dot %x, %e, contract=[1]x[0]\n"
+                                "  %r = broadcast %rate, dims=[], shape=[2]\n"
+                                "  %next = add %sum, %r\n"
+                                "  return %next, %y\n"
+                                "}\n";
+
+static void *read_step(const char *name) { return tn_module_parse(step_text, sizeof step_text - 1, name); }
+
+static tn_status compile_ahead(void *fixture, const char *name, char *message, size_t capacity) {
+    float first[] = {3, 4};
+    tn_aot_state states[] = {{"sum", TN_TENSOR(TN_F32, first, 2)}};
+    tn_symbol_value sizes[] = {{"n", 4}};
+    bool is_fixed = strcmp(name, "fixed") == 0;
+    tn_aot_options options = {.verb = "step",
+                              .states = states,
+                              .n_states = 1,
+                              .sizes = sizes,
+                              .n_sizes = is_fixed,
+                              .weights_in_file = is_fixed};
+    tn_aot aot;
+    tn_diag diag;
+    tn_status status = tn_compile_aot(fixture, &options, &aot, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    tn_aot_free(&aot);
+    return status;
+}
+
+static void test_ahead_of_time(void **state) {
+    (void)state;
+    fail_in_turn(&(act){read_step, compile_ahead, release_module, "sizes"});
+    fail_in_turn(&(act){read_step, compile_ahead, release_module, "fixed"});
 }
 
 /* ---- Training --------------------------------------------------------------------------------------- */
@@ -494,9 +533,10 @@ static void test_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_import),   cmocka_unit_test(test_parse),  cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_compile),  cmocka_unit_test(test_export), cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_training), cmocka_unit_test(test_run),    cmocka_unit_test(test_data),
+        cmocka_unit_test(test_import),        cmocka_unit_test(test_parse),    cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_compile),       cmocka_unit_test(test_export),   cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_ahead_of_time), cmocka_unit_test(test_training), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }
