@@ -31,7 +31,7 @@ static bool is_asked_for(const tn_compile_options *o) {
 }
 
 static bool make_key(program_cache *k, const tn_module *m) {
-    codegen_target target = {k->options->target, k->options->cpu, k->options->features};
+    codegen_target target = {k->options->target, k->options->cpu, k->options->features, k->options->freestanding};
     char *machine = tn_malloc(CODEGEN_IDENTITY);
     bool ok = machine && codegen_identity(&target, machine, CODEGEN_IDENTITY) &&
               cache_key(&k->key, &k->data, m, k->options, machine);

@@ -182,7 +182,7 @@ static bool run_stages(compilation *c, watching *w) {
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
     bool in_one_module = goal->one_object || goal->is_version || goal->last || o->watch_text; /* texts are of one */
-    codegen_target target = {o->target, o->cpu, o->features};
+    codegen_target target = {o->target, o->cpu, o->features, o->freestanding};
     c->codegen = goal->into ? goal->into : codegen_new(&target, o->level ? o->level : 2, in_one_module, &c->diag);
     c->owns_codegen = c->codegen && !goal->into;
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;

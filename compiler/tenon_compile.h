@@ -35,6 +35,7 @@ typedef struct tn_compile_options {
                               * only of one that this machine can run; an object of any */
     const char *cpu;         /* LLVM's name of one, e.g. "znver4", "cortex-a72"; NULL: the target's */
     const char *features;    /* beyond what the CPU has, or less, by LLVM's names: "+avx2,-fma"; NULL: none */
+    bool freestanding;       /* an object that needs no symbol at all, not even memcpy; arm-none-eabi always is so */
     int level;               /* of code generation, 1 to 3; 0: chosen by Tenon (2) */
     bool no_fusion;          /* every node its own kernel */
     bool trust_loops;        /* loop trees in a module's text may be others than its graph is lowered to; they
@@ -92,7 +93,11 @@ TN_API tn_program *tn_compile_module(tn_module *m, const tn_compile_options *opt
 /* Writes the program of a module as a relocatable object: functions <prefix>bind, <prefix>run, and
  * <prefix>prepare_bind, <prefix>prepare_run when weights are packed (tn_bind_fn, tn_run_fn of
  * tenon_rt.h). *object is freed with tn_text_free. The object needs memcpy, memset and memmove,
- * nothing else. */
+ * nothing else; with `freestanding`, and for arm-none-eabi, not even these.
+ *
+ * For targets with pointers of 32 bits (arm-none-eabi, wasm32) the frame, its hooks and all arrays of pointers lie as on
+ * one of 64 bits: a pointer is a word of 8 bytes, zeros behind it. On those, and on riscv64, the caller's buffers must be
+ * aligned to their elements. */
 TN_API tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object,
                                    size_t *bytes, tn_diag *diag);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compiler/codegen/codegen.h"
 #include "compiler/codegen/target.h"
 #include "compiler/tenon_compile.h"
 
@@ -93,14 +94,59 @@ static void check_sections(const object *o, const char *target) {
     }
 }
 
+static const char *const targets[] = {
+    NULL, "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64-linux-gnu", "riscv64-linux-gnu", "arm-none-eabi", "wasm32"};
+
 static void test_nothing_can_be_written(void **state) {
-    static const char *const targets[] = {
-        NULL, "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64-linux-gnu", "riscv64-linux-gnu", "arm-none-eabi"};
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         object o = object_for(&(tn_compile_options){.target = targets[i]});
-        check_sections(&o, targets[i] ? targets[i] : "host");
+        bool is_elf = !targets[i] || strcmp(targets[i], "wasm32") != 0;
+        if (is_elf) check_sections(&o, targets[i] ? targets[i] : "host");
         tn_text_free(o.bytes);
+    }
+}
+
+/* ---- What it asks for ---- */
+
+static void check_needs(const object *o, const char *target, const char *expected) {
+    tn_diag diag = {0};
+    char *needs = codegen_undefined_symbols(o->bytes, o->size, &diag);
+    if (!needs) fail_msg("%s: %s", target, diag.message);
+    if (strcmp(needs, expected) != 0) fail_msg("%s: the object needs %s", target, needs);
+    tn_text_free(needs);
+}
+
+/* The loop's values are copied. */
+static void test_needs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        const char *name = targets[i] ? targets[i] : "host";
+        bool has_copy = strcmp(name, "arm-none-eabi") == 0 || strcmp(name, "wasm32") == 0; /* or an instruction */
+        object hosted = object_for(&(tn_compile_options){.target = targets[i]}),
+               alone = object_for(&(tn_compile_options){.target = targets[i], .freestanding = true});
+        check_needs(&hosted, name, has_copy ? "" : "memcpy");
+        check_needs(&alone, name, "");
+        tn_text_free(hosted.bytes);
+        tn_text_free(alone.bytes);
+    }
+}
+
+static void test_no_object(void **state) {
+    static const struct {
+        size_t bytes;
+        const char *data, *message;
+    } wrong[] = {{4, "text", "this is no object file: "},
+                 {3, "\0as", "this is no object file: "},
+                 {9, "\0asm\1\0\0\0\2", "this WebAssembly object ends early"},
+                 {10, "\0asm\1\0\0\0\2\5", "this WebAssembly object ends early"},
+                 {11, "\0asm\1\0\0\0\2\1\7", "this WebAssembly object ends early"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        tn_diag diag = {0};
+        assert_null(codegen_undefined_symbols(wrong[i].data, wrong[i].bytes, &diag));
+        assert_int_equal(diag.status, TN_ERR_PARSE);
+        assert_memory_equal(diag.message, wrong[i].message, strlen(wrong[i].message));
     }
 }
 
@@ -117,7 +163,7 @@ static const char *const target_of[] = {[ARCHITECTURE_X86] = "x86-64-v2",
 static void make_machine(architecture a, const char *cpu, const char *features) {
     target t;
     tn_diag diag = {0};
-    tn_status status = target_choose(&t, &(target_choice){target_of[a], cpu, features}, &diag);
+    tn_status status = target_choose(&t, &(target_choice){target_of[a], cpu, features, false}, &diag);
     LLVMTargetMachineRef machine = status == TN_OK ? target_machine_new(&t, 2, &diag) : NULL;
     if (!machine && status != TN_ERR_UNSUPPORTED) fail_msg("%s: %s", target_of[a], diag.message);
     if (machine) LLVMDisposeTargetMachine(machine);
@@ -171,7 +217,7 @@ static void test_what_features_amount_to(void **state) {
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         target t;
         tn_diag diag = {0};
-        target_choice choice = {expected[i].name, expected[i].cpu, expected[i].features};
+        target_choice choice = {expected[i].name, expected[i].cpu, expected[i].features, false};
         if (target_choose(&t, &choice, &diag) != TN_OK) fail_msg("%s", diag.message);
         assert_int_equal(t.machine.vector_bytes, expected[i].vector_bytes);
         assert_int_equal(t.machine.vector_count, expected[i].vector_count);
@@ -192,18 +238,18 @@ static void check_refused(const target_choice *choice, tn_status status, const c
 
 static void test_wrong_names(void **state) {
     (void)state;
-    check_refused(&(target_choice){"z80", NULL, NULL}, TN_ERR_ARGUMENT,
+    check_refused(&(target_choice){"z80", NULL, NULL, false}, TN_ERR_ARGUMENT,
                   "unknown target \"z80\"; known are native, x86-64-v2, ");
-    check_refused(&(target_choice){"x86-64-v3", "cortex-a72", NULL}, TN_ERR_ARGUMENT,
+    check_refused(&(target_choice){"x86-64-v3", "cortex-a72", NULL, false}, TN_ERR_ARGUMENT,
                   "unknown cpu \"cortex-a72\"; known are x86-64, x86-64-v2, ");
-    check_refused(&(target_choice){"aarch64", NULL, "+neon,+avx"}, TN_ERR_ARGUMENT,
+    check_refused(&(target_choice){"aarch64", NULL, "+neon,+avx", false}, TN_ERR_ARGUMENT,
                   "unknown feature \"avx\"; known are neon, rdm, ");
-    check_refused(&(target_choice){"aarch64", NULL, "neon"}, TN_ERR_ARGUMENT,
+    check_refused(&(target_choice){"aarch64", NULL, "neon", false}, TN_ERR_ARGUMENT,
                   "feature \"neon\" needs a + or - before it");
-    check_refused(&(target_choice){"x86-64-v3", NULL, "+"}, TN_ERR_ARGUMENT, "unknown feature \"\"; known are ");
-    check_refused(&(target_choice){"x86-64-v3", NULL, "-sse3"}, TN_ERR_UNSUPPORTED,
+    check_refused(&(target_choice){"x86-64-v3", NULL, "+", false}, TN_ERR_ARGUMENT, "unknown feature \"\"; known are ");
+    check_refused(&(target_choice){"x86-64-v3", NULL, "-sse3", false}, TN_ERR_UNSUPPORTED,
                   "target x86-64-v3 (x86-64-v3) lacks features: Tenon needs x86-64 with sse4.1");
-    check_refused(&(target_choice){"riscv64", NULL, "-d"}, TN_ERR_UNSUPPORTED,
+    check_refused(&(target_choice){"riscv64", NULL, "-d", false}, TN_ERR_UNSUPPORTED,
                   "target riscv64 (generic-rv64) lacks features: Tenon needs riscv64 with m,d");
 }
 
@@ -226,8 +272,12 @@ static void test_options_of_a_compilation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_can_be_written),   cmocka_unit_test(test_llvm_knows_all_names),
-        cmocka_unit_test(test_what_features_amount_to),  cmocka_unit_test(test_wrong_names),
+        cmocka_unit_test(test_nothing_can_be_written),
+        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_no_object),
+        cmocka_unit_test(test_llvm_knows_all_names),
+        cmocka_unit_test(test_what_features_amount_to),
+        cmocka_unit_test(test_wrong_names),
         cmocka_unit_test(test_options_of_a_compilation),
     };
     return cmocka_run_group_tests_name("targets", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <llvm-c/Target.h>
 
 #include "compiler/codegen/codegen_aot.h"
+#include "compiler/codegen/emit_copy.h"
 #include "runtime/alloc.h"
 
 /* ---- Small things ---- */
@@ -146,8 +147,8 @@ void aot_emit_init(aot_emitter *a) {
     LLVMValueRef state = LLVMGetParam(f, n - 1), from = aot_weights(a, n == 2 ? LLVMGetParam(f, 0) : NULL);
     for (size_t i = 0; i < e->n_initial; i++) {
         const aot_initial *part = &e->initial[i];
-        LLVMBuildMemCpy(a->b, aot_at(a, state, aot_i64(a, part->state_offset)), 1,
-                        aot_at(a, from, aot_i64(a, part->block_offset)), 1, aot_i64(a, part->bytes));
+        emit_copy_bytes(a->b, a->target, aot_at(a, state, aot_i64(a, part->state_offset)),
+                        aot_at(a, from, aot_i64(a, part->block_offset)), aot_i64(a, part->bytes), 1);
     }
     LLVMBuildRetVoid(a->b);
 }

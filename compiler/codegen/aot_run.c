@@ -134,7 +134,7 @@ static LLVMValueRef take_threads(runner *r) {
     aot_emitter *a = r->a;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(a->b), several = aot_block_new(a, "several"),
                       alone = aot_block_new(a, "alone");
-    LLVMBuildMemSet(a->b, r->hooks, LLVMConstNull(a->i8), aot_i64(a, sizeof(tn_hooks)), WORD);
+    for (uint64_t at = 0; at < sizeof(tn_hooks); at += WORD) aot_store(a, aot_i64(a, 0), r->hooks, at);
     before = LLVMGetInsertBlock(a->b);
     LLVMBuildCondBr(a->b, is_null(a, r->threads), alone, several);
     LLVMPositionBuilderAtEnd(a->b, several);

@@ -3,6 +3,7 @@
 
 #include "compiler/codegen/codegen_aot.h"
 #include "compiler/codegen/object.h"
+#include "compiler/codegen/object_divide.h"
 #include "compiler/codegen/program_emit.h"
 
 #include <stdio.h>
@@ -55,7 +56,7 @@ static void close_module(shard *s) {
 static bool open_shard(codegen *g) {
     shard *s = &g->shards[g->n_shards];
     s->context = object_context_new(&s->diag);
-    if (s->context) s->module = LLVMModuleCreateWithNameInContext("tenon", s->context);
+    if (s->context) s->module = LLVMModuleCreateWithNameInContext(OBJECT_MODULE_NAME, s->context);
     if (!s->module) {
         close_module(s);
         target_fail(g->diag, TN_ERR_MEMORY, "out of memory while opening a module");
@@ -82,7 +83,7 @@ codegen *codegen_new(const codegen_target *target, int level, bool in_one_module
     g->level = level;
     g->current = &g->target;
     g->in_one_module = in_one_module;
-    target_choice choice = {target->name, target->cpu, target->features};
+    target_choice choice = {target->name, target->cpu, target->features, target->freestanding};
     if (target_choose(&g->target, &choice, diag) == TN_OK) g->machine = target_machine_new(&g->target, level, diag);
     if (g->machine && open_shard(g)) return g;
     codegen_free(g);
@@ -117,7 +118,8 @@ bool codegen_add_version(codegen *g, const char *target_name) {
     if (g->n_versions == CODEGEN_MOST_VERSIONS)
         return target_fail(g->diag, TN_ERR_LIMIT, "at most %d targets", CODEGEN_MOST_VERSIONS + 1) == TN_OK;
     target *t = &g->versions[g->n_versions];
-    if (target_init(t, target_name, g->diag) != TN_OK) {
+    target_choice choice = {.name = target_name, .freestanding = g->target.is_freestanding};
+    if (target_choose(t, &choice, g->diag) != TN_OK) {
         target_free(t);
         return false;
     }
@@ -193,6 +195,7 @@ bool codegen_verify(codegen *g) {
 }
 
 static bool optimise(shard *s, LLVMTargetMachineRef machine) {
+    if (!s->is_optimised) object_define_divisions(s->module, s->emitter.target);
     if (!s->is_optimised) s->is_optimised = object_optimise(s->module, machine, 1, &s->diag) == TN_OK;
     return s->is_optimised;
 }

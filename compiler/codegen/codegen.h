@@ -20,6 +20,7 @@ typedef enum codegen_form { CODEGEN_LLVM, CODEGEN_ASSEMBLY } codegen_form;
 /* What code is for. NULL: this machine, the CPU that goes with the target, no features beyond the CPU's. */
 typedef struct codegen_target {
     const char *name, *cpu, *features;
+    bool freestanding; /* it may not even ask for memcpy */
 } codegen_target;
 
 /* At optimisation level 1 to 3. `in_one_module`: there will be one object, as ahead-of-time compilation and texts need.
@@ -57,6 +58,11 @@ char *codegen_text(codegen *g, codegen_form form);
 /* Optimises all and writes the objects, shards in parallel on `pool` (NULL: the calling thread). They go together: the
  * first refers to functions of the others. They live as long as `g`, which can do nothing else after. NULL: *diag. */
 const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n);
+
+/* Names of what an object asks for from outside, each once, with spaces between; from tn_malloc. On hosted targets these
+ * are memcpy, memmove and memset or fewer; for arm-none-eabi what compiler-rt or libgcc has (docs/AOT.md lists what
+ * there can be). NULL: *diag. */
+char *codegen_undefined_symbols(const void *object, size_t bytes, tn_diag *diag);
 
 /* Gives back the memory that LLVM's own code and tables take: the next compilation has them from the file again,
  * in some 2 ms more. */

@@ -122,7 +122,8 @@ static LLVMValueRef many_wraps(const quotient *q) {
     LLVMTypeRef f32 = LLVMFloatTypeInContext(e->context);
     LLVMBasicBlockRef here = emit_enter_prologue(e, emit_dim_level(e, q->divisor));
     LLVMValueRef one = LLVMConstReal(f32, 1.0);
-    LLVMValueRef inverse = LLVMBuildFDiv(e->builder, one, LLVMBuildSIToFP(e->builder, q->y, f32, ""), "inverse");
+    LLVMValueRef y = LLVMBuildTrunc(e->builder, q->y, e->i32, "");
+    LLVMValueRef inverse = LLVMBuildFDiv(e->builder, one, LLVMBuildSIToFP(e->builder, y, f32, ""), "inverse");
     emit_leave_prologue(e, here);
     LLVMValueRef rest = emit_splat(e, LLVMBuildTrunc(e->builder, q->rest, e->i32, ""));
     LLVMValueRef lanes = LLVMBuildAdd(e->builder, lane_vector(q, e->i32, q->stride), rest, "");

@@ -70,10 +70,11 @@ LLVMValueRef emit_buffer(emit *e, uint32_t buffer) {
     return e->buffers[buffer] = address;
 }
 
-/* The caller's buffers may lie anywhere; our own are aligned. */
+/* Ours are aligned. The caller's may lie anywhere, but where that would cost: then elements are aligned. */
 unsigned emit_alignment(const emit *e, uint32_t buffer) {
     const lt_buffer *b = &e->kernel->buffers[buffer];
-    return b->role == LT_INPUT || b->role == LT_OUTPUT ? 1 : tn_dtype_bits(b->dtype) / 8;
+    bool is_callers = b->role == LT_INPUT || b->role == LT_OUTPUT;
+    return is_callers && !e->out->target->wants_alignment ? 1 : tn_dtype_bits(b->dtype) / 8;
 }
 
 tn_dim abi_scratch_offset(const lt_kernel *k, uint32_t buffer) {

@@ -6,6 +6,7 @@
  */
 #include "compiler/codegen/jit.h"
 
+#include "compiler/codegen/object.h"
 #include "compiler/codegen/target.h"
 
 #include <inttypes.h>
@@ -67,26 +68,8 @@ static void keep_reason(void *ctx, LLVMErrorRef error) {
     LLVMDisposeErrorMessage(message);
 }
 
-/* ---- Looking into the object ------------------------------------------------------------ */
-
-/* Calls `visit` for each named symbol until it returns false; section is NULL for undefined
- * ones. */
-typedef bool (*symbol_visit)(void *user, const char *name, const char *section, uint64_t address, uint64_t size);
-
-static void each_symbol(LLVMBinaryRef binary, symbol_visit visit, void *user) {
-    LLVMSymbolIteratorRef s = LLVMObjectFileCopySymbolIterator(binary);
-    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
-    bool go_on = true;
-    for (; go_on && !LLVMObjectFileIsSymbolIteratorAtEnd(binary, s); LLVMMoveToNextSymbol(s)) {
-        const char *name = LLVMGetSymbolName(s);
-        if (!name || !name[0]) continue;
-        LLVMMoveToContainingSection(section, s);
-        bool is_defined = !LLVMObjectFileIsSectionIteratorAtEnd(binary, section);
-        go_on = visit(user, name, is_defined ? LLVMGetSectionName(section) : NULL, LLVMGetSymbolAddress(s),
-                      LLVMGetSymbolSize(s));
-    }
-    LLVMDisposeSectionIterator(section);
-    LLVMDisposeSymbolIterator(s);
+static bool is_code(const char *section, LLVMSymbolIteratorRef symbol) {
+    return section && strcmp(section, ".text") == 0 && LLVMGetSymbolSize(symbol) > 0;
 }
 
 /* ---- Linking ---------------------------------------------------------------------------- */
@@ -156,17 +139,18 @@ typedef struct perf_map {
     uint64_t base; /* of .text, from a global function; 0: none found yet */
 } perf_map;
 
-static bool find_perf_base(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
+static bool find_perf_base(void *user, const char *name, const char *section, LLVMSymbolIteratorRef symbol) {
     perf_map *map = user;
-    void *place = section && size && strcmp(section, ".text") == 0 ? jit_lookup(map->unit, name, NULL) : NULL;
-    if (place) map->base = (uint64_t)(uintptr_t)place - address;
+    void *place = is_code(section, symbol) ? jit_lookup(map->unit, name, NULL) : NULL;
+    if (place) map->base = (uint64_t)(uintptr_t)place - LLVMGetSymbolAddress(symbol);
     return !place;
 }
 
-static bool write_perf_line(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
+static bool write_perf_line(void *user, const char *name, const char *section, LLVMSymbolIteratorRef symbol) {
     perf_map *map = user;
-    if (section && size && strcmp(section, ".text") == 0)
-        fprintf(map->file, "%" PRIx64 " %" PRIx64 " %s\n", map->base + address, size, name);
+    if (is_code(section, symbol))
+        fprintf(map->file, "%" PRIx64 " %" PRIx64 " %s\n", map->base + LLVMGetSymbolAddress(symbol),
+                LLVMGetSymbolSize(symbol), name);
     return true;
 }
 
@@ -175,8 +159,8 @@ static void write_perf_map(jit_unit *u, LLVMBinaryRef binary) {
     snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
     perf_map map = {u, fopen(path, "a"), 0};
     if (!map.file) return; /* profiling is a convenience: the program runs without */
-    each_symbol(binary, find_perf_base, &map);
-    if (map.base) each_symbol(binary, write_perf_line, &map);
+    object_each_symbol(binary, find_perf_base, &map);
+    if (map.base) object_each_symbol(binary, write_perf_line, &map);
     fclose(map.file);
 }
 
@@ -226,10 +210,9 @@ typedef struct link_try {
     tn_diag diag;
 } link_try;
 
-static bool try_to_link(void *user, const char *name, const char *section, uint64_t address, uint64_t size) {
+static bool try_to_link(void *user, const char *name, const char *section, LLVMSymbolIteratorRef symbol) {
     link_try *try = user;
-    (void)address;
-    if (!section || size == 0 || strncmp(section, ".text", 5) != 0) return true;
+    if (!is_code(section, symbol)) return true;
     try->any = true;
     try->linked = jit_lookup(try->unit, name, &try->diag) != NULL;
     return !try->linked;
@@ -274,7 +257,7 @@ static bool link_objects(jit_unit *u, const object_file *files, const opened_obj
     }
     for (size_t i = 0; i < n; i++) {
         link_try try = {.unit = u};
-        each_symbol(opened[i].binary, try_to_link, &try);
+        object_each_symbol(opened[i].binary, try_to_link, &try);
         if (!try.any || try.linked) continue;
         if (diag) *diag = try.diag;
         return false;

@@ -75,3 +75,18 @@ tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef tm, object_form
     LLVMDisposeMessage(message);
     return TN_ERR_INTERNAL;
 }
+
+void object_each_symbol(LLVMBinaryRef object, symbol_visit visit, void *user) {
+    LLVMSymbolIteratorRef s = LLVMObjectFileCopySymbolIterator(object);
+    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(object);
+    bool go_on = true;
+    for (; go_on && !LLVMObjectFileIsSymbolIteratorAtEnd(object, s); LLVMMoveToNextSymbol(s)) {
+        const char *name = LLVMGetSymbolName(s);
+        if (!name || !name[0]) continue;
+        LLVMMoveToContainingSection(section, s);
+        bool is_defined = !LLVMObjectFileIsSectionIteratorAtEnd(object, section);
+        go_on = visit(user, name, is_defined ? LLVMGetSectionName(section) : NULL, s);
+    }
+    LLVMDisposeSectionIterator(section);
+    LLVMDisposeSymbolIterator(s);
+}

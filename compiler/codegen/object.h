@@ -8,10 +8,16 @@
 #ifndef TN_COMPILER_CODEGEN_OBJECT_H
 #define TN_COMPILER_CODEGEN_OBJECT_H
 
+#include <stdbool.h>
+
 #include <llvm-c/Core.h>
+#include <llvm-c/Object.h>
 #include <llvm-c/TargetMachine.h>
 
 #include "runtime/tenon_rt.h"
+
+/* Of modules. It becomes a symbol of an ELF object, too: the name of its source. */
+#define OBJECT_MODULE_NAME "tenon"
 
 typedef enum object_form {
     OBJECT_LLVM,     /* LLVM IR as text */
@@ -28,6 +34,11 @@ tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int lev
 /* Writes `module` in `form`; the caller disposes of *out with LLVMDisposeMemoryBuffer. */
 tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef tm, object_form form, LLVMMemoryBufferRef *out,
                       tn_diag *diag);
+
+/* Calls `visit` for each named symbol of an ELF object until it returns false; section is NULL for undefined ones.
+ * Of `symbol` it may ask more. */
+typedef bool (*symbol_visit)(void *user, const char *name, const char *section, LLVMSymbolIteratorRef symbol);
+void object_each_symbol(LLVMBinaryRef object, symbol_visit visit, void *user);
 
 /* A new context whose diagnostics go to `diag` (the first error is kept) and nowhere else.
  * Dispose of it with LLVMContextDispose; `diag` must live until then. */

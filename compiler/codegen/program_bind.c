@@ -13,6 +13,27 @@ typedef struct binder {
     LLVMBasicBlockRef overflow;
 } binder;
 
+/* The builder goes on where there is no overflow. */
+static void go_on_unless(binder *s, LLVMValueRef overflows) {
+    LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(s->p->context, s->function, "fits");
+    LLVMBuildCondBr(s->p->b, overflows, s->overflow, fits);
+    LLVMPositionBuilderAtEnd(s->p->b, fits);
+}
+
+/* By dividing the product again, which takes no product of 128 bits. */
+static LLVMValueRef checked_product(binder *s, LLVMValueRef x, LLVMValueRef y) {
+    program_emitter *p = s->p;
+    LLVMValueRef product = LLVMBuildMul(p->b, x, y, ""), zero = program_i64(p, 0), one = program_i64(p, 1);
+    LLVMValueRef is_zero = LLVMBuildICmp(p->b, LLVMIntEQ, x, zero, ""),
+                 is_minus = LLVMBuildICmp(p->b, LLVMIntEQ, x, program_i64(p, -1), "");
+    LLVMValueRef divisor = LLVMBuildSelect(p->b, LLVMBuildOr(p->b, is_zero, is_minus, ""), one, x, "");
+    LLVMValueRef differs = LLVMBuildICmp(p->b, LLVMIntNE, LLVMBuildSDiv(p->b, product, divisor, ""), y, "");
+    LLVMValueRef negated = LLVMBuildICmp(p->b, LLVMIntEQ, y, program_i64(p, INT64_MIN), "");
+    LLVMValueRef overflows = LLVMBuildSelect(p->b, is_minus, negated, differs, "");
+    go_on_unless(s, LLVMBuildSelect(p->b, is_zero, LLVMConstNull(LLVMTypeOf(is_zero)), overflows, ""));
+    return product;
+}
+
 static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LLVMValueRef y) {
     program_emitter *p = s->p;
     unsigned id = LLVMLookupIntrinsicID(operation, strlen(operation));
@@ -20,10 +41,14 @@ static LLVMValueRef checked(binder *s, const char *operation, LLVMValueRef x, LL
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(p->module, id, types, 1);
     LLVMTypeRef type = LLVMIntrinsicGetType(p->context, id, types, 1);
     LLVMValueRef pair = LLVMBuildCall2(p->b, type, callee, (LLVMValueRef[]){x, y}, 2, "");
-    LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(p->context, s->function, "fits");
-    LLVMBuildCondBr(p->b, LLVMBuildExtractValue(p->b, pair, 1, ""), s->overflow, fits);
-    LLVMPositionBuilderAtEnd(p->b, fits);
+    go_on_unless(s, LLVMBuildExtractValue(p->b, pair, 1, ""));
     return LLVMBuildExtractValue(p->b, pair, 0, "");
+}
+
+/* WebAssembly has no product of 128 bits, with which LLVM would check this. */
+static LLVMValueRef multiply(binder *s, LLVMValueRef x, LLVMValueRef y) {
+    bool is_wasm = s->p->out->target->architecture == ARCHITECTURE_WASM;
+    return is_wasm ? checked_product(s, x, y) : checked(s, "llvm.smul.with.overflow", x, y);
 }
 
 static LLVMValueRef divide(binder *s, dim_kind kind, LLVMValueRef x, LLVMValueRef y) {
@@ -86,8 +111,7 @@ static LLVMValueRef value_of(binder *s, tn_dim d) {
     LLVMValueRef sum = NULL;
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef term = program_i64(p, terms[i].coefficient);
-        for (uint32_t k = 0; k < terms[i].n_atoms; k++)
-            term = checked(s, "llvm.smul.with.overflow", term, atom_value(s, terms[i].atoms[k]));
+        for (uint32_t k = 0; k < terms[i].n_atoms; k++) term = multiply(s, term, atom_value(s, terms[i].atoms[k]));
         sum = sum ? checked(s, "llvm.sadd.with.overflow", sum, term) : term;
     }
     tn_free(terms);
@@ -136,7 +160,7 @@ static void store_values(program_emitter *p, LLVMValueRef bound, LLVMValueRef *v
     for (size_t i = 0; i < n; i++) known[i] = LLVMIsConstant(values[i]) ? values[i] : program_i64(p, 0);
     unsigned alignment = sizeof(int64_t);
     LLVMValueRef table = program_array(p, "bound", LLVMConstArray2(p->i64, known, n), alignment);
-    LLVMBuildMemCpy(p->b, bound, alignment, table, alignment, program_i64(p, (int64_t)(n * sizeof(int64_t))));
+    emit_copy_bytes(p->b, p->out->target, bound, table, program_i64(p, (int64_t)(n * sizeof(int64_t))), alignment);
     for (size_t i = 0; i < n; i++)
         if (!LLVMIsConstant(values[i])) program_store_at(p, bound, (int64_t)i, values[i]);
     tn_free(known);

@@ -59,7 +59,7 @@ static LLVMValueRef text_in_object(program_emitter *p, const char *text) {
 
 static void store_member(program_emitter *p, LLVMValueRef base, size_t offset, LLVMValueRef value) {
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i8, base, (LLVMValueRef[]){program_i64(p, (int64_t)offset)}, 1, "");
-    LLVMBuildStore(p->b, value, at);
+    program_store(p, value, at);
 }
 
 /* A tn_tensor on the stack that describes v. */

@@ -41,9 +41,13 @@ LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t ind
     return LLVMBuildLoad2(p->b, type, at, "");
 }
 
+void program_store(program_emitter *p, LLVMValueRef value, LLVMValueRef at) {
+    bool is_narrow = LLVMTypeOf(value) == p->pointer && p->out->target->pointer_bits < 64;
+    LLVMBuildStore(p->b, is_narrow ? LLVMBuildPtrToInt(p->b, value, p->i64, "") : value, at);
+}
+
 void program_store_at(program_emitter *p, LLVMValueRef array, int64_t index, LLVMValueRef value) {
-    LLVMValueRef at = LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, "");
-    LLVMBuildStore(p->b, value, at);
+    program_store(p, value, LLVMBuildGEP2(p->b, p->i64, array, (LLVMValueRef[]){program_i64(p, index)}, 1, ""));
 }
 
 /* ---- Constraints ---- */
@@ -63,10 +67,10 @@ static bool list_constraints(program_emitter *p) {
 /* Items of one array of pointers to another. */
 static void copy_pointers(program_emitter *p, LLVMValueRef to, int64_t to_index, LLVMValueRef from, int64_t from_index,
                           int64_t n) {
-    enum { POINTER_BYTES = 8 };
+    enum { WORD_BYTES = 8 };
     LLVMValueRef target = LLVMBuildGEP2(p->b, p->i64, to, (LLVMValueRef[]){program_i64(p, to_index)}, 1, ""),
                  source = LLVMBuildGEP2(p->b, p->i64, from, (LLVMValueRef[]){program_i64(p, from_index)}, 1, "");
-    LLVMBuildMemCpy(p->b, target, POINTER_BYTES, source, POINTER_BYTES, program_i64(p, POINTER_BYTES * n));
+    emit_copy_bytes(p->b, p->out->target, target, source, program_i64(p, WORD_BYTES * n), WORD_BYTES);
 }
 
 /* i32 run(frame): checks the frame, lays parameters and results out in order, and calls the
@@ -92,7 +96,7 @@ static bool emit_run(program_emitter *p) {
         LLVMBuildRet(p->b, LLVMConstInt(p->i32, i + 1, false));
         LLVMPositionBuilderAtEnd(p->b, right);
     }
-    LLVMValueRef params = LLVMBuildArrayAlloca(p->b, p->pointer, program_i64(p, (int64_t)g->n_params + 1), "params");
+    LLVMValueRef params = LLVMBuildArrayAlloca(p->b, p->i64, program_i64(p, (int64_t)g->n_params + 1), "params");
     LLVMValueRef lists[] = {program_frame_member(p, frame, offsetof(tn_frame, inputs), p->pointer),
                             program_frame_member(p, frame, offsetof(tn_frame, weights), p->pointer)};
     int64_t next[2] = {0, 0};

@@ -26,7 +26,7 @@ tn_dim program_aligned_bytes(const program_emitter *p, tn_dim elements, tn_dtype
 }
 
 static void copy_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
-    LLVMBuildMemCpy(f->p->b, to, 1, from, 1, bytes);
+    emit_copy_bytes(f->p->b, f->p->out->target, to, from, bytes, 1);
 }
 
 /* Unless they are there already. */

@@ -2,6 +2,7 @@
 #ifndef TN_CODEGEN_PROGRAM_STATE_H
 #define TN_CODEGEN_PROGRAM_STATE_H
 
+#include "compiler/codegen/emit_copy.h"
 #include "compiler/codegen/program_emit.h"
 
 /* All stages of a program in one array. Its items are 32-bit distances from the array, which nothing has to change when
@@ -81,6 +82,10 @@ typedef struct function_emitter {
 bool program_fail(program_emitter *p, tn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 LLVMValueRef program_i64(const program_emitter *p, int64_t value);
 LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef type, bool is_internal);
+/* Arrays of pointers, slots (abi.h), the frame and its hooks lie as on a machine of 64 bits, on any target: a pointer is
+ * a word of 8 bytes. All are little-endian, so that a narrower pointer is loaded as it is; it is stored with zeros behind
+ * it. */
+void program_store(program_emitter *p, LLVMValueRef value, LLVMValueRef at);
 /* Loads member `index` of the frame at pointer `frame` (order of tn_frame). */
 LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type);
 LLVMValueRef program_load_at(program_emitter *p, LLVMValueRef array, int64_t index,

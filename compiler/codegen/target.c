@@ -65,7 +65,7 @@ static const known known_targets[] = {
     AARCH64("aarch64-linux-gnu"),
     RISCV64("riscv64"),
     RISCV64("riscv64-linux-gnu"),
-    {"arm-none-eabi", ARCHITECTURE_ARM, "thumbv7em-none-eabihf", "cortex-m7", "", 32, false, true, 16, 64, 128},
+    {"arm-none-eabi", ARCHITECTURE_ARM, "thumbv7em-unknown-none-eabihf", "cortex-m7", "", 32, false, true, 16, 64, 128},
     {"wasm32", ARCHITECTURE_WASM, "wasm32-unknown-unknown", "generic", "+simd128", 32, false, false, 32, 512, 8192},
 };
 
@@ -74,10 +74,13 @@ enum { KNOWN_COUNT = sizeof known_targets / sizeof known_targets[0] };
 /* Lists of features that say what an architecture's machines can do; NULL: none of them can. */
 static const struct {
     const char *name, *fma, *f16, *f64;
+    bool wants_alignment, has_i64;
 } architectures[] = {
-    [ARCHITECTURE_X86] = {"x86-64", "fma", "f16c", ""},    [ARCHITECTURE_AARCH64] = {"aarch64", "neon", "neon", ""},
-    [ARCHITECTURE_RISCV] = {"riscv64", "f", "zfhmin", ""}, [ARCHITECTURE_ARM] = {"arm", "vfp4d16sp", "fp16", "fp64"},
-    [ARCHITECTURE_WASM] = {"wasm32", NULL, NULL, ""},
+    [ARCHITECTURE_X86] = {"x86-64", "fma", "f16c", "", false, true},
+    [ARCHITECTURE_AARCH64] = {"aarch64", "neon", "neon", "", false, true},
+    [ARCHITECTURE_RISCV] = {"riscv64", "f", "zfhmin", "", true, true},
+    [ARCHITECTURE_ARM] = {"arm", "vfp4d16sp", "fp16", "fp64", true, false},
+    [ARCHITECTURE_WASM] = {"wasm32", NULL, NULL, "", false, true},
 };
 
 /* Registers that hold vectors, or floats; the last row counts whose features a machine has. The first has those without
@@ -157,6 +160,8 @@ static tn_status classify(target *t, feature_set set, tn_diag *diag) {
         return target_fail(diag, TN_ERR_UNSUPPORTED, "target %s (%s) lacks features: Tenon needs %s with %s", t->name,
                            t->cpu, architectures[a].name, needs);
     t->is_x86 = a == ARCHITECTURE_X86;
+    t->wants_alignment = architectures[a].wants_alignment;
+    t->has_i64 = architectures[a].has_i64;
     m->has_fma = can(a, set, architectures[a].fma);
     t->has_f16 = can(a, set, architectures[a].f16);
     t->has_f64 = can(a, set, architectures[a].f64);
@@ -279,7 +284,7 @@ static tn_status fill(target *t, const known *base, const target_choice *choice,
     t->architecture = base->architecture;
     t->pointer_bits = base->pointer_bits;
     t->is_pic = base->is_pic;
-    t->has_no_libc = base->has_no_libc;
+    t->is_freestanding = base->has_no_libc || choice->freestanding;
     feature_set set = features_known(t->architecture, given);
     tn_status status = is_plain_host ? TN_OK : cpu_add_features(t->architecture, t->cpu, &set, diag);
     if (status == TN_OK) status = features_apply(t->architecture, more, &set, diag);

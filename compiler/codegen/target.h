@@ -27,20 +27,23 @@ typedef struct target {
     char *features; /* LLVM's, e.g. +avx2,+fma */
     char *needs;    /* features of a machine that runs its code, as far as they are told apart: "+avx2,+fma" */
     architecture architecture;
-    int pointer_bits; /* 64, or 32: pointers in arrays and frames take 8 bytes there, too (program_state.h) */
-    bool is_pic;      /* code may lie anywhere; else a linker says where */
-    bool has_no_libc; /* not even memcpy may be asked for */
-    bool runs_here;   /* this machine has all that its code needs */
-    bool is_x86;      /* the architecture is */
-    bool has_f16;     /* f16 <-> f32 in one instruction */
-    bool has_f64;     /* arithmetic of f64 in instructions */
-    machine machine;  /* what loop classes decide by; has_fma among it */
+    int pointer_bits;     /* 64, or 32: pointers in arrays and frames take 8 bytes there, too (program_state.h) */
+    bool is_pic;          /* code may lie anywhere; else a linker says where */
+    bool is_freestanding; /* not even memcpy may be asked for */
+    bool wants_alignment; /* of each element that is loaded or stored, or it takes several instructions */
+    bool runs_here;       /* this machine has all that its code needs */
+    bool is_x86;          /* the architecture is */
+    bool has_f16;         /* f16 <-> f32 in one instruction */
+    bool has_i64;         /* arithmetic of 64-bit integers in instructions, or few */
+    bool has_f64;         /* arithmetic of f64 in instructions */
+    machine machine;      /* what loop classes decide by; has_fma among it */
 } target;
 
 /* What was asked for; NULL: "native", and the CPU and features that go with the name. */
 typedef struct target_choice {
     const char *name, *cpu;
     const char *features; /* "+avx2,-fma": on top of the CPU's */
+    bool freestanding;    /* also where there is a libc */
 } target_choice;
 
 /* Fills `t`; the caller releases it with target_free, also after a failure. Errors: an unknown

@@ -165,11 +165,29 @@ static val sticky_for_f64(const vmath_ctx *c, bool is_signed, val x) {
     return vsel(&m, LLVMBuildICmp(m.b, LLVMIntULT, magnitude, vint(&m, UINT64_C(1) << 53), ""), x, rounded);
 }
 
+/* Halves of 64-bit integers, where f64 is the widest that a machine computes in. */
+static bool by_halves(const vmath_ctx *c, unsigned bits) {
+    return bits == 64 && !c->target->has_i64 && c->target->has_f64;
+}
+
+/* One that f64 holds, or one rounding to it. */
+static val halves_to_f64(const vmath_ctx *c, bool is_signed, val x) {
+    const vm m = emission(c, 64, x);
+    LLVMTypeRef half = int_like(c, 32, x);
+    val high = LLVMBuildTrunc(m.b, vishr(&m, x, 32), half, ""), low = LLVMBuildTrunc(m.b, x, half, "");
+    val f = is_signed ? LLVMBuildSIToFP(m.b, high, m.f, "") : LLVMBuildUIToFP(m.b, high, m.f, "");
+    return vadd(&m, vmul(&m, f, vnum(&m, 0x1p32)), LLVMBuildUIToFP(m.b, low, m.f, ""));
+}
+
 static val int_to_float(const vmath_ctx *c, val x, tn_dtype from, tn_dtype to) {
     bool is_signed = dtypes[from].kind == KIND_SINT;
     unsigned bits = dtypes[from].bits;
     /* Directly to f32 and f64; to half formats through one that holds the integer exactly. */
     bool is64 = to == TN_F64 || (is_half(to) && bits > 16);
+    if (by_halves(c, bits)) {
+        if (to != TN_F64) x = sticky_for_f64(c, is_signed, x);
+        return from_float(c, halves_to_f64(c, is_signed, x), true, to);
+    }
     if (is_half(to) && bits == 64) x = sticky_for_f64(c, is_signed, x);
     LLVMTypeRef type = float_like(c, is64 ? 64 : 32, x);
     val f = is_signed ? LLVMBuildSIToFP(c->builder, x, type, "") : LLVMBuildUIToFP(c->builder, x, type, "");
@@ -177,6 +195,16 @@ static val int_to_float(const vmath_ctx *c, val x, tn_dtype from, tn_dtype to) {
 }
 
 /* ---- Float to integer ------------------------------------------------------------------- */
+
+/* A float in the range of the integers, to i64. */
+static val float_to_halves(const vmath_ctx *c, val x, bool is_signed) {
+    const vm from = vm_start(c, x), m = vm_f64(&from);
+    LLVMTypeRef half = int_like(c, 32, x);
+    val whole = vtrunc(&m, from.is64 ? x : vwiden(&from, x)), high = vfloor(&m, vmul(&m, whole, vnum(&m, 0x1p-32)));
+    val low = LLVMBuildFPToUI(m.b, vsub(&m, whole, vmul(&m, high, vnum(&m, 0x1p32))), half, "");
+    high = is_signed ? LLVMBuildFPToSI(m.b, high, half, "") : LLVMBuildFPToUI(m.b, high, half, "");
+    return vior(&m, vishl(&m, LLVMBuildZExt(m.b, high, m.i, ""), 32), LLVMBuildZExt(m.b, low, m.i, ""));
+}
 
 /* Clamped first: LLVM's own conversion says nothing of values out of range. */
 static val float_to_int(const vmath_ctx *c, val x, bool is_signed, unsigned bits) {
@@ -193,8 +221,9 @@ static val float_to_int(const vmath_ctx *c, val x, bool is_signed, unsigned bits
     /* Narrow integers go through i32: every machine converts to that. */
     bool is_narrow = bits < 32;
     LLVMTypeRef type = int_like(c, is_narrow ? 32 : bits, x);
-    val result =
-        is_signed || is_narrow ? LLVMBuildFPToSI(m.b, clamped, type, "") : LLVMBuildFPToUI(m.b, clamped, type, "");
+    val result = by_halves(c, bits)       ? float_to_halves(c, clamped, is_signed)
+                 : is_signed || is_narrow ? LLVMBuildFPToSI(m.b, clamped, type, "")
+                                          : LLVMBuildFPToUI(m.b, clamped, type, "");
     if (is_narrow) return LLVMBuildTrunc(m.b, result, int_like(c, bits, x), "");
     if (unit == 1) return result;
     val most = vsplat_int(type, UINT64_MAX >> (64 - value_bits));

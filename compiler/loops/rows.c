@@ -206,9 +206,12 @@ static void run_sweeps(rows *s, int phase, uint32_t lanes, bool with_any, value_
 static void run_phase(rows *s, int phase, value_id taken) {
     static const unsigned bits[] = {64, 32, 16};
     bool with_any = true;
+    uint32_t before = 0; /* scalars have one lane, whatever their bits */
     for (size_t b = 0; b < sizeof bits / sizeof *bits; b++) {
         uint32_t lanes = (uint32_t)machine_lanes(s->a->b.machine, bits[b]);
         bool found = false;
+        if (lanes == before) continue;
+        before = lanes;
         for (size_t i = 0; i < s->g->n_nodes && !found; i++) {
             const node *n = &s->g->nodes[i];
             found =

@@ -63,8 +63,8 @@ size_t object_run_read(object_run *r, const char *name, void *data, size_t capac
 const object_machine *object_run_machine(const object_run *r) { return &r->machine; }
 
 int object_run_command(object_run *r, const char *command, char *text, size_t capacity) {
-    char line[1400];
-    snprintf(line, sizeof line, "cd '%.200s' && { %.1100s; } 2>&1", r->folder, command);
+    char line[1500];
+    snprintf(line, sizeof line, "ROOT=$PWD && cd '%.200s' && { %.1100s; } 2>&1", r->folder, command);
     FILE *f = popen(line, "r");
     if (!f) return -1;
     size_t n = fread(text, 1, capacity - 1, f);
@@ -74,16 +74,16 @@ int object_run_command(object_run *r, const char *command, char *text, size_t ca
 
 object_run *object_run_open(const object_machine *machine) {
     const char *where = getenv("TMPDIR"), *cc = getenv("CC");
-    char line[1000], text[OBJECT_MESSAGE], root[300];
+    char line[1000], text[OBJECT_MESSAGE];
     object_run *r = calloc(1, sizeof *r);
     if (!r) stop("no memory");
     r->machine = *machine;
     if (!r->machine.compiler) r->machine.compiler = cc ? cc : "cc";
     pthread_mutex_init(&r->lock, NULL);
     snprintf(r->folder, sizeof r->folder, "%.150s/tenon-object-XXXXXX", where ? where : "/tmp");
-    if (!mkdtemp(r->folder) || !getcwd(root, sizeof root)) stop(r->folder);
-    snprintf(line, sizeof line, "%s -std=c11 -O1 -Wall -I'%s/runtime' -c '%s/tests/tools/frame_driver.c'",
-             r->machine.compiler, root, root);
+    if (!mkdtemp(r->folder)) stop(r->folder);
+    snprintf(line, sizeof line, "%s -std=c11 -O1 -Wall -I\"$ROOT\"/runtime -c \"$ROOT\"/tests/tools/frame_driver.c",
+             r->machine.compiler);
     if (object_run_command(r, line, text, sizeof text) != 0) stop(text);
     return r;
 }
@@ -97,10 +97,30 @@ void object_run_close(object_run *r) {
 
 /* ---- The machine of TN_MACHINE ---- */
 
+#define LIBC "memcpy memmove memset"
+
+/* Commands run in a folder of their own, where $ROOT is the repository's. */
 static const object_machine machines[] = {
-    {"aarch64", "aarch64-linux-gnu-gcc -static", "qemu-aarch64"},
-    {"x86-64-v2", "x86_64-linux-gnu-gcc -static", "qemu-x86_64 -cpu Nehalem"},
-    {"x86-64-v3", "x86_64-linux-gnu-gcc -static", "qemu-x86_64 -cpu Haswell"},
+    {.target = "aarch64", .compiler = "aarch64-linux-gnu-gcc -static", .emulator = "qemu-aarch64", .provides = LIBC},
+    {.target = "riscv64", .compiler = "riscv64-linux-gnu-gcc -static", .emulator = "qemu-riscv64", .provides = LIBC},
+    {.target = "arm-none-eabi",
+     .compiler = "arm-none-eabi-gcc -mcpu=cortex-m7 -mthumb -mfloat-abi=hard -mfpu=fpv5-d16",
+     .linking = "--specs=rdimon.specs -T \"$ROOT\"/tests/tools/cortex_m7.ld \"$ROOT\"/tests/tools/cortex_m7.c",
+     .emulator = "\"$ROOT\"/tests/tools/run-cortex-m7.sh",
+     .provides = ""},
+    {.target = "wasm32",
+     .compiler = "clang-22 --target=wasm32-wasi -Wno-deprecated",
+     .linking = "-Wl,-z,stack-size=1048576",
+     .emulator = "node --no-warnings \"$ROOT\"/tests/tools/run-wasm.mjs",
+     .provides = LIBC},
+    {.target = "x86-64-v2",
+     .compiler = "x86_64-linux-gnu-gcc -static",
+     .emulator = "qemu-x86_64 -cpu Nehalem",
+     .provides = LIBC},
+    {.target = "x86-64-v3",
+     .compiler = "x86_64-linux-gnu-gcc -static",
+     .emulator = "qemu-x86_64 -cpu Haswell",
+     .provides = LIBC},
 };
 
 static object_run *elsewhere;
@@ -111,7 +131,7 @@ static void open_elsewhere(void) {
     const char *name = getenv("TN_MACHINE");
     for (size_t i = 0; name && i < sizeof machines / sizeof *machines; i++)
         if (strcmp(machines[i].target, name) == 0) elsewhere = object_run_open(&machines[i]);
-    if (name && !elsewhere) stop("TN_MACHINE is none of aarch64, x86-64-v2, x86-64-v3");
+    if (name && !elsewhere) stop("TN_MACHINE is none of aarch64, riscv64, arm-none-eabi, wasm32, x86-64-v2, x86-64-v3");
     if (elsewhere) atexit(close_elsewhere);
 }
 
@@ -309,18 +329,41 @@ static bool read_results(const journey *j) {
     return ok;
 }
 
+/* ---- What the object asks for ---- */
+
+static bool is_listed(const char *list, const char *name, size_t length) {
+    for (const char *at = list; (at = strstr(at, name)); at += length)
+        if ((at == list || at[-1] == ' ') && (at[length] == ' ' || !at[length])) return true;
+    return false;
+}
+
+static bool check_symbols(const journey *j) {
+    const object_file *o = j->compiled.objects;
+    tn_diag diag = {0};
+    char *all = codegen_undefined_symbols(o->bytes, o->size, &diag);
+    if (!all) stop(diag.message);
+    bool ok = true;
+    for (char *rest = all, *name; ok && (name = strsep(&rest, " "));) {
+        ok = !*name || is_listed(j->run->machine.provides, name, strlen(name));
+        if (!ok) snprintf(j->message, OBJECT_MESSAGE, "the object needs %s", name);
+    }
+    tn_text_free(all);
+    return ok;
+}
+
 /* ---- All of it ---- */
 
 static bool run_compiled(journey *j) {
     object_run *r = j->run;
-    char line[400];
-    snprintf(line, sizeof line, "%.200s frame_driver.o m.o -o program && %.100s ./program calls results",
-             r->machine.compiler, r->machine.emulator);
+    char line[700];
+    snprintf(line, sizeof line, "%.200s %.200s frame_driver.o m.o -o program && %.200s ./program calls results",
+             r->machine.compiler, r->machine.linking ? r->machine.linking : "", r->machine.emulator);
     describe(j);
     pthread_mutex_lock(&r->lock);
     object_run_write(r, "m.o", j->compiled.objects->bytes, j->compiled.objects->size);
     write_calls(j);
-    bool ok = object_run_command(r, line, j->message, OBJECT_MESSAGE) == 0 && read_results(j);
+    bool ok = (!r->machine.provides || check_symbols(j)) &&
+              object_run_command(r, line, j->message, OBJECT_MESSAGE) == 0 && read_results(j);
     pthread_mutex_unlock(&r->lock);
     tn_program_free(j->described);
     return ok;

@@ -25,7 +25,9 @@ enum { OBJECT_MESSAGE = 1200 };
 typedef struct object_machine {
     const char *target;   /* as tn_compile_options has it; NULL: this machine */
     const char *compiler; /* command that compiles and links C for it; NULL: $CC, or cc */
+    const char *linking;  /* what it needs beside for linking; NULL: nothing */
     const char *emulator; /* command that runs its programs; "": they run here */
+    const char *provides; /* names that an object may ask for, with spaces between; NULL: any that the compiler finds */
 } object_machine;
 
 typedef struct object_run object_run;

@@ -21,6 +21,14 @@ int32_t m_run(const tn_frame *frame);
 __attribute__((weak)) int32_t m_prepare_bind(const int64_t *symbols, int64_t *bound);
 __attribute__((weak)) int32_t m_prepare_run(const tn_frame *frame);
 
+/* tn_frame as it lies on every target: as on one of 64 bits, whose pointers are words. */
+typedef struct wide_frame {
+    uint32_t version, size;
+    uint64_t inputs, outputs, weights, arena, scratch, symbols, status;
+    int32_t workers, reserved;
+    uint64_t hooks;
+} wide_frame;
+
 /* Behind each buffer lie FENCE bytes that nobody may change. */
 enum { WORD = 8, FENCE = 256, FENCE_BYTE = 0xa5, ALIGNMENT = 64 };
 
@@ -34,11 +42,14 @@ static _Noreturn void die(const char *what, long long number) {
     exit(1);
 }
 
+/* Not every libc has aligned_alloc. */
 static void *allocate(size_t bytes) {
-    void *p = aligned_alloc(ALIGNMENT, (bytes / ALIGNMENT + 1) * ALIGNMENT);
+    char *p = malloc(bytes + ALIGNMENT);
     if (!p) die("no memory of bytes:", (long long)bytes);
-    return p;
+    return p + (ALIGNMENT - (uintptr_t)p % ALIGNMENT);
 }
+
+static uint64_t word_of(const void *pointer) { return (uint64_t)(uintptr_t)pointer; }
 
 /* ---- Buffers ---- */
 
@@ -80,7 +91,7 @@ static buffer *read_buffers(FILE *f, int64_t n) {
 typedef struct call {
     int64_t n_outputs, n_dims;
     int64_t *symbols, *outputs, *bound;
-    void **pointers[3]; /* of inputs, outputs, weights */
+    uint64_t *pointers[3]; /* of inputs, outputs, weights: words */
 } call;
 
 static call read_call(FILE *f, const buffer *buffers) {
@@ -93,11 +104,11 @@ static call read_call(FILE *f, const buffer *buffers) {
     c.bound = allocate((size_t)(TN_BOUND_DIMS + c.n_dims) * WORD);
     read_bytes(f, c.symbols, (size_t)n_symbols * WORD);
     for (int list = 0; list < 3; list++) {
-        c.pointers[list] = allocate((size_t)n[list] * sizeof(void *));
+        c.pointers[list] = allocate((size_t)n[list] * WORD);
         for (int64_t i = 0; i < n[list]; i++) {
             int64_t number = read_word(f);
             if (list == 1) c.outputs[i] = number;
-            c.pointers[list][i] = buffers[number].data;
+            c.pointers[list][i] = word_of(buffers[number].data);
         }
     }
     return c;
@@ -110,17 +121,17 @@ static void make_call(call *c, tn_bind_fn bind, tn_run_fn run) {
     if (failed) die("bind:", failed);
     make_buffer(&arena, (size_t)c->bound[TN_BOUND_ARENA_BYTES]);
     make_buffer(&scratch, (size_t)c->bound[TN_BOUND_SCRATCH_BYTES]);
-    tn_frame frame = {.version = TN_FRAME_VERSION,
-                      .size = sizeof frame,
-                      .inputs = c->pointers[0],
-                      .outputs = c->pointers[1],
-                      .weights = c->pointers[2],
-                      .arena = arena.data,
-                      .scratch = scratch.data,
-                      .symbols = c->symbols,
-                      .status = status,
-                      .workers = 1};
-    failed = run(&frame);
+    wide_frame frame = {.version = TN_FRAME_VERSION,
+                        .size = sizeof frame,
+                        .inputs = word_of(c->pointers[0]),
+                        .outputs = word_of(c->pointers[1]),
+                        .weights = word_of(c->pointers[2]),
+                        .arena = word_of(arena.data),
+                        .scratch = word_of(scratch.data),
+                        .symbols = word_of(c->symbols),
+                        .status = word_of(status),
+                        .workers = 1};
+    failed = run((const tn_frame *)&frame);
     if (failed) die("run: check of the frame", failed);
     if (status[0] != TN_STATUS_CLEAR) die("run: status of site", (long long)(status[0] >> TN_STATUS_INDEX_BITS));
     check_fence(&arena, "run: stored behind the arena of bytes", (long long)arena.bytes);
