@@ -119,6 +119,8 @@ static bool compile_version(aot_object *o, size_t number) {
         if (o->diag->status == TN_OK) diag_copy(o->diag, &v->compiled.diag);
         return false;
     }
+    if (!v->options.target) v->target = arena_printf(&o->memory, "native, %s", codegen_cpu(o->codegen));
+    if (!v->target) return aot_no_memory(o);
     v->runs_here = codegen_runs_here(o->codegen);
     version->needs = codegen_needs(o->codegen);
     return true;
@@ -149,7 +151,7 @@ static bool take_code(aot_object *o, tn_aot *out) {
     out->code = tn_malloc(object->size);
     if (!out->code) return aot_no_memory(o);
     memcpy(out->code, object->bytes, out->code_bytes = object->size);
-    return true;
+    return codegen_fill_weights(o->codegen, &o->entry, out->code, out->code_bytes);
 }
 
 static bool take_all(aot_object *o, tn_aot *out) {

@@ -223,6 +223,7 @@ bool aot_pack(aot_object *o) {
     tn_free(w.parts);
     if (!ok) return false;
     o->entry.block.data = o->block + AOT_FILE_HEADER;
+    o->entry.block.is_for_object = o->options->form == TN_AOT_OBJECT;
     o->entry.block.is_in_file = o->options->weights_in_file && o->entry.block.bytes > 0;
     if (o->entry.block.is_in_file) write_file_header(o);
     return true;

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <llvm-c/Object.h>
 #include <llvm-c/Target.h>
 
 #include "compiler/codegen/codegen_aot.h"
+#include "compiler/codegen/object.h"
 #include "compiler/codegen/emit_copy.h"
 #include "runtime/alloc.h"
 
@@ -120,13 +122,46 @@ static bool emit_message(aot_emitter *a) {
 
 /* ---- Weights, and first states ---- */
 
+static const char weights_section[] = ".rodata.tenon_weights";
+
+/* LLVM's C interface tells sections of ELF. */
+static bool has_room(const target *t, const aot_block *block) {
+    return block->is_for_object && t->architecture != ARCHITECTURE_WASM;
+}
+
+static bool is_weights_section(LLVMSectionIteratorRef s) {
+    const char *name = LLVMGetSectionName(s); /* NULL: the first has none */
+    return name && strcmp(name, weights_section) == 0;
+}
+
+bool aot_fill_weights(const target *t, const aot_block *block, void *object, size_t bytes, tn_diag *diag) {
+    if (block->is_in_file || block->bytes == 0 || !has_room(t, block)) return true;
+    char *message = NULL;
+    LLVMMemoryBufferRef view = LLVMCreateMemoryBufferWithMemoryRange(object, bytes, "object", false);
+    LLVMBinaryRef binary = LLVMCreateBinary(view, NULL, &message);
+    LLVMSectionIteratorRef s = binary ? LLVMObjectFileCopySectionIterator(binary) : NULL;
+    while (s && !LLVMObjectFileIsSectionIteratorAtEnd(binary, s) && !is_weights_section(s)) LLVMMoveToNextSection(s);
+    bool ok = s && !LLVMObjectFileIsSectionIteratorAtEnd(binary, s) && LLVMGetSectionSize(s) == block->bytes;
+    if (ok) memcpy((char *)object + (LLVMGetSectionContents(s) - (const char *)object), block->data, block->bytes);
+    if (s) LLVMDisposeSectionIterator(s);
+    if (binary) LLVMDisposeBinary(binary);
+    LLVMDisposeMemoryBuffer(view);
+    LLVMDisposeMessage(message);
+    return ok || target_fail(diag, TN_ERR_INTERNAL, "the object has no room for its weights") == TN_OK;
+}
+
+/* Through LLVM, a byte of data takes several in memory: an object gets room, which aot_fill_weights fills. */
 static void add_block(aot_emitter *a) {
     const aot_block *block = &a->entry->block;
     enum { BLOCK_ALIGNMENT = 64 };
     if (block->is_in_file || block->bytes == 0) return;
-    LLVMValueRef data = LLVMConstStringInContext2(a->context, block->data, block->bytes, true);
-    a->block = LLVMAddGlobal(a->module, LLVMTypeOf(data), "weights");
-    LLVMSetInitializer(a->block, data);
+    bool is_room = has_room(a->target, block);
+    LLVMTypeRef type = LLVMArrayType2(a->i8, block->bytes);
+    a->block = LLVMAddGlobal(a->module, type, "weights");
+    LLVMSetInitializer(a->block, is_room ? LLVMConstNull(type)
+                                         : LLVMConstStringInContext2(a->context, block->data, block->bytes, true));
+    if (is_room) LLVMSetSection(a->block, weights_section);
+    LLVMSetExternallyInitialized(a->block, is_room); /* what is read there is not zero */
     LLVMSetGlobalConstant(a->block, true);
     LLVMSetLinkage(a->block, LLVMPrivateLinkage);
     LLVMSetAlignment(a->block, BLOCK_ALIGNMENT);
@@ -191,6 +226,7 @@ bool aot_emit(LLVMModuleRef module, LLVMTargetMachineRef machine, const target *
     if (ok && entry->n_initial > 0) aot_emit_init(&a);
     if (ok && !emit_message(&a)) ok = target_fail(diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
     hide_versions(&a);
+    ok = ok && object_drop_unused(module, diag) == TN_OK;
     LLVMDisposeBuilder(a.b);
     return ok;
 }

@@ -67,7 +67,8 @@ typedef struct aot_block {
     const void *data;
     uint64_t bytes;
     bool is_in_file;
-    uint64_t layout; /* in a file: what tells that it is for this object */
+    bool is_for_object; /* not for a text */
+    uint64_t layout;    /* in a file: what tells that it is for this object */
 } aot_block;
 
 typedef struct aot_entry {

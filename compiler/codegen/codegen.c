@@ -186,6 +186,12 @@ bool codegen_emit_entry(codegen *g, const aot_entry *entry) {
     return aot_emit(g->shards[0].module, g->machine, &g->target, entry, g->diag);
 }
 
+bool codegen_fill_weights(const codegen *g, const aot_entry *entry, void *object, size_t bytes) {
+    return aot_fill_weights(&g->target, &entry->block, object, bytes, g->diag);
+}
+
+const char *codegen_cpu(const codegen *g) { return g->current->cpu; }
+
 /* ---- What comes of it ---- */
 
 bool codegen_verify(codegen *g) {

@@ -37,6 +37,7 @@ bool codegen_add_version(codegen *g, const char *target_name);
 /* Of the target that is being emitted for. */
 const machine *codegen_machine(const codegen *g);
 bool codegen_runs_here(const codegen *g);
+const char *codegen_cpu(const codegen *g);   /* as LLVM names it */
 const char *codegen_needs(const codegen *g); /* features of a CPU that runs its code: "+avx2,+fma" */
 unsigned codegen_pointer_bytes(const codegen *g);
 
@@ -48,6 +49,8 @@ bool codegen_emit(codegen *g, const program_plan *plan, tn_graph *entry, const c
 
 /* Behind all versions: what the object's callers see. */
 bool codegen_emit_entry(codegen *g, const aot_entry *entry);
+/* The weights into a copy of the object that came of it. */
+bool codegen_fill_weights(const codegen *g, const aot_entry *entry, void *object, size_t bytes);
 
 /* After all entries are emitted: LLVM's verifier over them. */
 bool codegen_verify(codegen *g);

@@ -10,4 +10,7 @@
 bool aot_emit(LLVMModuleRef module, LLVMTargetMachineRef machine, const target *t, const aot_entry *entry,
               tn_diag *diag);
 
+/* Puts the weights where the object has room for them. False: *diag. */
+bool aot_fill_weights(const target *t, const aot_block *block, void *object, size_t bytes, tn_diag *diag);
+
 #endif

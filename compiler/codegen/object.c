@@ -46,9 +46,7 @@ tn_status object_verify(LLVMModuleRef module, tn_diag *diag) {
     return status;
 }
 
-tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int level, tn_diag *diag) {
-    const char *passes = pass_lists[level < 0 ? 0 : level >= LEVEL_COUNT ? LEVEL_COUNT - 1 : level];
-    if (!passes) return TN_OK;
+static tn_status run_passes(LLVMModuleRef module, const char *passes, LLVMTargetMachineRef tm, tn_diag *diag) {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMErrorRef error = LLVMRunPasses(module, passes, tm, options);
     LLVMDisposePassBuilderOptions(options);
@@ -57,6 +55,15 @@ tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int lev
     target_fail(diag, TN_ERR_INTERNAL, "LLVM's passes failed: %s", message);
     LLVMDisposeErrorMessage(message);
     return TN_ERR_INTERNAL;
+}
+
+tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int level, tn_diag *diag) {
+    const char *passes = pass_lists[level < 0 ? 0 : level >= LEVEL_COUNT ? LEVEL_COUNT - 1 : level];
+    return passes ? run_passes(module, passes, tm, diag) : TN_OK;
+}
+
+tn_status object_drop_unused(LLVMModuleRef module, tn_diag *diag) {
+    return run_passes(module, "globaldce", NULL, diag);
 }
 
 tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef tm, object_form form, LLVMMemoryBufferRef *out,

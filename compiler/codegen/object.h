@@ -31,6 +31,9 @@ tn_status object_verify(LLVMModuleRef module, tn_diag *diag);
 /* Runs the pass list of optimisation level 0 (none), 1 (quick, the default) or 2 (also loops). */
 tn_status object_optimise(LLVMModuleRef module, LLVMTargetMachineRef tm, int level, tn_diag *diag);
 
+/* Takes out what no external function needs. */
+tn_status object_drop_unused(LLVMModuleRef module, tn_diag *diag);
+
 /* Writes `module` in `form`; the caller disposes of *out with LLVMDisposeMemoryBuffer. */
 tn_status object_emit(LLVMModuleRef module, LLVMTargetMachineRef tm, object_form form, LLVMMemoryBufferRef *out,
                       tn_diag *diag);
