@@ -313,6 +313,14 @@ bench-training:
 	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
 	@build/venv-bench/bin/python benchmarks/training.py $(BENCH_ARGS)
 
+# What deploying a model takes: bytes, cold start, memory, beside others. BENCH_ARGS: --rounds 20, --docs, ...
+.PHONY: bench-deploy
+bench-deploy:
+	@tests/tools/deps.sh test
+	@$(MAKE) --no-print-directory -s $(PARALLEL) all $(START_BIN)
+	@VENV_SIZE='about 2 GB with a CPU build of PyTorch' tests/tools/venv.sh build/venv-bench -r benchmarks/requirements.txt
+	@build/venv-bench/bin/python benchmarks/deploy.py $(BENCH_ARGS)
+
 # From the start of a process to its first output, beside ONNX Runtime. BENCH_ARGS: models, --rounds 11, ...
 .PHONY: bench-start
 bench-start:
@@ -407,6 +415,7 @@ help:
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
 	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
 	@echo 'make bench-training  training steps and losses beside PyTorch and JAX'
+	@echo 'make bench-deploy  bytes, cold start and memory of models compiled ahead of time'
 	@echo 'make bench-start   from the start of a process to its first output'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on'

@@ -9,6 +9,7 @@ import tempfile
 import types
 
 import chart
+import deploy_report
 import measure
 import models
 import report
@@ -117,9 +118,32 @@ def training_is_told():
     assert "jax: no memory" in training_report.failures(args, kept)
 
 
+def deploying_is_told():
+    def of(median):
+        return {"median": median, "least": median / 2}
+
+    size = {"code": 3000, "data": 1000, "weights": 400_000, "header": 9, "onnx": 1, "needed": [], "undefined": ["memcpy"]}
+    memory = {"arena": 1000, "tensors": 36, "most": 1}
+    program = {"first": of(20), "whole": of(21), "processor": of(22), "faults": of(7), "stages": [of(1)] * 5}
+    told = deploy_report.page({
+        "machine": {"cpu": "some", "cpus": 2, "system": "a system"}, "versions": dict.fromkeys(
+            ("tenon", "onnxruntime", "openvino", "torch", "jax")), "rounds": 3, "realtime": False, "note": "", "target": "a",
+        "titles": {"mnist_mlp": "MLP", "mobilenet_v2": "Mobile"},
+        "sizes": {"mnist_mlp": size, "mobilenet_v2": {**size, "code": 400_000}}, "peers": {"other": 808_000 * 5 - 1, "none": None},
+        "memory": {"mnist_mlp": {**memory, "resident": 402_036 + 65_536}, "mobilenet_v2": {**memory, "resident": 10**9}},
+        "start": {"Tenon, ahead of time": program, "other": {**program, "first": of(50)}}})
+    assert "| MLP | 3,000 | 1,000 | 400,000 | 404,000 | 9 | none | below 10,000: reached |" in told, told
+    assert "below 400,000: **missed**" in told and "| none | not measured |" in told, told
+    assert "| other | 4.0 MB | 4.0 MB | 4.0 MB | 5.0 |" in told, told
+    assert "| other | 50.0; 25.0 | 21.0; 10.5 | 22.0; 11.0 | 7 | 2.5 |" in told, told
+    assert "**missed** by the median, reached by the least" in told, told
+    rows = [line for line in told.splitlines() if line.startswith(("| MLP | 1,000", "| Mobile | 1,000"))]
+    assert rows[0].endswith("reached |") and rows[1].endswith("**missed** |"), rows
+
+
 def main():
     checks = [best_round_and_best_peer, small_rows_are_net_of_a_call, disagreement_voids_the_row, failures_are_told,
-              a_stopped_run_goes_on, training_is_told]
+              a_stopped_run_goes_on, training_is_told, deploying_is_told]
     if importlib.util.find_spec("numpy"):
         checks.append(outputs_are_compared)
     print(f"1..{len(checks)}")
