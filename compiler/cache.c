@@ -69,7 +69,10 @@ static bool complete(const program_cache *k, tn_program *p, linked_code *linked,
         (content->has_prepare && !linked_code_find(linked, "prepare_", p->prepare, diag)))
         return false;
     describe_custom_calls(p, o, linked->blas);
-    if (content->reads_module || content->has_prepare) linked->module = module_retain(m);
+    if (content->reads_module || content->has_prepare)
+        linked->module = module_retain(m);
+    else
+        module_drop_pages(m); /* the key has read all of them, and runs none */
     if (content->has_prepare) {
         p->drop_pages = drop_pages;
         p->drop_pages_ctx = m;

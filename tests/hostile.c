@@ -12,6 +12,7 @@
 #include "tenon_data.h"
 #include "tenon_fit.h"
 #include "tenon_onnx.h"
+#include "tests/lib/cache_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,6 +197,41 @@ static void test_compile(void **state) {
     static const char path[] = "/usr/share/libonnx-testdata/data/node/test_softmax_axis_1/model.onnx";
     fail_in_turn(&(act){read_text, compile, release_module, "compile"});
     if (access(path, R_OK) == 0) fail_in_turn(&(act){read_model, compile, release_module, path});
+}
+
+/* The cache wants no memory that a compilation could not do without: a program, or TN_ERR_MEMORY, and no entry is taken
+ * for a damaged one. Returns the number of allocations. */
+static uint64_t compile_cached(uint64_t nth, bool sticky) {
+    cached_compilation c;
+    cached_compilation_begin(&c);
+    tn_module *m = read_text("cache");
+    tn_malloc_fail_at(nth, sticky);
+    tn_program *p = tn_compile_module(m, &c.options);
+    uint64_t made = tn_malloc_fail_at(UINT64_MAX, false);
+    if (!p) assert_int_equal(tn_module_error(m)->status, TN_ERR_MEMORY);
+    assert_int_equal(c.n_warnings, 0);
+    tn_program_free(p);
+    tn_module_free(m);
+    return made;
+}
+
+static void test_cache(void **state) {
+    (void)state;
+    char folder[64];
+    tn_cache_info info;
+    cache_folder_make(folder);
+    uint64_t stored = compile_cached(UINT64_MAX, false), loaded = compile_cached(UINT64_MAX, false);
+    assert_true(loaded > 0 && loaded < stored);
+    for (uint64_t nth = 0; nth < loaded; nth++)
+        for (int sticky = 0; sticky < 2; sticky++) compile_cached(nth, sticky);
+    for (uint64_t nth = 0; nth < stored; nth++) {
+        tn_cache_clear(&info, NULL);
+        compile_cached(nth, nth % 2);
+    }
+    tn_cache_clear(&info, NULL);
+    assert_true(compile_cached(UINT64_MAX, false) > loaded);
+    assert_int_equal(compile_cached(UINT64_MAX, false), loaded);
+    cache_folder_drop(folder);
 }
 
 static tn_status export(void *fixture, const char *name, char *message, size_t capacity) {
@@ -533,10 +569,10 @@ static void test_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_import),        cmocka_unit_test(test_parse),    cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_compile),       cmocka_unit_test(test_export),   cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_ahead_of_time), cmocka_unit_test(test_training), cmocka_unit_test(test_run),
-        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_import),        cmocka_unit_test(test_parse),  cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_compile),       cmocka_unit_test(test_export), cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_ahead_of_time), cmocka_unit_test(test_cache),  cmocka_unit_test(test_training),
+        cmocka_unit_test(test_run),           cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }
