@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "runtime/tenon_rt.h"
+#include "compiler/codegen/link.h"
 
 typedef struct jit jit;
 typedef struct jit_unit jit_unit;
@@ -23,12 +23,6 @@ typedef struct jit_options {
 /* NULL and `diag` filled on failure. `options` NULL: defaults. */
 jit *jit_new(const jit_options *options, tn_diag *diag);
 void jit_free(jit *j); /* all units must have been freed */
-
-/* An object file in memory. */
-typedef struct object_file {
-    const void *bytes;
-    size_t size;
-} object_file;
 
 /* Links copies of the n objects with each other. NULL and `diag` filled on failure: no object file, one for
  * another machine, one that needs a symbol that is not provided (the message names it). Two
