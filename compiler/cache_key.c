@@ -190,7 +190,7 @@ static void add_module(key_writer *k) {
 /* ---- Options, and who compiles ---------------------------------------------------------------------------------- */
 
 #if UINTPTR_MAX == UINT64_MAX
-_Static_assert(sizeof(tn_compile_options) == 152, "an option is new: does it change what is compiled? Then add it below");
+_Static_assert(sizeof(tn_compile_options) == 176, "an option is new: does it change what is compiled? Then add it below");
 #endif
 
 /* All that change a program; ops of the user's are found by name when it is loaded. */
@@ -198,6 +198,7 @@ static void add_options(key_writer *k, const tn_compile_options *o) {
     add_number(k, (uint64_t)(o->level ? o->level : 2));
     add_number(k, o->no_fusion);
     add_number(k, o->trust_loops);
+    add_number(k, o->freestanding);
     add_number(k, o->fold_limit_bytes);
     add_real(k, o->hoist_growth);
     add_text(k, o->winograd ? o->winograd : "on");
