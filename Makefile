@@ -237,8 +237,8 @@ references:
 	@tests/tools/venv.sh build/venv-references onnxruntime==1.32.0 numpy pillow scikit-image
 	@build/venv-references/bin/python tests/tools/record_references.py
 
-# Test programs that can run what they compile on another machine (TN_MACHINE): for aarch64, under emulation. Part of
-# the long mode; `make deps-emulation` installs what it needs.
+# Test programs that can run what they compile on another machine (TN_MACHINE), under emulation: MACHINES=riscv64 on one
+# of them alone. Part of the long mode; `make deps-emulation` installs what it needs.
 EMULATED := attention bottleneck contract conv generated join long_rows models random_graphs rows scale share strassen \
     turned weights winograd
 TEST_ENV += EMULATED='$(EMULATED)'

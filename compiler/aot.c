@@ -151,7 +151,8 @@ static bool take_code(aot_object *o, tn_aot *out) {
     out->code = tn_malloc(object->size);
     if (!out->code) return aot_no_memory(o);
     memcpy(out->code, object->bytes, out->code_bytes = object->size);
-    return codegen_fill_weights(o->codegen, &o->entry, out->code, out->code_bytes);
+    o->needs = codegen_undefined_symbols(out->code, out->code_bytes, o->diag);
+    return o->needs && codegen_fill_weights(o->codegen, &o->entry, out->code, out->code_bytes);
 }
 
 static bool take_all(aot_object *o, tn_aot *out) {
@@ -176,6 +177,7 @@ static void close_object(aot_object *o) {
     codegen_free(o->codegen);
     tn_module_free(o->module);
     tn_free(o->messages);
+    tn_free(o->needs);
     tn_free(o->block);
     arena_free(&o->memory);
 }

@@ -51,6 +51,7 @@ typedef struct aot_object {
     size_t messages_capacity;
     char *block; /* AOT_FILE_HEADER bytes, then entry.block; from tn_malloc */
     size_t block_capacity;
+    char *needs; /* names that the object asks for, from tn_malloc; NULL: no object, but text */
     tn_diag *diag;
 } aot_object;
 

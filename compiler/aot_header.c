@@ -93,8 +93,8 @@ static void print_opening(aot_writer *w) {
     else
         PRINT(w, " *   memory    %s_arena_bytes tells the arena's, %" PRIu64 " bytes of weights%s\n", w->name,
               w->e->block.bytes, w->e->block.is_in_file ? ", in a file of their own" : ", in the object");
-    PRINT(w, " *   needs     memcpy, memmove, memset\n"
-             " *\n"
+    PRINT(w, " *   needs     %s\n", !o->needs ? "at most memcpy, memmove, memset" : *o->needs ? o->needs : "nothing");
+    PRINT(w, " *\n"
              " * Tensors are contiguous, the last axis lies closest. Everything is the caller's: nothing is allocated, "
              "kept\n"
              " * or freed, and several threads may call at a time, each with an arena");

@@ -73,14 +73,14 @@ enum { KNOWN_COUNT = sizeof known_targets / sizeof known_targets[0] };
 
 /* Lists of features that say what an architecture's machines can do; NULL: none of them can. */
 static const struct {
-    const char *name, *fma, *f16, *f64;
+    const char *name, *fma, *f16, *f64, *rounding;
     bool wants_alignment, has_i64;
 } architectures[] = {
-    [ARCHITECTURE_X86] = {"x86-64", "fma", "f16c", "", false, true},
-    [ARCHITECTURE_AARCH64] = {"aarch64", "neon", "neon", "", false, true},
-    [ARCHITECTURE_RISCV] = {"riscv64", "f", "zfhmin", "", true, true},
-    [ARCHITECTURE_ARM] = {"arm", "vfp4d16sp", "fp16", "fp64", true, false},
-    [ARCHITECTURE_WASM] = {"wasm32", NULL, NULL, "", false, true},
+    [ARCHITECTURE_X86] = {"x86-64", "fma", "f16c", "", "", false, true},
+    [ARCHITECTURE_AARCH64] = {"aarch64", "neon", "neon", "", "", false, true},
+    [ARCHITECTURE_RISCV] = {"riscv64", "f", "zfhmin", "", "", true, true},
+    [ARCHITECTURE_ARM] = {"arm", "vfp4d16sp", "fp16", "fp64", "fp-armv8d16sp", true, false},
+    [ARCHITECTURE_WASM] = {"wasm32", NULL, NULL, "", "", false, true},
 };
 
 /* Registers that hold vectors, or floats; the last row counts whose features a machine has. The first has those without
@@ -164,6 +164,7 @@ static tn_status classify(target *t, feature_set set, tn_diag *diag) {
     t->has_i64 = architectures[a].has_i64;
     m->has_fma = can(a, set, architectures[a].fma);
     t->has_f16 = can(a, set, architectures[a].f16);
+    t->has_rounding = can(a, set, architectures[a].rounding);
     t->has_f64 = can(a, set, architectures[a].f64);
     m->tile_f32 = tile_of(m, 32);
     m->tile_f64 = tile_of(m, 64);

@@ -35,6 +35,7 @@ typedef struct target {
     bool is_x86;          /* the architecture is */
     bool has_f16;         /* f16 <-> f32 in one instruction */
     bool has_i64;         /* arithmetic of 64-bit integers in instructions, or few */
+    bool has_rounding;    /* of floats to whole numbers, in any direction */
     bool has_f64;         /* arithmetic of f64 in instructions */
     machine machine;      /* what loop classes decide by; has_fma among it */
 } target;

@@ -108,13 +108,36 @@ val vsqrt(const vm *m, val a) { return intrinsic(m, "llvm.sqrt", &a, 1); }
 
 val vfence(const vm *m, val a) { return intrinsic(m, "llvm.arithmetic.fence", &a, 1); }
 
-val vround(const vm *m, val a) { return intrinsic(m, "llvm.roundeven", &a, 1); }
+/* ---- Whole numbers ---- */
 
-val vfloor(const vm *m, val a) { return intrinsic(m, "llvm.floor", &a, 1); }
+static bool has_rounding(const vm *m) { return m->target->has_rounding && (!m->is64 || m->target->has_f64); }
 
-val vceil(const vm *m, val a) { return intrinsic(m, "llvm.ceil", &a, 1); }
+/* Where there is no instruction: from 2^mantissa on all floats are whole, and adding that to a smaller one rounds it. */
+static val round_by_adding(const vm *m, val a) {
+    val limit = vnum(m, m->is64 ? 0x1p52 : 0x1p23), magnitude = vabs(m, a);
+    val whole = vsub(m, vfence(m, vadd(m, magnitude, limit)), limit);
+    return vsel(m, vlt(m, magnitude, limit), vcopysign(m, whole, a), a);
+}
 
-val vtrunc(const vm *m, val a) { return intrinsic(m, "llvm.trunc", &a, 1); }
+val vround(const vm *m, val a) {
+    return has_rounding(m) ? intrinsic(m, "llvm.roundeven", &a, 1) : round_by_adding(m, a);
+}
+
+val vfloor(const vm *m, val a) {
+    if (has_rounding(m)) return intrinsic(m, "llvm.floor", &a, 1);
+    val nearest = round_by_adding(m, a), below = vsub(m, nearest, vnum(m, 1));
+    return vsel(m, vgt(m, nearest, a), below, nearest);
+}
+
+val vceil(const vm *m, val a) {
+    return has_rounding(m) ? intrinsic(m, "llvm.ceil", &a, 1) : vneg(m, vfloor(m, vneg(m, a)));
+}
+
+val vtrunc(const vm *m, val a) {
+    return has_rounding(m) ? intrinsic(m, "llvm.trunc", &a, 1) : vcopysign(m, vfloor(m, vabs(m, a)), a);
+}
+
+/* ---- The rest ---- */
 
 val vmaximum(const vm *m, val a, val b) { return intrinsic(m, "llvm.maximum", (val[]){a, b}, 2); }
 

@@ -27,6 +27,13 @@ static inline int machine_lanes(const machine *m, unsigned bits) {
     return lanes > 0 ? lanes : 1;
 }
 
+/* How many sums of such elements are kept side by side, which are added at last: a vector's. Scalars do the same, for one
+ * chain would be slower, and far less accurate. */
+static inline int machine_sum_lanes(const machine *m, unsigned bits) {
+    enum { VECTOR_BYTES = 16, SCALARS = 4 };
+    return m->vector_bytes < VECTOR_BYTES ? SCALARS : machine_lanes(m, bits);
+}
+
 /* Whether a step with some lanes off costs no more than a whole one, whatever the element: AVX-512. */
 static inline bool machine_has_masks(const machine *m) { return m->vector_bytes >= 64; }
 

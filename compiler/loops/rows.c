@@ -115,7 +115,7 @@ static uint32_t lanes_of_reduction(const rows *s, const node *n) {
     tn_dtype dtype = access_accumulator(s->g, n);
     bool is_float = dtype == TN_F16 || dtype == TN_BF16 || dtype == TN_F32 || dtype == TN_F64;
     bool rounds = is_float && (kind == REDUCE_SUM || kind == REDUCE_PROD);
-    return rounds ? (uint32_t)machine_lanes(s->a->b.machine, tn_dtype_bits(dtype)) : 0;
+    return rounds ? (uint32_t)machine_sum_lanes(s->a->b.machine, tn_dtype_bits(dtype)) : 0;
 }
 
 /* Lanes for reductions that any number suits: those of several vectors, so that a step need not wait for the one
@@ -206,9 +206,9 @@ static void run_sweeps(rows *s, int phase, uint32_t lanes, bool with_any, value_
 static void run_phase(rows *s, int phase, value_id taken) {
     static const unsigned bits[] = {64, 32, 16};
     bool with_any = true;
-    uint32_t before = 0; /* scalars have one lane, whatever their bits */
+    uint32_t before = 0; /* scalars have as many for any bits */
     for (size_t b = 0; b < sizeof bits / sizeof *bits; b++) {
-        uint32_t lanes = (uint32_t)machine_lanes(s->a->b.machine, bits[b]);
+        uint32_t lanes = (uint32_t)machine_sum_lanes(s->a->b.machine, bits[b]);
         bool found = false;
         if (lanes == before) continue;
         before = lanes;

@@ -65,8 +65,8 @@ static const command commands[] = {
      "  tenon compile model.onnx -o model --target x86-64-v2,v3,v4 --weights file\n"
      "  tenon compile model.tn -o model --set n=4 --target aarch64-linux-gnu\n"
      "  tenon compile step.tn -o step --entry train_step --states first.safetensors\n",
-     OPTIONS(OPTION_output, OPTION_emit, OPTION_weights, OPTION_set, OPTION_function, OPTION_entry, OPTION_states,
-             COMPILING),
+     OPTIONS(OPTION_output, OPTION_emit, OPTION_weights, OPTION_freestanding, OPTION_set, OPTION_function, OPTION_entry,
+             OPTION_states, COMPILING),
      1, 1, command_compile},
     {"cache", "stats|clear", "Tells how much is in the cache of compiled programs, or empties it.",
      "  tenon cache stats --json\n"

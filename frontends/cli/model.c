@@ -104,6 +104,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
                                     .cpu = TEXT_OF(a, cpu),
                                     .features = TEXT_OF(a, features),
+                                    .freestanding = GIVEN(a, freestanding),
                                     .no_fusion = GIVEN(a, no_fusion),
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),

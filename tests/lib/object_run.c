@@ -109,7 +109,8 @@ static const object_machine machines[] = {
      .emulator = "\"$ROOT\"/tests/tools/run-cortex-m7.sh",
      .provides = ""},
     {.target = "wasm32",
-     .compiler = "clang-22 --target=wasm32-wasi -Wno-deprecated",
+     .compiler = "$(for v in 22 21 20 19; do command -v clang-$v; done | head -n 1) --target=wasm32-wasi "
+                 "-Wno-deprecated",
      .linking = "-Wl,-z,stack-size=1048576",
      .emulator = "node --no-warnings \"$ROOT\"/tests/tools/run-wasm.mjs",
      .provides = LIBC},

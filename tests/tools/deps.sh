@@ -19,7 +19,10 @@ demo) packages="$build" models=demo ;;
 test) packages="$build libcmocka-dev libonnx-testdata libopenblas-dev pkgconf" models=test ;;
 lint) packages="$build" models= ;;
 fuzz) packages="$build" models= ;;
-emulation) packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" models= ;;
+emulation)
+    packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user"
+    packages="$packages gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm nodejs wasi-libc"
+    models= ;;
 *) echo "deps.sh: '$what' is none of build, demo, test, lint, fuzz, emulation" >&2; exit 2 ;;
 esac
 
@@ -34,6 +37,7 @@ have_llvm() {
 }
 have_format() { command -v "clang-format-$1" >/dev/null && command -v "clang-tidy-$1" >/dev/null; }
 have_clang() { command -v "clang-$1" >/dev/null && [ -e "/usr/lib/llvm-$1/lib/clang/$1/lib" ]; }
+have_wasm() { command -v "wasm-ld-$1" >/dev/null && [ -e "/usr/lib/llvm-$1/lib/clang/$1/lib/wasi" ]; }
 have_candidate() { apt-cache policy "llvm-$1-dev" 2>/dev/null | grep -q 'Candidate: [0-9]'; }
 
 have_pip() { python3 -m pip --version >/dev/null 2>&1; }
@@ -48,6 +52,7 @@ find_missing() {
     [ -n "$(newest have_llvm)" ] || llvm="$llvm llvm-@-dev"
     [ "$what" != lint ] || [ -n "$(newest have_format)" ] || llvm="$llvm clang-format-@ clang-tidy-@"
     [ "$what" != fuzz ] || [ -n "$(newest have_clang)" ] || llvm="$llvm clang-@ libclang-rt-@-dev"
+    [ "$what" != emulation ] || [ -n "$(newest have_wasm)" ] || llvm="$llvm clang-@ lld-@ libclang-rt-@-dev-wasm32"
     # pip is looked for only when something is to be fetched.
     if [ -n "$models" ] && ! tests/tools/fetch-models.sh --check "$models" && ! have_pip; then
         missing="$missing python3-pip"
