@@ -367,6 +367,8 @@ $(BUILD)/stage/.done: $(LIBRARIES) $(PROGRAM) $(PUBLIC_HEADERS) tenon.pc.in docs
 # ---- Upkeep --------------------------------------------------------------------------------
 
 OWN_C = $(shell git ls-files '*.c' '*.h')
+# Those that include the headers of models.
+MODEL_USERS = docs/examples/aot/% benchmarks/deploy/mobilenet.c
 # These include headers that tests have `tenon compile` write; the tests build them with warnings as errors.
 WITH_GENERATED := tests/tools/aot_entry.c docs/examples/aot/%.c benchmarks/deploy/%.c
 CLANG_FORMAT ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-format-$(v) 2>/dev/null)) clang-format)

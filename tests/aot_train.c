@@ -48,9 +48,9 @@ static void __attribute__((format(printf, 1, 2))) run_command(const char *format
     va_end(arguments);
     snprintf(line, sizeof line, "cd '%s' && { %s; } 2>&1", folder, command);
     FILE *f = popen(line, "r");
-    if (!f) fail_msg("no shell");
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    if (pclose(f) != 0) fail_msg("%s\n%s", command, text);
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = '\0';
+    if (!f || pclose(f) != 0) fail_msg("%s\n%s", command, text);
 }
 
 /* ---- The trainer in this process ---- */
@@ -77,7 +77,9 @@ static void read_batch(const training *t, int64_t first, tn_tensor batch[MOST_BA
     }
 }
 
-static void put(FILE *f, const void *data, size_t bytes) { assert_int_equal(fwrite(data, 1, bytes, f), bytes); }
+static void put(FILE *f, const void *data, size_t bytes) {
+    if (!data || fwrite(data, 1, bytes, f) != bytes) fail_msg("a file cannot be written");
+}
 
 static void put_tensor(FILE *f, const tn_tensor *t) { put(f, t->data, (size_t)tn_tensor_bytes(t)); }
 
@@ -201,7 +203,7 @@ static void check_example(const char *name, int argc, char **argv) {
     assert_int_equal(train_open_trainer(&t, schedule), EXIT_DONE);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     assert_int_equal(train_write_step(&t, path, NULL), EXIT_DONE);
-    strcat(path, ".safetensors");
+    snprintf(path, sizeof path, "%s/%s.safetensors", folder, name);
     int n = list_states(&t, path, states);
     assert_true(n > 0);
     record_steps(&t, "steps", states, n);

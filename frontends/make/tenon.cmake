@@ -18,8 +18,10 @@
 
 cmake_minimum_required(VERSION 3.16)
 
+# It runs here, also where the build is for another machine.
 find_program(TENON_EXECUTABLE tenon
     HINTS "${CMAKE_CURRENT_LIST_DIR}/../../../bin" "${CMAKE_CURRENT_LIST_DIR}/../../../../bin"
+    NO_CMAKE_FIND_ROOT_PATH
     DOC "The program tenon, which compiles models")
 
 # The machine that code is for; empty: this one, or tenon's own choice.

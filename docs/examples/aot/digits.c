@@ -22,7 +22,7 @@ static _Alignas(64) unsigned char arena[DIGITS_ARENA_BYTES], infer_arena[DIGITS_
 static int nth(int i) { return i * 1001 % COUNT; }
 
 int main(void) {
-    int labels[COUNT], pixel, right = 0, code = 0;
+    int labels[COUNT], pixel = 0, right = 0, code = 0;
     for (int i = 0; i < COUNT; i++) {
         for (int k = 0; k < SIDE * SIDE; k++) images[i][0][k / SIDE][k % SIDE] = (scanf("%d,", &pixel), pixel / 16.0F);
         if (scanf("%d", &labels[i]) != 1) return 1;
