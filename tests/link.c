@@ -188,7 +188,7 @@ static void check_linked(const char *target, const char *compiler, const char *e
     char root[300], command[400];
     if (!getcwd(root, sizeof root)) fail();
     snprintf(command, sizeof command, "'%s/tests/tools/link_cc.sh' %.60s", root, compiler);
-    check_machine(&(object_machine){target, command, emulator});
+    check_machine(&(object_machine){.target = target, .compiler = command, .emulator = emulator});
 }
 
 static void test_here(void **state) {
