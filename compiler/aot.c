@@ -47,6 +47,8 @@ static void ask_for_weights(tn_graph *g) {
 static bool take_module(aot_object *o, tn_module *m) {
     const tn_aot_options *options = o->options;
     if (m->error.status != TN_OK) return take_error(o, m);
+    if (options->compile && options->compile->gemm && strcmp(options->compile->gemm, "blas") == 0)
+        return aot_fail(o, TN_ERR_UNSUPPORTED, "gemm is \"blas\": an object calls no library");
     tn_graph *wanted = options->function ? module_find(m, options->function) : NULL;
     if (options->function && !wanted)
         return aot_fail(o, TN_ERR_ARGUMENT, "there is no function @%s", options->function);
@@ -102,6 +104,15 @@ static bool list_targets(aot_object *o) {
     return true;
 }
 
+/* In the header's words: where the name does not say all, the CPU and what it has beyond, or less. */
+static bool name_target(aot_object *o, aot_compiled *v) {
+    const tn_compile_options *c = &v->options;
+    if (!c->target || c->cpu || c->features)
+        v->target = arena_printf(&o->memory, "%s, %s%s%s", v->target, codegen_cpu(o->codegen), c->features ? ", " : "",
+                                 c->features ? c->features : "");
+    return v->target != NULL;
+}
+
 static bool compile_version(aot_object *o, size_t number) {
     aot_compiled *v = &o->versions[number];
     aot_version *version = &o->entry.versions[number];
@@ -119,8 +130,7 @@ static bool compile_version(aot_object *o, size_t number) {
         if (o->diag->status == TN_OK) diag_copy(o->diag, &v->compiled.diag);
         return false;
     }
-    if (!v->options.target) v->target = arena_printf(&o->memory, "native, %s", codegen_cpu(o->codegen));
-    if (!v->target) return aot_no_memory(o);
+    if (!name_target(o, v)) return aot_no_memory(o);
     v->runs_here = codegen_runs_here(o->codegen);
     version->needs = codegen_needs(o->codegen);
     return true;

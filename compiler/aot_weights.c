@@ -176,6 +176,8 @@ static bool add_state(block_writer *w, const aot_member *m, const tn_aot_state *
 static bool add_states(block_writer *w) {
     aot_object *o = w->o;
     if (o->options->n_states == 0) return true;
+    if (!o->entry.has[AOT_STATE])
+        return aot_fail(o, TN_ERR_ARGUMENT, "first values of states are given, but there is no state");
     o->entry.initial = ARENA_ARRAY(&o->memory, aot_initial, o->n_members + 1);
     if (!o->entry.initial) return aot_no_memory(o);
     for (size_t i = 0; i < o->n_members; i++) {

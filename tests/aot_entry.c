@@ -428,6 +428,11 @@ static void test_refused(void **state) {
                   "  return %y\n"
                   "}\n",
                   NULL, TN_ERR_UNSUPPORTED, "'mine'");
+    o = (tn_compile_options){.gemm = "blas"};
+    check_refused(weights_text, &(tn_aot_options){.compile = &o}, TN_ERR_UNSUPPORTED, "an object calls no library");
+    float a[] = {1, 2};
+    tn_aot_state states[] = {{"a", TN_TENSOR(TN_F32, a, 2)}};
+    check_refused(weights_text, &(tn_aot_options){.states = states, .n_states = 1}, TN_ERR_ARGUMENT, "there is no state");
 }
 
 /* Debian's clang has its version in its name: here it is found without. */
