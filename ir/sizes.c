@@ -24,7 +24,7 @@ tn_type sizes_type(const sizes_fixed *s, tn_module *m, tn_type type) {
     return type;
 }
 
-bool sizes_attr(const sizes_fixed *s, tn_module *m, attr *a) {
+static bool sizes_attr(const sizes_fixed *s, tn_module *m, attr *a) {
     attr_kind kind = attr_kind_of((attr_name)a->name);
     if (kind == ATTR_KIND_DIM) a->dim = sizes_dim(s, m, a->dim);
     if (kind != ATTR_KIND_DIMS || !s || s->n == 0) return true;
@@ -82,11 +82,10 @@ static bool copy_params(tn_graph *to, const tn_graph *from, const sizes_fixed *s
     return true;
 }
 
-static bool copy_node(tn_graph *to, const tn_graph *from, const node *n, const sizes_fixed *s, value_id *map,
-                      value_id *operands) {
+bool sizes_copy_node(tn_graph *to, const tn_graph *from, const node *n, const sizes_fixed *s, const value_id *operands,
+                     value_id *map) {
     attr attrs[OP_MAX_ATTRS];
     value_id first;
-    for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[n->operands[i]];
     for (uint32_t i = 0; i < n->attrs.n; i++) {
         attrs[i] = n->attrs.items[i];
         if (!sizes_attr(s, to->module, &attrs[i])) return false;
@@ -109,8 +108,12 @@ static bool copy_fixed(tn_graph *to, const tn_graph *from, const sizes_fixed *s,
              module_error(to->module, TN_ERR_CONSTRAINT, c->locations, "%s does not hold for these sizes",
                           op_name((tn_op)c->op));
     }
-    for (size_t i = 0; ok && i < from->n_nodes; i++)
-        if (from->nodes[i].op != TN_OP_param) ok = copy_node(to, from, &from->nodes[i], s, map, operands);
+    for (size_t i = 0; ok && i < from->n_nodes; i++) {
+        const node *n = &from->nodes[i];
+        if (n->op == TN_OP_param) continue;
+        for (uint32_t k = 0; k < n->n_operands; k++) operands[k] = map[n->operands[k]];
+        ok = sizes_copy_node(to, from, n, s, operands, map);
+    }
     for (size_t r = 0; ok && r < from->n_results; r++)
         ok = graph_add_result(to, from->results[r].name, map[from->results[r].value], from->results[r].state_param);
     return ok;

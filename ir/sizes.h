@@ -22,7 +22,11 @@ bool sizes_fix(sizes_fixed *s, tn_module *m, const char *symbol, int64_t value);
 /* `s` may be NULL: nothing is fixed. */
 tn_dim sizes_dim(const sizes_fixed *s, tn_module *m, tn_dim d);
 tn_type sizes_type(const sizes_fixed *s, tn_module *m, tn_type type);
-bool sizes_attr(const sizes_fixed *s, tn_module *m, attr *a); /* false: no memory */
+
+/* Appends a copy of node n of `from`, on these operands of `to`, a function of the same module; enters its results in
+ * map[], and their names where they have none. False after an error, which is in the module. */
+bool sizes_copy_node(tn_graph *to, const tn_graph *from, const node *n, const sizes_fixed *s, const value_id *operands,
+                     value_id *map);
 
 /* Makes a function that nothing calls one of these sizes. Each must be a symbol of it within its bounds. False after an
  * error, which is in the module. */

@@ -90,26 +90,6 @@ bool nn_sizes_take(sizes_fixed *s, tn_module *m, const tn_model_size *list) {
 
 /* ---- Copying -------------------------------------------------------------------------------------------------- */
 
-/* map[] is from values of `from` to those of `to`; operands has room for those of any node. */
-static bool copy_node(const nn_side *s, tn_graph *to, const sizes_fixed *sizes, const node *n, value_id *map,
-                      value_id *operands) {
-    attr attrs[OP_MAX_ATTRS];
-    value_id first;
-    for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[s->chosen[n->operands[i]]];
-    for (uint32_t i = 0; i < n->attrs.n; i++) {
-        attrs[i] = n->attrs.items[i];
-        if (!sizes_attr(sizes, to->module, &attrs[i])) return false;
-    }
-    if (!graph_apply(to, n->locations, (tn_op)n->op, operands, n->n_operands, attrs, n->attrs.n, &first, 1, NULL))
-        return false;
-    for (uint32_t i = 0; i < n->n_results; i++) {
-        map[n->first_result + i] = first + i;
-        const char *name = s->from->values[n->first_result + i].name;
-        if (!to->values[first + i].name) to->values[first + i].name = name;
-    }
-    return true;
-}
-
 bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const sizes_fixed *sizes, tn_val *results) {
     const tn_graph *from = s->from;
     uint32_t most = 0;
@@ -119,9 +99,12 @@ bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const size
     bool ok = (map && operands) || module_no_memory(to->module);
     for (size_t i = 0; map && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
     graph_copy_bounds(to, from);
-    for (size_t i = 0; ok && i < from->n_nodes; i++)
-        if (s->live[i] && from->nodes[i].op != TN_OP_param)
-            ok = copy_node(s, to, sizes, &from->nodes[i], map, operands);
+    for (size_t i = 0; ok && i < from->n_nodes; i++) {
+        const node *n = &from->nodes[i];
+        if (!s->live[i] || n->op == TN_OP_param) continue;
+        for (uint32_t k = 0; k < n->n_operands; k++) operands[k] = map[s->chosen[n->operands[k]]];
+        ok = sizes_copy_node(to, from, n, sizes, operands, map);
+    }
     for (size_t r = 0; ok && r < from->n_results; r++)
         results[r] = s->wanted[r] ? (tn_val){to, map[s->chosen[from->results[r].value]]} : BUILD_INVALID;
     tn_free(map);
