@@ -102,8 +102,22 @@ fn @main(%x: f32[2, 3], %w: f32[3, 100] weight) -> (%y: f32[2, 100]) {
   return %y
 }
 TN
-tenon train --onnx constant.tn --loss mse --step constant
+tenon train --onnx constant.tn --loss mse --step other
 ok "weights without values are told" says 1 "error:" err
+
+cat >linear.tn <<'TN'
+module "linear"
+fn @main(%x: f32[2, 1], %w: f32[1, 2] weight {1, 2}) -> (%y: f32[2, 2]) {
+  %y = dot %x, %w, contract=[1]x[0]
+  return %y
+}
+TN
+cp linear.tn kept
+tenon train --onnx linear.tn --loss mse --step linear
+ok "a model is not written over" says 1 "linear.tn: error: --step linear would write over the model" err
+ok "it is as it was" cmp linear.tn kept
+tenon train --onnx linear.tn --loss mse --step linear_step
+ok "by another name it is written" is 0
 
 # ---- Wrong usage -----------------------------------------------------------------------------------------------
 

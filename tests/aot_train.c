@@ -18,6 +18,7 @@
 
 #include "frontends/cli/train.h"
 #include "frontends/nn/trainer.h"
+#include "tenon_aot.h"
 
 enum { STEPS = 6, PATH = 600, MOST_BATCH = 4 };
 
@@ -284,6 +285,59 @@ static void test_imported(void **state) {
                   "conv2d.kernel", "--batch", "16");
 }
 
+/* One with the weights of somebody's training, where it could be fetched. */
+static void test_real_weights(void **state) {
+    (void)state;
+    enum { PIXELS = 24 * 24 * 3, ROWS = 20 };
+    char model[2 * PATH], data[PATH];
+    snprintf(model, sizeof model, "%s/build/models/mtcnn_rnet.onnx", root);
+    if (access(model, R_OK) != 0) skip();
+    FILE *f = create("squares.csv");
+    for (int row = 0; row < ROWS; row++) {
+        for (int i = 0; i < PIXELS; i++) fprintf(f, "%d,", (i * 37 + row * 11) % 23 - 11);
+        fprintf(f, "%d\n", row % 2);
+    }
+    assert_int_equal(fclose(f), 0);
+    snprintf(data, sizeof data, "%s", in_folder("squares.csv"));
+    CHECK_EXAMPLE("rnet", "--onnx", model, "--loss", "sparse_cross_entropy", "--loss-of", "softmax_1", "--data", data,
+                  "--batch", "8");
+}
+
+/* ---- By calls ---- */
+
+/* What docs/TRAINING.md says of C: a trainer's module and states, compiled in the process. The object is the command's,
+ * byte by byte. */
+static void test_calls(void **state) {
+    (void)state;
+    static const option_name options[] = {OPTION_COUNT};
+    static const command train = {.name = "train", .options = options, .most_operands = 2};
+    static arguments a;
+    char *words[] = {(char *)"train", (char *)"digits", digits, NULL};
+    training t;
+    tn_diag diag = {0};
+    assert_int_equal(options_parse(&a, &train, 3, words), 0);
+    assert_int_equal(train_open(&t, &a), EXIT_DONE);
+    assert_int_equal(train_open_trainer(&t, (tn_schedule){.kind = "constant"}), EXIT_DONE);
+    tn_module *m = tn_trainer_module(t.trainer, (const tn_model_size[]){{"n", t.batch}, {NULL, 0}}, &diag);
+    assert_non_null(m);
+    tn_aot_state states[100];
+    int n = tn_trainer_n_states(t.trainer);
+    assert_true(n <= 100);
+    for (int i = 0; i < n; i++) states[i].name = tn_trainer_state(t.trainer, i, &states[i].value);
+    tn_aot_options how = {.name = "calls", .verb = "train_step", .states = states, .n_states = n};
+    tn_aot aot;
+    if (tn_compile_aot(m, &how, &aot, &diag) != TN_OK) fail_msg("%s", diag.message);
+    FILE *f = create("own.o");
+    put(f, aot.code, aot.code_bytes);
+    assert_int_equal(fclose(f), 0);
+    run_command("'%s' train digits '%s' --step calls && '%s' compile calls.tn -o calls --entry train_step "
+                "--states calls.safetensors && cmp calls.o own.o",
+                tenon_program, digits, tenon_program);
+    tn_aot_free(&aot);
+    tn_module_free(m);
+    train_close(&t);
+}
+
 /* ---- Set-up ---- */
 
 static int set_up(void **state) {
@@ -308,7 +362,8 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_digits), cmocka_unit_test(test_optimizers), cmocka_unit_test(test_mnist),
-        cmocka_unit_test(test_text),   cmocka_unit_test(test_imported),
+        cmocka_unit_test(test_text),   cmocka_unit_test(test_imported),   cmocka_unit_test(test_real_weights),
+        cmocka_unit_test(test_calls),
     };
     return cmocka_run_group_tests_name("aot_train", tests, set_up, tear_down);
 }

@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_SIZES = 16, PATH_BYTES = 4096 };
 
@@ -117,6 +118,14 @@ static int write_inference(const training *t, const tn_graph *step, const char *
     return status;
 }
 
+/* The model that is trained must not become its own step. */
+static bool is_model(const training *t, const char *path) {
+    const char *model = TEXT_OF(t->a, onnx);
+    struct stat one, other;
+    return model && stat(model, &one) == 0 && stat(path, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
 int train_write_step(training *t, const char *name, FILE *told) {
     tn_model_size sizes[MAX_SIZES + 1] = {{NULL, 0}};
     char path[PATH_BYTES], states[PATH_BYTES], inference[PATH_BYTES];
@@ -126,6 +135,8 @@ int train_write_step(training *t, const char *name, FILE *told) {
     if (!status) status = join(name, ".safetensors", states);
     if (!status) status = join(name, "_infer.tn", inference);
     if (status) return status;
+    if (is_model(t, path) || is_model(t, inference))
+        return report_text(TEXT_OF(t->a, onnx), "--step %s would write over the model", name);
     find_sizes(t, sizes);
     tn_module *m = tn_trainer_module(t->trainer, sizes, &diag);
     if (!m) return report(t->path, &diag);
