@@ -37,6 +37,12 @@ MODELS = {
     "ds_cnn": ("DS-CNN, keyword", "spectrum", 490, "linear", 12),
     "mobilenet_v2": ("MobileNetV2", "image", 3 * 224 * 224, "linear", 1000),
 }
+# Training steps: title, words for `tenon train`; the models are those of rows, with batches of their size.
+STEPS = {
+    "digits": ("digits of `tenon train`: CNN, batch 32, AdamW", ["digits", "--batch", "32"]),
+    "mlp_step": ("MLP 784-128-10, batch 1, SGD", ["--onnx", "mnist_mlp", "--loss", "mse", "--optimizer", "sgd"]),
+    "mobilenet_step": ("MobileNetV2, batch 1, SGD", ["--onnx", "mobilenet_v2", "--loss", "mse", "--optimizer", "sgd"]),
+}
 # Runtimes of peers: what is measured, and of which packages.
 PACKAGES = {
     "ONNX Runtime, Python package": ("onnxruntime",),
@@ -141,6 +147,24 @@ def measure_sizes(name, model, folder):
     program = link(name, embedded, source, os.path.join(folder, name + "-static"), "-static", *memory_options(name))
     told["needed_static"] = needed_libraries(program)
     return told
+
+
+def step_program(name):
+    """Prints the bytes of a step's state and arena."""
+    return (f'#include "{name}.h"\n#include <stdio.h>\nint main(void) {{ '
+            f'printf("%zu %lld\\n", sizeof({name}_state), (long long){name.upper()}_ARENA_BYTES); }}\n')
+
+
+def measure_step(name, words, files, folder):
+    base = os.path.join(folder, name)
+    run([places.TENON, "train", *(files.get(word, word) for word in words), "--step", base])
+    path = compile_model(base + ".tn", name, os.path.join(folder, "steps"), "--entry", "train_step", "--states",
+                         base + ".safetensors", "--weights", "file", "--target", SIZE_TARGET)
+    code, data = section_bytes(path + ".o")
+    run([*CC, "-I", os.path.dirname(path), "-x", "c", "-", "-o", base], input=step_program(name))
+    state, arena = map(int, run([base]).split())
+    return {"code": code, "data": data, "header": os.path.getsize(path + ".h"), "state": state, "arena": arena,
+            "undefined": undefined_symbols(path + ".o")}
 
 
 def package_bytes(name):
@@ -303,7 +327,8 @@ def main():
     args = parser.parse_args()
     results = {"machine": machine.describe(), "versions": machine.versions(), "rounds": args.rounds,
                "realtime": args.realtime, "note": args.note,
-               "target": SIZE_TARGET, "titles": {name: row[0] for name, row in MODELS.items()}, "sizes": {}, "memory": {}}
+               "target": SIZE_TARGET, "titles": {name: row[0] for name, row in MODELS.items()}, "sizes": {},
+               "steps": {}, "memory": {}}
     with tempfile.TemporaryDirectory(prefix="tenon-deploy-") as folder:
         empty = os.path.join(folder, "nothing")
         run([*CC, "-O1", "-static", os.path.join(HERE, "memory.c"), "-o", empty])
@@ -311,6 +336,9 @@ def main():
         for name, model in files.items():
             results["sizes"][name] = measure_sizes(name, model, folder)
             results["memory"][name] = measure_memory(name, model, folder, resident(empty))
+        for name, (title, words) in STEPS.items():
+            results["titles"][name] = title
+            results["steps"][name] = measure_step(name, words, files, folder)
         results["peers"] = measure_peers()
         results["start"] = measure_start(files["mobilenet_v2"], args, folder)
     os.makedirs(args.out, exist_ok=True)

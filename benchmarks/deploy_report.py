@@ -21,6 +21,11 @@ and small constants: biases are the most of it), and the file of weights. The he
 need libc alone, from which the objects take {undefined}; linked with `-static` they need no shared library.
 """
 
+STEPS = """
+Training steps (forward, gradients, optimizer) are larger; their first states are a file here, as large as the weights or
+some times that. The state is the caller's struct, and all that training keeps.
+"""
+
 PEERS = """
 Others bring a runtime, and read the model file beside it. Sizes are of the files as installed here by `pip`, without
 what those packages need in turn (Python, NumPy); others than these were not measured.
@@ -77,6 +82,12 @@ def size_table(results):
     return table(["model", "code", "data", "weights", "to deploy", "header", "shared libraries", "code and data"], rows)
 
 
+def step_table(results):
+    rows = [[results["titles"][name], *(number(step[key]) for key in ("code", "data", "header", "state", "arena"))]
+            for name, step in results["steps"].items()]
+    return table(["step", "code", "data", "header", "state", "arena"], rows)
+
+
 def peer_table(results):
     mobilenet, mlp = results["sizes"]["mobilenet_v2"], results["sizes"]["mnist_mlp"]
     rows = [["Tenon, ahead of time", "none", f"{deployed(mlp) / 1e6:.2f} MB", megabytes(deployed(mobilenet)), "1"]]
@@ -126,11 +137,11 @@ def memory_table(results):
 def page(results):
     machine, versions = results["machine"], results["versions"]
     priority = " with the priority of real time, as the machine had other work" if results["realtime"] else ""
-    undefined = sorted({symbol for size in results["sizes"].values() for symbol in size["undefined"]})
+    undefined = sorted({symbol for part in ("sizes", "steps") for size in results[part].values() for symbol in size["undefined"]})
     head = INTRO.format(date=datetime.date.today().isoformat(), target=results["target"],
                         machine=f"{machine['cpu']}, {machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}, {machine['system']}",
                         undefined=", ".join(f"`{symbol}`" for symbol in undefined) or "nothing",
                         note=" " + results["note"] if results["note"] else "",
                         **{key: versions[key] or "-" for key in ("tenon", "onnxruntime", "openvino", "torch", "jax")})
-    return "\n".join([head, size_table(results) + PEERS, peer_table(results) + START.format(rounds=results["rounds"], priority=priority),
+    return "\n".join([head, size_table(results) + STEPS, step_table(results) + PEERS, peer_table(results) + START.format(rounds=results["rounds"], priority=priority),
                       start_table(results) + stage_table(results) + MEMORY, memory_table(results)])

@@ -130,10 +130,11 @@ def deploying_is_told():
             ("tenon", "onnxruntime", "openvino", "torch", "jax")), "rounds": 3, "realtime": False, "note": "", "target": "a",
         "titles": {"mnist_mlp": "MLP", "mobilenet_v2": "Mobile"},
         "sizes": {"mnist_mlp": size, "mobilenet_v2": {**size, "code": 400_000}}, "peers": {"other": 808_000 * 5 - 1, "none": None},
-        "memory": {"mnist_mlp": {**memory, "resident": 402_036 + 65_536}, "mobilenet_v2": {**memory, "resident": 10**9}},
+        "steps": {"mnist_mlp": {**size, "state": 77, "arena": 88}}, "memory": {"mnist_mlp": {**memory, "resident": 402_036 + 65_536}, "mobilenet_v2": {**memory, "resident": 10**9}},
         "start": {"Tenon, ahead of time": program, "other": {**program, "first": of(50)}}})
     assert "| MLP | 3,000 | 1,000 | 400,000 | 404,000 | 9 | none | below 10,000: reached |" in told, told
     assert "below 400,000: **missed**" in told and "| none | not measured |" in told, told
+    assert "| MLP | 3,000 | 1,000 | 9 | 77 | 88 |" in told, told
     assert "| other | 4.0 MB | 4.0 MB | 4.0 MB | 5.0 |" in told, told
     assert "| other | 50.0; 25.0 | 21.0; 10.5 | 22.0; 11.0 | 7 | 2.5 |" in told, told
     assert "**missed** by the median, reached by the least" in told, told
