@@ -66,7 +66,11 @@ INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends -Ifrontends/data -Ifronten
 TN_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -ffp-contract=off \
 	-fPIC -fvisibility=hidden -pthread -DTN_VERSION='"$(VERSION)"' $(INCLUDES) $(CPPFLAGS) $(CFLAGS)
 TN_LDFLAGS = -pthread $(FLAGS_$(MODE)) $(LDFLAGS)
-LIBS = $(LLVM_LIBS) -lm -ldl
+LIBS = $(if $(LAZY_LLVM),,$(LLVM_LIBS)) -lm -ldl
+# Of tests that call LLVM themselves, too.
+TEST_LIBS ?= $(if $(LAZY_LLVM),-Wl$(comma)--as-needed $(LLVM_LIBS))
+BENCH_LIBS ?= $(TEST_LIBS)
+comma := ,
 
 # ---- Sources -------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ GENERATED_SRC :=
 -include $(wildcard runtime/build.mk ir/build.mk compiler/build.mk compiler/*/build.mk frontends/*/build.mk)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIB_OBJ := $(call objects,$(LIB_SRC) $(GENERATED_SRC))
+LIB_OBJ := $(call objects,$(LIB_SRC) $(GENERATED_SRC)) $(LLVM_STUBS)
 RT_OBJ := $(call objects,$(RT_SRC))
 CLI_OBJ := $(call objects,$(CLI_SRC))
 TESTLIB_OBJ := $(call objects,$(TESTLIB_SRC))
@@ -119,7 +123,7 @@ need-llvm:
 endif
 
 # Objects are made again when a flag or the compiler changes.
-FLAG_LINE = $(CC) $(TN_CFLAGS) $(LLVM_CFLAGS) $(TN_LDFLAGS) $(LIBS)
+FLAG_LINE = $(CC) $(TN_CFLAGS) $(LLVM_CFLAGS) $(LLVM_CALLS) $(TN_LDFLAGS) $(LIBS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(FLAG_LINE)) | cmp -s - $@ || printf '%s\n' $(call quote,$(FLAG_LINE)) > $@
@@ -134,7 +138,7 @@ LLVM_USERS = compiler/codegen/% tests/ulp.c tests/vmath.c tests/jit.c tests/lib/
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,CC    $<)
-	$(Q)$(CC) $(TN_CFLAGS) $(if $(filter $(LLVM_USERS),$<),$(LLVM_CFLAGS)) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(TN_CFLAGS) $(if $(filter $(LLVM_USERS),$<),$(LLVM_CFLAGS)) $(if $(filter compiler/codegen/%,$<),$(LLVM_CALLS)) -MMD -MP -c $< -o $@
 
 # Generated code is not held to our warnings.
 $(BUILD)/obj/$(GEN)/%.o: $(GEN)/%.c $(BUILD)/flags | $(GENERATED)

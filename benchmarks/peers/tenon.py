@@ -28,10 +28,17 @@ def call(arguments, begin, timeout):
     return done.stdout, seconds
 
 
+def llvm():
+    """LLVM's library, which the program loads when it compiles; empty: it is linked with it."""
+    version = re.search(r"LLVM (\d+)\.(\d+)", subprocess.run([places.TENON, "--version"], capture_output=True, text=True).stdout)
+    known = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, env={**os.environ, "PATH": "/sbin:/usr/sbin:/bin:/usr/bin"})
+    return re.findall(rf"libLLVM\.so\.{version[1]}\.{version[2]} .*=> (/\S+)", known.stdout)[:1]
+
+
 def libraries():
     """Bytes of the program and the shared objects it loads that are not the system's own."""
-    said = subprocess.run(["ldd", places.TENON], capture_output=True, text=True).stdout
-    paths = {os.path.realpath(p) for p in re.findall(r"=> (/\S+)", said)}
+    said = "".join(subprocess.run(["ldd", p], capture_output=True, text=True).stdout for p in [places.TENON, *llvm()])
+    paths = {os.path.realpath(p) for p in [*re.findall(r"=> (/\S+)", said), *llvm()]}
     system = re.compile(r"/(libc|libm|libdl|libpthread|libstdc\+\+|libgcc_s|ld-linux[^/]*)\.so")
     return os.path.getsize(places.TENON) + sum(os.path.getsize(p) for p in paths if not system.search(p))
 

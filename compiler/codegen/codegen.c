@@ -2,6 +2,7 @@
 #include "compiler/codegen/codegen.h"
 
 #include "compiler/codegen/codegen_aot.h"
+#include "compiler/codegen/llvm_library.h"
 #include "compiler/codegen/object.h"
 #include "compiler/codegen/object_divide.h"
 #include "compiler/codegen/program_emit.h"
@@ -257,6 +258,10 @@ const object_file *codegen_build(codegen *g, tn_pool *pool, size_t *n) {
 
 void codegen_version(char *text, size_t capacity) {
     unsigned major, minor, patch;
+    if (!llvm_load(NULL)) {
+        snprintf(text, capacity, "no LLVM");
+        return;
+    }
     LLVMGetVersion(&major, &minor, &patch);
     char *cpu = LLVMGetHostCPUName();
     snprintf(text, capacity, "LLVM %u.%u.%u, %s", major, minor, patch, cpu);

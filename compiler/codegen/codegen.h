@@ -71,8 +71,7 @@ char *codegen_undefined_symbols(const void *object, size_t bytes, tn_diag *diag)
  * in some 2 ms more. */
 void codegen_return_pages(void);
 
-/* All that code for that target depends on, as text: LLVM's version, CPU, features,
- * caches. False: no program for it runs here, or `text` is too small. */
+/* All that code for that target depends on, as text: LLVM's version, CPU, features, caches. False: `text` is too small. */
 enum { CODEGEN_IDENTITY = 8192 };
 bool codegen_identity(const codegen_target *target, char *text, size_t capacity);
 

@@ -5,9 +5,9 @@
  * law: segments that are ever writable, as those with relocations are, stay
  */
 #include "compiler/codegen/codegen.h"
+#include "compiler/codegen/llvm_library.h"
 
 #include <link.h>
-#include <llvm-c/Core.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,6 +35,6 @@ static int return_object(struct dl_phdr_info *object, size_t bytes, void *ctx) {
 }
 
 void codegen_return_pages(void) {
-    uintptr_t somewhere = (uintptr_t)LLVMGetVersion;
-    dl_iterate_phdr(return_object, &somewhere);
+    uintptr_t somewhere = llvm_address();
+    if (somewhere) dl_iterate_phdr(return_object, &somewhere);
 }

@@ -12,6 +12,7 @@
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
+#include "compiler/codegen/llvm_library.h"
 #include "compiler/codegen/target.h"
 #include "runtime/alloc.h"
 
@@ -33,7 +34,7 @@ static void keep_first_error(LLVMDiagnosticInfoRef info, void *user) {
 }
 
 LLVMContextRef object_context_new(tn_diag *diag) {
-    LLVMContextRef context = LLVMContextCreate();
+    LLVMContextRef context = llvm_load(diag) ? LLVMContextCreate() : NULL;
     if (context) LLVMContextSetDiagnosticHandler(context, keep_first_error, diag);
     return context;
 }

@@ -7,6 +7,8 @@
  */
 #include "compiler/codegen/target.h"
 
+#include "compiler/codegen/llvm_library.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,6 +140,12 @@ static void set_caches(machine *m, const known *k, bool is_host) {
     m->l1_bytes = cache_bytes(is_host, L1, k->l1_kilobytes * KILOBYTE);
     m->l2_bytes = cache_bytes(is_host, L2, k->l2_kilobytes * KILOBYTE);
     m->l3_bytes = last_cache_bytes(is_host, k->l3_kilobytes * KILOBYTE);
+}
+
+void target_caches(size_t bytes[3]) {
+    bytes[0] = cache_bytes(true, L1, 0);
+    bytes[1] = cache_bytes(true, L2, 0);
+    bytes[2] = last_cache_bytes(true, 0);
 }
 
 static bool can(architecture a, feature_set set, const char *features) {
@@ -315,8 +323,9 @@ static tn_status choose(target *t, const target_choice *choice, const host_descr
 
 tn_status target_choose(target *t, const target_choice *choice, tn_diag *diag) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_targets);
     *t = (target){0};
+    if (!llvm_load(diag)) return TN_ERR_UNSUPPORTED;
+    pthread_once(&once, register_targets);
     host_description host = describe_host();
     tn_status status = choose(t, choice, &host, diag);
     host_description_free(&host);

@@ -56,6 +56,9 @@ static inline tn_status target_init(target *t, const char *name, tn_diag *diag) 
 }
 void target_free(target *t);
 
+/* Of this machine, in bytes: L1, L2, the last; 0: not known. */
+void target_caches(size_t bytes[3]);
+
 /* A machine to generate code with; `level` 0 to 3 as in -O. The caller disposes of it with
  * LLVMDisposeTargetMachine. NULL and `diag` filled on failure. */
 LLVMTargetMachineRef target_machine_new(const target *t, int level, tn_diag *diag);
