@@ -3,18 +3,12 @@
 
 #include "compiler/describe.h"
 #include "compiler/linked.h"
+#include "compiler/watch.h"
 #include "runtime/diag.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static void warn(const program_cache *k, tn_diag *diag) {
     diag->file = k->folder.path[0] ? k->folder.path : NULL;
@@ -41,7 +35,7 @@ static bool make_key(program_cache *k, const tn_module *m) {
 
 void program_cache_open(program_cache *k, const tn_module *m, const tn_compile_options *options) {
     tn_diag diag = {0};
-    *k = (program_cache){.options = options, .folder.descriptor = -1, .begin_ms = now_ms()};
+    *k = (program_cache){.options = options, .folder.descriptor = -1, .begin_ms = watch_now_ms()};
     if (!is_asked_for(options)) return;
     k->limit = cache_limit(options->cache_bytes);
     if (cache_folder_open(&k->folder, true, &diag) != TN_OK)
@@ -119,8 +113,7 @@ tn_program *program_cache_load(program_cache *k, tn_module *m) {
         cache_folder_remove(&k->folder, &k->key);
         warn(k, &told);
     }
-    if (p && k->options->watch)
-        k->options->watch(k->options->watch_ctx, &(tn_stage_report){"cache", now_ms() - k->begin_ms, NULL});
+    if (p) watch_tell(k->options, "cache", k->begin_ms);
     return p;
 }
 
@@ -132,13 +125,12 @@ void program_cache_take(program_cache *k, tn_program *p, const compilation *c) {
 }
 
 void program_cache_store(program_cache *k, const tn_program *p) {
-    double begin = now_ms();
+    double begin = watch_now_ms();
     tn_diag diag = {0};
     if (!k->is_on || image_bytes(&k->image) > k->limit) return;
     image_take_packed(&k->image, p);
     if (image_write(&k->image, &k->folder, &k->key, k->limit, &diag) != TN_OK) warn(k, &diag);
-    if (k->options->watch)
-        k->options->watch(k->options->watch_ctx, &(tn_stage_report){"store", now_ms() - begin, NULL});
+    watch_tell(k->options, "store", begin);
 }
 
 /* ---- Public --------------------------------------------------------------------------------------------------------------- */

@@ -190,7 +190,8 @@ static void add_module(key_writer *k) {
 /* ---- Options, and who compiles ---------------------------------------------------------------------------------- */
 
 #if UINTPTR_MAX == UINT64_MAX
-_Static_assert(sizeof(tn_compile_options) == 176, "an option is new: does it change what is compiled? Then add it below");
+_Static_assert(sizeof(tn_compile_options) == 176,
+               "an option is new: does it change what is compiled? Then add it below");
 #endif
 
 /* All that change a program; ops of the user's are found by name when it is loaded. */

@@ -2,6 +2,7 @@
 #include "compiler/cache.h"
 #include "compiler/describe.h"
 #include "compiler/linked.h"
+#include "compiler/watch.h"
 #include "runtime/alloc.h"
 #include "runtime/program.h"
 
@@ -52,7 +53,9 @@ static bool make_program(compilation *c, program_cache *cache, linked_code *link
     program_cache_take(cache, p, c);
     make_room(c);
     tn_program_set_pool(p, c->options->pool); /* sealing packs the weights, on the pool too */
+    double begin = watch_now_ms();
     if (program_seal(p, &c->diag) != TN_OK) return false;
+    watch_tell(c->options, "prepare", begin);
     program_cache_store(cache, p);
     return true;
 }
@@ -65,8 +68,10 @@ static tn_program *to_program(compilation *c, program_cache *cache) {
         return NULL;
     }
     linked->module = module_retain(c->module);
-    if (!linked_code_link(linked, c->objects, c->n_objects, c->options->perf_map, &c->diag) ||
-        !make_program(c, cache, linked, p)) {
+    double begin = watch_now_ms();
+    bool ok = linked_code_link(linked, c->objects, c->n_objects, c->options->perf_map, &c->diag);
+    if (ok) watch_tell(c->options, "link", begin);
+    if (!ok || !make_program(c, cache, linked, p)) {
         tn_program_free(p);
         return NULL;
     }

@@ -6,20 +6,15 @@
  */
 #include "compiler/stages.h"
 
+#include "compiler/watch.h"
+
 #include "compiler/loops/pack.h"
 #include "compiler/loops/section.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const tn_compile_options no_options;
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static bool fail(compilation *c, tn_status status, const char *message) {
     if (c->diag.status == TN_OK) {
@@ -66,7 +61,7 @@ typedef struct watching {
 /* Tells the watcher; true when this was the last stage to run (its text is taken). */
 static bool stage_done(compilation *c, watching *w, const char *name) {
     const tn_compile_options *o = c->options;
-    double now = now_ms();
+    double now = watch_now_ms();
     bool is_last = w->goal->last && strcmp(w->goal->last, name) == 0;
     bool is_wanted =
         o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
@@ -74,7 +69,7 @@ static bool stage_done(compilation *c, watching *w, const char *name) {
     if (o->watch) o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
     tn_free(text);
     if (is_last && w->goal->text) *w->goal->text = stage_text(c, name, w->goal->data_path);
-    w->start = now_ms();
+    w->start = watch_now_ms();
     return is_last;
 }
 
@@ -223,7 +218,7 @@ static bool choose_weights(compilation *c) {
 
 bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal) {
     *c = (compilation){.options = options ? options : &no_options};
-    watching w = {.goal = goal, .start = now_ms()};
+    watching w = {.goal = goal, .start = watch_now_ms()};
     if (m->error.status != TN_OK) {
         c->diag = m->error;
         return false;

@@ -11,8 +11,8 @@ extern "C" {
 
 /* What happens to a watcher: after each stage, and (with `time`) how long it took. */
 typedef struct tn_stage_report {
-    /* "import", a pass by name, "loops", "llvm", "asm", "object"; "store": an entry of the cache was written; or, in
-     * place of all, "cache": the program came from there. */
+    /* "import", a pass by name, "loops", "llvm", "asm", "object"; of programs also "link", "prepare" (weights are
+     * packed), and "store" (an entry of the cache is written) or, in place of all, "cache" (it came from there). */
     const char *name;
     double milliseconds; /* of this stage */
     const char *text;    /* the stage's text, when it was asked for; else NULL */
