@@ -120,8 +120,8 @@ static int write_file(const char *name, const char *ending, const void *data, si
 static int link_files(const request *r) {
     const char *name = TEXT_OF(r->a, output), *cc = getenv("CC");
     bool is_program = strcmp(r->emit->name, "exe") == 0;
-    char command[100], object[1100], source[1100], result[1100], folder[1100];
-    snprintf(command, sizeof command, "%.80s \"$@\"", cc && *cc ? cc : "cc");
+    char command[1100], object[1100], source[1100], result[1100], folder[1100];
+    snprintf(command, sizeof command, "%.1000s \"$@\"", cc && *cc ? cc : "cc");
     snprintf(object, sizeof object, "%s.o", name);
     snprintf(source, sizeof source, "%s.c", name);
     snprintf(result, sizeof result, "%s%s", name, r->emit->ending);

@@ -103,6 +103,12 @@ void object_run_close(object_run *r) {
 static const object_machine machines[] = {
     {.target = "aarch64", .compiler = "aarch64-linux-gnu-gcc -static", .emulator = "qemu-aarch64", .provides = LIBC},
     {.target = "riscv64", .compiler = "riscv64-linux-gnu-gcc -static", .emulator = "qemu-riscv64", .provides = LIBC},
+    {.name = "riscv64-v",
+     .target = "riscv64",
+     .features = "+v",
+     .compiler = "riscv64-linux-gnu-gcc -static",
+     .emulator = "qemu-riscv64 -cpu rv64,v=true,vlen=128,vext_spec=v1.0",
+     .provides = LIBC},
     {.target = "arm-none-eabi",
      .compiler = "arm-none-eabi-gcc -mcpu=cortex-m7 -mthumb -mfloat-abi=hard -mfpu=fpv5-d16",
      .linking = "--specs=rdimon.specs -T \"$ROOT\"/tests/tools/cortex_m7.ld \"$ROOT\"/tests/tools/cortex_m7.c",
@@ -131,8 +137,10 @@ static void close_elsewhere(void) { object_run_close(elsewhere); }
 static void open_elsewhere(void) {
     const char *name = getenv("TN_MACHINE");
     for (size_t i = 0; name && i < sizeof machines / sizeof *machines; i++)
-        if (strcmp(machines[i].target, name) == 0) elsewhere = object_run_open(&machines[i]);
-    if (name && !elsewhere) stop("TN_MACHINE is none of aarch64, riscv64, arm-none-eabi, wasm32, x86-64-v2, x86-64-v3");
+        if (strcmp(machines[i].name ? machines[i].name : machines[i].target, name) == 0)
+            elsewhere = object_run_open(&machines[i]);
+    if (name && !elsewhere)
+        stop("TN_MACHINE is none of aarch64, riscv64, riscv64-v, arm-none-eabi, wasm32, x86-64-v2, x86-64-v3");
     if (elsewhere) atexit(close_elsewhere);
 }
 
@@ -376,6 +384,7 @@ bool object_run_module(object_run *r, tn_module *m, const tn_compile_options *op
     journey j = {.run = r, .given = module_main(m), .call = call, .message = message};
     compilation_goal goal = {.prefix = "m_", .one_object = true};
     o.target = r->machine.target;
+    o.features = r->machine.features;
     bool ok = compilation_run(&j.compiled, m, &o, &goal);
     if (ok)
         ok = run_compiled(&j);

@@ -23,7 +23,9 @@ enum { OBJECT_MESSAGE = 1200 };
 
 /* Where an object runs. */
 typedef struct object_machine {
-    const char *target;   /* as tn_compile_options has it; NULL: this machine */
+    const char *name;   /* for TN_MACHINE; NULL: target */
+    const char *target; /* as tn_compile_options has it, as are the features; NULL: this machine */
+    const char *features;
     const char *compiler; /* command that compiles and links C for it; NULL: $CC, or cc */
     const char *linking;  /* what it needs beside for linking; NULL: nothing */
     const char *emulator; /* command that runs its programs; "": they run here */
