@@ -314,10 +314,12 @@ static bool can_run(const target *t) {
     return runs;
 }
 
-static void check_level(const char *name, bool conversions) {
+/* `bare`: with code for machines that have no 64-bit integers and no rounding to whole numbers, as a Cortex-M4 or M7. */
+static void check_level(const char *name, bool conversions, bool bare) {
     tn_diag diag;
     target t;
     assert_int_equal(target_init(&t, name, &diag), TN_OK);
+    if (bare) t.has_i64 = t.has_rounding = false;
     if (can_run(&t)) {
         jit *j = jit_new(NULL, &diag);
         jit_unit *u = compile(j, &t, conversions);
@@ -333,18 +335,22 @@ static void check_level(const char *name, bool conversions) {
     target_free(&t);
 }
 
-static void test_conversions(void **state) { check_level(*state, true); }
+static void test_conversions(void **state) { check_level(*state, true, false); }
 
-static void test_integers(void **state) { check_level(*state, false); }
+static void test_integers(void **state) { check_level(*state, false, false); }
+
+static void test_bare_conversions(void **state) { check_level(*state, true, true); }
 
 int main(void) {
     static char titles[2 * LEVELS][40];
-    struct CMUnitTest tests[2 * LEVELS];
+    struct CMUnitTest tests[2 * LEVELS + 1];
     for (int i = 0; i < LEVELS; i++) {
         snprintf(titles[2 * i], sizeof titles[0], "conversions on %s", level_names[i]);
         snprintf(titles[2 * i + 1], sizeof titles[0], "integers on %s", level_names[i]);
         tests[2 * i] = (struct CMUnitTest){titles[2 * i], test_conversions, NULL, NULL, (void *)level_names[i]};
         tests[2 * i + 1] = (struct CMUnitTest){titles[2 * i + 1], test_integers, NULL, NULL, (void *)level_names[i]};
     }
+    tests[2 * LEVELS] =
+        (struct CMUnitTest){"bare conversions", test_bare_conversions, NULL, NULL, (void *)level_names[0]};
     return cmocka_run_group_tests_name("vmath", tests, NULL, NULL);
 }
