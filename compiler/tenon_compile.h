@@ -35,7 +35,6 @@ typedef struct tn_compile_options {
                               * only of one that this machine can run; an object of any */
     const char *cpu;         /* LLVM's name of one, e.g. "znver4", "cortex-a72"; NULL: the target's */
     const char *features;    /* beyond what the CPU has, or less, by LLVM's names: "+avx2,-fma"; NULL: none */
-    bool freestanding;       /* an object that needs no symbol at all, not even memcpy; arm-none-eabi always is so */
     int level;               /* of code generation, 1 to 3; 0: chosen by Tenon (2) */
     bool no_fusion;          /* every node its own kernel */
     bool trust_loops;        /* loop trees in a module's text may be others than its graph is lowered to; they
@@ -65,6 +64,7 @@ typedef struct tn_compile_options {
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */
     int n_customs;
+    bool freestanding;      /* an object that needs no symbol at all, not even memcpy; arm-none-eabi always is so */
     const char *stop_after; /* for tn_compile_text: last stage to run */
     /* "on": a program is taken from the cache of compiled programs when it is there, and put there when it is not
      * (docs/CACHE.md). The folder is TENON_CACHE_DIR, else tenon in XDG_CACHE_HOME, else ~/.cache/tenon. "off": it is

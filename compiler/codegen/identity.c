@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "compiler/codegen/llvm_library.h"
 #include "compiler/codegen/target.h"
 #include "runtime/diag.h"
 

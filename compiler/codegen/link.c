@@ -158,7 +158,7 @@ static bool find_symbols(linker *l) {
             if (!add_function(l, o, &o->symbols[k], address) || !add_global(l, o, &o->symbols[k], address))
                 return false;
         }
-    qsort(l->symbols, l->n_symbols, sizeof *l->symbols, by_name);
+    if (l->n_symbols) qsort(l->symbols, l->n_symbols, sizeof *l->symbols, by_name);
     for (size_t i = 1; i < l->n_symbols; i++)
         if (strcmp(l->symbols[i].name, l->symbols[i - 1].name) == 0)
             return is_good(diag_fail(l->diag, TN_ERR_INTERNAL, "two objects define %.200s", l->symbols[i].name));
@@ -244,14 +244,15 @@ static bool open_all(linker *l, const object_file *files, size_t n) {
 linked_objects *link_objects(const object_file *objects, size_t n, tn_diag *diag) {
     tn_diag unheard;
     linker l = {.out = tn_calloc(1, sizeof *l.out), .diag = diag ? diag : &unheard};
-    bool ok = l.out || no_memory(&l);
-    ok = ok && open_all(&l, objects, n) && make_block(&l) && find_symbols(&l) && relocate(&l) && protect(&l);
+    if (!l.out) {
+        no_memory(&l);
+        return NULL;
+    }
+    bool ok = open_all(&l, objects, n) && make_block(&l) && find_symbols(&l) && relocate(&l) && protect(&l);
     for (size_t i = 0; i < l.n_objects; i++) elf_close(&l.objects[i]);
     tn_free(l.objects);
-    if (l.out) {
-        l.out->symbols = l.symbols;
-        l.out->n_symbols = l.n_symbols;
-    }
+    l.out->symbols = l.symbols;
+    l.out->n_symbols = l.n_symbols;
     if (ok) return l.out;
     link_free(l.out);
     return NULL;

@@ -100,5 +100,5 @@ void elf_close(elf_object *o) {
 const char *elf_symbol_name(const elf_object *o, const Elf64_Sym *s) { return o->names + s->st_name; }
 
 const uint8_t *elf_section_bytes(const elf_object *o, const Elf64_Shdr *s) {
-    return s->sh_type == SHT_NOBITS ? NULL : o->bytes + s->sh_offset;
+    return s->sh_type == SHT_NOBITS || s->sh_type == SHT_NULL ? NULL : o->bytes + s->sh_offset;
 }

@@ -11,6 +11,12 @@
 
 #include "runtime/tenon_rt.h"
 
+/* Which, and the file that Tenon was built with: the build says it (build.mk). */
+#ifndef TN_LLVM_VERSION
+#define TN_LLVM_VERSION "unknown"
+#define TN_LLVM_FILE ""
+#endif
+
 /* False: *diag (may be NULL) says that there is no LLVM, or not the one that Tenon was built with (TN_ERR_UNSUPPORTED). */
 bool llvm_load(tn_diag *diag);
 
