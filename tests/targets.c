@@ -113,7 +113,7 @@ static void check_needs(const object *o, const char *target, const char *expecte
     tn_diag diag = {0};
     char *needs = codegen_undefined_symbols(o->bytes, o->size, &diag);
     if (!needs) fail_msg("%s: %s", target, diag.message);
-    if (strcmp(needs, expected) != 0) fail_msg("%s: the object needs %s", target, needs);
+    if (needs && strcmp(needs, expected) != 0) fail_msg("%s: the object needs %s", target, needs);
     tn_text_free(needs);
 }
 
@@ -178,17 +178,21 @@ static void make_all_machines(void) {
 
 static void test_llvm_knows_all_names(void **state) {
     (void)state;
+    char line[300] = "";
     FILE *caught = tmpfile();
     int before = dup(STDERR_FILENO);
-    assert_true(caught && before >= 0);
+    if (!caught || before < 0) {
+        if (caught) fclose(caught);
+        fail_msg("no temporary file");
+        return;
+    }
     dup2(fileno(caught), STDERR_FILENO);
     make_all_machines();
     dup2(before, STDERR_FILENO);
     close(before);
-    rewind(caught);
-    char line[300];
-    if (fgets(line, sizeof line, caught)) fail_msg("LLVM says: %s", line);
+    bool says = fseek(caught, 0, SEEK_SET) == 0 && fread(line, 1, sizeof line - 1, caught) > 0;
     fclose(caught);
+    if (says) fail_msg("LLVM says: %s", line);
 }
 
 static const struct {

@@ -55,7 +55,7 @@ size_t object_run_read(object_run *r, const char *name, void *data, size_t capac
     FILE *f = open_file(r, name, "rb");
     char more;
     size_t n = capacity > 0 ? fread(data, 1, capacity, f) : 0;
-    n += fread(&more, 1, 1, f);
+    if (n == capacity && !feof(f) && !ferror(f)) n += fread(&more, 1, 1, f);
     fclose(f);
     return n;
 }
