@@ -23,7 +23,8 @@ static void print_member_lines(aot_writer *w, aot_base base, const char *title) 
     for (size_t i = 0; i < w->o->n_members; i++) {
         const aot_member *m = &w->o->members[i];
         if (m->place.base != base) continue;
-        PRINT(w, " *   %-9s %s: %s", title, m->identifier, aot_type_text(w->o, m->type));
+        PRINT(w, " *   %-9s %s: ", title, m->identifier);
+        print_quoted(w, aot_type_text(w->o, m->type));
         if (strcmp(m->name, m->identifier) != 0) {
             PRINT(w, ", in the model \"");
             print_quoted(w, m->name);
@@ -84,7 +85,9 @@ static void print_opening(aot_writer *w) {
     print_sizes(w);
     if (o->flops != DIM_INVALID) {
         dim_print(o->module->dims, o->flops, text, sizeof text);
-        PRINT(w, " *   work      %s floating-point operations of products a run\n", text);
+        PRINT(w, " *   work      ");
+        print_quoted(w, text);
+        PRINT(w, " floating-point operations of products a run\n");
     }
     if (w->e->n_sizes == 0)
         PRINT(w, " *   memory    %" PRId64 " bytes of arena with one worker, %" PRIu64 " of weights%s\n",
@@ -111,7 +114,7 @@ static void print_array_member(aot_writer *w, const aot_member *m) {
         dim_is_const(w->o->versions[0].compiled.module->dims, m->type->dims[i], &size);
         PRINT(w, "[%" PRId64 "]", size);
     }
-    PRINT(w, "; /* %s */\n", aot_type_text(w->o, m->type));
+    PRINT(w, ";");
 }
 
 static void print_struct(aot_writer *w, aot_base base, const char *word, const char *doc, bool is_const) {
@@ -123,8 +126,10 @@ static void print_struct(aot_writer *w, aot_base base, const char *word, const c
         if (m->place.is_array)
             print_array_member(w, m);
         else
-            PRINT(w, "    %s%s *%s; /* %s */\n", is_const ? "const " : "", aot_c_type(m->place.dtype), m->identifier,
-                  aot_type_text(w->o, m->type));
+            PRINT(w, "    %s%s *%s;", is_const ? "const " : "", aot_c_type(m->place.dtype), m->identifier);
+        PRINT(w, " /* ");
+        print_quoted(w, aot_type_text(w->o, m->type));
+        PRINT(w, " */\n");
     }
     PRINT(w, "} %s_%s;\n", w->name, word);
 }

@@ -199,7 +199,9 @@ static void test_any_names(void **state) {
         for (int k = 0; k < 6; k++) random_name(&seed, names[k]);
         tn_graph *g = tn_graph_new(names[5]);
         char size[120];
-        snprintf(size, sizeof size, "%s", round % 3 == 0 ? "bad" : round % 3 == 1 ? "state" : "int");
+        static const char *const sizes[] = {"bad",     "state", "int", "*/ int evil; /*", "p2o.DynamicDimension.0",
+                                            "\n#error"};
+        snprintf(size, sizeof size, "%s", sizes[round % (int)(sizeof sizes / sizeof *sizes)]);
         tn_val x = tn_input(g, names[0], TN_F32, TN_SHAPE(TN_DIM(size), TN_SIZE(3)));
         tn_val y = tn_input(g, names[1], TN_F32, TN_SHAPE(TN_DIM(size), TN_SIZE(3)));
         tn_val rate = tn_input(g, names[2], TN_F32, TN_SCALAR);
@@ -432,7 +434,8 @@ static void test_refused(void **state) {
     check_refused(weights_text, &(tn_aot_options){.compile = &o}, TN_ERR_UNSUPPORTED, "an object calls no library");
     float a[] = {1, 2};
     tn_aot_state states[] = {{"a", TN_TENSOR(TN_F32, a, 2)}};
-    check_refused(weights_text, &(tn_aot_options){.states = states, .n_states = 1}, TN_ERR_ARGUMENT, "there is no state");
+    check_refused(weights_text, &(tn_aot_options){.states = states, .n_states = 1}, TN_ERR_ARGUMENT,
+                  "there is no state");
 }
 
 /* Debian's clang has its version in its name: here it is found without. */
