@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PACKED_SHARE = 4 }; /* of the cache that one program's packed weights may have: a quarter */
+
 static void warn(const program_cache *k, tn_diag *diag) {
     diag->file = k->folder.path[0] ? k->folder.path : NULL;
     if (k->options->warn) k->options->warn(k->options->warn_ctx, diag);
@@ -33,6 +35,14 @@ static bool make_key(program_cache *k, const tn_module *m) {
     return ok;
 }
 
+/* The key has read all constants. Where an entry has them packed, runs read none: their pages go before the entry's come,
+ * so that not both are in memory. */
+static void drop_read_pages(const program_cache *k, const tn_module *m) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < k->data.n_constants; i++) bytes += k->data.constants[i]->bytes;
+    if (bytes <= k->limit / PACKED_SHARE) module_drop_pages(m);
+}
+
 void program_cache_open(program_cache *k, const tn_module *m, const tn_compile_options *options) {
     tn_diag diag = {0};
     *k = (program_cache){.options = options, .folder.descriptor = -1, .begin_ms = watch_now_ms()};
@@ -40,8 +50,8 @@ void program_cache_open(program_cache *k, const tn_module *m, const tn_compile_o
     k->limit = cache_limit(options->cache_bytes);
     if (cache_folder_open(&k->folder, true, &diag) != TN_OK)
         warn(k, &diag);
-    else
-        k->is_on = make_key(k, m);
+    else if ((k->is_on = make_key(k, m)))
+        drop_read_pages(k, m);
 }
 
 void program_cache_close(program_cache *k) {
@@ -63,10 +73,7 @@ static bool complete(const program_cache *k, tn_program *p, linked_code *linked,
         (content->has_prepare && !linked_code_find(linked, "prepare_", p->prepare, diag)))
         return false;
     describe_custom_calls(p, o, linked->blas);
-    if (content->reads_module || content->has_prepare)
-        linked->module = module_retain(m);
-    else
-        module_drop_pages(m); /* the key has read all of them, and runs none */
+    if (content->reads_module || content->has_prepare) linked->module = module_retain(m);
     if (content->has_prepare) {
         p->drop_pages = drop_pages;
         p->drop_pages_ctx = m;
@@ -120,8 +127,7 @@ tn_program *program_cache_load(program_cache *k, tn_module *m) {
 /* ---- Storing ------------------------------------------------------------------------------------------------------------ */
 
 void program_cache_take(program_cache *k, tn_program *p, const compilation *c) {
-    enum { SHARE = 4 }; /* of the cache that one program's packed weights may have */
-    if (k->is_on) k->is_on = image_make(&k->image, p, c, &k->data, k->limit / SHARE);
+    if (k->is_on) k->is_on = image_make(&k->image, p, c, &k->data, k->limit / PACKED_SHARE);
 }
 
 void program_cache_store(program_cache *k, const tn_program *p) {
