@@ -24,7 +24,7 @@ tools_of() {
 tests_of() {
     case $1 in
     aarch64 | riscv64) echo "$EMULATED" ;;
-    *) echo generated contract rows ;;
+    *) echo generated contract rows models ;;
     esac
 }
 

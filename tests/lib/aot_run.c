@@ -42,10 +42,11 @@ static void write_files(aot_run *a) {
 }
 
 static bool link_files(aot_run *a, char *message) {
+    const object_machine *machine = object_run_machine(a->machine);
     char format[700];
     snprintf(format, sizeof format,
-             "%.200s -std=c99 -O1 -Wall -Wextra -Wpedantic -Werror -o '%%s.program' '%%s.c' '%%s.o'",
-             object_run_machine(a->machine)->compiler);
+             "%.200s -std=c99 -O1 -Wall -Wextra -Wpedantic -Werror -o '%%s.program' '%%s.c' '%%s.o' %.200s",
+             machine->compiler, machine->linking ? machine->linking : "");
     return run_line(a, message, format, a->files.name) &&
            run_line(a, message,
                     "LC_ALL=C nm -u '%s.o' | grep -vE '^ *$|^ +U (memcpy|memmove|memset)$' && exit 1; exit 0",
@@ -56,7 +57,10 @@ aot_run *aot_run_open(object_run *machine, tn_module *m, const tn_aot_options *o
     tn_aot_options o = options ? *options : (tn_aot_options){.name = "model"};
     tn_compile_options c = o.compile ? *o.compile : (tn_compile_options){0};
     tn_diag diag;
-    if (!c.target) c.target = object_run_machine(machine)->target;
+    if (!c.target) {
+        c.target = object_run_machine(machine)->target;
+        c.features = object_run_machine(machine)->features;
+    }
     o.compile = &c;
     aot_run *a = calloc(1, sizeof *a);
     if (!a) abort();

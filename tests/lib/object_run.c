@@ -64,7 +64,7 @@ const object_machine *object_run_machine(const object_run *r) { return &r->machi
 
 int object_run_command(object_run *r, const char *command, char *text, size_t capacity) {
     char line[1500];
-    snprintf(line, sizeof line, "ROOT=$PWD && cd '%.200s' && { %.1100s; } 2>&1", r->folder, command);
+    snprintf(line, sizeof line, "export ROOT=\"$PWD\" && cd '%.200s' && { %.1100s; } 2>&1", r->folder, command);
     FILE *f = popen(line, "r");
     if (!f) return -1;
     size_t n = fread(text, 1, capacity - 1, f);

@@ -2,8 +2,9 @@
  * and arguments by semihosting. */
 #include <stdint.h>
 
-extern uint32_t __stack;
+void __stack(void); /* a place, no function: the stack's end */
 void _start(void);
+void reset(void);
 
 void reset(void) {
     volatile uint32_t *access = (volatile uint32_t *)0xe000ed88; /* CPACR (ARMv7-M, B3.2.20): coprocessors 10 and 11 */
@@ -17,5 +18,5 @@ static void fault(void) {
 }
 
 __attribute__((section(".vectors"), used)) static void (*const vectors[])(void) = {
-    (void (*)(void))&__stack, reset, fault, fault, fault, fault, fault,
+    __stack, reset, fault, fault, fault, fault, fault,
 };
