@@ -132,10 +132,9 @@ static void take_tensors(runner *r, const aot_place *places, size_t n, LLVMValue
 /* The number of workers, 1 without threads; hooks are filled when there are any. */
 static LLVMValueRef take_threads(runner *r) {
     aot_emitter *a = r->a;
+    for (uint64_t at = 0; at < sizeof(tn_hooks); at += WORD) aot_store(a, aot_i64(a, 0), r->hooks, at);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(a->b), several = aot_block_new(a, "several"),
                       alone = aot_block_new(a, "alone");
-    for (uint64_t at = 0; at < sizeof(tn_hooks); at += WORD) aot_store(a, aot_i64(a, 0), r->hooks, at);
-    before = LLVMGetInsertBlock(a->b);
     LLVMBuildCondBr(a->b, is_null(a, r->threads), alone, several);
     LLVMPositionBuilderAtEnd(a->b, several);
     LLVMValueRef workers = aot_load(a, a->i32, r->threads, (uint64_t)THREADS_WORKERS * a->pointer_bytes);

@@ -164,10 +164,11 @@ static int cut_validation(training *t) {
 
 /* Without data, as --step may be, the model alone tells sizes. */
 static int fix_batch_of_model(training *t) {
-    const tn_graph *g = tn_model_graph(t->model);
+    const tn_model *m = t->model;
+    const tn_graph *g = tn_model_graph(m);
     int status = EXIT_DONE;
-    for (size_t i = 0; i < g->n_params && !status; i++)
-        if (t->model->params[i].role == NN_INPUT && g->params[i].type.rank > 0) status = fix_batch(t, &g->params[i]);
+    for (size_t i = 0; m && i < g->n_params && !status; i++)
+        if (m->params[i].role == NN_INPUT && g->params[i].type.rank > 0) status = fix_batch(t, &g->params[i]);
     return status;
 }
 

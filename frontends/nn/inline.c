@@ -96,8 +96,13 @@ bool nn_side_copy(const nn_side *s, tn_graph *to, const tn_val *args, const size
     for (size_t i = 0; i < from->n_nodes; i++)
         if (from->nodes[i].n_operands > most) most = from->nodes[i].n_operands;
     value_id *map = tn_malloc((from->n_values + 1) * sizeof *map), *operands = tn_malloc((most + 1) * sizeof *operands);
-    bool ok = (map && operands) || module_no_memory(to->module);
-    for (size_t i = 0; map && i < from->n_params; i++) map[from->params[i].value] = args[i].id;
+    bool ok = map && operands;
+    if (!ok) {
+        tn_free(map);
+        tn_free(operands);
+        return module_no_memory(to->module);
+    }
+    for (size_t i = 0; i < from->n_params; i++) map[from->params[i].value] = args[i].id;
     graph_copy_bounds(to, from);
     for (size_t i = 0; ok && i < from->n_nodes; i++) {
         const node *n = &from->nodes[i];
