@@ -62,8 +62,6 @@ static int64_t most_bytes(const aot_writer *w, bool of_scratch) {
     return most;
 }
 
-enum { STATUS_BYTES = 64 }; /* of each worker: aot_run.c */
-
 static void print_opening(aot_writer *w) {
     aot_object *o = w->o;
     char text[400];
@@ -91,7 +89,7 @@ static void print_opening(aot_writer *w) {
     }
     if (w->e->n_sizes == 0)
         PRINT(w, " *   memory    %" PRId64 " bytes of arena with one worker, %" PRIu64 " of weights%s\n",
-              most_bytes(w, false) + most_bytes(w, true) + STATUS_BYTES, w->e->block.bytes,
+              most_bytes(w, false) + most_bytes(w, true) + AOT_STATUS_BYTES, w->e->block.bytes,
               w->e->block.is_in_file ? ", in a file of their own" : ", in the object");
     else
         PRINT(w, " *   memory    %s_arena_bytes tells the arena's, %" PRIu64 " bytes of weights%s\n", w->name,
@@ -163,8 +161,8 @@ static void print_known_arena(aot_writer *w) {
           "\n/* Bytes of the arena, which must be aligned to 64: with one worker, and with several. */\n"
           "#define %s_ARENA_BYTES %" PRId64 "\n"
           "#define %s_ARENA_BYTES_OF(workers) (%" PRId64 " + (workers) * %" PRId64 ")\n",
-          w->upper, most_bytes(w, false) + most_bytes(w, true) + STATUS_BYTES, w->upper, most_bytes(w, false),
-          most_bytes(w, true) + STATUS_BYTES);
+          w->upper, most_bytes(w, false) + most_bytes(w, true) + AOT_STATUS_BYTES, w->upper, most_bytes(w, false),
+          most_bytes(w, true) + AOT_STATUS_BYTES);
 }
 
 static void print_size_arguments(aot_writer *w, const char *type) {
@@ -231,7 +229,7 @@ static void print_arena_formula(aot_writer *w) {
     print_most(w, "shared", false);
     print_most(w, "own", true);
     PRINT(w, "    int64_t bytes = %s_add(shared, %s_mul(%s_add(own, %d, &bad), workers, &bad), &bad);\n", w->name,
-          w->name, w->name, STATUS_BYTES);
+          w->name, w->name, AOT_STATUS_BYTES);
     print_named(w, "    if (bad || bytes < 0 || $_CAST(uint64_t, bytes) >= SIZE_MAX) return SIZE_MAX;\n"
                    "    return $_CAST(size_t, bytes);\n"
                    "}\n"

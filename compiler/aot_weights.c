@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "ir/graph.h"
+#include "runtime/tensor.h"
 
 /* ---- The block ---- */
 
@@ -80,13 +81,6 @@ static tn_program *compile_prepare(aot_object *o, const aot_compiled *v) {
     return p;
 }
 
-static bool is_static(const tn_tensor_info *info, tn_tensor *t, const void *data) {
-    int64_t shape[TN_MAX_RANK];
-    for (int i = 0; i < info->rank; i++) shape[i] = info->dims[i].value;
-    *t = tn_tensor_of(info->dtype, (void *)(uintptr_t)data, info->rank, shape);
-    return tn_tensor_bytes(t) >= 0;
-}
-
 /* Runs it; the exec has its outputs. */
 static tn_exec *run_prepare(aot_object *o, const aot_compiled *v) {
     const tn_program *raw = v->described;
@@ -94,8 +88,10 @@ static tn_exec *run_prepare(aot_object *o, const aot_compiled *v) {
     tn_tensor *inputs = tn_calloc(raw->n_weights + 1u, sizeof *inputs);
     tn_exec *e = p ? tn_exec_new(p, &(tn_exec_options){.pool = v->options.pool}) : NULL;
     bool ok = inputs && e;
-    for (uint32_t i = 0; ok && i < raw->n_weights; i++)
-        ok = is_static(&raw->weights[i].info, &inputs[i], raw->weights[i].data);
+    for (uint32_t i = 0; ok && i < raw->n_weights; i++) {
+        inputs[i] = tensor_of_info(&raw->weights[i].info, raw->weights[i].data);
+        ok = tn_tensor_bytes(&inputs[i]) >= 0;
+    }
     if (p && !ok) aot_no_memory(o);
     if (ok && tn_exec_run(e, inputs, (int)raw->n_weights, NULL, 0) != TN_OK)
         ok = aot_fail(o, tn_exec_error(e)->status, "%s", tn_exec_error(e)->message);
@@ -110,14 +106,14 @@ static tn_exec *run_prepare(aot_object *o, const aot_compiled *v) {
 
 static bool add_packed(block_writer *w, const tn_program *p, const program_packed *packed, const tn_exec *prepared,
                        size_t constant_bytes, uint64_t *offset) {
-    tn_tensor raw;
     if (packed->kind == PACKED_PREPARED) {
         const tn_tensor *t = tn_exec_output(prepared, (int)packed->index);
         return add_bytes(w, t->data, (uint64_t)tn_tensor_bytes(t), offset);
     }
     if (packed->kind == PACKED_CONSTANT) return add_bytes(w, packed->data, constant_bytes, offset);
     const program_weight *weight = &p->weights[packed->index];
-    if (!is_static(&weight->info, &raw, weight->data)) return aot_no_memory(w->o);
+    tn_tensor raw = tensor_of_info(&weight->info, weight->data);
+    if (tn_tensor_bytes(&raw) < 0) return aot_no_memory(w->o);
     return add_bytes(w, weight->data, (uint64_t)tn_tensor_bytes(&raw), offset);
 }
 

@@ -1,6 +1,7 @@
 /* Programs to bytes (see image.h). */
 #include "compiler/image_data.h"
 #include "compiler/image_fields.h"
+#include "runtime/tensor.h"
 #include "runtime/weights.h"
 
 #include <string.h>
@@ -91,12 +92,7 @@ static void write_data(fields *f, const void **data, const char *name) {
 
 /* False: its size is not fixed. */
 static bool tensor_bytes(const tn_tensor_info *info, uint64_t *bytes) {
-    int64_t shape[TN_MAX_RANK];
-    for (int i = 0; i < info->rank; i++) {
-        if (info->dims[i].kind != TN_DIM_CONSTANT) return false;
-        shape[i] = info->dims[i].value;
-    }
-    tn_tensor t = tn_tensor_of(info->dtype, NULL, info->rank, shape);
+    tn_tensor t = tensor_of_info(info, NULL);
     int64_t size = tn_tensor_bytes(&t);
     *bytes = (uint64_t)size;
     return size >= 0;

@@ -185,6 +185,16 @@ tn_status tn_tensor_copy(const tn_tensor *to, const tn_tensor *from) {
 
 /* ---- Text ----------------------------------------------------------------------------------------- */
 
+tn_tensor tensor_of_info(const tn_tensor_info *info, const void *data) {
+    int64_t shape[TN_MAX_RANK];
+    bool is_static = true;
+    for (int axis = 0; axis < info->rank; axis++) {
+        is_static &= info->dims[axis].kind == TN_DIM_CONSTANT;
+        shape[axis] = info->dims[axis].value;
+    }
+    return tn_tensor_of(is_static ? info->dtype : TN_DTYPE_INVALID, (void *)(uintptr_t)data, info->rank, shape);
+}
+
 void tensor_add_text(line *t, const tn_tensor *tensor) {
     int rank = tensor->rank < 0 ? 0 : tensor->rank > TN_MAX_RANK ? TN_MAX_RANK : tensor->rank;
     line_add(t, "%s[", tn_dtype_name(tensor->dtype));

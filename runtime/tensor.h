@@ -19,6 +19,10 @@ typedef struct tensor_range {
 tensor_range tensor_range_of(const tn_tensor *tensor);
 bool tensor_ranges_meet(tensor_range a, tensor_range b);
 
+/* A contiguous tensor as `info` describes it; its dtype is TN_DTYPE_INVALID, which other calls refuse, where a dim is not
+ * constant. */
+tn_tensor tensor_of_info(const tn_tensor_info *info, const void *data);
+
 /* Appends "f32[7, 784]". */
 void tensor_add_text(line *t, const tn_tensor *tensor);
 

@@ -177,14 +177,8 @@ static tn_status pack(tn_program *p, const tn_tensor *raw, const bool *is_initia
 
 /* ---- Initial and given weights ---------------------------------------------------------------------------- */
 
-static tn_tensor initial_tensor(const program_weight *w) {
-    int64_t shape[TN_MAX_RANK];
-    for (int axis = 0; axis < w->info.rank; axis++) shape[axis] = w->info.dims[axis].value;
-    return tn_tensor_of(w->info.dtype, (void *)w->data, w->info.rank, shape);
-}
-
 static bool is_missing(const program_weight *w) {
-    tn_tensor t = initial_tensor(w);
+    tn_tensor t = tensor_of_info(&w->info, w->data);
     return w->data == NULL && tn_tensor_elements(&t) != 0;
 }
 
@@ -214,7 +208,7 @@ static bool raw_list_make(raw_list *raw, const tn_program *p) {
     *raw = (raw_list){tn_calloc(p->n_weights, sizeof *raw->tensors), tn_malloc(p->n_weights * sizeof *raw->is_initial)};
     if (raw->tensors == NULL || raw->is_initial == NULL) return false;
     for (uint32_t i = 0; i < p->n_weights; i++) {
-        raw->tensors[i] = initial_tensor(&p->weights[i]);
+        raw->tensors[i] = tensor_of_info(&p->weights[i].info, p->weights[i].data);
         raw->is_initial[i] = true;
     }
     return true;

@@ -8,8 +8,8 @@
 #include <llvm-c/Target.h>
 
 #include "compiler/codegen/codegen_aot.h"
-#include "compiler/codegen/object.h"
 #include "compiler/codegen/emit_copy.h"
+#include "compiler/codegen/object.h"
 #include "runtime/alloc.h"
 
 /* ---- Small things ---- */
@@ -44,12 +44,17 @@ void aot_store(aot_emitter *a, LLVMValueRef value, LLVMValueRef base, uint64_t o
     LLVMBuildStore(a->b, value, aot_at(a, base, aot_i64(a, offset)));
 }
 
+/* A constant of the object's own. */
+static LLVMValueRef add_constant(aot_emitter *a, const char *name, LLVMValueRef value) {
+    LLVMValueRef constant = LLVMAddGlobal(a->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(constant, value);
+    LLVMSetGlobalConstant(constant, true);
+    LLVMSetLinkage(constant, LLVMPrivateLinkage);
+    return constant;
+}
+
 LLVMValueRef aot_table(aot_emitter *a, const char *name, LLVMTypeRef type, LLVMValueRef *items, size_t n) {
-    LLVMValueRef all = LLVMConstArray2(type, items, n), table = LLVMAddGlobal(a->module, LLVMTypeOf(all), name);
-    LLVMSetInitializer(table, all);
-    LLVMSetGlobalConstant(table, true);
-    LLVMSetLinkage(table, LLVMPrivateLinkage);
-    return table;
+    return add_constant(a, name, LLVMConstArray2(type, items, n));
 }
 
 void aot_require(aot_emitter *a, LLVMValueRef condition, int32_t code) {
@@ -101,11 +106,7 @@ static bool emit_message(aot_emitter *a) {
             at += length;
         }
         aot_function(a, "message", LLVMFunctionType(a->pointer, &a->i32, 1, false));
-        LLVMValueRef text = LLVMConstStringInContext2(a->context, all, bytes, true);
-        LLVMValueRef texts = LLVMAddGlobal(a->module, LLVMTypeOf(text), "messages");
-        LLVMSetInitializer(texts, text);
-        LLVMSetGlobalConstant(texts, true);
-        LLVMSetLinkage(texts, LLVMPrivateLinkage);
+        LLVMValueRef texts = add_constant(a, "messages", LLVMConstStringInContext2(a->context, all, bytes, true));
         LLVMValueRef table = aot_table(a, "message_starts", a->i32, starts, e->n_messages);
         LLVMValueRef number = LLVMBuildLShr(a->b, LLVMGetParam(a->function, 0), aot_i32(a, AOT_KIND_BITS), "");
         LLVMValueRef last = aot_i32(a, (int32_t)e->n_messages - 1);
@@ -156,14 +157,11 @@ static void add_block(aot_emitter *a) {
     enum { BLOCK_ALIGNMENT = 64 };
     if (block->is_in_file || block->bytes == 0) return;
     bool is_room = has_room(a->target, block);
-    LLVMTypeRef type = LLVMArrayType2(a->i8, block->bytes);
-    a->block = LLVMAddGlobal(a->module, type, "weights");
-    LLVMSetInitializer(a->block, is_room ? LLVMConstNull(type)
-                                         : LLVMConstStringInContext2(a->context, block->data, block->bytes, true));
+    LLVMValueRef data = is_room ? LLVMConstNull(LLVMArrayType2(a->i8, block->bytes))
+                                : LLVMConstStringInContext2(a->context, block->data, block->bytes, true);
+    a->block = add_constant(a, "weights", data);
     if (is_room) LLVMSetSection(a->block, weights_section);
     LLVMSetExternallyInitialized(a->block, is_room); /* what is read there is not zero */
-    LLVMSetGlobalConstant(a->block, true);
-    LLVMSetLinkage(a->block, LLVMPrivateLinkage);
     LLVMSetAlignment(a->block, BLOCK_ALIGNMENT);
 }
 

@@ -26,6 +26,9 @@ typedef enum aot_kind {
 
 enum { AOT_KIND_BITS = 8 };
 
+/* At the end of the arena each worker has its scratch, and a status word in so many bytes of its own. */
+enum { AOT_STATUS_BYTES = 64 };
+
 /* Which argument a tensor is found by. */
 typedef enum aot_base { AOT_INPUTS, AOT_OUTPUTS, AOT_STATE, AOT_SCALAR, AOT_BASE_COUNT } aot_base;
 

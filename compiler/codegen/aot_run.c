@@ -13,7 +13,7 @@
 
 #include "runtime/alloc.h"
 
-enum { WORD = 8, LINE = 64, STATUS_WORDS_APART = LINE / WORD };
+enum { WORD = 8, LINE = 64, STATUS_WORDS_APART = AOT_STATUS_BYTES / WORD };
 
 /* Members of NAME_threads, in order: ctx, parallel_for, workers. */
 enum { THREADS_CTX, THREADS_FOR, THREADS_WORKERS };

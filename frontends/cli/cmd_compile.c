@@ -19,12 +19,13 @@
 typedef struct emission {
     const char *name, *ending;
     tn_aot_form form;
-    bool is_linked; /* the object is on the way to something else */
+    bool is_linked, is_program; /* the object is on the way to something else, which has a main */
 } emission;
 
 static const emission emissions[] = {
-    {"obj", ".o", TN_AOT_OBJECT, false}, {"asm", ".s", TN_AOT_ASSEMBLY, false}, {"llvm", ".ll", TN_AOT_LLVM, false},
-    {"lib", ".so", TN_AOT_OBJECT, true}, {"exe", "", TN_AOT_OBJECT, true},
+    {"obj", ".o", TN_AOT_OBJECT, false, false}, {"asm", ".s", TN_AOT_ASSEMBLY, false, false},
+    {"llvm", ".ll", TN_AOT_LLVM, false, false}, {"lib", ".so", TN_AOT_OBJECT, true, false},
+    {"exe", "", TN_AOT_OBJECT, true, true},
 };
 
 static const emission *find_emission(const char *name) {
@@ -39,7 +40,7 @@ typedef struct request {
     const emission *emit;
     tn_compile_options compile;
     tn_symbol_value sizes[OPTION_LIST_MAX];
-    char symbols[OPTION_LIST_MAX][64];
+    arena symbols; /* their names */
     tn_aot_state *states;
     tn_archive *archive;
     tn_aot_options options;
@@ -48,14 +49,13 @@ typedef struct request {
 static int take_sizes(request *r) {
     const option_list *set = LIST_OF(r->a, set);
     for (int i = 0; i < set->n; i++) {
-        const char *equals = strchr(set->items[i], '=');
-        char *end = NULL;
-        long long value = equals ? strtoll(equals + 1, &end, 10) : -1;
-        size_t length = equals ? (size_t)(equals - set->items[i]) : 0;
-        if (!equals || length == 0 || length >= sizeof r->symbols[i] || end == equals + 1 || *end || value < 0)
-            return options_complain(r->a->command, "--set: %s is not SYMBOL=INT", set->items[i]);
-        snprintf(r->symbols[i], sizeof r->symbols[i], "%.*s", (int)length, set->items[i]);
-        r->sizes[i] = (tn_symbol_value){r->symbols[i], value};
+        size_t length;
+        int64_t value;
+        int status = parse_size(r->a, set->items[i], &length, &value);
+        if (status) return status;
+        char *symbol = arena_strndup(&r->symbols, set->items[i], length);
+        if (!symbol) return report_text(r->a->operands[0], "out of memory");
+        r->sizes[i] = (tn_symbol_value){symbol, value};
     }
     r->options.sizes = r->sizes;
     r->options.n_sizes = set->n;
@@ -119,7 +119,6 @@ static int write_file(const char *name, const char *ending, const void *data, si
 /* Runs the user's C compiler: $CC, which may have arguments of its own, or cc. */
 static int link_files(const request *r) {
     const char *name = TEXT_OF(r->a, output), *cc = getenv("CC");
-    bool is_program = strcmp(r->emit->name, "exe") == 0;
     char command[1100], object[1100], source[1100], result[1100], folder[1100];
     snprintf(command, sizeof command, "%.1000s \"$@\"", cc && *cc ? cc : "cc");
     snprintf(object, sizeof object, "%s.o", name);
@@ -132,7 +131,7 @@ static int link_files(const request *r) {
     pid_t child;
     int status = -1;
     fflush(stdout);
-    if (posix_spawnp(&child, "sh", NULL, NULL, is_program ? program : library, environ) != 0 ||
+    if (posix_spawnp(&child, "sh", NULL, NULL, r->emit->is_program ? program : library, environ) != 0 ||
         waitpid(child, &status, 0) != child || status != 0)
         return report_text(result, "%s could not link it (CC names another compiler)", cc && *cc ? cc : "cc");
     printf("%s\n", result);
@@ -141,11 +140,10 @@ static int link_files(const request *r) {
 
 static int write_files(const request *r, const tn_aot *aot) {
     const char *name = TEXT_OF(r->a, output);
-    bool is_program = strcmp(r->emit->name, "exe") == 0;
     int status = write_file(name, r->emit->is_linked ? ".o" : r->emit->ending, aot->code, aot->code_bytes);
     if (!status) status = write_file(name, ".h", aot->header, strlen(aot->header));
     if (!status && aot->weights) status = write_file(name, ".weights", aot->weights, aot->weights_bytes);
-    if (!status && is_program) status = write_file(name, ".c", aot->program, strlen(aot->program));
+    if (!status && r->emit->is_program) status = write_file(name, ".c", aot->program, strlen(aot->program));
     return !status && r->emit->is_linked ? link_files(r) : status;
 }
 
@@ -162,5 +160,6 @@ int command_compile(const arguments *a) {
     tn_module_free(m);
     tn_archive_free(r.archive);
     tn_free(r.states);
+    arena_free(&r.symbols);
     return status;
 }

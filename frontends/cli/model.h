@@ -50,6 +50,9 @@ const param *run_data_param(const run_data *d, int i);
 eval_tensor *run_data_tensor(const run_data *d, int i);
 bool run_data_is_weight(const run_data *d, int i);
 
+/* Takes an item of --set apart: the symbol is its first *length bytes. EXIT_DONE, or EXIT_USAGE with the error on stderr. */
+int parse_size(const arguments *a, const char *item, size_t *length, int64_t *value);
+
 /* The tensors that a program takes, in its order: to be freed with tn_free; NULL: no memory. */
 tn_tensor *run_data_tensors(const run_data *d, int *n);
 

@@ -95,16 +95,24 @@ static void sizes_of_inputs(run_data *d) {
     }
 }
 
-/* Takes one SYMBOL=INT. */
-static int set_size(run_data *d, const arguments *a, const char *item) {
+int parse_size(const arguments *a, const char *item, size_t *length, int64_t *value) {
     const char *equals = strrchr(item, '=');
     char *end = NULL;
-    int64_t value = equals ? strtoll(equals + 1, &end, 10) : -1;
-    if (!equals || value < 0 || end == equals + 1 || *end)
+    *value = equals ? strtoll(equals + 1, &end, 10) : -1;
+    if (!equals || *value < 0 || end == equals + 1 || *end)
         return options_complain(a->command, "--set: %s is not SYMBOL=INT", item);
+    *length = (size_t)(equals - item);
+    return EXIT_DONE;
+}
+
+static int set_size(run_data *d, const arguments *a, const char *item) {
+    size_t length;
+    int64_t value;
+    int status = parse_size(a, item, &length, &value);
+    if (status) return status;
     for (int s = 0; s < (int)d->main->n_symbols; s++) {
         const char *name = symbol_name(d, s);
-        if (strlen(name) == (size_t)(equals - item) && strncmp(name, item, strlen(name)) == 0) {
+        if (strlen(name) == length && strncmp(name, item, length) == 0) {
             d->symbols[s] = value;
             return EXIT_DONE;
         }
