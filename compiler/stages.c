@@ -58,7 +58,7 @@ typedef struct watching {
     double start;
 } watching;
 
-/* Tells the watcher; true when this was the last stage to run (its text is taken). */
+/* Tells the watcher and the inspector; true when this was the last stage to run (its text is taken). */
 static bool stage_done(compilation *c, watching *w, const char *name) {
     const tn_compile_options *o = c->options;
     double now = watch_now_ms();
@@ -69,6 +69,7 @@ static bool stage_done(compilation *c, watching *w, const char *name) {
     if (o->watch) o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
     tn_free(text);
     if (is_last && w->goal->text) *w->goal->text = stage_text(c, name, w->goal->data_path);
+    if (w->goal->inspect && strcmp(name, "object") != 0) is_last |= !w->goal->inspect(w->goal->inspect_ctx, c, name);
     w->start = watch_now_ms();
     return is_last;
 }
@@ -176,7 +177,8 @@ static bool run_stages(compilation *c, watching *w) {
     bool stopped = false;
     if (!verify(c) || !take_given_loops(c)) return false;
     if (stage_done(c, w, "import")) return true;
-    bool in_one_module = goal->one_object || goal->is_version || goal->last || o->watch_text; /* texts are of one */
+    bool in_one_module =
+        goal->one_object || goal->is_version || goal->last || goal->inspect || o->watch_text; /* texts are of one */
     codegen_target target = {o->target, o->cpu, o->features, o->freestanding};
     c->codegen = goal->into ? goal->into : codegen_new(&target, o->level ? o->level : 2, in_one_module, &c->diag);
     c->owns_codegen = c->codegen && !goal->into;
@@ -187,7 +189,7 @@ static bool run_stages(compilation *c, watching *w) {
     module_drop_pages(c->module); /* code generation needs memory, and no weights */
     if (!emit(c, goal->prefix, c->prepare && with_prepare)) return false;
     if (goal->is_version) return true;
-    if (stage_done(c, w, "llvm") || (goal->last && stage_done(c, w, "asm"))) return true;
+    if (stage_done(c, w, "llvm") || ((goal->last || goal->inspect) && stage_done(c, w, "asm"))) return true;
     c->objects = codegen_build(c->codegen, o->pool, &c->n_objects);
     if (c->objects) stage_done(c, w, "object");
     return c->objects != NULL;
@@ -232,7 +234,7 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
     if (c->options->cache && strcmp(c->options->cache, "on") != 0 && strcmp(c->options->cache, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--cache: \"on\" or \"off\"");
     if (!choose_weights(c) || !choose_gemm(c)) return false;
-    return run_stages(c, &w);
+    return run_stages(c, &w) && c->diag.status == TN_OK; /* an inspector may have something to say */
 }
 
 void compilation_drop_code(compilation *c) {

@@ -34,6 +34,11 @@ typedef struct compilation_goal {
     codegen *into;         /* likewise, what main is emitted with, which stays the caller's; NULL: a new one */
     char **text;           /* gets the text of the last stage; or NULL */
     const char *data_path; /* for that text, as tn_compile_text has it */
+    /* Called after each stage but "object", while what the compilation has come to stands: to look at, not to change.
+     * After "llvm" c->codegen has a text, and after "loops" there is a plan. False: the stages end there, with a
+     * diagnostic in c->diag or without. */
+    bool (*inspect)(void *ctx, compilation *c, const char *stage);
+    void *inspect_ctx;
 } compilation_goal;
 
 /* False: c->diag. The caller calls compilation_end either way. */

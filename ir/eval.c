@@ -167,13 +167,28 @@ static void count_uses(eval_frame *f) {
     }
 }
 
+/* Nodes of decompositions, which nobody wrote, are not shown. */
+static bool show(eval_state *s, bool is_done) {
+    if (!s->options->observe || s->blame_node || s->is_stopped) return true;
+    if (s->options->observe(s->options->ctx, s->frame, is_done)) return true;
+    s->is_stopped = true;
+    return eval_error(s, TN_ERR_ARGUMENT, "the run was stopped by who observes it");
+}
+
+static bool eval_observed(eval_state *s, const node *n) {
+    if (!show(s, false)) return false;
+    bool is_good = eval_node(s, n);
+    return show(s, true) && is_good;
+}
+
 static bool eval_nodes(eval_state *s) {
     eval_frame *f = s->frame;
     for (size_t k = 0; k < f->graph->n_nodes; k++) {
         const node *n = &f->graph->nodes[k];
         if (!is_needed(f, n)) continue;
         f->node = n;
-        if (!eval_node(s, n)) return false;
+        if (!eval_observed(s, n)) return false;
+        if (s->options->keep_values) continue;
         for (uint32_t i = 0; i < n->n_operands; i++)
             if (--f->uses[n->operands[i]] == 0) eval_tensor_release(s, &f->values[n->operands[i]]);
         for (uint32_t r = 0; r < n->n_results; r++)
@@ -222,7 +237,7 @@ bool eval_function(eval_state *s, const tn_graph *g, const int64_t *symbols, uin
     if (++s->steps > s->max_steps)
         return eval_error(s, TN_ERR_LIMIT, "@%s: more than %" PRIu64 " steps of loops and calls", g->name,
                           s->max_steps);
-    eval_frame f = {.graph = g, .inputs = inputs}, *caller = s->frame;
+    eval_frame *caller = s->frame, f = {.graph = g, .inputs = inputs, .caller = caller};
     s->depth++;
     s->frame = &f;
     bool is_good = frame_open(s, &f) && eval_bind(s, &f, symbols, n_symbols);

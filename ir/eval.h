@@ -23,12 +23,30 @@ typedef struct eval_tensor {
     bool borrowed; /* data and magnitude belong to someone else: eval_tensor_free leaves them */
 } eval_tensor;
 
+/* One function being evaluated. */
+typedef struct eval_frame {
+    const tn_graph *graph;
+    const node *node; /* being evaluated; NULL before the first and after the last */
+    const eval_tensor *const *inputs;
+    int64_t *symbols;                /* values of graph->symbols */
+    bool *is_bound;                  /* for each of them */
+    eval_tensor *values;             /* those not there yet, or no more, have data NULL */
+    uint32_t *uses;                  /* of each value, still to come */
+    const struct eval_frame *caller; /* whose node called it; NULL: the first */
+} eval_frame;
+
 typedef struct eval_options {
     bool magnitudes;       /* track eval_tensor.magnitude through every op */
+    bool keep_values;      /* of a function until it returns; else each goes after its last reader */
     uint64_t max_elements; /* of all live tensors; 0: 2^31 */
     uint64_t max_steps;    /* of loops and function calls together; 0: 2^31 */
     bool (*custom)(void *ctx, const char *name, const eval_tensor *in, int n_in, eval_tensor *out, int n_out);
     void (*print)(void *ctx, const char *message, const eval_tensor *value);
+    /* Called before and after each node that is evaluated, in all functions but the decompositions of composites:
+     * frame->node, whose results are there when `is_done`. An error or fault of the node is in the run's diagnostic
+     * by then; after an error it is called once more, for the node that has it. False ends the run with
+     * TN_ERR_ARGUMENT. */
+    bool (*observe)(void *ctx, const eval_frame *frame, bool is_done);
     void *ctx;
 } eval_options;
 

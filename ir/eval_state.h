@@ -28,17 +28,6 @@ typedef struct int_type {
     bool is_signed;
 } int_type;
 
-/* One function being evaluated. */
-typedef struct eval_frame {
-    const tn_graph *graph;
-    const node *node; /* being evaluated; NULL before the first and after the last */
-    const eval_tensor *const *inputs;
-    int64_t *symbols; /* values of graph->symbols */
-    bool *is_bound;   /* for each of them */
-    eval_tensor *values;
-    uint32_t *uses; /* of each value, still to come */
-} eval_frame;
-
 typedef struct eval_state {
     const eval_options *options;
     uint64_t max_elements, live_elements;
@@ -48,7 +37,8 @@ typedef struct eval_state {
     /* Inside a composite's decomposition: the outermost composite, which errors are told of. */
     const tn_graph *blame_graph;
     const node *blame_node;
-    bool failed; /* an error; else diag may hold a fault */
+    bool failed;     /* an error; else diag may hold a fault */
+    bool is_stopped; /* by the observer, who is not called again */
     tn_diag *diag;
 } eval_state;
 

@@ -231,6 +231,43 @@ static void test_while(void **state) {
     tn_graph_free(g);
 }
 
+/* What an observer saw: how often before and after a node, how deep, and an add's result and operand in the loop. */
+typedef struct sightings {
+    int before, after, deepest, stop_after;
+    float sum, operand;
+} sightings;
+
+static bool see(void *ctx, const eval_frame *frame, bool is_done) {
+    sightings *s = ctx;
+    int depth = 0;
+    for (const eval_frame *f = frame; f; f = f->caller) depth++;
+    if (depth > s->deepest) s->deepest = depth;
+    is_done ? s->after++ : s->before++;
+    const node *n = frame->node;
+    if (is_done && n->op == TN_OP_add && graph_type(frame->graph, n->first_result)->dtype == TN_F32) {
+        s->sum = ((const float *)frame->values[n->first_result].data)[1];
+        s->operand = ((const float *)frame->values[n->operands[0]].data)[1];
+    }
+    return s->stop_after == 0 || s->after < s->stop_after;
+}
+
+static void test_observer(void **state) {
+    (void)state;
+    tn_graph *g = doubling_loop();
+    for (int keep = 0; keep < 2; keep++) {
+        sightings seen = {0};
+        eval_options options = {.keep_values = keep, .observe = see, .ctx = &seen};
+        run(g, &options, TN_OK, NULL, LIST("f32[2] 1 3", "i64[] 4"), LIST("i64[] 4", "f32[2] 16 48"));
+        assert_int_equal(seen.before, seen.after);
+        assert_int_equal(seen.deepest, 2);
+        assert_true(seen.sum == 48 && seen.operand == 24);
+        seen = (sightings){.stop_after = 7};
+        run(g, &options, TN_ERR_ARGUMENT, "stopped", LIST("f32[2] 1 3", "i64[] 4"), NO_LIST);
+        assert_int_equal(seen.after, 7);
+    }
+    tn_graph_free(g);
+}
+
 /* Running sum of x with y = sum * 10 each step. */
 static tn_graph *running_sum(bool reverse) {
     tn_graph *g = tn_graph_new("scan"), *body = tn_graph_sub(g, "body");
@@ -323,6 +360,7 @@ int main(void) {
         cmocka_unit_test(test_call),
         cmocka_unit_test(test_if),
         cmocka_unit_test(test_while),
+        cmocka_unit_test(test_observer),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_barrier),
         cmocka_unit_test(test_first_fault),
