@@ -223,7 +223,8 @@ bool module_load_time_find(module_load_time *w, tn_module *m) {
         function_load_time *at = &w->of[w->order[i]];
         bool is_main = g == module_main(m), *known = tn_calloc(g->n_nodes + 1, sizeof *known);
         ok = known != NULL;
-        at->is_reached = is_main || (at->is_reached && at->n_sites == 1);
+        /* A kernel, which is there when the module is a dump of a later stage, is as it is to be. */
+        at->is_reached = is_main || (at->is_reached && at->n_sites == 1 && !g->is_kernel);
         for (size_t k = 0; ok && is_main && k < g->n_params; k++) at->params[k] = g->params[k].binding == BINDING_LOAD;
         if (ok) find_known(g, at->params, known);
         if (ok) enter_sites(w, g, at->is_reached ? known : NULL);
