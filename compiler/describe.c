@@ -1,6 +1,8 @@
 /* A compilation described for the runtime (see describe.h). */
 #include "compiler/describe.h"
 
+#include "compiler/kernel_title.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -161,9 +163,14 @@ static bool describe_kernels(tn_program *p, const compilation *c, const emitted_
     p->kernels = ARENA_ARRAY(&p->memory, tn_kernel_info, t->n_calls + 1);
     for (size_t i = 0; p->kernels && i < t->n_calls; i++) {
         const lt_kernel *k = plan_kernel_of(&c->plan, t->calls[i])->loops;
-        p->kernels[i] = (tn_kernel_info){arena_strdup(&p->memory, k->name), arena_strdup(&p->memory, k->class_name),
-                                         describe_locations(p, c->module, all_locations(t->calls[i]))};
-        if (!p->kernels[i].name || !p->kernels[i].class_name || !p->kernels[i].locations) return false;
+        tn_kernel_info *info = &p->kernels[i];
+        char title[KERNEL_TITLE];
+        kernel_title(t->calls[i], title, sizeof title);
+        *info = (tn_kernel_info){.name = arena_strdup(&p->memory, k->name),
+                                 .class_name = arena_strdup(&p->memory, k->class_name),
+                                 .locations = describe_locations(p, c->module, all_locations(t->calls[i])),
+                                 .title = arena_strdup(&p->memory, title)};
+        if (!info->name || !info->class_name || !info->locations || !info->title) return false;
     }
     return p->kernels != NULL && c->module->error.status == TN_OK; /* uniting locations may want memory */
 }

@@ -287,6 +287,8 @@ typedef struct tn_kernel_info {
     const char *name;
     const char *class_name; /* map, reduce, contract, ... */
     const char *locations;  /* where in the user's source it comes from: "mlp.c:14 mlp.c:15"; or "" */
+    const char *title;      /* in a word or two: its ops, and where the most of it comes from: "dot+add+max mlp.c:14",
+                             * "conv+add /layer1/conv1/Conv" */
 } tn_kernel_info;
 
 TN_API const char *tn_program_name(const tn_program *program);

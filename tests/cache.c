@@ -83,6 +83,7 @@ static void assert_same_program(tn_program *a, tn_program *b) {
         assert_string_equal(x->name, y->name);
         assert_string_equal(x->class_name, y->class_name);
         assert_string_equal(x->locations, y->locations);
+        assert_string_equal(x->title, y->title);
     }
     assert_int_equal(tn_program_weight_bytes(a), tn_program_weight_bytes(b));
     assert_int_equal(tn_program_live_bytes(a), tn_program_live_bytes(b));
