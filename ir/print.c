@@ -8,8 +8,8 @@
  */
 #include "ir/dim_print.h"
 #include "ir/literal.h"
+#include "ir/names.h"
 #include "ir/op.h"
-#include "ir/text.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,62 +19,11 @@ typedef struct printer {
     const tn_module *module;
     const tn_graph *graph;
     data_file *data;
-    uint32_t *numbers; /* of each value of the graph; NAMED: it goes by its name */
+    const uint32_t *numbers; /* of the graph's values */
+    bool is_brief;           /* long constants are cut */
 } printer;
 
-#define NAMED UINT32_MAX
-
-/* ---- Names of values --------------------------------------------------------------------------- */
-
-/* Names are interned, so that a name's address is its identity. */
-static bool is_named_before(const tn_graph *g, const uint32_t *numbers, const uint32_t *buckets, const uint32_t *chain,
-                            size_t mask, value_id v) {
-    uintptr_t hash = (uintptr_t)g->values[v].name;
-    for (uint32_t at = buckets[(hash >> 4) & mask]; at; at = chain[at - 1])
-        if (g->values[at - 1].name == g->values[v].name && numbers[at - 1] == NAMED) return true;
-    return false;
-}
-
-/* Numbers the values that have no name, or one that another value has already. */
-static bool number_values(printer *p) {
-    const tn_graph *g = p->graph;
-    size_t mask = 1;
-    while (mask < g->n_values * 2) mask *= 2;
-    mask--;
-    p->numbers = tn_malloc((g->n_values + 1) * sizeof *p->numbers);
-    uint32_t *buckets = tn_calloc(mask + 1, sizeof *buckets), *chain = tn_calloc(g->n_values + 1, sizeof *chain);
-    uint32_t next = 0;
-    bool ok = p->numbers && buckets && chain;
-    for (value_id v = 0; ok && v < g->n_values; v++) {
-        const char *name = g->values[v].name;
-        bool is_param = g->nodes[g->values[v].node].op == TN_OP_param;
-        p->numbers[v] = NAMED;
-        if (is_param) name = g->params[attr_int(&g->nodes[g->values[v].node].attrs, ATTR_index, 0)].name;
-        if (!is_param && (!name || !*name || is_named_before(g, p->numbers, buckets, chain, mask, v))) {
-            p->numbers[v] = next++;
-            continue;
-        }
-        if (name != g->values[v].name) continue;
-        uint32_t *bucket = &buckets[((uintptr_t)name >> 4) & mask];
-        chain[v] = *bucket;
-        *bucket = v + 1;
-    }
-    tn_free(buckets);
-    tn_free(chain);
-    return ok;
-}
-
-static void put_value(printer *p, value_id v) {
-    const tn_graph *g = p->graph;
-    const value *item = &g->values[v];
-    if (p->numbers[v] != NAMED) {
-        text_format(&p->out, "%%%" PRIu32, p->numbers[v]);
-        return;
-    }
-    const node *made_by = &g->nodes[item->node];
-    bool is_param = made_by->op == TN_OP_param;
-    text_name(&p->out, '%', is_param ? g->params[attr_int(&made_by->attrs, ATTR_index, 0)].name : item->name);
-}
+static void put_value(printer *p, value_id v) { text_value(&p->out, p->graph, p->numbers, v); }
 
 /* ---- Attributes ----------------------------------------------------------------------------------- */
 
@@ -111,7 +60,10 @@ static void put_dims(printer *p, const attr *a) {
 static void put_data(printer *p, const attr *a) {
     text_type(&p->out, p->module->dims, &a->data->type);
     text_add(&p->out, " ");
-    text_data(&p->out, p->data, a->data);
+    if (p->is_brief)
+        text_data_brief(&p->out, a->data);
+    else
+        text_data(&p->out, p->data, a->data);
 }
 
 static void (*const put_attr[])(printer *, const attr *) = {
@@ -169,6 +121,18 @@ static void put_node(printer *p, const node *n) {
     }
     put_locations(p, n->locations);
     text_add(&p->out, "\n");
+}
+
+void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node *n) {
+    literal_locale locale;
+    if (!literal_begin(&locale)) {
+        b->failed = true;
+        return;
+    }
+    printer p = {.out = *b, .module = g->module, .graph = g, .numbers = numbers, .is_brief = true};
+    put_node(&p, n);
+    *b = p.out;
+    literal_end(&locale);
 }
 
 /* ---- Functions ------------------------------------------------------------------------------------------ */
@@ -312,8 +276,10 @@ static void put_header(printer *p) {
 }
 
 static void put_graph(printer *p, const tn_graph *g) {
+    uint32_t *numbers = graph_number_values(g);
     p->graph = g;
-    if (!number_values(p)) p->out.failed = true;
+    p->numbers = numbers;
+    if (!numbers) p->out.failed = true;
     if (!p->out.failed) {
         put_header(p);
         for (size_t i = 0; i < g->n_nodes; i++)
@@ -325,7 +291,7 @@ static void put_graph(printer *p, const tn_graph *g) {
         }
         text_add(&p->out, "\n}\n");
     }
-    tn_free(p->numbers);
+    tn_free(numbers);
     p->numbers = NULL;
 }
 

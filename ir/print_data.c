@@ -105,6 +105,19 @@ void text_double(text_buffer *b, double number) {
     text_add_n(b, out, literal_print(TN_F64, &number, out));
 }
 
+static void put_elements(text_buffer *b, const tensor_data *data, size_t n) {
+    size_t size = tn_dtype_bits((tn_dtype)data->type.dtype) / 8;
+    for (size_t i = 0; i < n; i++) {
+        char out[LITERAL_BYTES + 2];
+        size_t length = literal_print((tn_dtype)data->type.dtype, (const char *)data->data + i * size, out + 2);
+        /* Long lists are broken into lines. */
+        bool line_end = i > 0 && i % 16 == 0 && n > TEXT_INLINE_ELEMENTS;
+        out[0] = ',';
+        out[1] = line_end ? '\n' : ' ';
+        text_add_n(b, i > 0 ? out : out + 2, i > 0 ? length + 2 : length);
+    }
+}
+
 void text_data(text_buffer *b, data_file *file, const tensor_data *data) {
     size_t size = tn_dtype_bits((tn_dtype)data->type.dtype) / 8, n = data->bytes / size;
     if (file && n > TEXT_INLINE_ELEMENTS) {
@@ -119,14 +132,13 @@ void text_data(text_buffer *b, data_file *file, const tensor_data *data) {
         return;
     }
     text_add(b, "{");
-    for (size_t i = 0; i < n; i++) {
-        char out[LITERAL_BYTES + 2];
-        size_t length = literal_print((tn_dtype)data->type.dtype, (const char *)data->data + i * size, out + 2);
-        /* Long lists are broken into lines. */
-        bool line_end = i > 0 && i % 16 == 0 && n > TEXT_INLINE_ELEMENTS;
-        out[0] = ',';
-        out[1] = line_end ? '\n' : ' ';
-        text_add_n(b, i > 0 ? out : out + 2, i > 0 ? length + 2 : length);
-    }
+    put_elements(b, data, n);
     text_add(b, "}");
+}
+
+void text_data_brief(text_buffer *b, const tensor_data *data) {
+    size_t n = data->bytes / (tn_dtype_bits((tn_dtype)data->type.dtype) / 8);
+    text_add(b, "{");
+    put_elements(b, data, n > TEXT_BRIEF_ELEMENTS ? TEXT_BRIEF_ELEMENTS : n);
+    text_add(b, n > TEXT_BRIEF_ELEMENTS ? ", ...}" : "}");
 }

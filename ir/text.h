@@ -26,10 +26,17 @@ void text_double(text_buffer *b, double number);
 /* The file that large constants go to. */
 typedef struct data_file data_file;
 
-enum { TEXT_INLINE_ELEMENTS = 64 };
+enum { TEXT_INLINE_ELEMENTS = 64, TEXT_BRIEF_ELEMENTS = 8 };
 
 /* `{1, 2}`, or `@0x... "file"+offset` for what goes to the file (NULL: never). */
 void text_data(text_buffer *b, data_file *file, const tensor_data *data);
+
+/* The first few elements: `{1, 2, ...}`, which only people read. */
+void text_data_brief(text_buffer *b, const tensor_data *data);
+
+/* A node as its line of the text form, with locations and the end of the line; long constants are cut. The numbers are
+ * those of graph_number_values (ir/names.h). */
+void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node *n);
 
 /* Made at `path` when the first constant is written. NULL: no memory. */
 data_file *data_file_new(const char *path);
