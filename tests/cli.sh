@@ -314,7 +314,7 @@ tenon grad deep.tn --wrt w --loss mse --remat none -o grad.tn
 ok "the others need what is said" [ "$(peak none)" = "$(arena grad.tn)" ]
 tenon grad deep.tn --wrt w --loss mean --peaks
 ok "with the module on stdout they go to stderr" eval 'is 0 && grep -q "^remat cheap .* bytes at n = 1, written" err && ! grep -q "^remat [a-z]* *[0-9]" out'
-tenon grad even.tn --wrt x --loss sum --peaks --set n=2 -o grad.tn
+tenon grad even.tn --wrt x --loss sum --peaks --set n=2 --set m=1 -o grad.tn
 ok "sizes that are not allowed" says 0 "remat none   unknown for these sizes (see --set): add: n = m" out
 wrong "deep.tn: error: --set k=2: the model has no such symbol; it has n" grad deep.tn --wrt w --loss sum --peaks --set k=2 -o grad.tn
 usage "tenon grad: --set is for the sizes that --peaks measures with (see tenon grad --help)" grad deep.tn --wrt w --set n=2
@@ -392,13 +392,40 @@ line=$(grep -n -m1 laod bad-loops.tn | cut -d: -f1)
 tenon run bad-loops.tn
 ok "mistakes in loop trees have a place" says 1 "bad-loops.tn:$line:" err
 
+# ---- run --expect ----------------------------------------------------------------------------------------------
+
+tenon run mlp.tn --set n=2 --output-dir expected
+tenon run mlp.tn --set n=2 --expect h/1=expected/h_1.npy
+ok "--expect: the same" says 0 "h/1: largest difference 0, 0 of the largest element" out
+tenon run mlp.tn --set n=2 --seed 1 --expect h/1=expected/h_1.npy
+ok "--expect: another" eval '[ $status = 1 ] && grep -q "^h/1: .*TOO LARGE$" out &&
+    grep -qE "^mlp.tn: error: output h/1 differs from expected/h_1.npy by more than the tolerance: element \[[0-9, ]+\] is [-0-9.e]+, not" err'
+tenon run mlp.tn --set n=2 --seed 1 --expect h/1=expected/h_1.npy --tolerance 100
+ok "--tolerance" is 0
+tenon run mlp.tn --set n=3 --expect h/1=expected/h_1.npy
+ok "--expect: another shape" says 1 "mlp.tn: error: output h/1 is f32[3, 3], in expected/h_1.npy it is f32[2, 3]" err
+tenon run mlp.tn --expect g=expected/h_1.npy
+ok "--expect: no such output" says 1 "mlp.tn: error: --expect g=expected/h_1.npy: the model has no such output; it has" err
+
+cat >pooled.tn <<'END'
+module "pooled"
+fn @main(%x: f32[n, m]) -> (%r: f32[n, floordiv(m, 8), 8]) {
+  %r = reshape %x, shape=[n, floordiv(m, 8), 8]
+  return %r
+}
+END
+tenon run pooled.tn
+ok "sizes that nobody gave are those the model takes" says 0 "r: f32[8, 1, 8]" out
+tenon run pooled.tn --set m=4
+ok "those that are given stay" says 1 "(n = 1, m = 4)" err
+
 # ---- check, bench, doc --------------------------------------------------------------------------------------
 
 tenon check mlp.tn --set n=7
 ok "check lists what a model has" eval 'is 0 && [ "$(sed "s/ .*//" out | sort -u | tr "\n" " ")" = "arena flops input kernels ops output parameters sound: symbol " ]'
 ok "with sizes" grep -q "bytes at n = 7$" out
 ok "and costs" grep -q "^flops  *24\*n$" out
-tenon check even.tn --set n=2
+tenon check even.tn --set n=2 --set m=1
 ok "sizes that are not legal leave the arena unknown" says 0 "arena       unknown for these sizes (see --set): even: even.tn:3: add: n = m (n = 2, m = 1)" out
 printf 'module "huge"\nfn @main(%%x: f32[2147483648, 64]) -> (%%y: f32[2147483648, 64]) {\n  %%0 = abs %%x\n  return %%0\n}\n' >huge.tn
 tenon check huge.tn

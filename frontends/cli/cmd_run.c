@@ -2,8 +2,8 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
+#include "frontends/cli/run_check.h"
 #include "frontends/data/npy.h"
-#include "runtime/alloc.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,30 +14,24 @@
 typedef struct run {
     session s;
     double run_ms;
-    json_t *checks; /* of --check with --json: one object for each output */
+    json_t *checks; /* of --check and --expect with --json: one object for each output */
 } run;
 
 /* ---- Output ---- */
-
-static bool is_float(tn_dtype d) { return d == TN_F16 || d == TN_BF16 || d == TN_F32 || d == TN_F64; }
-
-static double element(const eval_tensor *t, int64_t i) {
-    return is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i);
-}
 
 static void summarise(const char *name, const eval_tensor *t) {
     char type[200];
     tn_tensor shape = tn_tensor_of(t->dtype, NULL, t->rank, t->dims);
     double least = INFINITY, greatest = -INFINITY, sum = 0;
     for (int64_t i = 0; i < t->n; i++) {
-        double x = element(t, i);
+        double x = tensor_element(t, i);
         least = x < least || isnan(x) ? x : least;
         greatest = x > greatest || isnan(x) ? x : greatest;
         sum += x;
     }
     printf("%s: %s", name, tn_tensor_text(&shape, type, sizeof type));
     if (t->n > 0) printf(" min %.6g mean %.6g max %.6g first", least, sum / (double)t->n, greatest);
-    for (int64_t i = 0; i < t->n && i < 8; i++) printf(" %.6g", element(t, i));
+    for (int64_t i = 0; i < t->n && i < 8; i++) printf(" %.6g", tensor_element(t, i));
     printf("%s\n", t->n > 8 ? " ..." : "");
 }
 
@@ -101,65 +95,6 @@ static int write_json(const run *r) {
     return print_json(all);
 }
 
-/* ---- Checking against the interpreter ---- */
-
-/* What a compiled result may differ by, in parts of the sum of absolute terms. */
-static const double CHECK_SCALED = 1e-5;
-
-typedef struct difference {
-    double worst, scaled; /* absolute; in parts of the sum of absolute terms */
-    bool same_specials;   /* NaNs and infinities */
-} difference;
-
-/* The largest finite absolute value. */
-static double greatest_of(const eval_tensor *t) {
-    double greatest = 0;
-    for (int64_t k = 0; k < t->n; k++)
-        if (isfinite(element(t, k))) greatest = fmax(greatest, fabs(element(t, k)));
-    return greatest;
-}
-
-/* The sum of absolute terms grows with each layer of a deep network until it says nothing any more: it
- * counts for at most a thousand times the output's largest element, unless all of the output cancels out. */
-static difference difference_of(const eval_tensor *got, const eval_tensor *want) {
-    difference d = {.same_specials = got->n == want->n};
-    double greatest = greatest_of(want), most = greatest > 0 ? 1e3 * greatest : INFINITY;
-    for (int64_t k = 0; d.same_specials && k < want->n; k++) {
-        double x = element(got, k), y = element(want, k), apart = fabs(x - y);
-        if (isnan(x) != isnan(y) || (isinf(y) && x != y)) d.same_specials = false;
-        if (isnan(apart) || apart == 0) continue;
-        double scale = fmin(want->magnitude ? want->magnitude[k] : fabs(y), most);
-        d.worst = fmax(d.worst, apart);
-        d.scaled = fmax(d.scaled, apart / fmax(scale, 1e-30));
-    }
-    return d;
-}
-
-/* f16 and bf16 round a thousand times as coarsely. */
-static bool is_within(const difference *d, tn_dtype dtype) {
-    double tolerance = dtype == TN_F16 || dtype == TN_BF16 ? CHECK_SCALED * 1e3 : CHECK_SCALED;
-    return d->same_specials && (is_float(dtype) ? d->scaled <= tolerance : d->worst == 0);
-}
-
-static int compare_outputs(run *r, const run_data *reference) {
-    int status = EXIT_DONE;
-    for (int i = 0; i < reference->n_outputs; i++) {
-        const char *name = reference->main->results[i].name;
-        difference d = difference_of(&r->s.data.outputs[i], &reference->outputs[i]);
-        bool ok = is_within(&d, reference->outputs[i].dtype);
-        if (r->checks)
-            json_array_append_new(r->checks, json_pack("{s:s, s:f, s:f, s:b}", "name", name, "largest_difference",
-                                                       d.worst, "scaled_difference", d.scaled, "within_tolerance", ok));
-        else
-            printf("%s: largest difference %.3g, %.3g of the sum of absolute terms%s\n", name, d.worst, d.scaled,
-                   ok ? "" : "  TOO LARGE");
-        if (!ok)
-            status =
-                report_text(r->s.path, "output %s differs from the interpreter's by more than the tolerance", name);
-    }
-    return status;
-}
-
 /* ---- The command ---- */
 
 static int execute(run *r) {
@@ -178,28 +113,18 @@ static int interpret(run *r) {
     return status == TN_OK ? EXIT_DONE : report(r->s.path, &diag);
 }
 
-static int check(run *r) {
-    run_data reference = r->s.data;
-    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
-    reference.outputs = tn_calloc((size_t)r->s.data.n_outputs + 1, sizeof *reference.outputs);
-    bool ok = reference.outputs && run_data_interpret(&reference, true, &diag) == TN_OK;
-    int status = ok ? compare_outputs(r, &reference) : report(r->s.path, &diag);
-    run_data_free_outputs(&reference);
-    tn_free(reference.outputs);
-    return status;
-}
-
 int command_run(const arguments *a) {
     run r = {0};
     bool checks = GIVEN(a, check);
     if (GIVEN(a, eval) && checks) return options_complain(a->command, "--eval and --check exclude each other");
-    if (checks && GIVEN(a, json)) r.checks = json_array();
+    if ((checks || GIVEN(a, expect)) && GIVEN(a, json)) r.checks = json_array();
     int status = session_load(&r.s, a, FILL_NOTED);
     if (!status && !GIVEN(a, eval)) status = session_compile(&r.s, true);
     if (!status) status = GIVEN(a, eval) ? interpret(&r) : execute(&r);
     if (!status) status = write_outputs(&r);
     bool has_run = !status;
-    if (!status && checks) status = check(&r);
+    if (!status && GIVEN(a, expect)) status = check_expected(&r.s, r.checks);
+    if (!status && checks) status = check_interpreted(&r.s, r.checks);
     if (has_run && GIVEN(a, json) && write_json(&r) != EXIT_DONE) status = EXIT_INPUT;
     if (has_run) session_print_profile(&r.s, 1);
     json_decref(r.checks);

@@ -120,16 +120,6 @@ static int set_size(run_data *d, const arguments *a, const char *item) {
     return complain_of_name(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
 }
 
-/* Values of all symbols: the least allowed, then what --set says, then what given inputs have. */
-static int find_sizes(run_data *d, const arguments *a) {
-    const option_list *set = LIST_OF(a, set);
-    int status = EXIT_DONE;
-    for (size_t s = 0; s < d->main->n_symbols; s++) d->symbols[s] = least_size(&d->main->symbols[s]);
-    for (int i = 0; !status && i < set->n; i++) status = set_size(d, a, set->items[i]);
-    sizes_of_inputs(d);
-    return status;
-}
-
 /* The value of a symbol, for dim_eval. */
 static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
     const run_data *d = ctx;
@@ -139,6 +129,64 @@ static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
             return true;
         }
     return false;
+}
+
+/* A constraint of main that does not hold; NULL: all do. */
+static const constraint *broken_constraint(const run_data *d) {
+    const dim_table *t = d->main->module->dims;
+    for (size_t i = 0; i < d->main->n_constraints; i++) {
+        const constraint *c = &d->main->constraints[i];
+        int64_t x, y;
+        bool is_known = dim_eval(t, c->a, size_of, (void *)(uintptr_t)d, &x) &&
+                        dim_eval(t, c->b, size_of, (void *)(uintptr_t)d, &y);
+        if (is_known && !relation_holds(c->relation, x, y)) return c;
+    }
+    return NULL;
+}
+
+/* Sizes that nobody gave are doubled as long as a constraint with them does not hold: a picture as small as the model
+ * takes it. They stay as they are when that leads nowhere. */
+static bool settle_sizes(run_data *d, const bool *is_given) {
+    enum { LARGEST = 1024 };
+    const dim_table *t = d->main->module->dims;
+    size_t n = d->main->n_symbols;
+    int64_t *least = tn_malloc((n + 1) * sizeof *least);
+    if (!least) return false;
+    memcpy(least, d->symbols, n * sizeof *least);
+    bool has_grown = true;
+    for (const constraint *c; has_grown && (c = broken_constraint(d));) {
+        has_grown = false;
+        for (size_t s = 0; s < n; s++) {
+            const symbol *known = &d->main->symbols[s];
+            bool is_in = dim_contains(t, c->a, known->dim) || dim_contains(t, c->b, known->dim);
+            int64_t twice = 2 * d->symbols[s];
+            if (!is_in || is_given[s] || twice < 1 || twice > LARGEST || twice > known->high) continue;
+            d->symbols[s] = twice;
+            has_grown = true;
+        }
+        if (!has_grown) memcpy(d->symbols, least, n * sizeof *least);
+    }
+    tn_free(least);
+    return true;
+}
+
+/* Values of all symbols: what given inputs have, else what --set says, else the least allowed. */
+static int find_sizes(run_data *d, const arguments *a) {
+    const option_list *set = LIST_OF(a, set);
+    size_t n = d->main->n_symbols;
+    bool *is_given = tn_malloc(n + 1);
+    if (!is_given) return report_text(a->operands[0], "out of memory");
+    int status = EXIT_DONE;
+    for (size_t s = 0; s < n; s++) d->symbols[s] = -1;
+    for (int i = 0; !status && i < set->n; i++) status = set_size(d, a, set->items[i]);
+    sizes_of_inputs(d);
+    for (size_t s = 0; s < n; s++) {
+        is_given[s] = d->symbols[s] >= 0;
+        if (!is_given[s]) d->symbols[s] = least_size(&d->main->symbols[s]);
+    }
+    if (!status && !settle_sizes(d, is_given)) status = report_text(a->operands[0], "out of memory");
+    tn_free(is_given);
+    return status;
 }
 
 /* ---- Random values ---- */
