@@ -122,6 +122,11 @@ usage "tenon dump: --after: there is no stage frob (see tenon dump --help)" dump
 usage "tenon dump: --after all needs a folder: -o DIR (see tenon dump --help)" dump mlp.tn --after all
 usage "tenon export: where to write is missing: -o FILE.onnx (see tenon export --help)" export mlp.tn
 usage "tenon export: --opset: it must be 18 to 23 (see tenon export --help)" export mlp.tn -o mlp.onnx --opset 9
+usage "tenon reduce: the command that fails is missing: --command 'CMD {}' (see tenon reduce --help)" reduce mlp.tn -o a.tn
+usage "tenon reduce: where to write is missing: -o FILE.tn or -o FILE.onnx (see tenon reduce --help)" reduce mlp.tn --command 'false {}'
+usage "tenon reduce: --command: it has no {}, which stands for the file to try (see tenon reduce --help)" reduce mlp.tn --command false -o a.tn
+usage "tenon reduce: -o: a.txt is neither a .tn nor a .onnx file (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.txt
+usage "tenon reduce: --match and --exit-code exclude each other (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.tn --match a --exit-code 2
 usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
@@ -163,6 +168,23 @@ ok "check refuses what is no ONNX" says 1 "bad.onnx: error: " err
 "$TENON" doc ops >/dev/full 2>err
 status=$?
 ok "a full disk is told" eval '[ $status = 1 ] && grep -q "error: " err'
+
+# ---- reduce ------------------------------------------------------------------------------------------------
+
+wrong "mlp.tn: error: the command does not fail on the model itself: it ended with status 0" reduce mlp.tn --command 'test -s {}' -o a.tn
+wrong "mlp.tn: error: the command does not fail on the model itself: what it prints has no 'frob' in it" reduce mlp.tn --command 'cat {}' --match frob -o a.tn
+wrong "mlp.tn: error: the command took more than 0.2 s, there is nothing to reduce: see --timeout" reduce mlp.tn --command 'sleep 9; : {}' --timeout 0.2 -o a.tn
+wrong "none/a.tn: error: cannot be written: No such file or directory" reduce mlp.tn --command 'false {}' -o none/a.tn
+tenon reduce mlp.tn --command 'grep -q broadcast {}' --exit-code 0 -o a.tn
+ok "reduce leaves what the command needs" says 0 "a.tn: 1 node of 5, 2 inputs and outputs of 4" out
+ok "and a model that verifies" eval '"$TENON" check a.tn >out 2>err && grep -q "^# fails: grep -q broadcast {}" a.tn'
+tenon reduce mlp.tn --command 'cat {}' --match 'softmax' -o "it's.tn"
+ok "reduce takes text for failing, and any file name" eval "is 0 && grep -q softmax \"it's.tn\""
+tenon reduce mlp.tn --command 'kill -SEGV $$; : {}' -o a.tn
+ok "a signal is failing" says 0 "a.tn: " out
+tenon reduce mlp.tn --command "'$TENON' check {} >/dev/null" --exit-code 0 -o a.onnx
+ok "reduce writes ONNX" eval 'is 0 && "$TENON" check a.onnx >out 2>err'
+ok "reduce leaves no other files" eval '[ ! -e a.tn.bin ] && [ ! -e a.onnx.data ]'
 
 # ---- run ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ int command_train(const arguments *a);
 int command_check(const arguments *a);
 int command_bench(const arguments *a);
 int command_compile(const arguments *a);
+int command_reduce(const arguments *a);
 int command_cache(const arguments *a);
 int command_doc(const arguments *a);
 

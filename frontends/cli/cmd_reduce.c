@@ -1,0 +1,197 @@
+/* tenon reduce: a model made smaller for as long as a command fails on it.
+ *
+ * The smallest so far is in the output file at any time, so that an interrupt loses nothing.
+ */
+#include "compiler/shrink.h"
+#include "frontends/cli/commands.h"
+#include "frontends/cli/model.h"
+#include "frontends/cli/try_command.h"
+#include "runtime/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How subjects are read and written. */
+typedef struct subject_format {
+    const char *ending;
+    shrink_kind (*kind)(void);
+    bool (*write)(const void *subject, const char *path, const char *comment, tn_diag *diag);
+} subject_format;
+
+typedef struct reducing {
+    const arguments *a;
+    const subject_format *format;
+    shrink_kind kind;
+    failing failing;
+    const char *out;
+    char folder[512], file[600], log[600];
+    bool is_interactive;
+    shrink_size size;
+    int status;
+} reducing;
+
+/* ---- Files ---- */
+
+static bool io_error(tn_diag *diag) {
+    *diag = (tn_diag){.status = TN_ERR_IO};
+    snprintf(diag->message, sizeof diag->message, "cannot be written: %s", strerror(errno));
+    return false;
+}
+
+static bool write_text(const void *subject, const char *path, const char *comment, tn_diag *diag) {
+    char data[1024];
+    snprintf(data, sizeof data, "%s.bin", path);
+    remove(data);
+    char *text = tn_module_print(subject, data);
+    FILE *f = text ? fopen(path, "w") : NULL;
+    bool ok = f && (!comment || fprintf(f, "# %s\n", comment) > 0) && fputs(text, f) >= 0;
+    if (f) ok = fclose(f) == 0 && ok;
+    if (!ok) io_error(diag);
+    tn_text_free(text);
+    return ok;
+}
+
+static bool write_onnx(const void *subject, const char *path, const char *comment, tn_diag *diag) {
+    (void)comment;
+    return tn_onnx_write(subject, path, NULL, diag) == TN_OK;
+}
+
+static const subject_format text_format = {".tn", shrink_modules, write_text};
+static const subject_format export_format = {".onnx", shrink_modules, write_onnx};
+
+static int make_folder(reducing *r) {
+    const char *temporary = getenv("TMPDIR");
+    snprintf(r->folder, sizeof r->folder, "%.400s/tenon-reduce-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(r->folder)) return report_text(r->folder, "the folder cannot be made: %s", strerror(errno));
+    snprintf(r->file, sizeof r->file, "%s/try%s", r->folder, r->format->ending);
+    snprintf(r->log, sizeof r->log, "%s/log", r->folder);
+    return EXIT_DONE;
+}
+
+static void remove_folder(const reducing *r) {
+    char data[640];
+    snprintf(data, sizeof data, "%s.bin", r->file);
+    remove(data);
+    snprintf(data, sizeof data, "%s.data", r->file);
+    remove(data);
+    remove(r->file);
+    remove(r->log);
+    rmdir(r->folder);
+}
+
+/* ---- Trying ---- */
+
+/* What cannot be written (ONNX has no such op) is no candidate. */
+static bool fails(void *ctx, void *subject) {
+    reducing *r = ctx;
+    tn_diag diag = {0};
+    if (!r->format->write(subject, r->file, NULL, &diag)) return false;
+    return try_command(&r->failing, r->file, r->log).fails;
+}
+
+static bool keep(reducing *r, const void *subject) {
+    char comment[1024];
+    tn_diag diag = {0};
+    snprintf(comment, sizeof comment, "fails: %.900s", r->failing.command);
+    for (char *c = comment; *c; c++)
+        if (*c == '\n') *c = ' ';
+    if (r->format->write(subject, r->out, comment, &diag)) return true;
+    r->status = report(r->out, &diag);
+    return false;
+}
+
+static bool tell(void *ctx, const void *kept, const char *step, const shrink_size *size, size_t tries) {
+    reducing *r = ctx;
+    r->size = *size;
+    if (r->is_interactive) fprintf(stderr, "\r%zu nodes, %zu tries, %-20s\r", size->nodes, tries, step);
+    if (try_was_interrupted()) return false;
+    return !kept || keep(r, kept);
+}
+
+static const char *plural(size_t n) { return n == 1 ? "" : "s"; }
+
+/* The original has to fail as it will be tried: written again by Tenon. */
+static int check_original(reducing *r, const void *subject) {
+    const char *path = r->a->operands[0];
+    tn_diag diag = {0};
+    if (!r->format->write(subject, r->file, NULL, &diag)) return report(diag.file ? diag.file : r->file, &diag);
+    trial t = try_command(&r->failing, r->file, r->log);
+    if (t.fails) {
+        if (!GIVEN(r->a, timeout)) r->failing.timeout_s = 10 * t.seconds + 10;
+        return EXIT_DONE;
+    }
+    const char *import = ends_with(path, ".onnx") && r->format == &text_format
+                             ? " (as .tn; where the import is at fault, ask for -o NAME.onnx)"
+                             : "";
+    if (t.end == TRIAL_TIMED_OUT)
+        return report_text(path, "the command took more than %g s, there is nothing to reduce: see --timeout",
+                           r->failing.timeout_s);
+    if (t.end == TRIAL_NOT_RUN) return report_text(path, "the command could not be run: %s", strerror(t.status));
+    if (t.end == TRIAL_INTERRUPTED) return report_text(path, "interrupted");
+    char why[300];
+    if (r->failing.match)
+        snprintf(why, sizeof why, "what it prints has no '%.200s' in it", r->failing.match);
+    else if (t.end == TRIAL_SIGNALLED)
+        snprintf(why, sizeof why, "it ended by signal %d and not with status %d", t.status, r->failing.exit_code);
+    else
+        snprintf(why, sizeof why, "it ended with status %d", t.status);
+    int status = report_text(path, "the command does not fail on the model itself%s: %s", import, why);
+    if (*t.output) fprintf(stderr, "%s%s", t.output, t.output[strlen(t.output) - 1] == '\n' ? "" : "\n");
+    return status;
+}
+
+static int run(reducing *r, void *subject) {
+    shrink_size first;
+    r->kind.measure(subject, &first);
+    size_t tries = 0;
+    int status = check_original(r, subject);
+    if (!status && !keep(r, subject)) status = r->status;
+    if (status) {
+        r->kind.release(subject);
+        return status;
+    }
+    r->is_interactive = isatty(STDERR_FILENO);
+    shrink_test test = {.fails = fails, .tell = tell, .ctx = r};
+    subject = shrink(&r->kind, subject, &test, &tries);
+    r->kind.measure(subject, &r->size);
+    r->kind.release(subject);
+    if (r->is_interactive) fprintf(stderr, "\r%-60s\r", "");
+    if (!r->status)
+        printf("%s: %zu node%s of %zu, %zu inputs and outputs of %zu, %zu tries%s\n", r->out, r->size.nodes,
+               plural(r->size.nodes), first.nodes, r->size.ends, first.ends, tries,
+               try_was_interrupted() ? " (interrupted)" : "");
+    return r->status;
+}
+
+int command_reduce(const arguments *a) {
+    reducing r = {.a = a, .out = TEXT_OF(a, output)};
+    if (!GIVEN(a, command))
+        return options_complain(a->command, "the command that fails is missing: --command 'CMD {}'");
+    if (!r.out) return options_complain(a->command, "where to write is missing: -o FILE.tn or -o FILE.onnx");
+    if (!strstr(TEXT_OF(a, command), "{}"))
+        return options_complain(a->command, "--command: it has no {}, which stands for the file to try");
+    if (!ends_with(r.out, ".tn") && !ends_with(r.out, ".onnx"))
+        return options_complain(a->command, "-o: %s is neither a .tn nor a .onnx file", r.out);
+    if (GIVEN(a, match) && GIVEN(a, exit_code))
+        return options_complain(a->command, "--match and --exit-code exclude each other");
+    r.format = ends_with(r.out, ".tn") ? &text_format : &export_format;
+    r.kind = r.format->kind();
+    r.failing = (failing){.command = TEXT_OF(a, command),
+                          .exit_code = (int)NUMBER_OF(a, exit_code, -1),
+                          .match = TEXT_OF(a, match),
+                          .timeout_s = REAL_OF(a, timeout, 600)};
+    tn_module *m = model_load(a->operands[0]);
+    if (!m) return EXIT_INPUT;
+    int status = make_folder(&r);
+    if (status) {
+        tn_module_free(m);
+        return status;
+    }
+    try_catch_interrupt();
+    status = run(&r, m);
+    remove_folder(&r);
+    return status;
+}
