@@ -51,8 +51,8 @@ static bool is_new(reduction *r, const void *subject) {
 
 static bool is_smaller(const shrink_size *a, const shrink_size *b) {
     if (a->nodes != b->nodes) return a->nodes < b->nodes;
-    if (a->ends != b->ends) return a->ends < b->ends;
     if (a->bytes != b->bytes) return a->bytes < b->bytes;
+    if (a->ends != b->ends) return a->ends < b->ends;
     return a->elements < b->elements;
 }
 

@@ -19,8 +19,8 @@
 /* Compared field by field, the first first. */
 typedef struct shrink_size {
     size_t nodes;    /* of all functions; parameters are none */
-    size_t ends;     /* inputs and outputs */
     size_t bytes;    /* of constants and weights that are data */
+    size_t ends;     /* inputs and outputs */
     double elements; /* of all values, sizes that are not known counting as large ones */
 } shrink_size;
 
@@ -91,6 +91,12 @@ typedef struct graph_edit {
 /* Builds g anew as `edit` says, without dead nodes, and main without parameters that nothing reads. False: it cannot be
  * (types do not fit, no result is left, there is no memory), and its module is good for nothing. */
 bool shrink_rebuild(tn_graph *g, const graph_edit *edit);
+
+/* Sizes to take for the symbols of g, small ones that fulfil its constraints where there are such; in the order of its
+ * symbols, to be freed with tn_free. NULL: no memory. */
+int64_t *shrink_sizes(const tn_graph *g);
+/* A dim at those sizes; false: it has no value. */
+bool shrink_size_at(const tn_graph *g, const int64_t *sizes, tn_dim d, int64_t *size);
 
 /* Nodes that are no parameters, of main and what it calls. */
 size_t module_count_nodes(const tn_module *m);

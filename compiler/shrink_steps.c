@@ -232,49 +232,68 @@ static int64_t least_size(const symbol *s) {
     return least <= s->high ? least : s->low;
 }
 
-/* All symbols at the least size that is allowed, times `factor` as far as that is. */
 typedef struct sizes_taken {
     const tn_graph *g;
-    int64_t factor;
+    const int64_t *sizes;
 } sizes_taken;
 
 static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
     const sizes_taken *taken = ctx;
-    for (size_t i = 0; i < taken->g->n_symbols; i++) {
-        const symbol *s = &taken->g->symbols[i];
-        if (s->dim != leaf) continue;
-        *value = least_size(s);
-        if (*value <= s->high / taken->factor) *value *= taken->factor;
-        return true;
-    }
+    for (size_t i = 0; i < taken->g->n_symbols; i++)
+        if (taken->g->symbols[i].dim == leaf) {
+            *value = taken->sizes[i];
+            return true;
+        }
     return false;
 }
 
-static bool satisfies(const tn_graph *g, int64_t factor) {
-    sizes_taken taken = {g, factor};
+bool shrink_size_at(const tn_graph *g, const int64_t *sizes, tn_dim d, int64_t *size) {
+    sizes_taken taken = {g, sizes};
+    return dim_eval(g->module->dims, d, size_of, &taken, size);
+}
+
+static bool satisfies(const tn_graph *g, const int64_t *sizes) {
     for (size_t i = 0; i < g->n_constraints; i++) {
         const constraint *c = &g->constraints[i];
         int64_t x, y;
-        if (!dim_eval(g->module->dims, c->a, size_of, &taken, &x) ||
-            !dim_eval(g->module->dims, c->b, size_of, &taken, &y) || !relation_holds(c->relation, x, y))
+        if (!shrink_size_at(g, sizes, c->a, &x) || !shrink_size_at(g, sizes, c->b, &y) ||
+            !relation_holds(c->relation, x, y))
             return false;
     }
     return true;
 }
 
+/* The least sizes, doubled together until they fulfil what is asked for; then each is the least that still does. */
+int64_t *shrink_sizes(const tn_graph *g) {
+    enum { MOST_FACTOR = 1 << 12 };
+    int64_t *sizes = tn_calloc(g->n_symbols + 1, sizeof *sizes), factor = 1;
+    if (!sizes) return NULL;
+    for (size_t i = 0; i < g->n_symbols; i++) sizes[i] = least_size(&g->symbols[i]);
+    for (; factor < MOST_FACTOR && !satisfies(g, sizes); factor *= 2)
+        for (size_t i = 0; i < g->n_symbols; i++)
+            if (sizes[i] <= g->symbols[i].high / 2) sizes[i] *= 2;
+    for (size_t i = 0; i < g->n_symbols; i++)
+        for (int64_t reached = sizes[i], least = least_size(&g->symbols[i]); least < reached; least *= 2) {
+            sizes[i] = factor < MOST_FACTOR ? least : least_size(&g->symbols[i]);
+            if (factor >= MOST_FACTOR || satisfies(g, sizes)) break;
+            sizes[i] = reached;
+        }
+    return sizes;
+}
+
 static bool fix_symbols(void *subject, size_t first, size_t n) {
     tn_graph *g = module_main(subject);
     tn_dim *from = tn_calloc(n + 1, sizeof *from), *to = tn_calloc(n + 1, sizeof *to);
-    bool ok = from && to;
-    sizes_taken taken = {g, 1};
-    while (taken.factor < 1 << 12 && !satisfies(g, taken.factor)) taken.factor *= 2;
+    int64_t *sizes = shrink_sizes(g);
+    bool ok = from && to && sizes;
     for (size_t i = 0; ok && i < n; i++) {
         int64_t size;
         from[i] = g->symbols[first + i].dim;
-        ok = size_of(&taken, from[i], &size);
+        ok = shrink_size_at(g, sizes, from[i], &size);
         if (ok) to[i] = dim_const(g->module->dims, size);
     }
     ok = ok && shrink_rebuild(g, &(graph_edit){.from = from, .to = to, .n_dims = (int)n});
+    tn_free(sizes);
     tn_free(from);
     tn_free(to);
     return ok;

@@ -184,6 +184,10 @@ tenon reduce mlp.tn --command 'kill -SEGV $$; : {}' -o a.tn
 ok "a signal is failing" says 0 "a.tn: " out
 tenon reduce mlp.tn --command "'$TENON' check {} >/dev/null" --exit-code 0 -o a.onnx
 ok "reduce writes ONNX" eval 'is 0 && "$TENON" check a.onnx >out 2>err'
+"$TENON" export mlp.tn -o whole.onnx
+tenon reduce whole.onnx --command "'$TENON' dump {} | grep -q softmax" --exit-code 0 --set n=3 -o b.onnx
+ok "reduce works on ONNX files as they are" says 0 "b.onnx: 1 node of 3, 2 inputs and outputs of 4" out
+ok "and takes sizes" eval '"$TENON" check b.onnx >out 2>err && grep -qF "f32[3, 3]" out'
 ok "reduce leaves no other files" eval '[ ! -e a.tn.bin ] && [ ! -e a.onnx.data ]'
 
 # ---- run ---------------------------------------------------------------------------------------------------

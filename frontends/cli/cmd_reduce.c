@@ -6,6 +6,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/try_command.h"
+#include "frontends/onnx/shrink_model.h"
 #include "runtime/alloc.h"
 
 #include <errno.h>
@@ -14,10 +15,14 @@
 #include <string.h>
 #include <unistd.h>
 
+typedef struct tn_onnx_size tn_onnx_size;
+
 /* How subjects are read and written. */
 typedef struct subject_format {
     const char *ending;
+    bool of_onnx; /* read from a .onnx file as it is */
     shrink_kind (*kind)(void);
+    void *(*open)(const arguments *a, const tn_onnx_size *sizes); /* NULL: the error is on stderr */
     bool (*write)(const void *subject, const char *path, const char *comment, tn_diag *diag);
 } subject_format;
 
@@ -59,8 +64,50 @@ static bool write_onnx(const void *subject, const char *path, const char *commen
     return tn_onnx_write(subject, path, NULL, diag) == TN_OK;
 }
 
-static const subject_format text_format = {".tn", shrink_modules, write_text};
-static const subject_format export_format = {".onnx", shrink_modules, write_onnx};
+static bool write_model(const void *subject, const char *path, const char *comment, tn_diag *diag) {
+    (void)comment;
+    return shrink_model_write(subject, path, diag) == TN_OK;
+}
+
+/* A size that --set names, in place of its symbol. */
+static bool fix_size(tn_graph *g, const tn_onnx_size *size) {
+    dim_table *t = g->module->dims;
+    tn_dim from = dim_symbol(t, size->symbol), to = dim_const(t, size->value);
+    return shrink_rebuild(g, &(graph_edit){.from = &from, .to = &to, .n_dims = 1});
+}
+
+static void *open_module(const arguments *a, const tn_onnx_size *sizes) {
+    tn_module *m = model_load(a->operands[0]);
+    if (!m) return NULL;
+    for (const tn_onnx_size *s = sizes; s->symbol; s++)
+        if (!fix_size(module_main(m), s)) {
+            tn_diag unnamed = {.status = TN_ERR_SHAPE, .message = "a size that --set gives does not fit the model"};
+            report(a->operands[0], tn_module_error(m) ? tn_module_error(m) : &unnamed);
+            tn_module_free(m);
+            return NULL;
+        }
+    return m;
+}
+
+static void *open_model(const arguments *a, const tn_onnx_size *sizes) {
+    tn_diag diag = {0};
+    shrink_model *m = shrink_model_open(a->operands[0], sizes, &diag);
+    if (!m) report(a->operands[0], &diag);
+    return m;
+}
+
+/* The first that suits the endings of input and output. */
+static const subject_format formats[] = {
+    {".onnx", true, shrink_models, open_model, write_model},
+    {".onnx", false, shrink_modules, open_module, write_onnx},
+    {".tn", false, shrink_modules, open_module, write_text},
+};
+
+static const subject_format *find_format(const char *path, const char *out) {
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (ends_with(out, formats[i].ending) && (!formats[i].of_onnx || ends_with(path, ".onnx"))) return &formats[i];
+    return NULL;
+}
 
 static int make_folder(reducing *r) {
     const char *temporary = getenv("TMPDIR");
@@ -123,7 +170,7 @@ static int check_original(reducing *r, const void *subject) {
         if (!GIVEN(r->a, timeout)) r->failing.timeout_s = 10 * t.seconds + 10;
         return EXIT_DONE;
     }
-    const char *import = ends_with(path, ".onnx") && r->format == &text_format
+    const char *import = ends_with(path, ".onnx") && !r->format->of_onnx
                              ? " (as .tn; where the import is at fault, ask for -o NAME.onnx)"
                              : "";
     if (t.end == TRIAL_TIMED_OUT)
@@ -166,32 +213,53 @@ static int run(reducing *r, void *subject) {
     return r->status;
 }
 
-int command_reduce(const arguments *a) {
-    reducing r = {.a = a, .out = TEXT_OF(a, output)};
+/* What --set says, ended by no name; symbols are cut out of its items. */
+static int read_sizes(const arguments *a, tn_onnx_size *sizes) {
+    const option_list *set = LIST_OF(a, set);
+    for (int i = 0; i < set->n; i++) {
+        size_t length;
+        int status = parse_size(a, set->items[i], &length, &sizes[i].value);
+        char *symbol = status ? NULL : tn_calloc(length + 1, 1);
+        if (!symbol) return status ? status : report_text(NULL, "out of memory");
+        memcpy(symbol, set->items[i], length);
+        sizes[i].symbol = symbol;
+    }
+    return EXIT_DONE;
+}
+
+static int check_usage(const arguments *a) {
+    const char *out = TEXT_OF(a, output);
     if (!GIVEN(a, command))
         return options_complain(a->command, "the command that fails is missing: --command 'CMD {}'");
-    if (!r.out) return options_complain(a->command, "where to write is missing: -o FILE.tn or -o FILE.onnx");
+    if (!out) return options_complain(a->command, "where to write is missing: -o FILE.tn or -o FILE.onnx");
     if (!strstr(TEXT_OF(a, command), "{}"))
         return options_complain(a->command, "--command: it has no {}, which stands for the file to try");
-    if (!ends_with(r.out, ".tn") && !ends_with(r.out, ".onnx"))
-        return options_complain(a->command, "-o: %s is neither a .tn nor a .onnx file", r.out);
+    if (!find_format(a->operands[0], out))
+        return options_complain(a->command, "-o: %s is neither a .tn nor a .onnx file", out);
     if (GIVEN(a, match) && GIVEN(a, exit_code))
         return options_complain(a->command, "--match and --exit-code exclude each other");
-    r.format = ends_with(r.out, ".tn") ? &text_format : &export_format;
+    return EXIT_DONE;
+}
+
+int command_reduce(const arguments *a) {
+    int status = check_usage(a);
+    if (status) return status;
+    reducing r = {.a = a, .out = TEXT_OF(a, output), .format = find_format(a->operands[0], TEXT_OF(a, output))};
     r.kind = r.format->kind();
     r.failing = (failing){.command = TEXT_OF(a, command),
                           .exit_code = (int)NUMBER_OF(a, exit_code, -1),
                           .match = TEXT_OF(a, match),
                           .timeout_s = REAL_OF(a, timeout, 600)};
-    tn_module *m = model_load(a->operands[0]);
-    if (!m) return EXIT_INPUT;
-    int status = make_folder(&r);
-    if (status) {
-        tn_module_free(m);
-        return status;
+    tn_onnx_size sizes[OPTION_LIST_MAX + 1] = {{NULL, 0}};
+    status = read_sizes(a, sizes);
+    void *subject = status ? NULL : r.format->open(a, sizes);
+    if (!status && !subject) status = EXIT_INPUT;
+    if (!status && (status = make_folder(&r))) r.kind.release(subject);
+    if (!status) {
+        try_catch_interrupt();
+        status = run(&r, subject);
+        remove_folder(&r);
     }
-    try_catch_interrupt();
-    status = run(&r, m);
-    remove_folder(&r);
+    for (int i = 0; i <= OPTION_LIST_MAX && sizes[i].symbol; i++) tn_free((char *)(uintptr_t)sizes[i].symbol);
     return status;
 }

@@ -72,7 +72,8 @@ static const command commands[] = {
     {"reduce", "MODEL", "Makes a model smaller for as long as a command fails on it.",
      "  tenon reduce model.tn --command 'tenon run {} --check' --match 'differs from' -o small.tn\n"
      "  tenon reduce model.onnx --command 'sh compare.sh {}' --exit-code 3 --timeout 20 -o small.onnx\n",
-     OPTIONS(OPTION_command, OPTION_output, OPTION_exit_code, OPTION_match, OPTION_timeout), 1, 1, command_reduce},
+     OPTIONS(OPTION_command, OPTION_output, OPTION_set, OPTION_exit_code, OPTION_match, OPTION_timeout), 1, 1,
+     command_reduce},
     {"cache", "stats|clear", "Tells how much is in the cache of compiled programs, or empties it.",
      "  tenon cache stats --json\n"
      "  tenon cache clear\n",
