@@ -6,6 +6,7 @@
  */
 #include "compiler/stages.h"
 
+#include "compiler/code_notes.h"
 #include "compiler/watch.h"
 
 #include "compiler/loops/pack.h"
@@ -44,10 +45,11 @@ static char *lowered_text(const compilation *c, const char *data_path) {
     return all;
 }
 
-static char *stage_text(compilation *c, const char *stage, const char *data_path) {
+char *compilation_text(compilation *c, const char *stage, const char *data_path) {
     if (strcmp(stage, "loops") == 0) return lowered_text(c, data_path);
-    if (strcmp(stage, "llvm") == 0) return codegen_text(c->codegen, CODEGEN_LLVM);
-    if (strcmp(stage, "asm") == 0) return codegen_text(c->codegen, CODEGEN_ASSEMBLY);
+    if (strcmp(stage, "plan") == 0) return plan_print(&c->plan, data_path);
+    if (strcmp(stage, "llvm") == 0) return code_with_notes(&c->plan, codegen_text(c->codegen, CODEGEN_LLVM), ";");
+    if (strcmp(stage, "asm") == 0) return code_with_notes(&c->plan, codegen_text(c->codegen, CODEGEN_ASSEMBLY), "#");
     return tn_module_print(c->module, data_path);
 }
 
@@ -65,10 +67,10 @@ static bool stage_done(compilation *c, watching *w, const char *name) {
     bool is_last = w->goal->last && strcmp(w->goal->last, name) == 0;
     bool is_wanted =
         o->watch && o->watch_text && (strcmp(o->watch_text, "all") == 0 || strcmp(o->watch_text, name) == 0);
-    char *text = is_wanted && strcmp(name, "object") != 0 ? stage_text(c, name, NULL) : NULL;
+    char *text = is_wanted && strcmp(name, "object") != 0 ? compilation_text(c, name, NULL) : NULL;
     if (o->watch) o->watch(o->watch_ctx, &(tn_stage_report){name, now - w->start, text});
     tn_free(text);
-    if (is_last && w->goal->text) *w->goal->text = stage_text(c, name, w->goal->data_path);
+    if (is_last && w->goal->text) *w->goal->text = compilation_text(c, name, w->goal->data_path);
     if (w->goal->inspect && strcmp(name, "object") != 0) is_last |= !w->goal->inspect(w->goal->inspect_ctx, c, name);
     w->start = watch_now_ms();
     return is_last;
@@ -185,7 +187,7 @@ static bool run_stages(compilation *c, watching *w) {
     if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
     bool with_prepare = !goal->is_version; /* its weights are packed already */
     if (!lower(c, with_prepare)) return false;
-    if (stage_done(c, w, "loops")) return true;
+    if (stage_done(c, w, "loops") || (goal->last && stage_done(c, w, "plan"))) return true;
     module_drop_pages(c->module); /* code generation needs memory, and no weights */
     if (!emit(c, goal->prefix, c->prepare && with_prepare)) return false;
     if (goal->is_version) return true;
@@ -258,7 +260,7 @@ static const char *const stage_names[] = {
 #define PASS(name, needs, gives, doc) #name,
 #include "compiler/passes/passes.def"
 #undef PASS
-    "loops",  "llvm", "asm", "object", NULL,
+    "loops",  "plan", "llvm", "asm", "object", NULL,
 };
 
 const char *const *tn_stage_names(void) { return stage_names; }

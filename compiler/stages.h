@@ -43,6 +43,9 @@ typedef struct compilation_goal {
 
 /* False: c->diag. The caller calls compilation_end either way. */
 bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *options, const compilation_goal *goal);
+/* The text of the stage that has just ended (goal->inspect), to be freed with tn_text_free; NULL: no memory, or large
+ * constants could not be written to `data_path`. */
+char *compilation_text(compilation *c, const char *stage, const char *data_path);
 /* What only served to make objects, and the objects; compilation_end does it where the caller has not. */
 void compilation_drop_code(compilation *c);
 void compilation_end(compilation *c);

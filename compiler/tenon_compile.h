@@ -11,7 +11,7 @@ extern "C" {
 
 /* What happens to a watcher: after each stage, and (with `time`) how long it took. */
 typedef struct tn_stage_report {
-    /* "import", a pass by name, "loops", "llvm", "asm", "object"; of programs also "link", "prepare" (weights are
+    /* "import", a pass by name, "loops", "plan", "llvm", "asm", "object"; of programs also "link", "prepare" (weights are
      * packed), and "store" (an entry of the cache is written) or, in place of all, "cache" (it came from there). */
     const char *name;
     double milliseconds; /* of this stage */
@@ -101,7 +101,7 @@ TN_API tn_program *tn_compile_module(tn_module *m, const tn_compile_options *opt
 TN_API tn_status tn_compile_object(tn_module *m, const tn_compile_options *options, const char *prefix, void **object,
                                    size_t *bytes, tn_diag *diag);
 
-/* The text of one stage: "import", a pass by name, "loops", "llvm", "asm". Freed with
+/* The text of one stage: "import", a pass by name, "loops", "plan", "llvm", "asm". Freed with
  * tn_text_free; NULL with a diagnostic on errors. Constants of over 64 elements are
  * written to `data_path` when that is given (graph stages). */
 TN_API char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path,

@@ -19,11 +19,17 @@ typedef struct printer {
     const tn_module *module;
     const tn_graph *graph;
     data_file *data;
-    const uint32_t *numbers; /* of the graph's values */
-    bool is_brief;           /* long constants are cut */
+    const uint32_t *numbers;  /* of the graph's values */
+    const node_style *style;  /* NULL: the text form */
+    const print_notes *notes; /* NULL: none */
 } printer;
 
-static void put_value(printer *p, value_id v) { text_value(&p->out, p->graph, p->numbers, v); }
+static void put_value(printer *p, value_id v) {
+    if (p->style && p->style->spell)
+        p->style->spell(p->style->ctx, &p->out, v);
+    else
+        text_value(&p->out, p->graph, p->numbers, v);
+}
 
 /* ---- Attributes ----------------------------------------------------------------------------------- */
 
@@ -60,7 +66,7 @@ static void put_dims(printer *p, const attr *a) {
 static void put_data(printer *p, const attr *a) {
     text_type(&p->out, p->module->dims, &a->data->type);
     text_add(&p->out, " ");
-    if (p->is_brief)
+    if (p->style)
         text_data_brief(&p->out, a->data);
     else
         text_data(&p->out, p->data, a->data);
@@ -81,18 +87,45 @@ static bool is_plain_file(const char *file) {
     return n > 0 && file[n] == '\0';
 }
 
+static void put_location(text_buffer *b, const tn_location *at) {
+    if (is_plain_file(at->file) && at->line > 0)
+        text_add(b, at->file);
+    else
+        text_quote(b, at->file);
+    if (at->line > 0) text_format(b, ":%d", at->line);
+}
+
 static void put_locations(printer *p, location_id set) {
     tn_location items[LOCATION_MAX];
     size_t n = location_items(p->module, set, LOCATION_MAX, items);
     for (size_t i = 0; i < n; i++) {
         text_add(&p->out, i ? ", " : "  # ");
-        bool plain = is_plain_file(items[i].file) && items[i].line > 0;
-        if (plain)
-            text_add(&p->out, items[i].file);
-        else
-            text_quote(&p->out, items[i].file);
-        if (items[i].line > 0) text_format(&p->out, ":%d", items[i].line);
+        put_location(&p->out, &items[i]);
     }
+}
+
+/* "model.onnx: node 'conv1' (Conv)" is `conv1 (Conv)`, and "src/mlp.c" is `mlp.c`. */
+static void put_location_brief(text_buffer *b, const tn_location *at) {
+    const char *node = strstr(at->file, ": node '"), *slash = strrchr(at->file, '/');
+    const char *end = node ? strrchr(node, '\'') : NULL;
+    if (node && end > node + strlen(": node '")) {
+        node += strlen(": node '");
+        text_add_n(b, node, (size_t)(end - node));
+        text_add(b, end + 1);
+        return;
+    }
+    text_add(b, slash && slash[1] ? slash + 1 : at->file);
+    if (at->line > 0) text_format(b, ":%d", at->line);
+}
+
+void text_locations_brief(text_buffer *b, const tn_module *m, location_id set) {
+    tn_location items[LOCATION_MAX];
+    size_t n = location_items(m, set, LOCATION_MAX, items), shown = n > TEXT_BRIEF_LOCATIONS ? TEXT_BRIEF_LOCATIONS : n;
+    for (size_t i = 0; i < shown; i++) {
+        if (i) text_add(b, ", ");
+        put_location_brief(b, &items[i]);
+    }
+    if (n > shown) text_format(b, " and %zu more", n - shown);
 }
 
 static void put_node(printer *p, const node *n) {
@@ -119,17 +152,23 @@ static void put_node(printer *p, const node *n) {
         text_add(&p->out, i ? ", " : " : ");
         text_type(&p->out, p->module->dims, graph_type(p->graph, n->first_result + i));
     }
-    put_locations(p, n->locations);
+    if (!p->style) {
+        put_locations(p, n->locations);
+    } else if (n->locations != LOCATION_NONE) {
+        text_add(&p->out, "  # ");
+        text_locations_brief(&p->out, p->module, n->locations);
+    }
     text_add(&p->out, "\n");
 }
 
-void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node *n) {
+void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node_style *style, const node *n) {
+    static const node_style plain;
     literal_locale locale;
     if (!literal_begin(&locale)) {
         b->failed = true;
         return;
     }
-    printer p = {.out = *b, .module = g->module, .graph = g, .numbers = numbers, .is_brief = true};
+    printer p = {.out = *b, .module = g->module, .graph = g, .numbers = numbers, .style = style ? style : &plain};
     put_node(&p, n);
     *b = p.out;
     literal_end(&locale);
@@ -143,10 +182,19 @@ static void put_param(printer *p, const param *item) {
     text_type(&p->out, p->module->dims, &item->type);
     if (item->binding == BINDING_LOAD) text_add(&p->out, " weight");
     if (item->binding == BINDING_STATE) text_add(&p->out, " state");
-    if (item->initial) {
-        text_add(&p->out, " ");
+    if (!item->initial) return;
+    text_add(&p->out, " ");
+    if (p->style)
+        text_data_brief(&p->out, item->initial);
+    else
         text_data(&p->out, p->data, item->initial);
-    }
+}
+
+void text_param(text_buffer *b, const tn_module *m, const param *item) {
+    static const node_style plain;
+    printer p = {.out = *b, .module = m, .style = &plain};
+    put_param(&p, item);
+    *b = p.out;
 }
 
 static void put_result(printer *p, const result *item) {
@@ -282,8 +330,12 @@ static void put_graph(printer *p, const tn_graph *g) {
     if (!numbers) p->out.failed = true;
     if (!p->out.failed) {
         put_header(p);
-        for (size_t i = 0; i < g->n_nodes; i++)
-            if (g->nodes[i].op != TN_OP_param) put_node(p, &g->nodes[i]);
+        if (p->notes) p->notes->function(p->notes->ctx, &p->out, g);
+        for (size_t i = 0; i < g->n_nodes; i++) {
+            if (g->nodes[i].op == TN_OP_param) continue;
+            if (p->notes) p->notes->node(p->notes->ctx, &p->out, g, p->numbers, i);
+            put_node(p, &g->nodes[i]);
+        }
         text_add(&p->out, "  return");
         for (size_t i = 0; i < g->n_results; i++) {
             text_add(&p->out, i ? ", " : " ");
@@ -295,11 +347,13 @@ static void put_graph(printer *p, const tn_graph *g) {
     p->numbers = NULL;
 }
 
-char *tn_module_print(const tn_module *m, const char *data_path) {
+char *tn_module_print(const tn_module *m, const char *data_path) { return module_print_with(m, data_path, NULL); }
+
+char *module_print_with(const tn_module *m, const char *data_path, const print_notes *notes) {
     if (!m) return NULL;
     literal_locale locale;
     if (!literal_begin(&locale)) return NULL;
-    printer p = {.module = m, .data = data_path ? data_file_new(data_path) : NULL};
+    printer p = {.module = m, .notes = notes, .data = data_path ? data_file_new(data_path) : NULL};
     p.out.failed = data_path && !p.data;
     text_add(&p.out, "module ");
     text_quote(&p.out, m->name);

@@ -26,7 +26,7 @@ void text_double(text_buffer *b, double number);
 /* The file that large constants go to. */
 typedef struct data_file data_file;
 
-enum { TEXT_INLINE_ELEMENTS = 64, TEXT_BRIEF_ELEMENTS = 8 };
+enum { TEXT_INLINE_ELEMENTS = 64, TEXT_BRIEF_ELEMENTS = 4 };
 
 /* `{1, 2}`, or `@0x... "file"+offset` for what goes to the file (NULL: never). */
 void text_data(text_buffer *b, data_file *file, const tensor_data *data);
@@ -34,9 +34,31 @@ void text_data(text_buffer *b, data_file *file, const tensor_data *data);
 /* The first few elements: `{1, 2, ...}`, which only people read. */
 void text_data_brief(text_buffer *b, const tensor_data *data);
 
-/* A node as its line of the text form, with locations and the end of the line; long constants are cut. The numbers are
- * those of graph_number_values (ir/names.h). */
-void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node *n);
+/* How nodes are written for people. */
+typedef struct node_style {
+    void (*spell)(void *ctx, text_buffer *b, value_id v); /* names of values; NULL: those of the text form */
+    void *ctx;
+} node_style;
+
+/* A node as its line of the text form, end of line included; long constants and locations are cut. The numbers are
+ * those of graph_number_values (ir/names.h), not needed where `style` spells values; style may be NULL. */
+void text_node(text_buffer *b, const tn_graph *g, const uint32_t *numbers, const node_style *style, const node *n);
+/* A parameter likewise: %w: f32[64, 3] weight {1, 2, ...}. */
+void text_param(text_buffer *b, const tn_module *m, const param *item);
+
+/* What is written between the lines of a module: lines of comments. */
+typedef struct print_notes {
+    void (*function)(void *ctx, text_buffer *b, const tn_graph *g); /* before its first node */
+    void (*node)(void *ctx, text_buffer *b, const tn_graph *g, const uint32_t *numbers, size_t node); /* before each */
+    void *ctx;
+} print_notes;
+
+/* tn_module_print with notes; NULL: none. */
+char *module_print_with(const tn_module *m, const char *data_path, const print_notes *notes);
+
+/* Where a node is from, as short as people can still find it: "conv1 (Conv), mlp.c:13 and 4 more". */
+enum { TEXT_BRIEF_LOCATIONS = 3 };
+void text_locations_brief(text_buffer *b, const tn_module *m, location_id set);
 
 /* Made at `path` when the first constant is written. NULL: no memory. */
 data_file *data_file_new(const char *path);

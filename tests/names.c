@@ -108,7 +108,7 @@ static void test_a_node_as_a_line(void **state) {
     text_buffer b = {0};
     (void)state;
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].op != TN_OP_param) text_node(&b, g, numbers, &g->nodes[i]);
+        if (g->nodes[i].op != TN_OP_param) text_node(&b, g, numbers, NULL, &g->nodes[i]);
     text_add_n(&b, "", 1);
     assert_false(b.failed);
     assert_string_equal(b.text, "  %hidden = add %x, %\"layer:0\" : f32[4]  # names.tn:9\n"

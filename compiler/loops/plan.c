@@ -278,11 +278,11 @@ typedef struct placing {
     size_t n_storages;
 } placing;
 
-static void find_last_uses(placing *s) {
-    const tn_graph *g = s->graph;
+void plan_last_uses(const tn_graph *g, size_t *last) {
+    for (size_t v = 0; v < g->n_values; v++) last[v] = SIZE_MAX;
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) s->last_use[plan_root(g, g->nodes[i].operands[k])] = i;
-    for (size_t r = 0; r < g->n_results; r++) s->last_use[plan_root(g, g->results[r].value)] = g->n_nodes;
+        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++) last[plan_root(g, g->nodes[i].operands[k])] = i;
+    for (size_t r = 0; r < g->n_results; r++) last[plan_root(g, g->results[r].value)] = g->n_nodes;
 }
 
 /* Whether the kernel that makes a state's next value may write it over the old one: nothing reads that afterwards, and
@@ -415,7 +415,7 @@ static void stage_states(placing *s) {
 static bool place_values(placing *s) {
     tn_graph *g = s->graph;
     dim_table *t = g->module->dims;
-    find_last_uses(s);
+    plan_last_uses(s->graph, s->last_use);
     plan_join(g, s->parts);
     place_results(s);
     for (size_t i = 0; i < g->n_nodes; i++) place_node(s, i);
@@ -446,7 +446,6 @@ static bool plan_function(program_plan *p, tn_graph *g, const machine *m) {
     s.storages = tn_calloc(g->n_values + g->n_nodes + g->n_results + 1, sizeof *s.storages);
     bool ok = s.plan && s.plan->values && s.parts && s.last_use && s.storage_of && s.storages;
     if (ok) {
-        memset(s.last_use, 0xff, (g->n_values + 1) * sizeof *s.last_use);
         memset(s.storage_of, 0xff, (g->n_values + 1) * sizeof *s.storage_of);
         ok = place_values(&s);
     }

@@ -81,6 +81,10 @@ const planned_kernel *plan_kernel_of(const program_plan *p, const tn_graph *fuse
 /* Value whose buffer v shares by being another name for it: through reshapes, barriers, and loops that leave it. */
 value_id plan_root(const tn_graph *g, value_id v);
 
+/* Fills, for each root value, the index of the node that reads it last: n_nodes for results, SIZE_MAX for what nothing
+ * reads. */
+void plan_last_uses(const tn_graph *g, size_t *last);
+
 /* How many values a loop carries (0: n is no loop), and whether its body returns number k of them as it was. */
 uint32_t plan_carried(const node *n);
 bool plan_is_invariant(const node *n, uint32_t k);
@@ -96,6 +100,12 @@ tn_dim plan_in_caller(const tn_graph *callee, const node *call, tn_dim d);
 tn_dim plan_buffer_bytes(const lt_kernel *k, lt_role role, int64_t alignment);
 
 tn_dim plan_value_bytes(const tn_graph *g, value_id v);
+
+/* ---- plan_print.c: where everything lives, to look at ---- */
+
+/* The module's text with the places of its values in comments; large constants as tn_module_print has it. To be freed
+ * with tn_text_free; NULL: no memory, or the file failed. */
+char *plan_print(const program_plan *p, const char *data_path);
 
 /* ---- plan_share.c: kernels that differ in numbers ---- */
 
