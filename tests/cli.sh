@@ -119,6 +119,7 @@ usage "tenon run: --image-layout: hwc is none of nchw|nhwc (see tenon run --help
 usage "tenon run: --image-size: 3 is not WxH (see tenon run --help)" run same.tn --input x=a.png --image-size 3
 usage "tenon run: --eval and --check exclude each other (see tenon run --help)" run mlp.tn --eval --check
 usage "tenon dump: --after: there is no stage frob (see tenon dump --help)" dump mlp.tn --after frob
+usage "tenon dump: --after: there is no stage loop: did you mean loops? (see tenon dump --help)" dump mlp.tn --after loop
 usage "tenon dump: --after all needs a folder: -o DIR (see tenon dump --help)" dump mlp.tn --after all
 usage "tenon export: where to write is missing: -o FILE.onnx (see tenon export --help)" export mlp.tn
 usage "tenon export: --opset: it must be 18 to 23 (see tenon export --help)" export mlp.tn -o mlp.onnx --opset 9
@@ -288,6 +289,16 @@ for file in stages/*.tn; do
     tenon run "$file" --set n=2 --eval --output-dir again
     ok "$file is interpreted" same eval again
 done
+ok "the plan is a stage" grep -q "^  # arena: " stages/*-plan.tn
+ok "functions of LLVM's code tell their kernel" grep -q "^; k0: dot" stages/*-llvm.ll
+ok "those of assembly too" grep -q "^#   from mlp.tn:4, mlp.tn:6" stages/*-asm.s
+tenon dump mlp.tn --diff
+ok "dump --diff tells what each pass changed" says 0 "== expand: 5 -> 14 nodes: +3 broadcast" out
+ok "and what is in the kernels" grep -q '^+  .* = @k0(.*) : f32\[n, 3\] = .*dot + broadcast + add  # mlp.tn:4, mlp.tn:6' out
+tenon dump mlp.tn --after simplify --diff
+ok "of one stage" eval 'is 0 && [ "$(grep -c "^==" out)" = 1 ] && grep -q "^== simplify: " out'
+tenon dump mlp.tn --diff -o diffs
+ok "one file a stage in a folder" eval 'is 0 && grep -q "^== fuse: " diffs/*-fuse.diff && [ -e diffs/00-import.diff ]'
 for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0

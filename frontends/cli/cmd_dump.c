@@ -1,6 +1,8 @@
-/* tenon dump: the text of a stage, or of all stages in a folder. */
+/* tenon dump: the text of a stage, or of all stages in a folder; or what they changed. */
 #include "frontends/cli/commands.h"
+#include "frontends/cli/dump.h"
 #include "frontends/cli/model.h"
+#include "ir/near.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,12 +15,23 @@ static int io_error(const char *path) {
     return report(path, &diag);
 }
 
-static int write_text(const char *path, const char *text) {
+int dump_write(const char *path, const char *text) {
     FILE *f = path ? fopen(path, "w") : stdout;
     if (!f) return io_error(path);
     bool ok = fputs(text, f) >= 0;
     if (path) ok = fclose(f) == 0 && ok;
     return ok ? EXIT_DONE : io_error(path ? path : "stdout");
+}
+
+int dump_make_folder(const char *folder) {
+    return mkdir(folder, 0777) == 0 || errno == EEXIST ? EXIT_DONE : io_error(folder);
+}
+
+int dump_stage_number(const char *name) {
+    const char *const *names = tn_stage_names();
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0) return strcmp(name, "object") == 0 ? -1 : i;
+    return -1;
 }
 
 static const char *extension(const char *stage) {
@@ -30,45 +43,68 @@ static const char *extension(const char *stage) {
     return "tn";
 }
 
-static int dump_stage(tn_module *m, const arguments *a, const char *stage, const char *path, const char *data_path) {
+static int dump_stage(tn_module *m, const arguments *a, const char *stage, const char *path) {
     tn_compile_options options;
     tn_diag diag = {0};
+    char data[1024];
     model_compile_options(a, &options);
-    char *text = tn_compile_text(m, &options, stage, data_path, &diag);
-    int status = text ? write_text(path, text) : report(a->operands[0], &diag);
+    if (path) snprintf(data, sizeof data, "%s.bin", path);
+    char *text = tn_compile_text(m, &options, stage, path ? data : NULL, &diag);
+    int status = text ? dump_write(path, text) : report(a->operands[0], &diag);
     tn_text_free(text);
     return status;
 }
 
-static int dump_all(tn_module *m, const arguments *a, const char *folder) {
-    int status = EXIT_DONE, number = 0;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return io_error(folder);
-    for (const char *const *stage = tn_stage_names(); !status && *stage; stage++, number++) {
-        char path[1024], data[1024];
-        if (strcmp(*stage, "object") == 0) continue;
-        snprintf(path, sizeof path, "%s/%02d-%s.%s", folder, number, *stage, extension(*stage));
-        snprintf(data, sizeof data, "%s/%02d-%s.bin", folder, number, *stage);
-        status = dump_stage(m, a, *stage, path, data);
-    }
-    return status;
+/* ---- All stages, from one compilation ---- */
+
+typedef struct dumper {
+    const char *folder;
+    int status;
+} dumper;
+
+static bool write_stage(void *ctx, compilation *c, const char *stage) {
+    dumper *d = ctx;
+    char path[1024], data[1024];
+    int number = dump_stage_number(stage);
+    snprintf(path, sizeof path, "%s/%02d-%s.%s", d->folder, number, stage, extension(stage));
+    snprintf(data, sizeof data, "%s/%02d-%s.bin", d->folder, number, stage);
+    char *text = compilation_text(c, stage, data);
+    d->status = text ? dump_write(path, text) : report_text(path, "there is no memory for it, or it cannot be written");
+    tn_text_free(text);
+    return d->status == EXIT_DONE;
 }
 
-static bool is_stage(const char *name) {
-    for (const char *const *stage = tn_stage_names(); *stage; stage++)
-        if (strcmp(*stage, name) == 0) return strcmp(name, "object") != 0;
-    return strcmp(name, "all") == 0;
+static int dump_all(tn_module *m, const arguments *a, const char *folder) {
+    dumper d = {.folder = folder, .status = dump_make_folder(folder)};
+    compilation c;
+    tn_compile_options options;
+    model_compile_options(a, &options);
+    if (d.status) return d.status;
+    compilation_goal goal = {.prefix = "", .last = "asm", .inspect = write_stage, .inspect_ctx = &d};
+    if (!compilation_run(&c, m, &options, &goal) && !d.status) d.status = report(a->operands[0], &c.diag);
+    compilation_end(&c);
+    return d.status;
 }
 
 int command_dump(const arguments *a) {
-    const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : "import", *out = TEXT_OF(a, output);
+    bool has_diff = GIVEN(a, diff);
+    const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : has_diff ? "all" : "import", *out = TEXT_OF(a, output);
     bool all = strcmp(stage, "all") == 0;
-    if (!is_stage(stage)) return options_complain(a->command, "--after: there is no stage %s", stage);
-    if (all && !out) return options_complain(a->command, "--after all needs a folder: -o DIR");
+    if (!all && dump_stage_number(stage) < 0) {
+        near_names near = {.wanted = stage};
+        char text[120];
+        for (const char *const *name = tn_stage_names(); *name; name++)
+            if (dump_stage_number(*name) >= 0) near_offer(&near, *name);
+        return options_complain(a->command, "--after: there is no stage %s%s", stage,
+                                near_text(&near, text, sizeof text));
+    }
+    if (all && !out && !has_diff) return options_complain(a->command, "--after all needs a folder: -o DIR");
     tn_module *m = model_load(a->operands[0]);
     int status = EXIT_INPUT;
-    char data[1024];
-    if (out) snprintf(data, sizeof data, "%s.bin", out);
-    if (m) status = all ? dump_all(m, a, out) : dump_stage(m, a, stage, out, out ? data : NULL);
+    if (m)
+        status = has_diff ? dump_differences(m, a, stage, out)
+                 : all    ? dump_all(m, a, out)
+                          : dump_stage(m, a, stage, out);
     tn_module_free(m);
     return status;
 }

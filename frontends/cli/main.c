@@ -28,8 +28,9 @@ static const command commands[] = {
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"
      "  tenon dump model.onnx --after fuse\n"
-     "  tenon dump model.tn --after all -o stages/\n",
-     OPTIONS(OPTION_after, OPTION_output, COMPILING), 1, 1, command_dump},
+     "  tenon dump model.tn --after all -o stages/\n"
+     "  tenon dump model.onnx --diff\n",
+     OPTIONS(OPTION_after, OPTION_diff, OPTION_output, COMPILING), 1, 1, command_dump},
     {"export", "MODEL", "Writes a model as an ONNX file.",
      "  tenon export model.tn -o model.onnx\n"
      "  tenon export model.onnx -o again.onnx --opset 18\n",
