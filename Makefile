@@ -61,7 +61,7 @@ endif
 # gcc's plain -Wshadow also counts a local that is named like a type.
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
 WERROR ?= -Werror
-INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends -Ifrontends/data -Ifrontends/onnx -Ifrontends/nn -I$(GEN)
+INCLUDES := -I. -Iruntime -Iir -Icompiler -Ifrontends -Ifrontends/data -Ifrontends/onnx -Ifrontends/nn -Ifrontends/explain -I$(GEN)
 # No contraction of a * b + c: what the sources say is what is computed.
 TN_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(FLAGS_$(MODE)) $(WARNINGS) $(WERROR) -ffp-contract=off \
 	-fPIC -fvisibility=hidden -pthread -DTN_VERSION='"$(VERSION)"' $(INCLUDES) $(CPPFLAGS) $(CFLAGS)

@@ -1,5 +1,6 @@
 /* From a compiled object to a program: linked into this process, described, sealed. */
-#include "compiler/cache.h"
+#include "compiler/compile.h"
+
 #include "compiler/describe.h"
 #include "compiler/linked.h"
 #include "compiler/watch.h"
@@ -60,7 +61,7 @@ static bool make_program(compilation *c, program_cache *cache, linked_code *link
     return true;
 }
 
-static tn_program *to_program(compilation *c, program_cache *cache) {
+tn_program *compile_program(compilation *c, program_cache *cache) {
     linked_code *linked;
     tn_program *p = linked_code_program(c->module->name, &linked);
     if (!p) {
@@ -85,7 +86,7 @@ static tn_program *compile(tn_module *m, const tn_compile_options *options, prog
     compilation c;
     tn_program *p = NULL;
     if (compilation_run(&c, m, options, &(compilation_goal){.prefix = ""}) && codegen_runs_here(c.codegen))
-        p = to_program(&c, cache);
+        p = compile_program(&c, cache);
     else if (c.diag.status == TN_OK) {
         const tn_compile_options *o = c.options;
         c.diag.status = TN_ERR_ARGUMENT;

@@ -4,6 +4,8 @@
  * out: bytes of arena and scratch, on one thread; or why these values are not allowed
  * law: the figure is that of tn_exec_arena_bytes for one thread after these sizes were bound
  */
+#include "compiler/planned.h"
+
 #include "compiler/describe.h"
 #include "compiler/stages.h"
 #include "runtime/diag.h"
@@ -57,10 +59,15 @@ static tn_status check_constraints(sizes *s, tn_diag *diag) {
     return TN_OK;
 }
 
+tn_status planned_check(const tn_graph *g, const tn_symbol_value *values, int n, tn_diag *diag) {
+    sizes s = {.g = g, .values = values, .n = n};
+    tn_status status = check_symbols(&s, diag);
+    return status == TN_OK ? check_constraints(&s, diag) : status;
+}
+
 static tn_status measure(sizes *s, const function_plan *plan, size_t *bytes, tn_diag *diag) {
     int64_t arena, scratch, all;
-    tn_status status = check_symbols(s, diag);
-    if (status == TN_OK) status = check_constraints(s, diag);
+    tn_status status = planned_check(s->g, s->values, s->n, diag);
     if (status != TN_OK) return status;
     if (!value_of(s, plan->arena_bytes, &arena) || !value_of(s, plan->scratch_bytes, &scratch) ||
         __builtin_add_overflow(arena, scratch, &all))

@@ -138,8 +138,8 @@ static bool verify_loops(compilation *c) {
 static bool lower(compilation *c, bool with_prepare) {
     c->main = module_main(c->module);
     c->prepare = module_find(c->module, "prepare");
-    if (!plan_entry(&c->plan, c->main, codegen_machine(c->codegen)) ||
-        (c->prepare && with_prepare && !plan_entry(&c->plan, c->prepare, codegen_machine(c->codegen))))
+    if (!plan_entry(&c->plan, c->main, &c->machine) ||
+        (c->prepare && with_prepare && !plan_entry(&c->plan, c->prepare, &c->machine)))
         return take_module_error(c);
     return !(verify_always || c->options->verify_each) || verify_loops(c);
 }
@@ -184,7 +184,10 @@ static bool run_stages(compilation *c, watching *w) {
     codegen_target target = {o->target, o->cpu, o->features, o->freestanding};
     c->codegen = goal->into ? goal->into : codegen_new(&target, o->level ? o->level : 2, in_one_module, &c->diag);
     c->owns_codegen = c->codegen && !goal->into;
-    if (!c->codegen || !run_passes(c, w, &stopped) || stopped) return stopped;
+    if (!c->codegen) return false;
+    c->machine = *codegen_machine(c->codegen);
+    c->machine.keeps_notes = goal->keeps_notes;
+    if (!run_passes(c, w, &stopped) || stopped) return stopped;
     bool with_prepare = !goal->is_version; /* its weights are packed already */
     if (!lower(c, with_prepare)) return false;
     if (stage_done(c, w, "loops") || (goal->last && stage_done(c, w, "plan"))) return true;

@@ -13,6 +13,7 @@ typedef struct compilation {
     const tn_compile_options *options;
     tn_module *module; /* a copy of the user's: passes work on it */
     weight_format weights;
+    machine machine; /* that kernels are built for */
     program_plan plan;
     loop_parts parts;         /* of its kernels */
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */
@@ -39,6 +40,7 @@ typedef struct compilation_goal {
      * diagnostic in c->diag or without. */
     bool (*inspect)(void *ctx, compilation *c, const char *stage);
     void *inspect_ctx;
+    bool keeps_notes; /* kernels are to tell why they are built as they are */
 } compilation_goal;
 
 /* False: c->diag. The caller calls compilation_end either way. */

@@ -1,6 +1,7 @@
 /* What a module computes, counted (see flops.h). */
 #include "ir/flops.h"
 
+#include "ir/dtype.h"
 #include "ir/op.h"
 
 /* Floating-point operations of a contraction or convolution: two for each product. */
@@ -15,7 +16,7 @@ static tn_dim node_flops(tn_graph *g, const node *n) {
     } else if (n->op == TN_OP_conv && b)
         depth = dim_product(t, b->dims + 1, b->rank - 1);
     else if (n->op == TN_OP_winograd && b) /* those of the convolution that it is */
-        depth = dim_mul_const(t, b->dims[3], 9);
+        depth = dim_mul_const(t, b->dims[4], 9);
     else if (n->op == TN_OP_matmul) {
         const tn_type *a = graph_type(g, n->operands[0]);
         depth = a->dims[a->rank - 1];
@@ -56,4 +57,104 @@ tn_dim module_flops(tn_module *m) {
     tn_dim flops = graph_flops(module_main(m), done);
     tn_free(done);
     return flops;
+}
+
+/* ---- With sizes known ---- */
+
+typedef struct counting {
+    const tn_graph *g;
+    const node *n;
+    dim_look *look;
+    void *ctx;
+    bool is_known;
+} counting;
+
+static double extent(counting *c, tn_dim d) {
+    int64_t value = 0;
+    c->is_known &= dim_eval(c->g->module->dims, d, c->look, c->ctx, &value);
+    return (double)value;
+}
+
+static double extents(counting *c, const tn_dim *dims, int n) {
+    double all = 1;
+    for (int i = 0; i < n; i++) all *= extent(c, dims[i]);
+    return all;
+}
+
+static const tn_type *operand(const counting *c, uint32_t i) { return graph_type(c->g, c->n->operands[i]); }
+
+static double elements(counting *c, const tn_type *type) { return extents(c, type->dims, type->rank); }
+
+static double depth_of_dot(counting *c) {
+    const attr *contract = attr_find(&c->n->attrs, ATTR_contract);
+    double depth = 1;
+    for (uint32_t i = 0; i < contract->split; i++) depth *= extent(c, operand(c, 0)->dims[contract->ints.items[i]]);
+    return depth;
+}
+
+/* Of a transposed convolution, zeros between elements don't count. */
+static double depth_of_conv(counting *c) {
+    const attr *spread = attr_find(&c->n->attrs, ATTR_input_dilation);
+    double depth = extents(c, operand(c, 1)->dims + 1, operand(c, 1)->rank - 1);
+    for (uint32_t i = 0; spread && i < spread->ints.n; i++) depth /= (double)spread->ints.items[i];
+    return depth;
+}
+
+static double depth_of_winograd(counting *c) { return 9 * extent(c, operand(c, 1)->dims[4]); }
+
+/* Images and places. */
+static double depth_of_conv_weights(counting *c) {
+    const tn_type *dy = operand(c, 1);
+    return extent(c, dy->dims[0]) * extents(c, dy->dims + 2, dy->rank - 2);
+}
+
+/* G k, which is [a, 3], then that times G^T, [a, a]: of each of these a * a elements. */
+static double depth_of_winograd_kernel(counting *c) { return 9 / extent(c, operand(c, 0)->dims[0]) + 3; }
+
+static const struct {
+    tn_op op;
+    double (*depth)(counting *c);
+} products[] = {{TN_OP_dot, depth_of_dot},
+                {TN_OP_conv, depth_of_conv},
+                {TN_OP_winograd, depth_of_winograd},
+                {TN_OP_winograd_kernel, depth_of_winograd_kernel},
+                {TN_OP_conv_weights, depth_of_conv_weights}};
+
+/* Of F(tile, 3) on matrices: (tile + 2)^2 multiplications for (3 tile)^2. */
+static double share_done(const node *n) {
+    double tile = (double)attr_int(&n->attrs, ATTR_tile, 0);
+    bool is_winograd = n->op == TN_OP_winograd || n->op == TN_OP_conv_weights;
+    return is_winograd && tile > 0 ? (tile + 2) * (tile + 2) / (9 * tile * tile) : 1;
+}
+
+static double elementwise(counting *c) {
+    const node *n = c->n;
+    const tn_type *result = graph_type(c->g, n->first_result);
+    static const tn_op no_arithmetic[] = {TN_OP_convert, TN_OP_bitcast, TN_OP_select, TN_OP_compare};
+    if (n->n_operands == 0 || !dtype_is_float(operand(c, 0)->dtype)) return 0;
+    for (size_t i = 0; i < sizeof no_arithmetic / sizeof *no_arithmetic; i++)
+        if (n->op == no_arithmetic[i]) return 0;
+    switch (op_table[n->op].loop_class) {
+    case CLASS_MAP: return elements(c, result) * (n->op == TN_OP_fma ? 2 : 1);
+    case CLASS_REDUCE:
+    case CLASS_CUMULATE: return elements(c, operand(c, 0));
+    case CLASS_WINDOW: {
+        const attr *window = attr_find(&n->attrs, ATTR_window);
+        double all = elements(c, result);
+        for (uint32_t i = 0; window && i < window->ints.n; i++) all *= (double)window->ints.items[i];
+        return all;
+    }
+    default: return 0;
+    }
+}
+
+bool node_count_operations(const tn_graph *g, const node *n, dim_look *look, void *ctx, operations *out) {
+    counting c = {g, n, look, ctx, true};
+    *out = (operations){0};
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (n->op == products[i].op)
+            out->products = 2 * elements(&c, graph_type(g, n->first_result)) * products[i].depth(&c);
+    out->products_done = out->products * share_done(n);
+    out->others = elementwise(&c);
+    return c.is_known;
 }

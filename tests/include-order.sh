@@ -16,13 +16,14 @@ compiler: runtime ir compiler/passes compiler/loops compiler/codegen
 frontends/data: runtime
 frontends/onnx: runtime ir compiler compiler/passes frontends/data
 frontends/nn: runtime ir compiler frontends/data
-frontends: runtime ir compiler frontends/data frontends/nn
-frontends/cli: frontends runtime ir compiler compiler/passes compiler/loops compiler/codegen frontends/data frontends/onnx frontends/nn
+frontends/explain: runtime ir compiler frontends/data
+frontends: runtime ir compiler frontends/data frontends/explain frontends/nn
+frontends/cli: frontends runtime ir compiler compiler/passes compiler/loops compiler/codegen frontends/data frontends/explain frontends/onnx frontends/nn
 '
 
 # Where an include is looked for: the including file's folder, then the -I list of the Makefile.
 resolve() { # file, name as included
-    for place in "$(dirname "$1")" . runtime ir compiler frontends frontends/data frontends/onnx frontends/nn; do
+    for place in "$(dirname "$1")" . runtime ir compiler frontends frontends/data frontends/explain frontends/onnx frontends/nn; do
         [ -e "$place/$2" ] && { (cd "$(dirname "$place/$2")" && pwd) | sed "s|^$PWD/||"; return; }
     done
     echo "?" # generated, or a library's: not ours to judge

@@ -11,6 +11,7 @@
 #include "compiler/loops/scalar.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -117,6 +118,21 @@ uint32_t lt_add_site(lt_builder *b, tn_op op, location_id locations) {
     if (b->failed || !grow(b, (void **)&k->sites, k->n_sites, &k->sites_capacity, sizeof *k->sites)) return LT_NONE;
     k->sites[k->n_sites] = (lt_site){op, locations};
     return k->n_sites++;
+}
+
+void lt_note(lt_builder *b, const char *format, ...) {
+    lt_kernel *k = b->kernel;
+    if (b->failed || !b->machine || !b->machine->keeps_notes) return;
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const char *own = arena_strdup(&k->module->memory, text);
+    if (!own)
+        no_memory(b);
+    else if (grow(b, (void **)&k->notes, k->n_notes, &k->notes_capacity, sizeof *k->notes))
+        k->notes[k->n_notes++] = own;
 }
 
 lt_stage *lt_open_stage(lt_builder *b, tn_dim chunks) {

@@ -195,6 +195,8 @@ typedef struct lt_kernel {
     uint32_t n_values, n_variables; /* ids given out */
     tn_dtype *value_dtypes;         /* of each SSA value */
     size_t value_dtypes_capacity;
+    const char **notes; /* why it is built as it is; none unless machine.keeps_notes */
+    uint32_t n_notes, notes_capacity;
 } lt_kernel;
 
 /* ---- Building (build.c): statements are appended to the block that is open ---- */
@@ -212,6 +214,9 @@ tn_dim lt_new_variable(lt_builder *b);
 uint32_t lt_add_site(lt_builder *b, tn_op op, location_id locations);
 
 lt_stage *lt_open_stage(lt_builder *b, tn_dim chunks); /* its body becomes the open block */
+
+/* Tells those who ask (tenon explain) in a sentence what was chosen, and why. Costs nothing where nobody does. */
+void lt_note(lt_builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 lt_value lt_const_float(lt_builder *b, tn_dtype dtype, double value);
 lt_value lt_const_int(lt_builder *b, tn_dtype dtype, int64_t value); /* also bool, floats */

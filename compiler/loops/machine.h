@@ -19,6 +19,7 @@ typedef struct machine {
     bool has_fma;
     size_t l1_bytes, l2_bytes, l3_bytes;
     machine_tile tile_f32, tile_f64;
+    bool keeps_notes; /* somebody asks why kernels are built as they are (lt_note) */
 } machine;
 
 /* Lanes of a vector of elements of that many bits, at least 1. */

@@ -168,6 +168,8 @@ static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m) {
     function_plan *f = add_kernel(p, k, fused, &number) ? add_function(p, fused) : NULL;
     if (!f) return out_of_memory(p);
     f->kernel = number;
+    f->notes = k->notes;
+    f->n_notes = k->n_notes;
     f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH, PLAN_ALIGNMENT);
     return true;
 }

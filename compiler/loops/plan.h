@@ -39,6 +39,8 @@ typedef struct function_plan {
     uint32_t kernel;        /* of a fused function: number of its kernel, and nothing else below but scratch_bytes */
     const int64_t *numbers; /* likewise: values of its kernel's extents behind those of the function (plan_share.c) */
     uint32_t n_numbers;
+    const char *const *notes; /* likewise: why its kernel is built as it is (lt_note) */
+    uint32_t n_notes;
     place *values;       /* one for each value */
     tn_dim *work_offset; /* for each node: its call's own part of the arena, or the second copy
                           * of what a loop carries; DIM_INVALID: none */

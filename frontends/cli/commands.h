@@ -11,6 +11,7 @@ int command_grad(const arguments *a);
 int command_train(const arguments *a);
 int command_check(const arguments *a);
 int command_bench(const arguments *a);
+int command_explain(const arguments *a);
 int command_compile(const arguments *a);
 int command_reduce(const arguments *a);
 int command_cache(const arguments *a);

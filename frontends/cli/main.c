@@ -62,6 +62,13 @@ static const command commands[] = {
      OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
              OPTION_cache, COMPILING),
      1, 1, command_bench},
+    {"explain", "MODEL", "Tells what the compiler made of a model: kernels, why they are so, costs, times, memory.",
+     "  tenon explain model.onnx\n"
+     "  tenon explain model.onnx --set n=8 --threads 1 --sort time\n"
+     "  tenon explain model.tn --no-run --json\n",
+     OPTIONS(OPTION_json, OPTION_sort, OPTION_output, OPTION_no_run, OPTION_seconds, OPTION_input, OPTION_set,
+             OPTION_threads, OPTION_seed, COMPILING),
+     1, 1, command_explain},
     {"compile", "MODEL", "Writes a model as an object and a C header, which need nothing else.",
      "  tenon compile model.onnx -o model\n"
      "  tenon compile model.onnx -o model --target x86-64-v2,v3,v4 --weights file\n"

@@ -164,8 +164,7 @@ static bool set_symbols(const session *s) {
     return true;
 }
 
-/* Weights that were given as files, or random because the model has no values for them. */
-static int set_weights(session *s) {
+int session_set_weights(session *s) {
     int n = s->data.n_inputs + s->data.n_raw, count = 0;
     const char **names = tn_calloc((size_t)n + 1, sizeof *names);
     tn_tensor *tensors = tn_calloc((size_t)n + 1, sizeof *tensors);
@@ -194,7 +193,7 @@ int session_compile(session *s, bool uses_cache) {
     s->exec = s->pool ? tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile}) : NULL;
     if (!s->exec || (GIVEN(s->a, profile) && !s->profile) || !set_symbols(s))
         return report_text(s->path, "out of memory");
-    return set_weights(s);
+    return session_set_weights(s);
 }
 
 void session_close(session *s) {

@@ -86,6 +86,8 @@ int session_load(session *s, const arguments *a, filling how);
 /* Compiles it, or takes it from the cache (`uses_cache`, unless --cache says otherwise), and makes an exec with as many
  * threads as asked for, with symbols that no input tells set. */
 int session_compile(session *s, bool uses_cache);
+/* Of s->program: weights that were given as files, or are random because the model has no values for them. */
+int session_set_weights(session *s);
 void session_close(session *s);
 
 /* The time of each kernel, in `runs` runs, to stderr. */

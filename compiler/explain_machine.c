@@ -1,0 +1,139 @@
+/* What this machine can do at most, measured in some tens of milliseconds.
+ *
+ * in:  the threads that are to be used
+ * out: multiply-adds from registers, and bytes of z = x + y on working sets from a first cache to memory
+ * law: each figure is the best of several tries: what others do on the machine meanwhile makes it smaller, nothing
+ *      makes it larger
+ *
+ * benchmarks/micro/machine.c measures the same for longer and in more patterns.
+ */
+#include "compiler/watch.h"
+#include "runtime/alloc.h"
+#include "runtime/diag.h"
+#include "tenon_explain.h"
+
+#include <string.h>
+
+enum {
+    CHAINS = 12,
+    STEPS = 1 << 16,
+    TRIES = 12, /* of what fits a cache */
+    LINE_BYTES = 64,
+    CACHED_BYTES = 64 << 20, /* moved in a try, at most: small working sets again and again */
+};
+
+static const double level_bytes[TN_MACHINE_LEVELS] = {24 << 10, 384 << 10, 3 << 20, 18 << 20, 96 << 20};
+
+/* ---- Multiply-adds ---- */
+
+/* As single instructions, which -ffp-contract=off denies. */
+#if defined(__clang__)
+#define CONTRACTED
+#pragma clang fp contract(fast)
+#else
+#define CONTRACTED , optimize("fp-contract=fast")
+#endif
+#define PEAK_LOOP(name, bytes, ...)                                                                                    \
+    __attribute__((__VA_ARGS__ CONTRACTED)) static void name(float *out) {                                             \
+        typedef float lanes __attribute__((vector_size(bytes)));                                                       \
+        lanes sum[CHAINS], x, y;                                                                                       \
+        for (size_t i = 0; i < (bytes) / sizeof(float); i++) x[i] = out[i] + 0.999F, y[i] = out[i] + 0.001F;           \
+        for (int c = 0; c < CHAINS; c++) sum[c] = x * (float)c;                                                        \
+        for (int i = 0; i < STEPS; i++) {                                                                              \
+            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * x + y;                         \
+        }                                                                                                              \
+        for (int c = 1; c < CHAINS; c++) sum[0] += sum[c];                                                             \
+        out[0] = sum[0][0];                                                                                            \
+    }
+#if defined(__x86_64__)
+PEAK_LOOP(peak_64, 64, noinline, target("avx512f"))
+PEAK_LOOP(peak_32, 32, noinline, target("avx2,fma"))
+#endif
+PEAK_LOOP(peak_16, 16, noinline)
+
+typedef struct peak_loop {
+    void (*loop)(float *);
+    double lanes;
+} peak_loop;
+
+static peak_loop choose_peak_loop(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return (peak_loop){peak_64, 16};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return (peak_loop){peak_32, 8};
+#endif
+    return (peak_loop){peak_16, 4};
+}
+
+static void peak_chunk(void *arg, int64_t chunk, int32_t worker) {
+    float values[16] = {0};
+    (void)chunk, (void)worker;
+    ((const peak_loop *)arg)->loop(values);
+}
+
+/* ---- Bytes ---- */
+
+typedef float vector_line __attribute__((vector_size(LINE_BYTES)));
+
+#if defined(__x86_64__) && defined(__ELF__)
+#define FOR_EACH_TARGET __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define FOR_EACH_TARGET
+#endif
+
+FOR_EACH_TARGET static void add_lines(vector_line *z, const vector_line *x, const vector_line *y, size_t n) {
+    for (size_t i = 0; i < n; i++) z[i] = x[i] + y[i];
+}
+
+typedef struct moving {
+    vector_line *lines; /* of all threads: each has z, x, y one after the other */
+    size_t each, times; /* lines of one array of one thread; passes */
+} moving;
+
+static void moving_chunk(void *arg, int64_t chunk, int32_t worker) {
+    const moving *m = arg;
+    vector_line *z = m->lines + (size_t)chunk * 3 * m->each;
+    (void)worker;
+    for (size_t i = 0; i < m->times; i++) add_lines(z, z + m->each, z + 2 * m->each, m->each);
+}
+
+/* ---- Both ---- */
+
+static double best_ms(tn_pool *pool, int threads, tn_chunk_fn body, void *arg, int tries) {
+    double best = 0;
+    for (int i = 0; i < tries; i++) {
+        double begin = watch_now_ms();
+        if (pool)
+            tn_pool_parallel_for(pool, threads, body, arg);
+        else
+            body(arg, 0, 0);
+        double ms = watch_now_ms() - begin;
+        if (i == 0 || ms < best) best = ms;
+    }
+    return best > 1e-6 ? best : 1e-6;
+}
+
+static double per_second(double amount, double ms) { return amount / ms * 1e3; }
+
+tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *diag) {
+    int threads = pool ? tn_pool_workers(pool) : 1;
+    *limits = (tn_machine_limits){.threads = threads};
+    size_t most = (size_t)level_bytes[TN_MACHINE_LEVELS - 1];
+    moving m = {.lines = tn_aligned_alloc(LINE_BYTES, most)};
+    if (!m.lines)
+        return diag_fail(diag, TN_ERR_MEMORY, "out of memory: measuring the machine wants %zu MiB", most >> 20);
+    memset(m.lines, 0, most);
+    peak_loop loop = choose_peak_loop();
+    limits->flops_per_second =
+        per_second(2.0 * CHAINS * STEPS * loop.lanes * threads, best_ms(pool, threads, peak_chunk, &loop, 4 * TRIES));
+    for (int i = 0; i < TN_MACHINE_LEVELS; i++) {
+        m.each = (size_t)level_bytes[i] / (size_t)threads / 3 / LINE_BYTES;
+        m.each += m.each == 0;
+        double bytes = (double)(m.each * 3 * LINE_BYTES) * threads;
+        if (bytes > (double)most) break;
+        m.times = (size_t)(CACHED_BYTES / TRIES / bytes) + 1;
+        double ms = best_ms(pool, threads, moving_chunk, &m, bytes > CACHED_BYTES ? 2 : TRIES / 2);
+        limits->levels[i] = (tn_machine_level){level_bytes[i], per_second(bytes * (double)m.times, ms)};
+    }
+    tn_free(m.lines);
+    return TN_OK;
+}

@@ -1,0 +1,140 @@
+/* The texts of an explanation: types with sizes, locations, nodes, titles of kernels.
+ *
+ * in:  graphs whose sizes are known
+ * out: strings in the explanation's memory; e->failed when there is none
+ */
+#include "compiler/explain_state.h"
+
+#include "ir/op.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *explain_text(explanation *e, const char *format, ...) {
+    char text[1200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const char *own = arena_strdup(&e->memory, text);
+    e->failed |= !own;
+    return own ? own : "";
+}
+
+const char *explain_type(explanation *e, const sized *s, const tn_type *type) {
+    char text[600];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s[", tn_dtype_name((tn_dtype)type->dtype));
+    for (int i = 0; i < type->rank; i++) {
+        double extent = sized_value(s, type->dims[i]);
+        char dim[60];
+        if (extent >= 0)
+            snprintf(dim, sizeof dim, "%.0f", extent);
+        else
+            dim_print(s->graph->module->dims, type->dims[i], dim, sizeof dim);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", dim);
+    }
+    snprintf(text + used, sizeof text - used, "]");
+    return explain_text(e, "%s", text);
+}
+
+static const char *location_text(explanation *e, const tn_location *at) {
+    const char *file = at->file ? at->file : "?";
+    if (!at->line) {
+        const char *own = arena_strdup(&e->memory, file);
+        e->failed |= !own;
+        return own ? own : "";
+    }
+    return explain_text(e, "%s:%d", file, at->line);
+}
+
+const char *const *explain_locations(explanation *e, const tn_module *m, location_id set, int *n) {
+    tn_location items[LOCATION_MAX];
+    size_t count = location_items(m, set, LOCATION_MAX, items);
+    if (count > LOCATION_MAX) count = LOCATION_MAX;
+    const char **texts = ARENA_ARRAY(&e->memory, const char *, count + 1);
+    *n = 0;
+    e->failed |= !texts;
+    for (size_t i = 0; texts && i < count; i++) texts[(*n)++] = location_text(e, &items[i]);
+    return texts;
+}
+
+void explain_notes(explanation *e, const function_plan *fused, tn_explained_kernel *k) {
+    const char **notes = ARENA_ARRAY(&e->memory, const char *, fused->n_notes + 1);
+    e->failed |= !notes;
+    k->notes = notes;
+    for (uint32_t i = 0; notes && i < fused->n_notes; i++) notes[k->n_notes++] = explain_text(e, "%s", fused->notes[i]);
+}
+
+/* ---- Nodes ---- */
+
+static bool is_view(const node *n) {
+    loop_class c = op_table[n->op].loop_class;
+    return c == CLASS_VIEW || c == CLASS_LEAF;
+}
+
+/* "reduce sum", "compare lt", or the op alone. */
+static void op_text(const node *n, char *text, size_t bytes) {
+    static const attr_name kinds[] = {ATTR_kind, ATTR_compare};
+    const char *kind = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const attr *a = attr_find(&n->attrs, kinds[i]);
+        if (a && !kind) kind = attr_option(kinds[i], a->i);
+    }
+    snprintf(text, bytes, "%s%s%s", op_name((tn_op)n->op), kind ? " " : "", kind ? kind : "");
+}
+
+static const char *text_of_op(explanation *e, const node *n) {
+    char text[60];
+    op_text(n, text, sizeof text);
+    return explain_text(e, "%s", text);
+}
+
+/* Ops that compute something, in order, neighbours that are alike once: "conv + add x2 + max". */
+static const char *title_of(explanation *e, const tn_graph *g) {
+    enum { MOST = 6 };
+    char text[300] = "", op[60], last[60] = "";
+    size_t used = 0;
+    int n = 0, alike = 0, left_out = 0;
+    for (size_t i = 0; i <= g->n_nodes; i++) {
+        bool is_end = i == g->n_nodes;
+        if (!is_end && is_view(&g->nodes[i])) continue;
+        if (!is_end) op_text(&g->nodes[i], op, sizeof op);
+        if (!is_end && strcmp(op, last) == 0) {
+            alike++;
+            continue;
+        }
+        if (alike > 1 && n <= MOST) used += (size_t)snprintf(text + used, sizeof text - used, " x%d", alike);
+        if (is_end) break;
+        snprintf(last, sizeof last, "%s", op);
+        alike = 1;
+        if (++n <= MOST)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? " + " : "", op);
+        else
+            left_out++;
+    }
+    if (n == 0) { /* views alone: a copy in another order */
+        for (size_t i = g->n_nodes; i-- > 0;)
+            if (op_table[g->nodes[i].op].loop_class == CLASS_VIEW) return text_of_op(e, &g->nodes[i]);
+        return "copy";
+    }
+    return left_out ? explain_text(e, "%s + %d more", text, left_out) : explain_text(e, "%s", text);
+}
+
+void explain_nodes(explanation *e, const sized *kernel, tn_explained_kernel *k) {
+    const tn_graph *g = kernel->graph;
+    tn_explained_node *nodes = ARENA_ARRAY(&e->memory, tn_explained_node, g->n_nodes + 1);
+    e->failed |= !nodes;
+    k->n_nodes = 0;
+    k->nodes = nodes;
+    for (size_t i = 0; nodes && i < g->n_nodes; i++) {
+        const node *n = &g->nodes[i];
+        if (n->op == TN_OP_param || n->op == TN_OP_dim) continue;
+        tn_explained_node *own = &nodes[k->n_nodes++];
+        own->op = text_of_op(e, n);
+        own->type = n->n_results ? explain_type(e, kernel, graph_type(g, n->first_result)) : "";
+        own->locations = explain_locations(e, g->module, n->locations, &own->n_locations);
+        own->is_view = is_view(n);
+    }
+    k->title = title_of(e, g);
+}

@@ -1,0 +1,89 @@
+/* tenon explain: what the compiler made of a model, as text or JSON. */
+#include "frontends/cli/commands.h"
+#include "frontends/cli/model.h"
+#include "runtime/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int write_report(const char *path, const char *text) {
+    if (!text) return report_text(path, "out of memory");
+    FILE *f = path ? fopen(path, "w") : stdout;
+    bool ok = f && fputs(text, f) >= 0;
+    if (f && path) ok = fclose(f) == 0 && ok;
+    return ok ? EXIT_DONE : report_text(path ? path : "stdout", "cannot be written: %s", strerror(errno));
+}
+
+static tn_explain_order order_of(const arguments *a) {
+    static const char *const names[] = {"order", "time", "flops", "bytes"};
+    int order = TN_EXPLAIN_IN_ORDER;
+    for (int i = 0; GIVEN(a, sort) && i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(TEXT_OF(a, sort), names[i]) == 0) order = i;
+    return (tn_explain_order)order;
+}
+
+static int write_reports(const arguments *a, const tn_explanation *e) {
+    char *text = GIVEN(a, json) ? tn_explain_json(e) : tn_explain_text(e, order_of(a));
+    int status = write_report(TEXT_OF(a, output), text);
+    tn_text_free(text);
+    return status;
+}
+
+/* Values of all symbols, to be freed with tn_free; NULL: no memory. */
+static tn_symbol_value *symbol_values(const session *s) {
+    const tn_graph *g = s->data.main;
+    tn_symbol_value *values = tn_calloc(g->n_symbols + 1, sizeof *values);
+    for (size_t i = 0; values && i < g->n_symbols; i++)
+        values[i] = (tn_symbol_value){dim_symbol_name(g->module->dims, g->symbols[i].dim), s->data.symbols[i]};
+    return values;
+}
+
+static tn_explanation *explain(session *s) {
+    const arguments *a = s->a;
+    tn_compile_options options;
+    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
+    model_compile_options(a, &options);
+    options.pool = s->pool;
+    tn_symbol_value *values = symbol_values(s);
+    tn_explain_options o = {.compile = &options,
+                            .symbols = values,
+                            .n_symbols = (int)s->data.main->n_symbols,
+                            .no_program = GIVEN(a, no_run)};
+    tn_explanation *e = values ? tn_explain(s->module, &o, &diag) : NULL;
+    tn_free(values);
+    if (!e) report(s->path, &diag);
+    return e;
+}
+
+static int measure(session *s, tn_explanation *e) {
+    tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
+    int n;
+    s->program = tn_explanation_program(e);
+    if (!s->program)
+        return report_text(s->path, "code for %s cannot run on this machine: --no-run explains it all the same",
+                           e->target);
+    tn_program_retain(s->program);
+    int status = session_set_weights(s);
+    if (status) return status;
+    tn_tensor *inputs = run_data_tensors(&s->data, &n);
+    tn_status ran =
+        inputs ? tn_explain_measure(e, inputs, n, s->pool, REAL_OF(s->a, seconds, 1), &diag) : TN_ERR_MEMORY;
+    tn_free(inputs);
+    return ran == TN_OK ? EXIT_DONE : report(s->path, &diag);
+}
+
+int command_explain(const arguments *a) {
+    session s;
+    tn_explanation *e = NULL;
+    bool runs = !GIVEN(a, no_run);
+    int status = session_load(&s, a, runs ? FILL_QUIET : FILL_NONE);
+    if (!status) s.pool = tn_pool_new((int)NUMBER_OF(a, threads, 0));
+    if (!status && !s.pool) status = report_text(s.path, "out of memory");
+    if (!status) status = (e = explain(&s)) ? EXIT_DONE : EXIT_INPUT;
+    if (!status && runs) status = measure(&s, e);
+    if (!status) status = write_reports(a, e);
+    session_close(&s);
+    tn_explanation_free(e);
+    return status;
+}
