@@ -253,6 +253,7 @@ static void print_codes(aot_writer *w) {
         {"ERR_WEIGHTS", AOT_ERR_WEIGHTS, "weights, or the code for this CPU, are not to be had"},
         {"ERR_INDEX", AOT_ERR_INDEX, "an index was out of range; outputs are written with the nearest that is not"},
         {"ERR_ASSERT", AOT_ERR_ASSERT, "an assertion of the model failed; outputs are written"},
+        {"ERR_NAN", AOT_ERR_NAN, "what was computed has a NaN (--nan-check); outputs are written"},
     };
     print_named(
         w, "\n/* What functions return: 0, or a code whose low 8 bits are one of these; @_message has the words. With\n"

@@ -70,6 +70,7 @@ static void add_locations(key_writer *k, location_id set) {
         add_text(k, items[i].file);
         add_number(k, (uint64_t)items[i].line);
     }
+    add_number(k, location_gradient_of(k->m, set));
 }
 
 static void add_function(key_writer *k, const tn_graph *g) { add_number(k, module_number_of(k->m, g)); }
@@ -198,6 +199,7 @@ _Static_assert(sizeof(tn_compile_options) == 168,
 static void add_options(key_writer *k, const tn_compile_options *o) {
     add_number(k, (uint64_t)(o->level ? o->level : 2));
     add_number(k, o->no_fusion);
+    add_number(k, o->nan_check);
     add_number(k, o->trust_loops);
     add_number(k, o->freestanding);
     add_number(k, o->fold_limit_bytes);

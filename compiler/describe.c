@@ -2,6 +2,7 @@
 #include "compiler/describe.h"
 
 #include "compiler/kernel_title.h"
+#include "compiler/loops/nan_looks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,8 +107,20 @@ static bool describe_constraints(tn_program *p, const tn_graph *g, const emitted
     return p->constraints != NULL;
 }
 
-static site_kind kind_of_site(tn_op op) {
-    return op == TN_OP_assert ? SITE_ASSERT : op == TN_OP_custom ? SITE_CUSTOM : SITE_INDEX;
+static site_kind kind_of_site(const emitted_site *s) {
+    if (s->kernel) return s->is_hint ? SITE_NAN_HINT : SITE_NAN;
+    return s->op == TN_OP_assert ? SITE_ASSERT : s->op == TN_OP_custom ? SITE_CUSTOM : SITE_INDEX;
+}
+
+static bool describe_nan_site(tn_program *p, const tn_module *m, const emitted_site *s, program_site *site) {
+    char text[256];
+    tn_op gradient_of = location_gradient_of(m, s->locations);
+    type_print(m->dims, &s->type, text, sizeof text);
+    site->type = arena_strdup(&p->memory, text);
+    site->kernel = arena_strdup(&p->memory, s->kernel);
+    if (gradient_of != TN_OP_COUNT) site->gradient_of = op_name(gradient_of);
+    if (s->group != NAN_NO_GROUP) site->group = (int32_t)s->group;
+    return site->type && site->kernel;
 }
 
 static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_tables *t) {
@@ -116,11 +129,13 @@ static bool describe_sites(tn_program *p, const tn_graph *g, const emitted_table
     for (size_t i = 0; p->sites && i < t->n_sites; i++) {
         const emitted_site *s = &t->sites[i];
         program_site *site = &p->sites[i];
-        *site = (program_site){.kind = kind_of_site(s->op),
+        *site = (program_site){.kind = kind_of_site(s),
+                               .group = -1,
                                .op = op_name(s->op),
                                .location = describe_locations(p, g->module, s->locations)};
         if (s->message) site->message = arena_strdup(&p->memory, s->message);
         if (!site->location || (s->message && !site->message)) return false;
+        if (s->kernel && !describe_nan_site(p, g->module, s, site)) return false;
         if (site->kind == SITE_CUSTOM) {
             site->op = site->message;
             site->message = NULL;
@@ -192,6 +207,21 @@ static bool describe_signature(tn_program *p, const tn_graph *g) {
     return true;
 }
 
+/* Where runs, and `prepare`, look for NaN before they begin. */
+static bool describe_nan_inputs(tn_program *p, const tn_graph *g) {
+    if (!g->nan_looks) return true;
+    uint32_t n = 0;
+    p->nan_inputs = ARENA_ARRAY(&p->memory, uint32_t, g->n_params + 1);
+    if (!p->nan_inputs) return false;
+    for (size_t i = 0; i < g->n_params; i++) {
+        if (g->params[i].binding == BINDING_LOAD) continue;
+        if (dtype_is_float(g->params[i].type.dtype) && g->nan_looks[g->params[i].value].use == NAN_ALWAYS)
+            p->nan_inputs[p->n_nan_inputs++] = n;
+        n++;
+    }
+    return true;
+}
+
 /* Where weight `name` of main comes from: a result of prepare, or the raw weight of that name. */
 static program_packed find_packed(const tn_graph *raw, bool is_prepare, const char *name) {
     for (size_t r = 0; is_prepare && r < raw->n_results; r++)
@@ -218,6 +248,8 @@ static bool describe_weights(tn_program *p, const compilation *c) {
         if (!c->prepare && w->binding != BINDING_LOAD) continue;
         program_weight *weight = &p->weights[p->n_weights++];
         weight->data = w->initial ? w->initial->data : NULL;
+        weight->looks_for_nan =
+            raw->nan_looks && dtype_is_float(w->type.dtype) && raw->nan_looks[w->value].use == NAN_ALWAYS;
         if (!describe_tensor(p, raw, w->value, w->name, &weight->info)) return false;
     }
     for (size_t i = 0; i < c->main->n_params; i++)
@@ -238,7 +270,7 @@ static bool describe_constants(tn_program *p, const emitted_tables *t) {
 
 bool describe_program(tn_program *p, const compilation *c) {
     dim_is_const(c->module->dims, plan_of(&c->plan, c->main)->live_bytes, &p->live_bytes);
-    return describe_signature(p, c->main) && describe_symbols(p, c->main) &&
+    return describe_signature(p, c->main) && describe_nan_inputs(p, c->main) && describe_symbols(p, c->main) &&
            describe_constraints(p, c->main, &c->tables) && describe_sites(p, c->main, &c->tables) &&
            describe_customs(p, c) && describe_kernels(p, c, &c->tables) && describe_weights(p, c);
 }

@@ -114,6 +114,10 @@ static void site_fields(fields *f, program_site *s) {
     field_text(f, &s->op);
     field_text(f, &s->location);
     field_text(f, &s->message);
+    field_text(f, &s->type);
+    field_text(f, &s->kernel);
+    field_text(f, &s->gradient_of);
+    s->group = (int32_t)field_integer(f, s->group, -1, INT32_MAX);
 }
 
 static void kernel_fields(fields *f, tn_kernel_info *k) {
@@ -125,6 +129,7 @@ static void kernel_fields(fields *f, tn_kernel_info *k) {
 
 static void weight_fields(fields *f, program_weight *w) {
     tensor_fields(f, &w->info);
+    w->looks_for_nan = field_integer(f, w->looks_for_nan, 0, 1) != 0;
     f->data(f, &w->data, w->info.name);
 }
 
@@ -156,6 +161,9 @@ void program_fields(fields *f, tn_program *p) {
     for (uint32_t i = 0; i < p->n_weights; i++) weight_fields(f, &p->weights[i]);
     TABLE(f, p->n_packed, p->packed);
     for (uint32_t i = 0; i < p->n_packed; i++) packed_fields(f, &p->packed[i]);
+    TABLE(f, p->n_nan_inputs, p->nan_inputs);
+    for (uint32_t i = 0; i < p->n_nan_inputs; i++)
+        p->nan_inputs[i] = (uint32_t)field_integer(f, p->nan_inputs[i], 0, (int64_t)p->n_inputs - 1);
     p->live_bytes = field_integer(f, p->live_bytes, INT64_MIN, INT64_MAX);
     p->cached_bytes = (size_t)field_integer(f, (int64_t)p->cached_bytes, 0, INT64_MAX);
 }

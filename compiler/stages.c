@@ -9,6 +9,7 @@
 #include "compiler/code_notes.h"
 #include "compiler/watch.h"
 
+#include "compiler/loops/nan_looks.h"
 #include "compiler/loops/pack.h"
 #include "compiler/loops/section.h"
 
@@ -119,7 +120,8 @@ static bool run_passes(compilation *c, watching *w, bool *stopped) {
                       .weights = c->weights,
                       .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
                       .strassen = c->options->strassen && strcmp(c->options->strassen, "on") == 0,
-                      .no_fusion = c->options->no_fusion};
+                      .no_fusion = c->options->no_fusion,
+                      .nan_check = c->options->nan_check};
     for (size_t i = 0; i < n_passes; i++) {
         if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
         if ((verify_always || c->options->verify_each) && !verify(c)) return false;
@@ -138,6 +140,7 @@ static bool verify_loops(compilation *c) {
 static bool lower(compilation *c, bool with_prepare) {
     c->main = module_main(c->module);
     c->prepare = module_find(c->module, "prepare");
+    if (c->options->nan_check && !nan_looks_find(c->module)) return take_module_error(c);
     if (!plan_entry(&c->plan, c->main, &c->machine) ||
         (c->prepare && with_prepare && !plan_entry(&c->plan, c->prepare, &c->machine)))
         return take_module_error(c);

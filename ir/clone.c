@@ -30,7 +30,8 @@ static location_id copy_locations(cloner *c, location_id set) {
     location_id copy = LOCATION_NONE;
     for (size_t i = 0; i < n && i < LOCATION_MAX; i++)
         copy = location_union(c->to, copy, location_intern(c->to, items[i].file, items[i].line));
-    return copy;
+    tn_op gradient_of = location_gradient_of(c->from, set);
+    return gradient_of == TN_OP_COUNT ? copy : location_in_gradient(c->to, copy, gradient_of);
 }
 
 static const tensor_data *copy_data(cloner *c, const tensor_data *data) {

@@ -281,7 +281,7 @@ static bool go_back(sweep *s, size_t i) {
     if (n.op == TN_OP_param || !is_varied(s, &n)) return true;
     tn_val *dy = ARENA_ARRAY(&s->g->module->memory, tn_val, n.n_results + 1);
     if (!dy) return module_no_memory(s->g->module);
-    location_id former = graph_set_origin(s->g, n.locations);
+    location_id former = graph_set_origin(s->g, location_in_gradient(s->g->module, n.locations, (tn_op)n.op));
     for (uint32_t k = 0; k < n.n_results; k++) {
         value_id cotangent = has_elements(s->g, n.first_result + k) ? cotangent_of(s, n.first_result + k) : VALUE_NONE;
         dy[k] = cotangent == VALUE_NONE ? BUILD_INVALID : (tn_val){s->g, cotangent};

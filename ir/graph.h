@@ -191,6 +191,7 @@ struct tn_graph {
     size_t n_symbols, symbols_capacity;
     constraint *constraints;
     size_t n_constraints, constraints_capacity;
+    struct nan_look *nan_looks; /* one for each value, where a compilation looks for NaN (loops/nan_looks.h); or NULL */
     uint32_t *intern; /* hash table of node index + 1, open addressing, capacity a power of 2 */
     size_t n_interned;
     size_t intern_capacity;
@@ -289,6 +290,11 @@ location_id location_intern(tn_module *m, const char *file, int line);
 location_id location_union(tn_module *m, location_id a, location_id b);
 /* Locations of a set as (file, line) pairs; returns how many there are. */
 size_t location_items(const tn_module *m, location_id set, size_t capacity, tn_location *items);
+
+/* The same places, of what the gradient of such an op is computed by. A set united with one that is not of that
+ * gradient is of none. */
+location_id location_in_gradient(tn_module *m, location_id set, tn_op op);
+tn_op location_gradient_of(const tn_module *m, location_id set); /* TN_OP_COUNT: of none */
 
 /* Types. */
 tn_type type_make(tn_dtype dtype, int rank, const tn_dim *dims);

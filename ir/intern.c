@@ -130,6 +130,7 @@ const tensor_data *module_constant(tn_module *m, const tn_type *type, const void
 typedef struct location_set {
     location_id id;
     uint32_t n;
+    tn_op gradient_of; /* TN_OP_COUNT: none */
     tn_location items[LOCATION_MAX];
 } location_set;
 
@@ -138,7 +139,7 @@ static bool same_location(tn_location a, tn_location b) { return a.file == b.fil
 
 static bool same_set(const void *item, const void *key) {
     const location_set *a = item, *b = key;
-    if (a->n != b->n) return false;
+    if (a->n != b->n || a->gradient_of != b->gradient_of) return false;
     for (uint32_t i = 0; i < a->n; i++)
         if (!same_location(a->items[i], b->items[i])) return false;
     return true;
@@ -146,7 +147,7 @@ static bool same_set(const void *item, const void *key) {
 
 static location_id intern_set(tn_module *m, const location_set *key) {
     struct interner *in = m->interner;
-    uint64_t hash = 2;
+    uint64_t hash = 2 + (uint64_t)key->gradient_of;
     for (uint32_t i = 0; i < key->n; i++)
         hash = hash_mix(hash_mix(hash, (uintptr_t)key->items[i].file), (uint64_t)key->items[i].line);
     intern_slot *slot = table_slot(&in->location_sets, hash, key, same_set);
@@ -170,7 +171,7 @@ static const location_set *set_of(const tn_module *m, location_id id) {
 }
 
 location_id location_intern(tn_module *m, const char *file, int line) {
-    location_set key = {.n = 1};
+    location_set key = {.n = 1, .gradient_of = TN_OP_COUNT};
     key.items[0] = (tn_location){module_intern(m, file), line};
     return key.items[0].file ? intern_set(m, &key) : LOCATION_NONE;
 }
@@ -179,15 +180,30 @@ location_id location_union(tn_module *m, location_id a, location_id b) {
     const location_set *first = set_of(m, a), *second = set_of(m, b);
     if (!first || !second) return first ? a : b;
     if (a == b) return a;
-    location_set key = {.n = first->n};
+    location_set key = {.n = first->n, .gradient_of = first->gradient_of};
+    if (second->gradient_of != key.gradient_of) key.gradient_of = TN_OP_COUNT;
     memcpy(key.items, first->items, first->n * sizeof *key.items);
     for (uint32_t i = 0; i < second->n && key.n < LOCATION_MAX; i++) {
         bool is_new = true;
         for (uint32_t j = 0; j < key.n; j++) is_new &= !same_location(key.items[j], second->items[i]);
         if (is_new) key.items[key.n++] = second->items[i];
     }
-    location_id id = key.n == first->n ? a : intern_set(m, &key);
+    bool is_first = key.n == first->n && key.gradient_of == first->gradient_of;
+    location_id id = is_first ? a : intern_set(m, &key);
     return id == LOCATION_NONE ? a : id;
+}
+
+location_id location_in_gradient(tn_module *m, location_id id, tn_op op) {
+    const location_set *set = set_of(m, id);
+    if (!set || set->gradient_of == op) return id;
+    location_set key = {.n = set->n, .gradient_of = op};
+    memcpy(key.items, set->items, set->n * sizeof *key.items);
+    return intern_set(m, &key);
+}
+
+tn_op location_gradient_of(const tn_module *m, location_id id) {
+    const location_set *set = set_of(m, id);
+    return set ? set->gradient_of : TN_OP_COUNT;
 }
 
 size_t location_items(const tn_module *m, location_id id, size_t capacity, tn_location *items) {

@@ -36,6 +36,7 @@ static const char *const status_names[] = {
     [TN_ERR_ASSERT] = "ERR_ASSERT",
     [TN_ERR_CUSTOM] = "ERR_CUSTOM",
     [TN_ERR_INTERNAL] = "ERR_INTERNAL",
+    [TN_ERR_NAN] = "ERR_NAN",
 };
 
 const char *tn_status_name(tn_status status) {

@@ -50,10 +50,11 @@ static bool allocate_arrays(tn_exec *e) {
     e->output_ranges = ARENA_ARRAY(a, tensor_range, p->n_outputs);
     e->input_copies = ARENA_ARRAY(a, exec_buffer, p->n_inputs);
     e->output_buffers = ARENA_ARRAY(a, exec_buffer, p->n_outputs);
+    e->hints = ARENA_ARRAY(a, uint64_t, (size_t)e->n_groups);
     e->status = tn_aligned_alloc(64, (size_t)e->workers * 64);
     if (!e->set_inputs || !e->set_outputs || !e->set_symbols || !e->inputs || !e->outputs || !e->symbols ||
         !e->sources || !e->bound || !e->bound_symbols || !e->input_pointers || !e->output_pointers ||
-        !e->input_ranges || !e->output_ranges || !e->input_copies || !e->output_buffers || !e->status)
+        !e->input_ranges || !e->output_ranges || !e->input_copies || !e->output_buffers || !e->hints || !e->status)
         return false;
     for (uint32_t i = 0; i < p->n_symbols; i++) e->set_symbols[i] = e->symbols[i] = -1;
     return true;
@@ -77,6 +78,7 @@ tn_exec *exec_new(tn_program *program, const tn_exec_options *options, bool hold
     e->flush_denormals = o.flush_denormals;
     if (o.hooks != NULL) e->user = *o.hooks;
     e->profile = o.profile;
+    e->n_groups = program_nan_groups(program, &e->looks_for_nan);
     exec_set_hooks(e);
     if (allocate_arrays(e)) return e;
     tn_exec_free(e);

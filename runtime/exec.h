@@ -2,7 +2,8 @@
  *
  * All arrays have their final size from tn_exec_new on; only the buffers grow, and only when
  * sizes do. exec.c makes execs and answers questions, exec_bind.c turns shapes into
- * symbol values and sizes, exec_hooks.c is what compiled code calls back, exec_run.c runs.
+ * symbol values and sizes, exec_hooks.c is what compiled code calls back, exec_run.c runs, exec_status.c
+ * says what went wrong.
  */
 #ifndef TN_RUNTIME_EXEC_H
 #define TN_RUNTIME_EXEC_H
@@ -67,6 +68,12 @@ struct tn_exec {
     exec_buffer *output_buffers; /* one for each output, used when it has no data or is strided */
     exec_buffer arena, scratch;
     uint64_t *status; /* 8 words a worker, so that none share a cache line */
+
+    /* Where the program looks for NaN, what its kernels so far told. */
+    bool looks_for_nan;
+    uint64_t first_word; /* of the first kernel that told of an error */
+    uint64_t *hints;     /* of each group: the first hint, or TN_STATUS_CLEAR */
+    int32_t n_groups;
 };
 
 enum { STATUS_STRIDE = 64 / sizeof(uint64_t) };
@@ -89,6 +96,17 @@ tn_status mismatch(const tn_program *program, const char *role, const tn_tensor_
 
 /* exec_hooks.c. Sets e->hooks up. */
 void exec_set_hooks(tn_exec *e);
+
+/* exec_status.c. Status words before a run, after each kernel of a program that looks for NaN, and at the end. */
+void exec_clear_status(tn_exec *e);
+void exec_take_status(tn_exec *e);
+tn_status exec_decode_status(tn_exec *e);
+/* Whether there is a NaN in the inputs where that is an error. */
+tn_status exec_check_inputs(tn_exec *e);
+/* Highest number of a group of its sites, and one; sets *looks_for_nan. */
+int32_t program_nan_groups(const tn_program *p, bool *looks_for_nan);
+/* "input 'x' has a NaN at element [3, 17] of f32[8, 64]"; TN_OK: it has none. */
+tn_status check_for_nan(const tn_program *p, const char *role, const char *name, const tn_tensor *t, tn_diag *diag);
 
 /* Makes room for at least `bytes`; what was in it is lost when it grows. */
 bool buffer_reserve(exec_buffer *b, size_t bytes);

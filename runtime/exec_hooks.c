@@ -43,6 +43,7 @@ static void hook_kernel_begin(void *ctx, int32_t kernel) {
 
 static void hook_kernel_end(void *ctx, int32_t kernel) {
     tn_exec *e = ctx;
+    if (e->looks_for_nan) exec_take_status(e);
     if (e->profile != NULL) profile_add(e->profile, kernel, profile_now_ns() - e->kernel_start_ns);
     if (e->user.kernel_end != NULL) e->user.kernel_end(e->user.ctx, kernel);
 }
@@ -65,7 +66,7 @@ void exec_set_hooks(tn_exec *e) {
     e->hooks = (tn_hooks){.ctx = e};
     if (e->workers > 1 || e->user.parallel_for != NULL) e->hooks.parallel_for = hook_parallel_for;
     if (times || e->user.kernel_begin != NULL) e->hooks.kernel_begin = hook_kernel_begin;
-    if (times || e->user.kernel_end != NULL) e->hooks.kernel_end = hook_kernel_end;
+    if (times || e->user.kernel_end != NULL || e->looks_for_nan) e->hooks.kernel_end = hook_kernel_end;
     if (e->program->n_customs > 0) e->hooks.custom = hook_custom;
     if (e->user.print != NULL) e->hooks.print = hook_print;
     e->needs_hooks = e->hooks.parallel_for != NULL || e->hooks.kernel_begin != NULL || e->hooks.kernel_end != NULL ||

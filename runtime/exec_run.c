@@ -172,32 +172,9 @@ static void copy_strided_outputs(tn_exec *e) {
 
 /* ---- Running --------------------------------------------------------------------------------------------- */
 
-/* What a failed site says: "mlp: gather at mlp.c:14: <complaint> (element 37)". */
-static const struct {
-    tn_status status;
-    const char *complaint;
-} site_kinds[SITE_KIND_COUNT] = {
-    [SITE_INDEX] = {TN_ERR_INDEX, "an index is out of range"},
-    [SITE_ASSERT] = {TN_ERR_ASSERT, "assertion failed"},
-    [SITE_CUSTOM] = {TN_ERR_CUSTOM, "the callback returned an error"},
-};
-
-static tn_status decode_status(tn_exec *e, uint64_t word) {
-    const tn_program *p = e->program;
-    uint64_t number = word >> TN_STATUS_INDEX_BITS, index = word & ((UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1);
-    if (number >= p->n_sites)
-        return diag_fail(&e->error, TN_ERR_INTERNAL, "%s: unknown site %llu failed", p->name,
-                         (unsigned long long)number);
-    const program_site *site = &p->sites[number];
-    return diag_fail(&e->error, site_kinds[site->kind].status, "%s: %s%s%s: %s%s%s (element %llu)", p->name, site->op,
-                     site->location ? " at " : "", site->location ? site->location : "",
-                     site_kinds[site->kind].complaint, site->message ? ": " : "", site->message ? site->message : "",
-                     (unsigned long long)index);
-}
-
 static tn_status call_program(tn_exec *e, const weight_set *weights) {
     const tn_program *p = e->program;
-    for (int32_t w = 0; w < e->workers; w++) e->status[(size_t)w * STATUS_STRIDE] = TN_STATUS_CLEAR;
+    exec_clear_status(e);
     atomic_store(&e->bad_worker, -1);
     tn_frame frame = {
         .version = TN_FRAME_VERSION,
@@ -222,10 +199,7 @@ static tn_status call_program(tn_exec *e, const weight_set *weights) {
         return diag_fail(&e->error, TN_ERR_ARGUMENT,
                          "%s: parallel_for used a worker id that is not in [0, %d): some chunks did not run", p->name,
                          e->workers);
-    uint64_t first = TN_STATUS_CLEAR;
-    for (int32_t w = 0; w < e->workers; w++)
-        if (e->status[(size_t)w * STATUS_STRIDE] < first) first = e->status[(size_t)w * STATUS_STRIDE];
-    return first == TN_STATUS_CLEAR ? TN_OK : decode_status(e, first);
+    return exec_decode_status(e);
 }
 
 /* The weights that this run reads, to be freed by weight_set_free. */
@@ -259,6 +233,7 @@ tn_status exec_run(tn_exec *e, const tn_tensor *inputs, tn_tensor *outputs, bool
     if (p->n_inputs > 0) memmove(e->inputs, inputs, p->n_inputs * sizeof *inputs);
     tn_status status = exec_bind(e, true);
     if (status == TN_OK) status = prepare_memory(e, outputs, outputs_need_data);
+    if (status == TN_OK) status = exec_check_inputs(e);
     if (status == TN_OK) status = take_weights(e, &weights);
     if (status != TN_OK) return status;
     status = call_program(e, weights);

@@ -18,14 +18,27 @@
 #include "runtime/tenon_rt.h"
 
 /* What a checking site of compiled code looks for (status words, tenon_rt.h). */
-typedef enum site_kind { SITE_INDEX, SITE_ASSERT, SITE_CUSTOM, SITE_KIND_COUNT } site_kind;
+typedef enum site_kind {
+    SITE_INDEX,
+    SITE_ASSERT,
+    SITE_CUSTOM,
+    SITE_NAN,
+    SITE_NAN_HINT, /* may turn out not to be used; else a SITE_NAN of the same group tells */
+    SITE_KIND_COUNT
+} site_kind;
 
 typedef struct program_site {
     site_kind kind;
     const char *op;       /* "gather"; for SITE_CUSTOM the user's name of it */
     const char *location; /* "mlp.c:14", or NULL */
     const char *message;  /* SITE_ASSERT: the assertion's text; or NULL */
+    /* SITE_NAN, SITE_NAN_HINT: */
+    const char *type;        /* of the op's result: "f32[n, 64]" */
+    const char *kernel;      /* that does it */
+    const char *gradient_of; /* op whose gradient this is a part of, or NULL */
+    int32_t group;           /* -1: none */
 } program_site;
+
 
 typedef struct program_constraint {
     const char *message; /* who asks for what: "mlp.c:14: reshape: 4 must divide n" */
@@ -41,7 +54,8 @@ typedef struct program_custom {
 /* A raw weight: dims are constants. */
 typedef struct program_weight {
     tn_tensor_info info;
-    const void *data; /* initial values, contiguous; NULL: the caller gives them (or no elements) */
+    const void *data;   /* initial values, contiguous; NULL: the caller gives them (or no elements) */
+    bool looks_for_nan; /* one in it is an error */
 } program_weight;
 
 /* Where frame->weights[i] comes from. */
@@ -75,6 +89,9 @@ struct tn_program {
     program_custom *customs;
     program_weight *weights;
     program_packed *packed;
+
+    uint32_t n_nan_inputs; /* in which a NaN is an error before the run */
+    uint32_t *nan_inputs;
 
     size_t cached_bytes; /* of packed weights that are PACKED_CONSTANT because prepare has run before; 0: none */
 

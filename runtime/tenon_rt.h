@@ -44,6 +44,7 @@ typedef enum tn_status {
     TN_ERR_ASSERT,      /* an `assert` of the graph failed while running */
     TN_ERR_CUSTOM,      /* a user's own op failed while running */
     TN_ERR_INTERNAL,    /* a bug in Tenon */
+    TN_ERR_NAN,         /* a NaN, in a program that was compiled to look for them (nan_check) */
 } tn_status;
 
 /* Name of a status as it is spelled above without the prefix ("ERR_SHAPE"); never NULL. */
@@ -120,9 +121,11 @@ typedef struct tn_hooks {
 /* "No run-time error" in a status word. Otherwise a status word is
  * (site << TN_STATUS_INDEX_BITS) | index: the number of the checking site in the program's
  * site table and the linear index of the offending element, so that the smallest word is the
- * first error in program order whatever the threads did. */
+ * first error in program order whatever the threads did. A word whose top bit is set is no error: of a program that looks
+ * for NaN it tells of one that may turn out not to be used. */
 #define TN_STATUS_CLEAR UINT64_MAX
 #define TN_STATUS_INDEX_BITS 40
+#define TN_STATUS_HINT (UINT64_C(1) << 63)
 
 typedef struct tn_frame {
     uint32_t version;       /* TN_FRAME_VERSION */

@@ -89,6 +89,15 @@ static void drop_pages(void *ctx, int32_t kernel) {
     p->drop_pages(p->drop_pages_ctx);
 }
 
+static tn_status look_for_nan(packing *k) {
+    const tn_program *p = k->program;
+    tn_status status = TN_OK;
+    for (uint32_t i = 0; i < p->n_weights && status == TN_OK; i++)
+        if (p->weights[i].looks_for_nan)
+            status = check_for_nan(p, "weight", p->weights[i].info.name, &k->raw[i], k->diag);
+    return status;
+}
+
 static tn_status bind_prepare(packing *k) {
     tn_program *p = k->program;
     if (p->prepare == NULL) return TN_OK;
@@ -161,6 +170,7 @@ static void point_packed(packing *k) {
 static tn_status pack(tn_program *p, const tn_tensor *raw, const bool *is_initial, weight_set **set, tn_diag *diag) {
     packing k = {.program = p, .raw = raw, .is_initial = is_initial, .set = set_new(p), .diag = diag};
     tn_status status = k.set == NULL ? no_memory(&k) : TN_OK;
+    if (status == TN_OK) status = look_for_nan(&k);
     if (status == TN_OK) status = bind_prepare(&k);
     if (status == TN_OK) status = lay_out(&k);
     if (status == TN_OK) status = run_prepare(&k);

@@ -21,7 +21,8 @@ typedef enum aot_kind {
     AOT_ERR_SIZE,
     AOT_ERR_WEIGHTS,
     AOT_ERR_INDEX,
-    AOT_ERR_ASSERT
+    AOT_ERR_ASSERT,
+    AOT_ERR_NAN
 } aot_kind;
 
 enum { AOT_KIND_BITS = 8 };

@@ -217,7 +217,7 @@ static LLVMValueRef status_at(aot_emitter *a, LLVMValueRef status, LLVMValueRef 
     return LLVMBuildGEP2(a->b, a->i64, status, &word, 1, "");
 }
 
-/* The least of all workers' words says what went wrong first. */
+/* The least of all workers' words says what went wrong first; nothing did when its top bit is set. */
 static bool return_status(aot_emitter *a, const aot_version *v, LLVMValueRef status, LLVMValueRef workers) {
     if (v->n_sites > 0) {
         LLVMValueRef least_at = words_on_stack(a, 1), clear = aot_i64(a, TN_STATUS_CLEAR);
@@ -230,7 +230,7 @@ static bool return_status(aot_emitter *a, const aot_version *v, LLVMValueRef sta
         aot_loop_close(a, &loop);
         LLVMBasicBlockRef failed = aot_block_new(a, "failed"), done = aot_block_new(a, "done");
         least = LLVMBuildLoad2(a->b, a->i64, least_at, "");
-        LLVMBuildCondBr(a->b, LLVMBuildICmp(a->b, LLVMIntEQ, least, clear, ""), done, failed);
+        LLVMBuildCondBr(a->b, LLVMBuildICmp(a->b, LLVMIntSLT, least, aot_i64(a, 0), ""), done, failed);
         LLVMPositionBuilderAtEnd(a->b, failed);
         LLVMValueRef site = LLVMBuildLShr(a->b, least, aot_i64(a, TN_STATUS_INDEX_BITS), "");
         if (!return_code(a, "site_codes", v->site_codes, v->n_sites, site)) return false;

@@ -1,6 +1,6 @@
-/* Loaded indices: clamped, bound to a variable, and reported when out of range.
+/* What can go wrong: loaded indices, clamped, bound to a variable, and reported when out of range; and checks.
  *
- * in:  LT_BIND
+ * in:  LT_BIND, LT_CHECK
  * out: the variable's value; on the slow path the worker's status word lowered
  * law: the word of a run is the least over all elements, so it does not depend on threads
  */
@@ -20,13 +20,15 @@ static LLVMValueRef reduce(emit *e, const char *name, LLVMValueRef v) {
 }
 
 /* The status word of the first bad element, TN_STATUS_CLEAR in lanes that are not bad. */
-static LLVMValueRef error_word(emit *e, const lt_stmt *s, LLVMValueRef bad) {
+static LLVMValueRef error_word(emit *e, tn_dim at, uint32_t number, LLVMValueRef bad) {
     bool is_vector = emit_is_vector(bad);
     LLVMValueRef greatest = emit_const_i64(e, (int64_t)((UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1));
-    LLVMValueRef element = is_vector ? emit_dim_vector(e, s->bind.element) : emit_dim(e, s->bind.element);
+    LLVMValueRef element = is_vector ? emit_dim_vector(e, at) : emit_dim(e, at);
     LLVMValueRef site =
-        LLVMBuildAdd(e->builder, emit_slot_i64(e, ABI_SITE_BASE, "site_base"), emit_const_i64(e, s->bind.site), "site");
+        LLVMBuildAdd(e->builder, emit_slot_i64(e, ABI_SITE_BASE, "site_base"), emit_const_i64(e, number), "site");
     LLVMValueRef high = LLVMBuildShl(e->builder, site, emit_const_i64(e, TN_STATUS_INDEX_BITS), "");
+    if (e->kernel->sites[number].is_hint)
+        high = LLVMBuildOr(e->builder, high, emit_const_i64(e, (int64_t)TN_STATUS_HINT), "");
     LLVMValueRef none = emit_const_i64(e, -1);
     if (is_vector) {
         greatest = emit_splat(e, greatest);
@@ -38,13 +40,31 @@ static LLVMValueRef error_word(emit *e, const lt_stmt *s, LLVMValueRef bad) {
     return reduce(e, "llvm.vector.reduce.umin", word);
 }
 
-static void record_error(emit *e, const lt_stmt *s, LLVMValueRef bad) {
+static void record_error(emit *e, tn_dim element, uint32_t site, LLVMValueRef bad) {
     LLVMValueRef status = emit_frame_field(e, e->pointer, offsetof(tn_frame, status), "status");
     LLVMValueRef worker = LLVMBuildSExt(e->builder, e->worker, e->i64, "");
     LLVMValueRef at = LLVMBuildMul(e->builder, worker, emit_const_i64(e, STATUS_WORDS_APART), "");
     LLVMValueRef address = LLVMBuildGEP2(e->builder, e->i64, status, &at, 1, "");
     LLVMValueRef old = LLVMBuildLoad2(e->builder, e->i64, address, "old");
-    LLVMBuildStore(e->builder, choose(e, LLVMIntULT, error_word(e, s, bad), old, "least"), address);
+    LLVMBuildStore(e->builder, choose(e, LLVMIntULT, error_word(e, element, site, bad), old, "least"), address);
+}
+
+/* Records an error of the elements that are bad, a bool or one for each lane, among the lanes that are live. */
+static void record_where(emit *e, tn_dim element, uint32_t site, LLVMValueRef bad) {
+    if (e->mask)
+        bad = LLVMBuildAnd(e->builder, emit_splat(e, bad), e->mask, "");
+    else if (!emit_is_vector(bad) && emit_dim_varies(e, element))
+        bad = emit_splat(e, bad);
+    LLVMBasicBlockRef slow = emit_new_block(e, "bad", site), go_on = emit_new_block(e, "checked", site);
+    LLVMBuildCondBr(e->builder, reduce(e, "llvm.vector.reduce.or", bad), slow, go_on);
+    LLVMPositionBuilderAtEnd(e->builder, slow);
+    record_error(e, element, site, bad);
+    LLVMBuildBr(e->builder, go_on);
+    LLVMPositionBuilderAtEnd(e->builder, go_on);
+}
+
+void emit_check(emit *e, const lt_stmt *s) {
+    record_where(e, s->check.element, s->check.site, emit_value(e, s->check.value));
 }
 
 void emit_bind(emit *e, const lt_stmt *s) {
@@ -54,19 +74,8 @@ void emit_bind(emit *e, const lt_stmt *s) {
     LLVMValueRef value = emit_value_as(e, s->bind.value, varying);
     LLVMValueRef limit = varying ? emit_dim_vector(e, s->bind.limit) : emit_dim(e, s->bind.limit);
 
-    if (s->bind.site != LT_NONE) {
-        LLVMValueRef bad = LLVMBuildICmp(e->builder, LLVMIntUGE, value, limit, "bad");
-        if (e->mask)
-            bad = LLVMBuildAnd(e->builder, emit_splat(e, bad), e->mask, "");
-        else if (!varying && emit_dim_varies(e, s->bind.element))
-            bad = emit_splat(e, bad);
-        LLVMBasicBlockRef slow = emit_new_block(e, "bad", number), go_on = emit_new_block(e, "checked", number);
-        LLVMBuildCondBr(e->builder, reduce(e, "llvm.vector.reduce.or", bad), slow, go_on);
-        LLVMPositionBuilderAtEnd(e->builder, slow);
-        record_error(e, s, bad);
-        LLVMBuildBr(e->builder, go_on);
-        LLVMPositionBuilderAtEnd(e->builder, go_on);
-    }
+    if (s->bind.site != LT_NONE)
+        record_where(e, s->bind.element, s->bind.site, LLVMBuildICmp(e->builder, LLVMIntUGE, value, limit, "bad"));
 
     LLVMValueRef one = emit_const_i64(e, 1), zero = emit_const_i64(e, 0);
     if (varying) {

@@ -178,6 +178,7 @@ void emit_loop(emit *e, const lt_stmt *s);
 void emit_if(emit *e, const lt_stmt *s);
 void emit_mark_varying(emit *e, const lt_stmt *vector_loop);
 void emit_bind(emit *e, const lt_stmt *s);
+void emit_check(emit *e, const lt_stmt *s);
 void emit_tile(emit *e, const lt_stmt *s);
 void emit_transpose(emit *e, const lt_stmt *s);
 

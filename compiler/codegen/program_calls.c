@@ -167,14 +167,31 @@ static void add_slots(function_emitter *f, const node *n, const lt_kernel *k, co
     for (uint32_t i = 0; i < k->n_extents; i++) add_dim(f, extents[i]);
 }
 
-static void add_header(function_emitter *f, const node *n, uint32_t kernel) {
+/* Site i of the kernel that n calls. Where an index is wrong all that was fused may be to blame. */
+static void add_site(function_emitter *f, const node *n, const function_plan *callee, const lt_site *s) {
+    emitted_site site = {.op = s->op, .locations = n->locations};
+    if (s->type) {
+        site = (emitted_site){.op = s->op,
+                              .locations = s->locations,
+                              .kernel = callee->graph->name,
+                              .type = *s->type,
+                              .is_hint = s->is_hint,
+                              .group = s->group};
+        for (int i = 0; i < site.type.rank; i++)
+            site.type.dims[i] = plan_in_caller(callee->graph, n, site.type.dims[i]);
+    }
+    program_add_site(f->p, site);
+}
+
+static void add_header(function_emitter *f, const node *n, const function_plan *callee) {
     program_emitter *p = f->p;
+    uint32_t kernel = callee->kernel;
     const lt_kernel *k = p->plan->kernels[kernel].loops;
     int64_t header[CALL_HEADER] = {[CALL_SITE_BASE] = (int64_t)p->tables->n_sites,
                                    [CALL_FIRST_STAGE] = p->table.first[kernel],
                                    [CALL_ROWS] = (int64_t)abi_slot_count(k) - ABI_BUFFERS,
                                    [CALL_STAGES] = k->n_stages};
-    for (uint32_t i = 0; i < k->n_sites; i++) program_add_site(p, k->sites[i].op, n->locations, NULL);
+    for (uint32_t i = 0; i < k->n_sites; i++) add_site(f, n, callee, &callee->sites[i]);
     for (int i = 0; i < CALL_HEADER; i++) add_word(f, header[i]);
 }
 
@@ -186,7 +203,7 @@ void program_call_kernel(function_emitter *f, const node *n, int64_t number) {
     if (!extents) return;
     open_arrays(f);
     if (f->calls.n++ == 0) f->calls.first_number = number;
-    add_header(f, n, (uint32_t)callee->kernel);
+    add_header(f, n, callee);
     add_slots(f, n, k, extents);
     for (uint32_t i = 0; i < k->n_stages; i++)
         add_dim(f, dim_substitute(p->dims, k->stages[i].chunks, k->extents, extents, (int)k->n_extents));

@@ -87,13 +87,13 @@ static LLVMValueRef work_of(function_emitter *f, const node *n) {
 
 /* ---- Sites ---- */
 
-int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message) {
+int64_t program_add_site(program_emitter *p, emitted_site site) {
     emitted_tables *t = p->tables;
     if (!array_reserve((void **)&t->sites, &t->sites_capacity, t->n_sites + 1, sizeof *t->sites)) {
         program_fail(p, TN_ERR_MEMORY, "out of memory");
         return 0;
     }
-    t->sites[t->n_sites] = (emitted_site){op, locations, message};
+    t->sites[t->n_sites] = site;
     return (int64_t)t->n_sites++;
 }
 

@@ -125,7 +125,7 @@ LLVMBasicBlockRef program_new_block(function_emitter *f, const char *name);
 LLVMValueRef program_place(function_emitter *f, value_id v); /* the pointer to a value */
 LLVMValueRef program_load_bool(function_emitter *f, LLVMValueRef at);
 tn_dim program_aligned_bytes(const program_emitter *p, tn_dim elements, tn_dtype dtype);
-int64_t program_add_site(program_emitter *p, tn_op op, location_id locations, const char *message);
+int64_t program_add_site(program_emitter *p, emitted_site site);
 
 /* program_effects.c: nodes that tell or ask the caller something. */
 void program_emit_assert(function_emitter *f, const node *n);

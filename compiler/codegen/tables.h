@@ -9,6 +9,10 @@ typedef struct emitted_site {
     tn_op op;
     location_id locations;
     const char *message; /* of an assert, or NULL */
+    const char *kernel;  /* that looks for NaN here; NULL: none does */
+    tn_type type;        /* likewise */
+    bool is_hint;        /* likewise, as lt_site has it */
+    uint32_t group;
 } emitted_site;
 
 typedef struct emitted_tables {

@@ -52,7 +52,7 @@ bool access_open(access *a, tn_graph *fused, const char *class_name, const machi
     if (!a->b.kernel || !a->sources || !a->sites)
         return module_error(fused->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory");
     memset(a->sites, 0xff, (fused->n_nodes + 1) * sizeof *a->sites);
-    if (!add_buffers(a) || !add_extents(a))
+    if (!add_buffers(a) || !add_extents(a) || (fused->nan_looks && !access_open_nan_sites(a)))
         return module_error(fused->module, TN_ERR_MEMORY, LOCATION_NONE, "out of memory");
     return true;
 }
@@ -62,6 +62,7 @@ lt_kernel *access_close(access *a) {
         a->b.failed || a->fused->module->error.status != TN_OK || dim_table_status(a->fused->module->dims) != TN_OK;
     tn_free(a->sources);
     tn_free(a->sites);
+    tn_free(a->nan_sites);
     tn_free(a->memo);
     tn_free(a->ranges);
     if (failed) {
@@ -151,28 +152,30 @@ lt_value access_push_guard(access *a, lt_value condition) {
 uint32_t access_site(access *a, value_id v) {
     uint32_t n = a->fused->values[v].node;
     if (a->sites[n] == LT_NONE)
-        a->sites[n] = lt_add_site(&a->b, (tn_op)a->fused->nodes[n].op, a->fused->nodes[n].locations);
+        a->sites[n] = lt_add_site(
+            &a->b, (lt_site){.op = (tn_op)a->fused->nodes[n].op, .locations = a->fused->nodes[n].locations});
     return a->sites[n];
 }
 
 /* ---- Shared work ---- */
 
-static const access_memo *find_memo(const access *a, value_id v, int rank, const tn_dim *index) {
+const access_memo *access_find_memo(const access *a, value_id v, int rank, const tn_dim *index, bool is_look) {
     for (size_t i = a->n_memo; i-- > 0;) {
         const access_memo *m = &a->memo[i];
-        if (m->value == v && m->guard == a->guard && memcmp(m->index, index, (size_t)rank * sizeof *index) == 0)
+        if (m->value == v && m->guard == a->guard && m->is_look == is_look &&
+            memcmp(m->index, index, (size_t)rank * sizeof *index) == 0)
             return m;
     }
     return NULL;
 }
 
-static void add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result) {
+void access_add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result, bool is_look) {
     if (!array_reserve((void **)&a->memo, &a->memo_capacity, a->n_memo + 1, sizeof *a->memo)) {
         out_of_memory(a);
         return;
     }
     access_memo *m = &a->memo[a->n_memo++];
-    *m = (access_memo){.value = v, .guard = a->guard, .rank = rank, .result = result};
+    *m = (access_memo){.value = v, .guard = a->guard, .rank = rank, .result = result, .is_look = is_look};
     memcpy(m->index, index, (size_t)rank * sizeof *index);
 }
 
@@ -253,10 +256,20 @@ static lt_value emit_dim(access *a, value_id v, const node *n, const tn_dim *ind
     return lt_dim_value(&a->b, attr_find(&n->attrs, ATTR_dim)->dim);
 }
 
+/* Of a select, operands behind the condition (the first of x) are computed as its branches. */
+static lt_value emit_operand(access *a, const node *n, uint32_t i, const lt_value *x, const tn_dim *index) {
+    if (n->op != TN_OP_select || i == 0) return access_value(a, n->operands[i], index);
+    access_branch branch = {a->branch, (uint32_t)(n - a->fused->nodes), (uint8_t)i, x[0]};
+    a->branch = &branch;
+    lt_value result = access_value(a, n->operands[i], index);
+    a->branch = branch.outer;
+    return result;
+}
+
 static lt_value emit_map(access *a, value_id v, const node *n, const tn_dim *index) {
     lt_value x[LT_MAX_OPERANDS] = {LT_NONE, LT_NONE, LT_NONE};
     for (uint32_t i = 0; i < n->n_operands; i++)
-        if ((x[i] = access_value(a, n->operands[i], index)) == LT_NONE) return fail(a);
+        if ((x[i] = emit_operand(a, n, i, x, index)) == LT_NONE) return fail(a);
     tn_dtype dtype = (tn_dtype)graph_type(a->fused, v)->dtype;
     switch (n->op) {
     case TN_OP_convert: return lt_convert(&a->b, x[0], dtype);
@@ -313,8 +326,11 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     if (a->b.failed) return LT_NONE;
     const source *s = &a->sources[v];
     int rank = graph_type(a->fused, v)->rank;
-    if (s->kind == SOURCE_REGISTER) return s->reg;
-    const access_memo *known = find_memo(a, v, rank, index);
+    if (s->kind == SOURCE_REGISTER) {
+        access_look(a, v, index, s->reg);
+        return s->reg;
+    }
+    const access_memo *known = access_find_memo(a, v, rank, index, false);
     if (known) return known->result;
 
     const node *n = graph_node_of(a->fused, v);
@@ -330,7 +346,8 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
                      a->fused->name, op_name((tn_op)n->op));
         result = fail(a);
     }
-    add_memo(a, v, rank, index, result);
+    access_add_memo(a, v, rank, index, result, false);
+    if (!s->is_looked_at) access_look(a, v, index, result);
     return result;
 }
 
@@ -369,10 +386,12 @@ void access_store_ordered(access *a, uint32_t r, const tn_dim *index, lt_value v
     const tn_type *type = graph_type(a->fused, find_order(a->fused, r, &stored, order));
     tn_dim laid_out[TN_MAX_RANK];
     for (int i = 0; i < type->rank; i++) laid_out[order[i]] = index[i];
+    access_look(a, stored, index, value);
     lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, laid_out)), value, a->guard);
 }
 
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {
     const tn_type *type = graph_type(a->fused, a->fused->results[r].value);
+    access_look(a, a->fused->results[r].value, index, value);
     lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, index)), value, a->guard);
 }

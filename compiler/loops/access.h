@@ -23,6 +23,7 @@ typedef struct source {
     uint32_t buffer;                  /* SOURCE_BUFFER */
     tn_dim base, stride[TN_MAX_RANK]; /* element offset = base + sum of index * stride */
     lt_value reg;                     /* SOURCE_REGISTER: the same for every index asked for */
+    bool is_looked_at;                /* for NaN, before it was put there */
 } source;
 
 typedef struct access_memo {
@@ -31,7 +32,16 @@ typedef struct access_memo {
     int rank;
     tn_dim index[TN_MAX_RANK];
     lt_value result;
+    bool is_look; /* what is remembered is that `result` was looked at for NaN */
 } access_memo;
+
+/* An operand of a select that is being computed. */
+typedef struct access_branch {
+    const struct access_branch *outer;
+    uint32_t select; /* node */
+    uint8_t side;    /* operand: 1 where the condition holds, 2 where it does not */
+    lt_value condition;
+} access_branch;
 
 typedef struct access {
     lt_builder b;
@@ -48,6 +58,9 @@ typedef struct access {
     bool (*load_instead)(void *ctx, uint32_t buffer, tn_dim index, lt_value *x);
     void *load_ctx;
     uint32_t *sites; /* site of each node, LT_NONE until it has one */
+    /* First site of each node for NaN, in the order of the nodes, LT_NONE: not looked at; NULL: nothing is. */
+    uint32_t *nan_sites;
+    const access_branch *branch; /* innermost */
 } access;
 
 /* Sets up the kernel's buffers from the function's parameters and results, extents from its
@@ -120,6 +133,14 @@ tn_dtype access_accumulator(const tn_graph *g, const node *n);
 /* The neutral element of a reduction, and the op that combines. */
 lt_value access_neutral(access *a, reduce_kind kind, tn_dtype dtype);
 tn_op access_combiner(reduce_kind kind);
+
+/* access_nan.c: with nan_looks, checks of element `index` of v, whose value is x; once for each x in a block. */
+bool access_open_nan_sites(access *a);
+void access_look(access *a, value_id v, const tn_dim *index, lt_value x);
+
+/* Remembers what dominates the open block (access.c). */
+const access_memo *access_find_memo(const access *a, value_id v, int rank, const tn_dim *index, bool is_look);
+void access_add_memo(access *a, value_id v, int rank, const tn_dim *index, lt_value result, bool is_look);
 
 typedef lt_value access_emitter(access *a, value_id v, const node *n, const tn_dim *index);
 access_emitter access_plain_view, access_pad, access_concat, access_gather, access_dynamic_slice,

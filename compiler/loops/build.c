@@ -113,10 +113,10 @@ tn_dim lt_new_variable(lt_builder *b) {
     return check_dim(b, v) ? v : DIM_INVALID;
 }
 
-uint32_t lt_add_site(lt_builder *b, tn_op op, location_id locations) {
+uint32_t lt_add_site(lt_builder *b, lt_site site) {
     lt_kernel *k = b->kernel;
     if (b->failed || !grow(b, (void **)&k->sites, k->n_sites, &k->sites_capacity, sizeof *k->sites)) return LT_NONE;
-    k->sites[k->n_sites] = (lt_site){op, locations};
+    k->sites[k->n_sites] = site;
     return k->n_sites++;
 }
 
@@ -303,6 +303,14 @@ tn_dim lt_bind(lt_builder *b, lt_value value, tn_dim limit, tn_dim element, uint
     s->bind.element = element;
     s->bind.site = site;
     return s->bind.variable;
+}
+
+void lt_check(lt_builder *b, lt_value value, tn_dim element, uint32_t site) {
+    if (!is_value(b, value) || !check_dim(b, element)) return;
+    lt_stmt *s = lt_append(b, LT_CHECK);
+    s->check.value = value;
+    s->check.element = element;
+    s->check.site = site;
 }
 
 /* ---- Loops and ifs ---- */

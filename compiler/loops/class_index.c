@@ -65,6 +65,9 @@ static void combine(scattering *s, const tn_dim *from, const tn_dim *to, lt_valu
     lt_value update = access_value(&s->a, s->n->operands[UPDATES], from);
     if (update != LT_NONE && kind != COMBINE_SET)
         update = lt_binary(b, ops[kind], lt_load(b, out, offset, in_range), update);
+    lt_value former = access_push_guard(&s->a, in_range);
+    access_look(&s->a, s->n->first_result, to, update);
+    s->a.guard = former;
     if (update != LT_NONE) lt_store(b, out, offset, update, in_range);
 }
 

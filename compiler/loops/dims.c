@@ -8,6 +8,7 @@
 static const stmt_dim of_dim[] = {{AT(dim.dim), false}};
 static const stmt_dim of_access[] = {{AT(access.index), false}};
 static const stmt_dim of_bind[] = {{AT(bind.limit), false}, {AT(bind.element), false}};
+static const stmt_dim of_check[] = {{AT(check.element), false}};
 static const stmt_dim of_loop[] = {{AT(loop.begin), false}, {AT(loop.end), false}};
 static const stmt_dim of_tile[] = {
     {AT(tile.a_index), false},   {AT(tile.b_index), false},    {AT(tile.c_index), false},
@@ -28,7 +29,7 @@ static const stmt_dim of_transpose[] = {
 
 static const stmt_dims by_kind[] = {
     [LT_DIM] = ALL(of_dim),   [LT_LOAD] = ALL(of_access), [LT_STORE] = ALL(of_access),        [LT_BIND] = ALL(of_bind),
-    [LT_LOOP] = ALL(of_loop), [LT_TILE] = ALL(of_tile),   [LT_TRANSPOSE] = ALL(of_transpose),
+    [LT_LOOP] = ALL(of_loop), [LT_TILE] = ALL(of_tile),   [LT_TRANSPOSE] = ALL(of_transpose), [LT_CHECK] = ALL(of_check),
 };
 
 stmt_dims dims_of_kind(lt_kind kind) { return by_kind[kind]; }

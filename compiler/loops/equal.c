@@ -59,6 +59,7 @@ static void add_stmt(hasher *s, const lt_stmt *stmt) {
         add(s, stmt->access.guard);
         break;
     case LT_BIND: add(s, stmt->bind.value); break;
+    case LT_CHECK: add(s, (uint64_t)stmt->check.value << 32 | stmt->check.site); break;
     case LT_LOOP:
         add(s, (uint64_t)stmt->loop.kind << 32 | stmt->loop.width);
         add_carries(s, stmt);
@@ -165,6 +166,7 @@ static bool same_stmt(const pair *p, const lt_stmt *x, const lt_stmt *y) {
     case LT_STORE: return same_access(x, y);
     case LT_BIND:
         return x->bind.variable == y->bind.variable && x->bind.value == y->bind.value && x->bind.site == y->bind.site;
+    case LT_CHECK: return x->check.value == y->check.value && x->check.site == y->check.site;
     case LT_LOOP: return same_loop(p, x, y);
     case LT_IF:
         return x->branch.condition == y->branch.condition && same_block(p, &x->branch.then, &y->branch.then) &&
@@ -197,7 +199,9 @@ static bool same_buffers(const pair *p) {
 static bool same_sites(const pair *p) {
     if (p->a->n_sites != p->b->n_sites) return false;
     for (uint32_t i = 0; i < p->a->n_sites; i++)
-        if (p->a->sites[i].op != p->b->sites[i].op) return false;
+        if (p->a->sites[i].op != p->b->sites[i].op || p->a->sites[i].is_hint != p->b->sites[i].is_hint ||
+            !p->a->sites[i].type != !p->b->sites[i].type)
+            return false;
     return true;
 }
 

@@ -118,16 +118,27 @@ static bool eval_store(evaluator *v, const lt_stmt *s) {
            write_element(v, s->access.buffer, index, v->values[s->access.value]);
 }
 
+/* The status word becomes the least of those recorded. */
+static bool record_error(evaluator *v, tn_dim element, uint32_t site) {
+    int64_t number;
+    if (!eval_dim(v, element, &number)) return false;
+    uint64_t greatest = (UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1;
+    uint64_t index = (uint64_t)number < greatest ? (uint64_t)number : greatest;
+    uint64_t word = (uint64_t)site << TN_STATUS_INDEX_BITS | index;
+    if (word < v->status) v->status = word;
+    return true;
+}
+
+static bool eval_check(evaluator *v, const lt_stmt *s) {
+    if (v->kernel->sites[s->check.site].is_hint) return true;
+    return v->values[s->check.value] == 0 || record_error(v, s->check.element, s->check.site);
+}
+
 static bool eval_bind(evaluator *v, const lt_stmt *s) {
-    int64_t value = (int64_t)v->values[s->bind.value], limit, element;
+    int64_t value = (int64_t)v->values[s->bind.value], limit;
     if (!eval_dim(v, s->bind.limit, &limit)) return false;
-    if ((value < 0 || value >= limit) && s->bind.site != LT_NONE) {
-        if (!eval_dim(v, s->bind.element, &element)) return false;
-        uint64_t greatest = (UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1;
-        uint64_t index = (uint64_t)element < greatest ? (uint64_t)element : greatest;
-        uint64_t word = (uint64_t)s->bind.site << TN_STATUS_INDEX_BITS | index;
-        if (word < v->status) v->status = word;
-    }
+    if ((value < 0 || value >= limit) && s->bind.site != LT_NONE && !record_error(v, s->bind.element, s->bind.site))
+        return false;
     if (value >= limit) value = limit - 1;
     set_variable(v, s->bind.variable, value < 0 ? 0 : value);
     return true;
@@ -321,6 +332,7 @@ static bool eval_stmt(evaluator *v, const lt_stmt *s) {
     case LT_LOAD: return eval_load(v, s);
     case LT_STORE: return eval_store(v, s);
     case LT_BIND: return eval_bind(v, s);
+    case LT_CHECK: return eval_check(v, s);
     case LT_LOOP: return eval_loop(v, s);
     case LT_IF: return eval_block(v, v->values[s->branch.condition] ? &s->branch.then : &s->branch.otherwise);
     case LT_TILE: return eval_tile(v, s);
@@ -378,11 +390,12 @@ static bool eval_stages(evaluator *v) {
     return true;
 }
 
-static void report_index(evaluator *v) {
+static void report_site(evaluator *v) {
     uint32_t site = (uint32_t)(v->status >> TN_STATUS_INDEX_BITS);
     uint64_t element = v->status & ((UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1);
-    fail(v, TN_ERR_INDEX, "%s: index out of range at element %llu (site %u)", op_table[v->kernel->sites[site].op].name,
-         (unsigned long long)element, site);
+    const lt_site *s = &v->kernel->sites[site];
+    fail(v, s->type ? TN_ERR_NAN : TN_ERR_INDEX, "%s: %s at element %llu (site %u)", op_table[s->op].name,
+         s->type ? "NaN" : "index out of range", (unsigned long long)element, site);
 }
 
 tn_status lt_eval(const lt_kernel *k, void *const *buffers, const int64_t *extents, tn_diag *diag) {
@@ -393,7 +406,7 @@ tn_status lt_eval(const lt_kernel *k, void *const *buffers, const int64_t *exten
     if (!v.buffers || !v.values || !v.variables)
         fail(&v, TN_ERR_MEMORY, "out of memory");
     else if (set_buffers(&v, buffers) && eval_stages(&v) && v.status != TN_STATUS_CLEAR)
-        report_index(&v);
+        report_site(&v);
     for (uint32_t i = 0; v.buffers && i < k->n_buffers; i++)
         if (v.buffers[i].is_own) tn_free(v.buffers[i].data);
     tn_free(v.buffers);

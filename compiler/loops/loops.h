@@ -60,6 +60,7 @@ typedef enum lt_kind {
     LT_OP,    /* result = elementwise op of the table */
     LT_LOAD,  /* result = buffer[index]; with a guard that is false: 0, and nothing is read */
     LT_BIND,  /* variable = value clamped to [0, limit - 1]; outside, a run-time error is recorded */
+    LT_CHECK, /* where value holds, a run-time error is recorded */
     LT_STORE, /* buffer[index] = value, when the guard holds */
     LT_LOOP,
     LT_IF,
@@ -132,6 +133,11 @@ typedef struct lt_stmt {
             uint32_t site;  /* in lt_kernel.sites; LT_NONE: clamp without an error */
         } bind;
         struct {
+            lt_value value; /* bool: something is wrong */
+            tn_dim element; /* linear index that the error reports */
+            uint32_t site;  /* in lt_kernel.sites */
+        } check;
+        struct {
             lt_loop_kind kind;
             tn_dim variable;
             tn_dim begin, end; /* step 1 (also when vector); no step when end <= begin */
@@ -174,10 +180,13 @@ typedef struct lt_stage {
     lt_block body;
 } lt_stage;
 
-/* A place that can record a run-time error (LT_BIND). */
+/* A place that can record a run-time error (LT_BIND, LT_CHECK). */
 typedef struct lt_site {
     tn_op op;
     location_id locations;
+    const tn_type *type; /* of the value that is looked at for NaN; NULL: an index */
+    bool is_hint;        /* a NaN there is no error, but where one begins that is found at a site of the same group */
+    uint32_t group;      /* (nan_looks.h) */
 } lt_site;
 
 typedef struct lt_kernel {
@@ -211,7 +220,7 @@ typedef struct lt_builder {
 lt_kernel *lt_kernel_new(tn_module *m, const char *name, const char *class_name);
 uint32_t lt_add_buffer(lt_builder *b, lt_role role, tn_dtype dtype, tn_dim elements, const char *name);
 tn_dim lt_new_variable(lt_builder *b);
-uint32_t lt_add_site(lt_builder *b, tn_op op, location_id locations);
+uint32_t lt_add_site(lt_builder *b, lt_site site);
 
 lt_stage *lt_open_stage(lt_builder *b, tn_dim chunks); /* its body becomes the open block */
 
@@ -232,6 +241,7 @@ lt_value lt_bitcast(lt_builder *b, lt_value x, tn_dtype dtype);
 lt_value lt_load(lt_builder *b, uint32_t buffer, tn_dim index, lt_value guard);
 void lt_store(lt_builder *b, uint32_t buffer, tn_dim index, lt_value value, lt_value guard);
 tn_dim lt_bind(lt_builder *b, lt_value value, tn_dim limit, tn_dim element, uint32_t site);
+void lt_check(lt_builder *b, lt_value value, tn_dim element, uint32_t site);
 tn_dtype lt_dtype(const lt_builder *b, lt_value v);
 
 /* Loops: open, build the body reading lt_carried(...) values, set each carry's next, close. */

@@ -194,6 +194,11 @@ static bool parse_bind(parser *p, lt_stmt *s) {
     return !lexer_accept(&p->lex, "site") || take_uint(p, &s->bind.site, MAX_IDS);
 }
 
+static bool parse_check(parser *p, lt_stmt *s) {
+    return take_value(p, &s->check.value) && lexer_expect(&p->lex, "element") && take_dim(p, &s->check.element) &&
+           lexer_expect(&p->lex, "site") && take_uint(p, &s->check.site, MAX_IDS);
+}
+
 /* %inner = %init [by op] -> %result */
 static bool take_carry(parser *p, lt_carry *c) {
     c->combine = TN_OP_COUNT;
@@ -292,6 +297,7 @@ typedef struct statement_row {
 static const statement_row statements[] = {
     {"store", LT_STORE, parse_store}, {"bind", LT_BIND, parse_bind}, {"for", LT_LOOP, parse_for},
     {"if", LT_IF, parse_if},          {"tile", LT_TILE, parse_tile}, {"transpose", LT_TRANSPOSE, parse_transpose},
+    {"check", LT_CHECK, parse_check},
 };
 
 static bool parse_stmt(parser *p) {
@@ -371,7 +377,7 @@ static bool parse_extent(parser *p) {
 
 static bool parse_site(parser *p) {
     tn_op op;
-    return take_op(p, &op) && (lt_add_site(&p->b, op, LOCATION_NONE), built(p));
+    return take_op(p, &op) && (lt_add_site(&p->b, (lt_site){.op = op}), built(p));
 }
 
 static bool parse_list(parser *p, bool (*item)(parser *)) {

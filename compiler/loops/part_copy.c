@@ -101,6 +101,7 @@ static void copy_names(copying *c, lt_stmt *s, const lt_stmt *from) {
         name_variable(c, from->bind.variable);
         s->bind.variable = c->variables[c->n_variables - 1];
         break;
+    case LT_CHECK: c->is_part = false; break;
     case LT_LOOP: copy_loop(c, s, from); break;
     case LT_IF:
         s->branch.condition = copy_value(c, from->branch.condition);

@@ -170,6 +170,7 @@ static bool plan_kernel(program_plan *p, tn_graph *fused, const machine *m) {
     f->kernel = number;
     f->notes = k->notes;
     f->n_notes = k->n_notes;
+    f->sites = k->sites;
     f->scratch_bytes = plan_buffer_bytes(k, LT_SCRATCH, PLAN_ALIGNMENT);
     return true;
 }

@@ -107,6 +107,12 @@ static void put_bind(printer *p, const lt_stmt *s) {
     if (s->bind.site != LT_NONE) put(p, " site %u", s->bind.site);
 }
 
+static void put_check(printer *p, const lt_stmt *s) {
+    put(p, "check %%%u element ", s->check.value);
+    put_dim(p, s->check.element);
+    put(p, " site %u", s->check.site);
+}
+
 static void put_loop(printer *p, const lt_stmt *s) {
     put(p, "for ");
     put_dim(p, s->loop.variable);
@@ -201,6 +207,7 @@ static void put_stmt(printer *p, const lt_stmt *s) {
         put_guard(p, s->access.guard);
         break;
     case LT_BIND: put_bind(p, s); break;
+    case LT_CHECK: put_check(p, s); break;
     case LT_LOOP: put_loop(p, s); break;
     case LT_IF: put_if(p, s); break;
     case LT_TILE: put_tile(p, s); break;

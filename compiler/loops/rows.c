@@ -313,6 +313,7 @@ static value_id may_take(rows *s, int phase, value_id last) {
 
 static void hold(rows *s, value_id v) {
     s->a->sources[v] = s->place;
+    s->a->sources[v].is_looked_at = true; /* it was computed */
     if (s->held != VALUE_NONE) access_computed(s->a, s->held);
     s->held = v;
 }

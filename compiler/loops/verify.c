@@ -170,6 +170,11 @@ static bool check_bind(checker *c, const lt_stmt *s) {
     return bind(c, s->bind.variable);
 }
 
+static bool check_check(checker *c, const lt_stmt *s) {
+    if (s->check.site >= c->kernel->n_sites) return fail(c, "a check names no site");
+    return check_typed(c, s->check.value, TN_BOOL, "what is checked") && check_dim(c, s->check.element, "an element", false);
+}
+
 static bool is_combiner(tn_op op) {
     return op == TN_OP_add || op == TN_OP_mul || op == TN_OP_max || op == TN_OP_min || op == TN_OP_and ||
            op == TN_OP_or;
@@ -293,6 +298,7 @@ static bool check_stmt(checker *c, const lt_stmt *s) {
     case LT_LOAD:
     case LT_STORE: return check_access(c, s);
     case LT_BIND: return check_bind(c, s);
+    case LT_CHECK: return check_check(c, s);
     case LT_LOOP: return check_loop(c, s);
     case LT_IF:
         return check_typed(c, s->branch.condition, TN_BOOL, "the condition") && check_block(c, &s->branch.then, NULL) &&

@@ -10,12 +10,15 @@
  */
 #include "compiler/passes/passes.h"
 
+#include "runtime/nan.h"
+
 #include "ir/eval.h"
 
 enum { FOLD_DEFAULT_BYTES = 1 << 20, FOLD_MAX_TERMS = 1 << 26 };
 
 typedef struct folder {
     size_t limit_bytes;
+    bool keeps_nan;
 } folder;
 
 static bool is_free(tn_op op) { return op == TN_OP_iota || op == TN_OP_broadcast || op == TN_OP_constant; }
@@ -83,14 +86,25 @@ static bool build_scratch(tn_graph *scratch, const tn_graph *g, const node *n, c
     return ok || module_error(g->module, TN_ERR_MEMORY, n->locations, "out of memory while folding");
 }
 
+static bool has_nan(const tn_graph *scratch, const eval_tensor *results) {
+    for (size_t k = 0; k < scratch->n_results; k++) {
+        const tn_type *type = graph_type(scratch, scratch->results[k].value);
+        size_t bytes = 0;
+        type_static_bytes(scratch->module->dims, type, &bytes);
+        int64_t n = (int64_t)(bytes * 8 / tn_dtype_bits((tn_dtype)type->dtype));
+        if (nan_find((tn_dtype)type->dtype, results[k].data, n) >= 0) return true;
+    }
+    return false;
+}
+
 /* Evaluates the scratch function and enters its results as constants. *done false: it failed in a
  * way that is the run's to report (an index out of range). */
-static bool evaluate(tn_graph *scratch, tn_graph *to, const node *n, value_id *map, bool *done) {
+static bool evaluate(tn_graph *scratch, tn_graph *to, const node *n, value_id *map, bool keeps_nan, bool *done) {
     eval_tensor *results = tn_calloc(n->n_results + 1, sizeof *results);
     tn_diag diag = {0};
     if (!results) return module_error(to->module, TN_ERR_MEMORY, n->locations, "out of memory while folding");
     tn_status status = eval_graph(scratch, NULL, results, NULL, &diag);
-    bool ok = *done = status == TN_OK;
+    bool ok = *done = status == TN_OK && !(keeps_nan && has_nan(scratch, results));
     for (uint32_t k = 0; ok && k < n->n_results; k++) {
         const tn_type *type = graph_type(scratch, scratch->results[k].value);
         attr data = {.name = ATTR_value, .data = module_constant(to->module, type, results[k].data, true)};
@@ -109,12 +123,13 @@ static bool fold_node(void *ctx, tn_graph *to, const tn_graph *from, const node 
     if (!known || !fits(from, n, s->limit_bytes) || !is_quick(from, n)) return graph_copy_node(to, from, n, map);
     tn_graph *scratch = module_add_graph(to->module, "fold");
     bool done = false;
-    bool ok = scratch && build_scratch(scratch, to, n, map) && evaluate(scratch, to, n, map, &done);
+    bool ok = scratch && build_scratch(scratch, to, n, map) && evaluate(scratch, to, n, map, s->keeps_nan, &done);
     if (scratch) module_remove_graph(to->module, scratch);
     return ok && (done || graph_copy_node(to, from, n, map));
 }
 
 bool pass_fold(tn_module *m, const pass_options *o) {
-    folder s = {.limit_bytes = o->fold_limit_bytes ? o->fold_limit_bytes : FOLD_DEFAULT_BYTES};
+    folder s = {.limit_bytes = o->fold_limit_bytes ? o->fold_limit_bytes : FOLD_DEFAULT_BYTES,
+                .keeps_nan = o->nan_check};
     return module_rebuild(m, true, fold_node, &s);
 }

@@ -36,6 +36,7 @@ typedef struct pass_options {
     const void *panel_ctx;
     bool no_remake; /* what a kernel makes for others it stores, cheap or not */
     bool no_fusion; /* every node its own kernel: for finding faults */
+    bool nan_check; /* what would be folded to a NaN stays, to be found in the run */
 } pass_options;
 
 /* False: the diagnostic is in the module. */

@@ -109,6 +109,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),
                                     .verify_each = GIVEN(a, verify_each),
+                                    .nan_check = GIVEN(a, nan_check),
                                     .winograd = TEXT_OF(a, winograd),
                                     .strassen = TEXT_OF(a, strassen),
                                     .gemm = TEXT_OF(a, gemm),
