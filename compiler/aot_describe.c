@@ -221,16 +221,15 @@ static bool add_site_codes(aot_object *o, const tn_program *p, aot_version *v) {
         const char *where = s->location && *s->location ? s->location : NULL;
         codes[i] = 0;
         if (s->kind == SITE_NAN_HINT) continue; /* never ends a run */
-        bool ok = s->kind == SITE_NAN
-                      ? ADD_MESSAGE(o, AOT_ERR_NAN, &codes[i], "%s%s%s%s%s%s: a NaN in its result, %s",
-                                    where ? where : "", where ? ": " : "", s->op,
-                                    s->gradient_of ? " (in the gradient of " : "", s->gradient_of ? s->gradient_of : "",
-                                    s->gradient_of ? ")" : "", s->type)
-                  : s->kind == SITE_ASSERT
-                      ? ADD_MESSAGE(o, AOT_ERR_ASSERT, &codes[i], "%s%s%s", where ? where : "", where ? ": " : "",
-                                    s->message ? s->message : "an assertion failed")
-                      : ADD_MESSAGE(o, AOT_ERR_INDEX, &codes[i], "%s%s%s: an index is out of range", where ? where : "",
-                                    where ? ": " : "", s->op);
+        bool ok =
+            s->kind == SITE_NAN
+                ? ADD_MESSAGE(o, AOT_ERR_NAN, &codes[i], "%s%s%s%s%s%s: a NaN in its result, %s", where ? where : "",
+                              where ? ": " : "", s->op, s->gradient_of ? " (in the gradient of " : "",
+                              s->gradient_of ? s->gradient_of : "", s->gradient_of ? ")" : "", s->type)
+            : s->kind == SITE_ASSERT ? ADD_MESSAGE(o, AOT_ERR_ASSERT, &codes[i], "%s%s%s", where ? where : "",
+                                                   where ? ": " : "", s->message ? s->message : "an assertion failed")
+                                     : ADD_MESSAGE(o, AOT_ERR_INDEX, &codes[i], "%s%s%s: an index is out of range",
+                                                   where ? where : "", where ? ": " : "", s->op);
         if (!ok) return false;
     }
     v->site_codes = codes;

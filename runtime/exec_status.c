@@ -13,6 +13,7 @@
 #include "runtime/nan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What a failed site says: "mlp: gather at mlp.c:14: <complaint> (element 37)". */
 static const struct {
@@ -83,6 +84,7 @@ static void add_element(line *t, const char *type, uint64_t element) {
     bool is_known = true;
     const char *at = type;
     while (*at != '\0' && *at != '[') at++;
+    if (strcmp(at, "[]") == 0) at += 2;
     while (*at == '[' || *at == ',') {
         char *end;
         sizes[rank] = strtoll(at + 1, &end, 10);
@@ -130,8 +132,9 @@ static tn_status report_nan(tn_exec *e, const program_site *site, uint64_t eleme
         return TN_ERR_NAN;
     }
     add_nan(&t, &p->sites[number_in(hint)], element_in(hint));
-    line_add(&t, "; the first that is used is taken by ");
+    line_add(&t, "; ");
     add_site(&t, site);
+    line_add(&t, " takes it,");
     add_element(&t, site->type, element);
     return TN_ERR_NAN;
 }

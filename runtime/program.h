@@ -39,7 +39,6 @@ typedef struct program_site {
     int32_t group;           /* -1: none */
 } program_site;
 
-
 typedef struct program_constraint {
     const char *message; /* who asks for what: "mlp.c:14: reshape: 4 must divide n" */
 } program_constraint;

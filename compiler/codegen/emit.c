@@ -134,8 +134,8 @@ static void emit_op_stmt(emit *e, const lt_stmt *s) {
 }
 
 static void (*const statement_emitters[])(emit *, const lt_stmt *) = {
-    [LT_CONST] = emit_const_stmt, [LT_DIM] = emit_dim_stmt,        [LT_OP] = emit_op_stmt, [LT_LOAD] = emit_load,
-    [LT_BIND] = emit_bind,        [LT_STORE] = emit_store,         [LT_LOOP] = emit_loop,  [LT_IF] = emit_if,
+    [LT_CONST] = emit_const_stmt, [LT_DIM] = emit_dim_stmt,        [LT_OP] = emit_op_stmt,  [LT_LOAD] = emit_load,
+    [LT_BIND] = emit_bind,        [LT_STORE] = emit_store,         [LT_LOOP] = emit_loop,   [LT_IF] = emit_if,
     [LT_TILE] = emit_tile,        [LT_TRANSPOSE] = emit_transpose, [LT_CHECK] = emit_check,
 };
 

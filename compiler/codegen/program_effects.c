@@ -21,7 +21,8 @@ static void report_unless(function_emitter *f, LLVMValueRef condition, int64_t s
 
 void program_emit_assert(function_emitter *f, const node *n) {
     const attr *message = attr_find(&n->attrs, ATTR_message);
-    int64_t site = program_add_site(f->p, (emitted_site){.op = TN_OP_assert, .locations = n->locations, .message = message->text});
+    int64_t site =
+        program_add_site(f->p, (emitted_site){.op = TN_OP_assert, .locations = n->locations, .message = message->text});
     report_unless(f, program_load_bool(f, program_place(f, n->operands[1])), site);
 }
 
@@ -114,8 +115,9 @@ static int64_t enter_dims(function_emitter *f, LLVMValueRef slots, int64_t at, c
 void program_emit_custom(function_emitter *f, const node *n) {
     program_emitter *p = f->p;
     const char *name = attr_find(&n->attrs, ATTR_name)->text;
-    int64_t number = add_custom(p, name), site = program_add_site(p, (emitted_site){.op = TN_OP_custom, .locations = n->locations, .message = name}), n_dims = 0,
-            at = 0;
+    int64_t number = add_custom(p, name),
+            site = program_add_site(p, (emitted_site){.op = TN_OP_custom, .locations = n->locations, .message = name}),
+            n_dims = 0, at = 0;
     for (uint32_t i = 0; i < n->n_operands; i++) n_dims += graph_type(f->graph, n->operands[i])->rank;
     for (uint32_t i = 0; i < n->n_results; i++) n_dims += graph_type(f->graph, n->first_result + i)->rank;
     LLVMValueRef operands = program_stack_slots(f, n->n_operands), results = program_stack_slots(f, n->n_results);

@@ -9,26 +9,36 @@
 #include "compiler/loops/access.h"
 #include "compiler/loops/nan_looks.h"
 
-static uint32_t add_site(access *a, value_id v, bool is_hint) {
+static void add_site(access *a, value_id v, bool is_hint, uint32_t group) {
     const node *n = graph_node_of(a->fused, v);
-    return lt_add_site(&a->b, (lt_site){.op = (tn_op)n->op,
-                                        .locations = n->locations,
-                                        .type = graph_type(a->fused, v),
-                                        .is_hint = is_hint,
-                                        .group = a->fused->nan_looks[v].group});
+    lt_add_site(&a->b, (lt_site){.op = (tn_op)n->op,
+                                 .locations = n->locations,
+                                 .type = graph_type(a->fused, v),
+                                 .is_hint = is_hint,
+                                 .group = group});
 }
 
-/* One site for what is an error, behind it one for what is a hint; a value may want either or both. */
+/* A select that lets through what was not looked at: by the side that is taken one knows where it began. */
+static bool has_sides(const tn_graph *g, value_id v) {
+    return graph_node_of(g, v)->op == TN_OP_select && g->nan_looks[v].use == NAN_ALWAYS;
+}
+
+/* One site for what is an error, behind it one for what is a hint, or for the other side of a select. */
 bool access_open_nan_sites(access *a) {
     const tn_graph *g = a->fused;
     a->nan_sites = tn_malloc((g->n_nodes + 1) * sizeof *a->nan_sites);
     for (size_t i = 0; a->nan_sites && i < g->n_nodes; i++) {
         value_id v = g->nodes[i].first_result;
-        uint8_t use = g->nan_looks[v].use;
+        const nan_look *look = &g->nan_looks[v];
+        uint32_t before = nan_looks_lets_through(g, v) ? look->group : NAN_NO_GROUP;
         a->nan_sites[i] = LT_NONE;
-        if (use == NAN_UNREAD || !nan_looks_wants(g, v)) continue;
-        a->nan_sites[i] = add_site(a, v, use == NAN_MAYBE);
-        if (use == NAN_BRANCH) add_site(a, v, true);
+        if (look->use == NAN_UNREAD || !nan_looks_wants(g, v)) continue;
+        a->nan_sites[i] = a->b.kernel->n_sites;
+        if (has_sides(g, v))
+            for (int side = 0; side < 2; side++) add_site(a, v, false, look->sides[side]);
+        else if (look->use != NAN_MAYBE)
+            add_site(a, v, false, look->use == NAN_BRANCH ? before : NAN_NO_GROUP);
+        if (look->use > NAN_ALWAYS) add_site(a, v, true, look->group);
     }
     return a->nan_sites != NULL && !a->b.failed;
 }
@@ -59,5 +69,12 @@ void access_look(access *a, value_id v, const tn_dim *index, lt_value x) {
         site++;
     }
     if (a->guard != LT_NONE) bad = lt_binary(&a->b, TN_OP_and, bad, a->guard);
-    lt_check(&a->b, bad, access_simplify(a, access_offset(a, type, index)), site);
+    tn_dim element = access_simplify(a, access_offset(a, type, index));
+    if (has_sides(a->fused, v)) {
+        lt_value condition = access_value(a, graph_node_of(a->fused, v)->operands[0], index);
+        if (condition == LT_NONE) return;
+        lt_check(&a->b, lt_binary(&a->b, TN_OP_and, bad, condition), element, site++);
+        bad = lt_binary(&a->b, TN_OP_and, bad, lt_unary(&a->b, TN_OP_not, condition));
+    }
+    lt_check(&a->b, bad, element, site);
 }

@@ -28,8 +28,14 @@ static const stmt_dim of_transpose[] = {
 #define ALL(items) {items, sizeof(items) / sizeof *(items)}
 
 static const stmt_dims by_kind[] = {
-    [LT_DIM] = ALL(of_dim),   [LT_LOAD] = ALL(of_access), [LT_STORE] = ALL(of_access),        [LT_BIND] = ALL(of_bind),
-    [LT_LOOP] = ALL(of_loop), [LT_TILE] = ALL(of_tile),   [LT_TRANSPOSE] = ALL(of_transpose), [LT_CHECK] = ALL(of_check),
+    [LT_DIM] = ALL(of_dim),
+    [LT_LOAD] = ALL(of_access),
+    [LT_STORE] = ALL(of_access),
+    [LT_BIND] = ALL(of_bind),
+    [LT_LOOP] = ALL(of_loop),
+    [LT_TILE] = ALL(of_tile),
+    [LT_TRANSPOSE] = ALL(of_transpose),
+    [LT_CHECK] = ALL(of_check),
 };
 
 stmt_dims dims_of_kind(lt_kind kind) { return by_kind[kind]; }

@@ -22,8 +22,11 @@ typedef enum nan_use {
 typedef struct nan_look {
     uint8_t use; /* enum nan_use */
     uint8_t side;
+    bool is_hidden;  /* where it is made a NaN of it may not be an error */
     uint32_t select; /* a node of the function */
-    uint32_t group;  /* of what is remembered, and of the selects that take it; NAN_NO_GROUP: none */
+    uint32_t group;  /* of what is remembered, and of who reads it; NAN_NO_GROUP: none */
+    /* Of a select that is looked at always: the groups of what its operands 1 and 2 are made from. */
+    uint32_t sides[2];
 } nan_look;
 
 #define NAN_NO_GROUP UINT32_MAX
@@ -33,5 +36,7 @@ bool nan_looks_find(tn_module *m);
 
 /* Whether v can be the first of its kernel to have a NaN: its op makes them, or lets one through that was not looked at. */
 bool nan_looks_wants(const tn_graph *g, value_id v);
+/* Whether v can have a NaN that was not looked at before. */
+bool nan_looks_lets_through(const tn_graph *g, value_id v);
 
 #endif

@@ -172,7 +172,8 @@ static bool check_bind(checker *c, const lt_stmt *s) {
 
 static bool check_check(checker *c, const lt_stmt *s) {
     if (s->check.site >= c->kernel->n_sites) return fail(c, "a check names no site");
-    return check_typed(c, s->check.value, TN_BOOL, "what is checked") && check_dim(c, s->check.element, "an element", false);
+    return check_typed(c, s->check.value, TN_BOOL, "what is checked") &&
+           check_dim(c, s->check.element, "an element", false);
 }
 
 static bool is_combiner(tn_op op) {

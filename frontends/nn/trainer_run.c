@@ -277,6 +277,10 @@ tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *batch, int n, tn_step_
     *report = (tn_step_report){.loss = NAN, .gradient_norm = NAN, .learning_rate = t->rate};
     tn_status status = run(t, is_step ? NN_RUN_STEP : NN_RUN_ACCUMULATE, batch, n, report);
     report->step = *counter(t, t->step);
+    if (status == TN_ERR_NAN) {
+        tn_diag what = t->error;
+        diag_fail(&t->error, status, "step %" PRId64 ": %s", report->step + 1, what.message);
+    }
     if (status != TN_OK) return status;
     *batches = is_step ? 0 : *batches + 1;
     if (!report->is_skipped || t->o.skip_nonfinite || t->scale >= 0) return TN_OK;

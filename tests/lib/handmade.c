@@ -143,7 +143,8 @@ tn_program *handmade_scale(const float *w, const float *b, void (*release)(void 
     TABLE(p, inputs, n_inputs, {"x", TN_F32, 2, {SYMBOL(0), CONSTANT(4)}, -1});
     TABLE(p, outputs, n_outputs, {"y", TN_F32, 2, {SYMBOL(0), CONSTANT(4)}, -1});
     TABLE(p, symbols, n_symbols, {"n", 0, INT64_MAX, 1});
-    TABLE(p, weights, n_weights, {{"w", TN_F32, 1, {CONSTANT(4)}, -1}, w}, {{"b", TN_F32, 1, {CONSTANT(4)}, -1}, b});
+    TABLE(p, weights, n_weights, {{"w", TN_F32, 1, {CONSTANT(4)}, -1}, w, false},
+          {{"b", TN_F32, 1, {CONSTANT(4)}, -1}, b, false});
     TABLE(p, packed, n_packed, {PACKED_PREPARED, 0, NULL}, {PACKED_RAW, 1, NULL});
     p->release_weights = release;
     p->release_weights_ctx = ctx;
@@ -222,8 +223,9 @@ tn_program *handmade_gather(program_custom custom) {
     TABLE(p, inputs, n_inputs, {"data", TN_F32, 1, {SYMBOL(0)}, -1}, {"at", TN_I64, 1, {SYMBOL(1)}, -1});
     TABLE(p, outputs, n_outputs, {"out", TN_F32, 1, {SYMBOL(1)}, -1});
     TABLE(p, symbols, n_symbols, {"n", 0, INT64_MAX, 1}, {"m", 0, INT64_MAX, 2});
-    TABLE(p, sites, n_sites, {SITE_INDEX, "gather", "model.c:7", NULL},
-          {SITE_ASSERT, "assert", "model.c:9", "at most 1000"}, {SITE_CUSTOM, "twice", NULL, NULL});
+    TABLE(p, sites, n_sites, {.kind = SITE_INDEX, .op = "gather", .location = "model.c:7"},
+          {.kind = SITE_ASSERT, .op = "assert", .location = "model.c:9", .message = "at most 1000"},
+          {.kind = SITE_CUSTOM, .op = "twice"});
     TABLE(p, customs, n_customs, custom);
     p->run = gather_run;
     return sealed(p);
