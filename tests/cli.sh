@@ -210,6 +210,18 @@ tenon run mlp.tn --set n=2 --threads 1 --output-dir again
 ok "threads don't change bits" same two again
 tenon run mlp.tn --set n=2 --no-fusion --check
 ok "--no-fusion" is 0
+cat >logs.tn <<'END'
+module "logs"
+fn @main(%x: f32[n, 3]) -> (%y: f32[n, 3]) {
+  %0 = log %x : f32[n, 3]
+  %1 = exp %0 : f32[n, 3]
+  return %1
+}
+END
+tenon run logs.tn --set n=4 --nan-check
+ok "--nan-check" says 1 "logs.tn: error: logs: log at logs.tn:3: the first NaN is at element [0, 0] of f32[n, 3], in kernel k0" err
+tenon run mlp.tn --set n=2 --nan-check --output-dir again
+ok "it changes no bit" same two again
 cat >conv.tn <<'END'
 module "conv"
 fn @main(%x: f32[1, 64, 14, 14], %k: f32[32, 64, 3, 3] weight) -> (%y: f32[1, 32, 14, 14]) {

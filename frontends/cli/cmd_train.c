@@ -145,7 +145,8 @@ int train_open_trainer(training *t, tn_schedule schedule) {
                                   .schedule = schedule,
                                   .seed = (uint64_t)NUMBER_OF(t->a, seed, 0),
                                   .decays = tn_decay_matrices,
-                                  .pool = t->pool};
+                                  .pool = t->pool,
+                                  .compile = &(tn_compile_options){.nan_check = GIVEN(t->a, nan_check)}};
     t->trainer = tn_trainer_new(t->model, &options, &diag);
     return t->trainer ? EXIT_DONE : report(GIVEN(t->a, onnx) ? TEXT_OF(t->a, onnx) : NULL, &diag);
 }

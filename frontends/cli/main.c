@@ -54,7 +54,7 @@ static const command commands[] = {
      OPTIONS(OPTION_onnx, OPTION_loss, OPTION_loss_of, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch,
              OPTION_lr, OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
              OPTION_checkpoint_every, OPTION_resume, OPTION_best, OPTION_tensorboard, OPTION_seed, OPTION_threads,
-             OPTION_step, OPTION_output),
+             OPTION_step, OPTION_nan_check, OPTION_output),
      0, 2, command_train},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
