@@ -68,7 +68,7 @@ static void drop_pages(void *ctx) { module_drop_pages(ctx); }
 static bool complete(const program_cache *k, tn_program *p, linked_code *linked, const image_content *content,
                      tn_module *m, tn_diag *diag) {
     const tn_compile_options *o = k->options;
-    if (!linked_code_link(linked, content->objects, content->n_objects, o->perf_map, diag) ||
+    if (!linked_code_link(linked, content->objects, content->n_objects, o->perf_map, p, diag) ||
         !linked_code_find(linked, "", p, diag) ||
         (content->has_prepare && !linked_code_find(linked, "prepare_", p->prepare, diag)))
         return false;

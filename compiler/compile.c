@@ -41,14 +41,23 @@ static void make_room(compilation *c) {
     if (has_many) codegen_return_pages();
 }
 
+static bool describe(const compilation *c, tn_program *p) {
+    if (!describe_program(p, c)) return false;
+    if (!c->prepare) return true;
+    p->prepare = program_new("prepare");
+    return p->prepare && describe_prepare(p->prepare, c);
+}
+
+static bool link_program(compilation *c, linked_code *linked, tn_program *p) {
+    double begin = watch_now_ms();
+    if (!linked_code_link(linked, c->objects, c->n_objects, c->options->perf_map, p, &c->diag)) return false;
+    watch_tell(c->options, "link", begin);
+    return linked_code_find(linked, "", p, &c->diag) &&
+           (!p->prepare || linked_code_find(linked, "prepare_", p->prepare, &c->diag));
+}
+
 static bool make_program(compilation *c, program_cache *cache, linked_code *linked, tn_program *p) {
-    if (!describe_program(p, c) || !linked_code_find(linked, "", p, &c->diag)) return no_memory(c);
-    if (c->prepare) {
-        p->prepare = program_new("prepare");
-        if (!p->prepare || !describe_prepare(p->prepare, c) ||
-            !linked_code_find(linked, "prepare_", p->prepare, &c->diag))
-            return no_memory(c);
-    }
+    if (!describe(c, p) || !link_program(c, linked, p)) return no_memory(c);
     p->drop_pages = drop_pages;
     p->drop_pages_ctx = linked->module;
     program_cache_take(cache, p, c);
@@ -69,10 +78,7 @@ tn_program *compile_program(compilation *c, program_cache *cache) {
         return NULL;
     }
     linked->module = module_retain(c->module);
-    double begin = watch_now_ms();
-    bool ok = linked_code_link(linked, c->objects, c->n_objects, c->options->perf_map, &c->diag);
-    if (ok) watch_tell(c->options, "link", begin);
-    if (!ok || !make_program(c, cache, linked, p)) {
+    if (!make_program(c, cache, linked, p)) {
         tn_program_free(p);
         return NULL;
     }

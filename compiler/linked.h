@@ -18,7 +18,9 @@ typedef struct linked_code {
 /* What program->destroy calls. */
 void linked_code_free(void *linked);
 
-bool linked_code_link(linked_code *linked, const object_file *objects, size_t n, bool perf_map, tn_diag *diag);
+/* With `perf_map`, functions get names for `perf`, and kernels the titles they have in `p`, which is described. */
+bool linked_code_link(linked_code *linked, const object_file *objects, size_t n, bool perf_map, tn_program *p,
+                      tn_diag *diag);
 
 /* Fills in the entries called <prefix>bind and <prefix>run. */
 bool linked_code_find(const linked_code *linked, const char *prefix, tn_program *p, tn_diag *diag);

@@ -322,10 +322,14 @@ static void test_objects_that_refer_to_each_other(void **state) {
     jit_free(j);
 }
 
+static void title_of(void *ctx, const char *symbol, char *text, size_t bytes) {
+    snprintf(text, bytes, ":%s:%s", symbol, (const char *)ctx);
+}
+
 static void test_perf_map(void **state) {
     (void)state;
     tn_diag diag;
-    jit *j = jit_new(&(jit_options){.perf_map = true}, &diag);
+    jit *j = jit_new(&(jit_options){.perf_map = true, .title = title_of, .title_ctx = "exp"}, &diag);
     char path[64], line[256] = "";
     snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
     remove(path);
@@ -336,7 +340,7 @@ static void test_perf_map(void **state) {
     char *end;
     assert_true(strtoull(line, &end, 16) == (uintptr_t)jit_lookup(u, "f", &diag));
     assert_true(strtoull(end, &end, 16) > 0);
-    assert_string_equal(end, " f\n");
+    assert_string_equal(end, " f:f:exp\n");
     remove(path);
     jit_unit_free(u);
     jit_free(j);

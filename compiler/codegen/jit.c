@@ -24,17 +24,26 @@ void *jit_lookup(jit_unit *u, const char *symbol, tn_diag *diag) {
 
 /* ---- For `perf` ------------------------------------------------------------------------- */
 
+typedef struct perf_map {
+    const jit_options *options;
+    FILE *file;
+} perf_map;
+
 static void write_perf_line(void *ctx, const char *name, const void *address, size_t bytes) {
-    if (bytes) fprintf(ctx, "%" PRIxPTR " %zx %s\n", (uintptr_t)address, bytes, name);
+    const perf_map *map = ctx;
+    char title[JIT_TITLE] = "";
+    if (!bytes) return;
+    if (map->options->title) map->options->title(map->options->title_ctx, name, title, sizeof title);
+    fprintf(map->file, "%" PRIxPTR " %zx %s%s\n", (uintptr_t)address, bytes, name, title);
 }
 
-static void write_perf_map(const jit_unit *u) {
+static void write_perf_map(const jit *j, const jit_unit *u) {
     char path[64];
     snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
-    FILE *file = fopen(path, "a");
-    if (!file) return; /* profiling is a convenience: the program runs without */
-    link_each_function(u->code, write_perf_line, file);
-    fclose(file);
+    perf_map map = {&j->options, fopen(path, "a")};
+    if (!map.file) return; /* profiling is a convenience: the program runs without */
+    link_each_function(u->code, write_perf_line, &map);
+    fclose(map.file);
 }
 
 /* ---- Life ------------------------------------------------------------------------------- */
@@ -61,7 +70,7 @@ jit_unit *jit_add_objects(jit *j, const object_file *files, size_t n, tn_diag *d
         tn_free(u);
         return NULL;
     }
-    if (j->options.perf_map) write_perf_map(u);
+    if (j->options.perf_map) write_perf_map(j, u);
     return u;
 }
 

@@ -16,8 +16,14 @@
 typedef struct jit jit;
 typedef struct jit_unit jit_unit;
 
+/* What stands behind the name of a function: written to `text`, which is empty to begin with. */
+enum { JIT_TITLE = 300 };
+typedef void jit_title(void *ctx, const char *symbol, char *text, size_t bytes);
+
 typedef struct jit_options {
-    bool perf_map; /* add symbols to /tmp/perf-PID.map, for `perf` */
+    bool perf_map;    /* add symbols to /tmp/perf-PID.map, for `perf` */
+    jit_title *title; /* there; NULL: names alone */
+    void *title_ctx;
 } jit_options;
 
 /* NULL and `diag` filled on failure. `options` NULL: defaults. */
