@@ -377,12 +377,15 @@ MODEL_USERS = docs/examples/aot/% benchmarks/deploy/mobilenet.c
 WITH_GENERATED := tests/tools/aot_entry.c docs/examples/aot/%.c benchmarks/deploy/%.c
 CLANG_FORMAT ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-format-$(v) 2>/dev/null)) clang-format)
 CLANG_TIDY ?= $(firstword $(foreach v,22 21 20 19,$(shell command -v clang-tidy-$(v) 2>/dev/null)) clang-tidy)
-.PHONY: deps deps-emulation deps-text format lint docs clean help
+.PHONY: deps deps-emulation deps-debug deps-text format lint docs clean help
 deps:
 	@tests/tools/deps.sh test
 
 deps-emulation:
 	@tests/tools/deps.sh emulation
+
+deps-debug:
+	@tests/tools/deps.sh debug
 
 # Shakespeare's plays, build/data/shakespeare.txt, for training on text.
 deps-text:
@@ -424,7 +427,7 @@ help:
 	@echo 'make bench-deploy  bytes, cold start and memory of models compiled ahead of time'
 	@echo 'make bench-start   from the start of a process to its first output'
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
-	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on'
+	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on; deps-debug: gdb, perf'
 	@echo 'make format, lint, docs, clean'
 	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., V=1 (show commands), MODE=default|asan|coverage|hostile|fuzz'
 

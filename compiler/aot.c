@@ -77,6 +77,14 @@ static bool choose_names(aot_object *o) {
 
 /* ---- Targets ---- */
 
+/* Loop trees go by the target: each has a text, "mlp.loops.tn", then "mlp.loops.x86-64-v3.tn". */
+static bool choose_debug_text(aot_object *o, aot_compiled *v) {
+    const char *path = v->options.debug_info, *end = path ? strrchr(path, '.') : NULL;
+    if (!path || o->n_versions == 1) return true;
+    if (!end || strchr(end, '/')) end = path + strlen(path);
+    return (v->options.debug_info = arena_printf(&o->memory, "%.*s.%s%s", (int)(end - path), path, v->target, end));
+}
+
 /* "x86-64-v2,v3": each the whole name, or the end of one that begins as the first does. */
 static bool list_targets(aot_object *o) {
     const char *list = o->options->compile ? o->options->compile->target : NULL, *first = NULL;
@@ -95,6 +103,7 @@ static bool list_targets(aot_object *o) {
         v->target = name;
         v->options = o->options->compile ? *o->options->compile : (tn_compile_options){0};
         v->options.target = list ? name : NULL;
+        if (!choose_debug_text(o, v)) return aot_no_memory(o);
         if (!list) break;
         list += length + (list[length] == ',');
     }

@@ -73,6 +73,7 @@ static tn_program *compile_prepare(aot_object *o, const aot_compiled *v) {
         return NULL;
     }
     tn_compile_options options = v->options;
+    options.debug_info = NULL; /* the text is that of the object */
     options.watch = NULL;
     if (!v->runs_here) options = (tn_compile_options){.target = least, .pool = v->options.pool};
     tn_program *p = tn_compile_module(m, &options);

@@ -19,9 +19,9 @@ static void warn(const program_cache *k, tn_diag *diag) {
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------- */
 
-/* Texts of stages, and the verifier after each, are asked for to see a compilation. */
+/* Texts of stages, and the verifier after each, are asked for to see a compilation; debug information goes with a text. */
 static bool is_asked_for(const tn_compile_options *o) {
-    if (o->watch_text || o->verify_each) return false;
+    if (o->watch_text || o->verify_each || o->debug_info) return false;
     const char *folder = secure_getenv("TENON_CACHE_DIR");
     return o->cache ? strcmp(o->cache, "on") == 0 : folder && *folder;
 }

@@ -191,7 +191,7 @@ static void add_module(key_writer *k) {
 /* ---- Options, and who compiles ---------------------------------------------------------------------------------- */
 
 #if UINTPTR_MAX == UINT64_MAX
-_Static_assert(sizeof(tn_compile_options) == 168,
+_Static_assert(sizeof(tn_compile_options) == 176,
                "an option is new: does it change what is compiled? Then add it below");
 #endif
 

@@ -7,6 +7,7 @@
 #include "compiler/stages.h"
 
 #include "compiler/code_notes.h"
+#include "compiler/debug_text.h"
 #include "compiler/watch.h"
 
 #include "compiler/loops/nan_looks.h"
@@ -33,21 +34,8 @@ static bool take_module_error(compilation *c) {
 
 /* ---- Texts of stages ---- */
 
-/* The fused module, and behind it the loop trees of its kernels. */
-static char *lowered_text(const compilation *c, const char *data_path) {
-    char *graph = tn_module_print(c->module, data_path), *loops = loops_section_print(&c->plan);
-    size_t length = graph ? strlen(graph) : 0, more = loops ? strlen(loops) : 0;
-    char *all = graph && loops ? tn_realloc(graph, length + more + 1) : NULL;
-    if (all)
-        memcpy(all + length, loops, more + 1);
-    else
-        tn_text_free(graph);
-    tn_free(loops);
-    return all;
-}
-
 char *compilation_text(compilation *c, const char *stage, const char *data_path) {
-    if (strcmp(stage, "loops") == 0) return lowered_text(c, data_path);
+    if (strcmp(stage, "loops") == 0) return debug_text_print(c, data_path);
     if (strcmp(stage, "plan") == 0) return plan_print(&c->plan, data_path);
     if (strcmp(stage, "llvm") == 0) return code_with_notes(&c->plan, codegen_text(c->codegen, CODEGEN_LLVM), ";");
     if (strcmp(stage, "asm") == 0) return code_with_notes(&c->plan, codegen_text(c->codegen, CODEGEN_ASSEMBLY), "#");
@@ -194,6 +182,7 @@ static bool run_stages(compilation *c, watching *w) {
     bool with_prepare = !goal->is_version; /* its weights are packed already */
     if (!lower(c, with_prepare)) return false;
     if (stage_done(c, w, "loops") || (goal->last && stage_done(c, w, "plan"))) return true;
+    if (!debug_text_write(c)) return false;
     module_drop_pages(c->module); /* code generation needs memory, and no weights */
     if (!emit(c, goal->prefix, c->prepare && with_prepare)) return false;
     if (goal->is_version) return true;

@@ -60,6 +60,11 @@ typedef struct tn_compile_options {
      * product, max |w| / 127; each is off by at most half a scale. Weights must be finite. For models whose time is
      * that of reading weights. Not with gemm "blas". */
     const char *weight_type;
+    /* A file: code gets debug information (DWARF), by which debuggers show the lines of this text, that of the stage
+     * "loops". It is written, and constants of over 64 elements to a file of that name and .bin; the folder must be
+     * there. Code of kernels, and results, are the same as without. Programs are compiled anew, whatever is in the
+     * cache. NULL: none. */
+    const char *debug_info;
     tn_pool *pool; /* that compiles, and that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */

@@ -158,6 +158,7 @@ wrong "even.tn: error: even: even.tn:3: add: n = m (n = 2, m = 3)" run even.tn -
 wrong "step.tn: error: step: n is 7 by axis 0 of input 'x', which 3 does not divide" run step.tn --set n=7
 wrong "clash/a_b.npy: error: both output a/b and output a b would be written here" run clash.tn --output-dir clash
 wrong "none/out: error: the folder cannot be made: No such file or directory" run mlp.tn --output-dir none/out
+wrong "mlp.tn: error: debug_info: none/out/mlp.loops.tn cannot be written: No such file or directory" run mlp.tn --debug-info none/out
 wrong "none/x.tn: error: cannot be written: No such file or directory" dump mlp.tn -o none/x.tn
 wrong "none/x.onnx: error: cannot be written: No such file or directory" export mlp.tn -o none/x.onnx
 other=$([ "$(uname -m)" = aarch64 ] && echo x86-64-v3 || echo aarch64)
@@ -510,6 +511,8 @@ else
 fi
 tenon run mlp.tn --perf-map --profile
 ok "with names and times of kernels" eval 'is 0 && cmp -s out first && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
+tenon run mlp.tn --time --debug-info dbg
+ok "not with debug information" eval 'is 0 && cmp -s out first && grep -qE " ms  fuse$" err && grep -qx "loops" dbg/mlp.loops.tn'
 tenon run mlp.tn --time --cache off
 ok "--cache off" eval 'is 0 && cmp -s out first && grep -qE " ms  fuse$" err && ! grep -q store err'
 tenon bench mlp.tn --seconds 0.1 --cache on

@@ -41,6 +41,7 @@ struct codegen {
     bool in_one_module;
     emit_helpers helpers;
     const loop_parts *parts;
+    char *debug_path; /* of the text that debuggers show; NULL: none */
     shard shards[MOST_SHARDS];
     size_t n_shards;
     object_file objects[MOST_SHARDS];
@@ -48,10 +49,26 @@ struct codegen {
 };
 
 static void close_module(shard *s) {
+    debug_info_end(s->emitter.debug);
+    s->emitter.debug = NULL;
     if (s->module) LLVMDisposeModule(s->module);
     if (s->context) LLVMContextDispose(s->context);
     s->module = NULL;
     s->context = NULL;
+}
+
+static bool start_debugging(codegen *g, shard *s) {
+    debug_info_end(s->emitter.debug);
+    s->emitter.debug = debug_info_new(s->module, g->debug_path);
+    return s->emitter.debug || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
+}
+
+bool codegen_debug(codegen *g, const char *path) {
+    tn_free(g->debug_path);
+    g->debug_path = tn_malloc(strlen(path) + 1);
+    if (!g->debug_path) return target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
+    memcpy(g->debug_path, path, strlen(path) + 1);
+    return start_debugging(g, &g->shards[g->n_shards - 1]);
 }
 
 static bool open_shard(codegen *g) {
@@ -71,7 +88,7 @@ static bool open_shard(codegen *g) {
                            .helpers = g->in_one_module ? NULL : &g->helpers,
                            .parts = g->parts};
     g->n_shards++;
-    return true;
+    return !g->debug_path || start_debugging(g, s);
 }
 
 codegen *codegen_new(const codegen_target *target, int level, bool in_one_module, tn_diag *diag) {
@@ -101,6 +118,7 @@ void codegen_free(codegen *g) {
     target_free(&g->target);
     for (size_t i = 0; i < g->n_versions; i++) target_free(&g->versions[i]);
     tn_free(g->helpers.parts);
+    tn_free(g->debug_path);
     tn_free(g);
 }
 
@@ -202,6 +220,8 @@ bool codegen_verify(codegen *g) {
 }
 
 static bool optimise(shard *s, LLVMTargetMachineRef machine) {
+    debug_info_end(s->emitter.debug);
+    s->emitter.debug = NULL;
     if (!s->is_optimised) object_define_divisions(s->module, s->emitter.target);
     if (!s->is_optimised) s->is_optimised = object_optimise(s->module, machine, 1, &s->diag) == TN_OK;
     return s->is_optimised;

@@ -143,7 +143,12 @@ void emit_block(emit *e, const lt_block *block) {
     size_t n_scopes = e->n_scopes, n_ranges = e->n_ranges;
     const lt_block *outer = e->block;
     e->block = block;
-    for (uint32_t i = 0; i < block->n && !e->failed; i++) statement_emitters[block->items[i]->kind](e, block->items[i]);
+    LLVMMetadataRef here = e->described ? LLVMGetCurrentDebugLocation2(e->builder) : NULL;
+    for (uint32_t i = 0; i < block->n && !e->failed; i++) {
+        debug_line(e->builder, e->described, block->items[i]->line);
+        statement_emitters[block->items[i]->kind](e, block->items[i]);
+    }
+    if (e->described) LLVMSetCurrentDebugLocation2(e->builder, here); /* the end of a loop is of its own line */
     e->block = outer;
     emit_close_scopes(e, n_scopes);
     e->n_ranges = n_ranges;
@@ -159,7 +164,7 @@ LLVMTypeRef emit_stage_type(LLVMContextRef context) {
 
 static void name_value(LLVMValueRef v, const char *name) { LLVMSetValueName2(v, name, strlen(name)); }
 
-static void open_function(emit *e, const char *symbol, uint32_t stage) {
+static void open_function(emit *e, const char *symbol, uint32_t stage, uint32_t line) {
     char name[256];
     snprintf(name, sizeof name, "%s.s%u", symbol, stage);
     e->function = LLVMAddFunction(e->module, name, emit_stage_type(e->context));
@@ -173,10 +178,12 @@ static void open_function(emit *e, const char *symbol, uint32_t stage) {
     name_value(e->worker, "worker");
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    e->described = debug_function(e->out->debug, e->function, e->kernel->name, line);
+    debug_line(e->builder, e->described, line);
 }
 
 static bool emit_stage(emit *e, const lt_stage *stage, const char *symbol, uint32_t number) {
-    open_function(e, symbol, number);
+    open_function(e, symbol, number, stage->line);
     memset(e->buffers, 0, (e->kernel->n_buffers + 1) * sizeof *e->buffers);
     e->lanes = 1;
     e->mask = NULL;
@@ -249,6 +256,11 @@ bool emit_part_function(const emitter *out, const loop_part *part, LLVMValueRef 
         e.function = function;
         e.entry = LLVMAppendBasicBlockInContext(e.context, function, "entry");
         LLVMPositionBuilderAtEnd(e.builder, e.entry);
+        size_t length;
+        const char *name = LLVMGetValueName2(function, &length) + 1; /* without the dot in front */
+        uint32_t line = part->loops->stages->body.items[0]->line;
+        e.described = debug_function(out->debug, function, name, line);
+        debug_line(e.builder, e.described, line);
         ok = take_parameters(&e, part);
     }
     if (ok) {

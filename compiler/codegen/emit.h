@@ -11,6 +11,7 @@
 #include <llvm-c/Core.h>
 
 #include "compiler/codegen/abi.h"
+#include "compiler/codegen/debug_info.h"
 #include "compiler/codegen/target.h"
 #include "compiler/loops/parts.h"
 
@@ -28,6 +29,7 @@ typedef struct emitter {
     bool is_shared;          /* functions can be called from other modules */
     emit_helpers *helpers;   /* of all modules of the program; NULL: this is the only one */
     const loop_parts *parts; /* of all kernels of the program; NULL: none */
+    debug_info *debug;       /* of the module; NULL: none */
 } emitter;
 
 /* Adds the stages of `k` to the module as functions <symbol>.s0, <symbol>.s1, ..., internal unless shared;

@@ -1,6 +1,8 @@
 /* Copies of whole arrays (see emit_copy.h). */
 #include "compiler/codegen/emit_copy.h"
 
+#include "compiler/codegen/builder_place.h"
+
 enum { WORD_BYTES = 4 };
 
 typedef struct copier {
@@ -49,13 +51,13 @@ static LLVMValueRef copy_function(LLVMBuilderRef b, const target *t, LLVMModuleR
         LLVMFunctionType(LLVMVoidTypeInContext(context), (LLVMTypeRef[]){pointer, pointer, size}, 3, false));
     LLVMSetLinkage(f, LLVMInternalLinkage);
     target_mark_function(t, f);
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(b);
+    builder_place here = builder_leave(b);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(context, f, "start"));
     copier c = {b, context, f, LLVMGetParam(f, 0), LLVMGetParam(f, 1), size};
     LLVMValueRef words = copy_items(&c, LLVMConstNull(size), LLVMGetParam(f, 2), WORD_BYTES);
     copy_items(&c, words, LLVMGetParam(f, 2), 1);
     LLVMBuildRetVoid(b);
-    LLVMPositionBuilderAtEnd(b, here);
+    builder_return(b, here);
     return f;
 }
 

@@ -159,19 +159,10 @@ static LLVMValueRef remember(emit *e, uint32_t level, tn_dim d, uint32_t buffer,
     return value;
 }
 
-LLVMBasicBlockRef emit_enter_prologue(emit *e, uint32_t level) {
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+builder_place emit_enter_prologue(emit *e, uint32_t level) {
+    builder_place here = builder_leave(e->builder);
     LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->scopes[level].prologue));
     return here;
-}
-
-/* `here` is the block being written, or another prologue, which ends already. */
-void emit_leave_prologue(emit *e, LLVMBasicBlockRef here) {
-    LLVMValueRef terminator = LLVMGetBasicBlockTerminator(here);
-    if (terminator)
-        LLVMPositionBuilderBefore(e->builder, terminator);
-    else
-        LLVMPositionBuilderAtEnd(e->builder, here);
 }
 
 /* ---- Scalars ---- */
@@ -280,9 +271,9 @@ LLVMValueRef emit_dim(emit *e, tn_dim d) {
     uint32_t level = emit_dim_level(e, d);
     LLVMValueRef value = recall(e, level, d, LT_NONE, false);
     if (value) return value;
-    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
+    builder_place here = emit_enter_prologue(e, level);
     value = is_single_atom(e->dims, d) ? emit_atom(e, d, level) : emit_sum(e, d, level);
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     return remember(e, level, d, LT_NONE, false, value);
 }
 
@@ -355,9 +346,9 @@ LLVMValueRef emit_dim_vector(emit *e, tn_dim d) {
     if (level < counter_level) return emit_splat(e, emit_dim(e, d)); /* lanes are counted from here on */
     LLVMValueRef value = recall(e, level, d, LT_NONE, true);
     if (value) return value;
-    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
+    builder_place here = emit_enter_prologue(e, level);
     value = compute_vector(e, d, level);
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     return remember(e, level, d, LT_NONE, true, value);
 }
 
@@ -382,14 +373,14 @@ static LLVMValueRef hoisted_address(emit *e, uint32_t buffer, tn_dim index) {
     uint32_t level = emit_dim_level(e, index);
     LLVMValueRef address = recall(e, level, index, buffer, false);
     if (address) return address;
-    LLVMBasicBlockRef here = emit_enter_prologue(e, level);
+    builder_place here = emit_enter_prologue(e, level);
     split_sum parts = {.inner = NULL};
     address = base;
     if (split(e, index, level, &parts)) {
         address = hoisted_address(e, buffer, parts.outer);
         if (parts.inner) address = emit_address_plus(e, buffer, address, parts.inner);
     }
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     return remember(e, level, index, buffer, false, address);
 }
 

@@ -120,11 +120,11 @@ static LLVMValueRef one_wrap(const quotient *q) {
 static LLVMValueRef many_wraps(const quotient *q) {
     emit *e = q->e;
     LLVMTypeRef f32 = LLVMFloatTypeInContext(e->context);
-    LLVMBasicBlockRef here = emit_enter_prologue(e, emit_dim_level(e, q->divisor));
+    builder_place here = emit_enter_prologue(e, emit_dim_level(e, q->divisor));
     LLVMValueRef one = LLVMConstReal(f32, 1.0);
     LLVMValueRef y = LLVMBuildTrunc(e->builder, q->y, e->i32, "");
     LLVMValueRef inverse = LLVMBuildFDiv(e->builder, one, LLVMBuildSIToFP(e->builder, y, f32, ""), "inverse");
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     LLVMValueRef rest = emit_splat(e, LLVMBuildTrunc(e->builder, q->rest, e->i32, ""));
     LLVMValueRef lanes = LLVMBuildAdd(e->builder, lane_vector(q, e->i32, q->stride), rest, "");
     LLVMTypeRef floats = LLVMVectorType(f32, e->lanes);
@@ -149,10 +149,10 @@ LLVMValueRef emit_quotient_lanes(emit *e, tn_dim d, uint32_t level) {
     int64_t reach = q.stride * e->lanes;
     emit_division how = emit_division_of(e->dims, x, q.divisor, e->ranges, e->scopes[level].n_ranges);
     bool is_wide = how.divisor >= reach, is_narrow = how.divisor > 0 && !is_wide;
-    LLVMBasicBlockRef here = emit_enter_prologue(e, emit_dim_level(e, q.divisor));
+    builder_place here = emit_enter_prologue(e, emit_dim_level(e, q.divisor));
     q.y = emit_dim(e, q.divisor);
     if (how.divisor <= 0) q.y = safe_divisor(e->builder, q.y, &(emit_division){0, false, false});
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     LLVMValueRef x0 = emit_dim(e, x);
     emit_division known = {how.divisor, how.is_nonnegative, true};
     q.first = floor_div(e->builder, x0, q.y, &known);

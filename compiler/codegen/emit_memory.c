@@ -53,7 +53,7 @@ static LLVMValueRef local_address(emit *e, const lt_buffer *b) {
 LLVMValueRef emit_buffer(emit *e, uint32_t buffer) {
     if (e->buffers[buffer]) return e->buffers[buffer];
     const lt_buffer *b = &e->kernel->buffers[buffer];
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    builder_place here = builder_leave(e->builder);
     LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->entry));
     LLVMValueRef address;
     if (abi_has_slot(b))
@@ -62,11 +62,7 @@ LLVMValueRef emit_buffer(emit *e, uint32_t buffer) {
         address = scratch_address(e, buffer, b->name);
     else
         address = local_address(e, b);
-    LLVMValueRef end = LLVMGetBasicBlockTerminator(here);
-    if (end)
-        LLVMPositionBuilderBefore(e->builder, end);
-    else
-        LLVMPositionBuilderAtEnd(e->builder, here);
+    builder_return(e->builder, here);
     return e->buffers[buffer] = address;
 }
 

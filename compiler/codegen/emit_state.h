@@ -11,6 +11,7 @@
 #ifndef TN_COMPILER_CODEGEN_EMIT_STATE_H
 #define TN_COMPILER_CODEGEN_EMIT_STATE_H
 
+#include "compiler/codegen/builder_place.h"
 #include "compiler/codegen/emit.h"
 #include "compiler/codegen/vmath.h"
 
@@ -46,6 +47,7 @@ typedef struct emit {
     dim_table *dims;
 
     LLVMValueRef function, args, chunk, worker;
+    LLVMMetadataRef described; /* the function, for lines; NULL: it has none */
     LLVMBasicBlockRef entry;
     LLVMTypeRef i1, i32, i64, pointer;
 
@@ -110,9 +112,9 @@ LLVMValueRef emit_address(emit *e, uint32_t buffer, tn_dim index);
 int64_t emit_constant_term(const emit *e, tn_dim d);
 LLVMValueRef emit_address_plus(emit *e, uint32_t buffer, LLVMValueRef address, LLVMValueRef elements);
 
-/* Moves the builder into a scope's prologue and returns where it was; and back. */
-LLVMBasicBlockRef emit_enter_prologue(emit *e, uint32_t level);
-void emit_leave_prologue(emit *e, LLVMBasicBlockRef here);
+/* Moves the builder into a scope's prologue and tells where it was: the block being written, or another prologue, which
+ * ends already. */
+builder_place emit_enter_prologue(emit *e, uint32_t level);
 
 /* ---- emit_divide.c ---- */
 

@@ -116,13 +116,13 @@ static LLVMTypeRef function_type(const emit *e) {
 
 static void define(const block *b, LLVMValueRef function) {
     emit *e = b->e;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    builder_place here = builder_leave(e->builder);
     target_mark_function(e->out->target, function);
     LLVMPositionBuilderAtEnd(e->builder, LLVMAppendBasicBlockInContext(e->context, function, "entry"));
     transpose_block(b, LLVMGetParam(function, 0), LLVMGetParam(function, 1), LLVMGetParam(function, 2),
                     LLVMGetParam(function, 3));
     LLVMBuildRetVoid(e->builder);
-    LLVMPositionBuilderAtEnd(e->builder, here);
+    builder_return(e->builder, here);
 }
 
 /* void transpose(from, bytes between rows, to, bytes between rows), defined in the first module that asks. */

@@ -167,10 +167,10 @@ static LLVMTypeRef slot_type(const emit *e, LLVMTypeRef lane) {
 
 static LLVMValueRef new_slots(wide *w, LLVMValueRef lanes) {
     emit *e = w->e;
-    LLVMBasicBlockRef here = emit_enter_prologue(e, 0);
+    builder_place here = emit_enter_prologue(e, 0);
     LLVMTypeRef slot = slot_type(e, LLVMGetElementType(LLVMTypeOf(lanes)));
     LLVMValueRef slots = LLVMBuildAlloca(e->builder, LLVMVectorType(slot, (unsigned)w->width), "slots");
-    emit_leave_prologue(e, here);
+    builder_return(e->builder, here);
     return slots;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "compiler/codegen/link_debugger.h"
 #include "compiler/codegen/link_state.h"
 #include "runtime/alloc.h"
 #include "runtime/diag.h"
@@ -21,6 +22,7 @@ struct linked_objects {
     size_t n_symbols;
     struct function *functions;
     size_t n_functions, functions_capacity;
+    debugger_entry **debugged; /* of objects with debug information; NULL at the end */
     arena names;
 };
 
@@ -228,6 +230,24 @@ static bool protect(linker *l) {
     return is_good(diag_fail(l->diag, TN_ERR_UNSUPPORTED, "the system lets no memory become code"));
 }
 
+/* By now the code is there. */
+static bool tell_debuggers(linker *l) {
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_objects; i++) {
+        if (!debugger_wants(&l->objects[i])) continue;
+        if (!l->out->debugged) l->out->debugged = tn_calloc(l->n_objects + 1, sizeof(debugger_entry *));
+        debugger_entry *entry = l->out->debugged ? debugger_tell(&l->objects[i], l->out->block) : NULL;
+        if (!entry) return no_memory(l);
+        l->out->debugged[n++] = entry;
+    }
+    return true;
+}
+
+static void forget_debugged(linked_objects *l) {
+    for (size_t i = 0; l->debugged && l->debugged[i]; i++) debugger_forget(l->debugged[i]);
+    tn_free(l->debugged);
+}
+
 /* ---- The whole ------------------------------------------------------------------------------------------------------ */
 
 static bool open_all(linker *l, const object_file *files, size_t n) {
@@ -248,7 +268,8 @@ linked_objects *link_objects(const object_file *objects, size_t n, tn_diag *diag
         no_memory(&l);
         return NULL;
     }
-    bool ok = open_all(&l, objects, n) && make_block(&l) && find_symbols(&l) && relocate(&l) && protect(&l);
+    bool ok = open_all(&l, objects, n) && make_block(&l) && find_symbols(&l) && relocate(&l) && protect(&l) &&
+              tell_debuggers(&l);
     for (size_t i = 0; i < l.n_objects; i++) elf_close(&l.objects[i]);
     tn_free(l.objects);
     l.out->symbols = l.symbols;
@@ -260,6 +281,7 @@ linked_objects *link_objects(const object_file *objects, size_t n, tn_diag *diag
 
 void link_free(linked_objects *l) {
     if (!l) return;
+    forget_debugged(l);
     if (l->block) munmap(l->block, l->bytes);
     tn_free(l->symbols);
     tn_free(l->functions);

@@ -172,6 +172,7 @@ bool program_emit_bind(program_emitter *p) {
     LLVMTypeRef type = LLVMFunctionType(p->i32, (LLVMTypeRef[]){p->pointer, p->pointer}, 2, false);
     binder s = {.p = p, .function = program_function(p, "bind", type, false)};
     target_mark_cold(s.function);
+    program_describe(p, s.function, "bind", g);
     LLVMValueRef given = LLVMGetParam(s.function, 0), bound = LLVMGetParam(s.function, 1);
     s.symbols = tn_calloc(g->n_symbols + 1, sizeof *s.symbols);
     LLVMValueRef *values = tn_calloc(count_dims(p), sizeof *values);

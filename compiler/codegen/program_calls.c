@@ -50,13 +50,13 @@ static void open_arrays(function_emitter *f) {
     if (f->calls.arrays) return;
     f->calls.arrays = program_stack_slots(f, ARRAY_COUNT);
     f->calls.own = program_stack_slots(f, OWN_COUNT); /* as many as there are at last: program_end_calls */
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    builder_place here = builder_leave(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     LLVMValueRef weights = program_frame_member(p, f->frame, offsetof(tn_frame, weights), p->pointer);
     LLVMValueRef arrays[ARRAY_COUNT] = {f->calls.own, f->params, f->results, weights};
     for (int64_t i = 0; i < ARRAY_COUNT; i++) program_store_at(p, f->calls.arrays, i, arrays[i]);
     set_own(f, OWN_ARENA, f->arena);
-    LLVMPositionBuilderAtEnd(p->b, here);
+    builder_return(p->b, here);
 }
 
 /* The item that has `value`, of the function's entry; -1: none so far. */
@@ -77,10 +77,10 @@ static int64_t own_item(function_emitter *f, LLVMValueRef value) {
     }
     t->own_values[t->n_own] = value;
     index = OWN_COUNT + (int64_t)t->n_own++;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    builder_place here = builder_leave(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     set_own(f, index, value);
-    LLVMPositionBuilderAtEnd(p->b, here);
+    builder_return(p->b, here);
     return index;
 }
 
@@ -104,11 +104,11 @@ static void add_place(function_emitter *f, int64_t array, int64_t index, tn_dim 
         return;
     }
     LLVMValueRef bytes = program_dim(f, offset);
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    builder_place here = builder_leave(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     LLVMValueRef base = array == OF_RESULTS ? program_load_at(p, f->results, index, p->pointer) : f->arena;
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i8, base, &bytes, 1, "");
-    LLVMPositionBuilderAtEnd(p->b, here);
+    builder_return(p->b, here);
     add_row(f, OF_OWN, own_item(f, at), 0);
 }
 

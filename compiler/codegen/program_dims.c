@@ -74,10 +74,10 @@ LLVMValueRef program_dim(function_emitter *f, tn_dim d) {
     LLVMValueRef v = find_known(f, d);
     if (v || p->failed) return v ? v : program_i64(p, 0);
     know_parts(f, d);
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    builder_place here = builder_leave(p->b);
     LLVMPositionBuilderBefore(p->b, LLVMGetBasicBlockTerminator(f->entry));
     v = program_dim_over(p, d, f->known_dims, f->known_values, f->n_known);
-    LLVMPositionBuilderAtEnd(p->b, here);
+    builder_return(p->b, here);
     program_know_dim(f, d, v);
     return v;
 }

@@ -31,6 +31,15 @@ LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef 
     return f;
 }
 
+LLVMMetadataRef program_describe(program_emitter *p, LLVMValueRef function, const char *name, const tn_graph *g) {
+    const function_plan *plan = plan_of(p->plan, g);
+    uint32_t line = plan->lines ? plan->lines[g->n_nodes] : 0;
+    LLVMMetadataRef described = debug_function(p->out->debug, function, name, line);
+    LLVMSetCurrentDebugLocation2(p->b, NULL); /* of the function before */
+    debug_line(p->b, described, line);
+    return described;
+}
+
 LLVMValueRef program_frame_member(program_emitter *p, LLVMValueRef frame, unsigned offset, LLVMTypeRef type) {
     LLVMValueRef at = LLVMBuildGEP2(p->b, p->i8, frame, (LLVMValueRef[]){program_i64(p, offset)}, 1, "");
     return LLVMBuildLoad2(p->b, type, at, "");
@@ -85,6 +94,7 @@ static bool emit_run(program_emitter *p) {
         uint32_t expected;
     } checks[] = {{offsetof(tn_frame, version), TN_FRAME_VERSION}, {offsetof(tn_frame, size), sizeof(tn_frame)}};
     LLVMPositionBuilderAtEnd(p->b, LLVMAppendBasicBlockInContext(p->context, f, "start"));
+    program_describe(p, f, "run", g);
     for (unsigned i = 0; i < 2; i++) {
         LLVMBasicBlockRef wrong = LLVMAppendBasicBlockInContext(p->context, f, "wrong"),
                           right = LLVMAppendBasicBlockInContext(p->context, f, "right");

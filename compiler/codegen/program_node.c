@@ -8,6 +8,7 @@
 #include "compiler/codegen/program_state.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Small things ---- */
@@ -43,10 +44,10 @@ static void bring_bytes(function_emitter *f, LLVMValueRef to, LLVMValueRef from,
 /* An array of 8-byte slots on the function's stack, made once. */
 LLVMValueRef program_stack_slots(function_emitter *f, int64_t n) {
     program_emitter *p = f->p;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->b);
+    builder_place here = builder_leave(p->b);
     LLVMPositionBuilder(p->b, f->entry, LLVMGetFirstInstruction(f->entry));
     LLVMValueRef slots = LLVMBuildArrayAlloca(p->b, p->i64, program_i64(p, n > 0 ? n : 1), "");
-    LLVMPositionBuilderAtEnd(p->b, here);
+    builder_return(p->b, here);
     return slots;
 }
 
@@ -366,6 +367,13 @@ static void copy_results(function_emitter *f) {
     }
 }
 
+/* Debuggers have a `main` already. */
+static LLVMMetadataRef describe(program_emitter *p, LLVMValueRef function, const tn_graph *g) {
+    char name[200];
+    snprintf(name, sizeof name, "fn_%s", g->name);
+    return program_describe(p, function, name, g);
+}
+
 bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMValueRef function) {
     tn_graph *g = plan->graph;
     function_emitter f = {.p = p, .plan = plan, .graph = g, .function = function};
@@ -374,6 +382,7 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
     f.entry = LLVMAppendBasicBlockInContext(p->context, function, "entry");
     LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(p->context, function, "start");
     LLVMPositionBuilderAtEnd(p->b, f.entry);
+    f.described = describe(p, function, g);
     for (size_t i = 0; i < g->n_symbols; i++)
         program_know_dim(&f, g->symbols[i].dim, program_load_at(p, f.symbols_array, (int64_t)i, p->i64));
     LLVMBuildBr(p->b, start);
@@ -381,7 +390,9 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
     for (size_t i = 0; i < g->n_nodes && !p->failed; i++) {
         const node *n = &g->nodes[i];
         if (!waits(n)) program_flush_calls(&f);
+        if (plan->lines) debug_line(p->b, f.described, plan->lines[i]);
         (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
+        if (f.described) program_flush_calls(&f); /* each call is of its own line */
     }
     program_flush_calls(&f);
     if (!p->failed) copy_results(&f);

@@ -2,6 +2,7 @@
 #ifndef TN_CODEGEN_PROGRAM_STATE_H
 #define TN_CODEGEN_PROGRAM_STATE_H
 
+#include "compiler/codegen/builder_place.h"
 #include "compiler/codegen/emit_copy.h"
 #include "compiler/codegen/program_emit.h"
 
@@ -75,7 +76,8 @@ typedef struct function_emitter {
     LLVMValueRef *known_values;
     uint32_t n_known;
     size_t dims_capacity, values_capacity;
-    LLVMBasicBlockRef entry; /* allocas and values of dims go here */
+    LLVMBasicBlockRef entry;   /* allocas and values of dims go here */
+    LLVMMetadataRef described; /* for lines; NULL: it has none */
     call_table calls;
 } function_emitter;
 
@@ -97,6 +99,9 @@ int64_t program_constant(program_emitter *p, const tensor_data *data);
 /* Larger ones stand behind the entry's weights in the frame: which one. */
 int64_t program_constant_weight(program_emitter *p, const tensor_data *data);
 bool program_close_pool(program_emitter *p); /* when all constants are known */
+
+/* Of the line of the header of a function of the graph: an entry, or what is to become of it. */
+LLVMMetadataRef program_describe(program_emitter *p, LLVMValueRef function, const char *name, const tn_graph *g);
 
 /* A constant array of the program, as no other module sees it. */
 LLVMValueRef program_array(program_emitter *p, const char *name, LLVMValueRef value, unsigned alignment);

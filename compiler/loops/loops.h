@@ -106,6 +106,7 @@ typedef struct lt_stmt {
     lt_kind kind;
     tn_dtype dtype;  /* of the result, or of the stored value */
     lt_value result; /* LT_NONE: none */
+    uint32_t line;   /* in the text that debuggers show; 0: none */
     union {
         struct {
             uint64_t bits;
@@ -177,6 +178,7 @@ typedef struct lt_stmt {
 typedef struct lt_stage {
     tn_dim variable; /* the chunk's number */
     tn_dim chunks;   /* over the extents */
+    uint32_t line;   /* as a statement's */
     lt_block body;
 } lt_stage;
 
@@ -268,6 +270,8 @@ void lt_transpose(lt_builder *b, lt_matrix from, lt_matrix to, int64_t rows, int
 
 /* print.c, parse.c: the text form. parse(print(k)) is the same kernel. */
 char *lt_print(const lt_kernel *k); /* from tn_malloc; NULL: no memory */
+/* The same, as a part of a text in which it begins in line `first`: its stages and statements get to know their lines. */
+char *lt_print_lines(const lt_kernel *k, uint32_t first);
 lt_kernel *lt_parse(tn_module *m, const char *text, size_t length, const char *name); /* NULL: diagnostic in m */
 
 /* verify.c: {place, rule, message}: values defined before use and in scope, dtypes, roles, widths. */

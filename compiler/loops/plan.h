@@ -50,6 +50,8 @@ typedef struct function_plan {
                      * is kept while the states are written; DIM_INVALID: none */
     tn_dim arena_bytes, scratch_bytes;
     tn_dim live_bytes; /* what is in the arena at once, at most; DIM_INVALID: not known, sizes are symbolic */
+    const uint32_t
+        *lines; /* of each node, and behind them of its header, in the text that debuggers show; NULL: none */
 } function_plan;
 
 /* A kernel of the program: several fused functions may share one loop tree. */

@@ -38,6 +38,7 @@ typedef struct printer {
     char *text;
     size_t n, capacity;
     int indent;
+    uint32_t line; /* of the whole text, that is written next; 0: statements are not told */
     bool failed;
 } printer;
 
@@ -70,6 +71,11 @@ static void put_dim(printer *p, tn_dim d) {
 }
 
 static void start_line(printer *p) { put(p, "%*s", 2 * p->indent, ""); }
+
+static void end_line(printer *p, const char *last) {
+    put(p, "%s\n", last);
+    p->line += p->line > 0;
+}
 
 static void put_block(printer *p, const lt_block *block, const lt_stmt *loop);
 
@@ -182,8 +188,9 @@ static void put_transpose(printer *p, const lt_stmt *s) {
     put_panel(p, s->transpose.from.buffer, s->transpose.from.index, s->transpose.from.row, DIM_INVALID);
 }
 
-static void put_stmt(printer *p, const lt_stmt *s) {
+static void put_stmt(printer *p, lt_stmt *s) {
     start_line(p);
+    if (p->line) s->line = p->line;
     if (s->result != LT_NONE) put(p, "%%%u = ", s->result);
     switch (s->kind) {
     case LT_CONST:
@@ -214,18 +221,18 @@ static void put_stmt(printer *p, const lt_stmt *s) {
     case LT_TRANSPOSE: put_transpose(p, s); break;
     }
     if (s->result != LT_NONE) put(p, " : %s", tn_dtype_name(s->dtype));
-    put(p, "\n");
+    end_line(p, "");
 }
 
 static void put_block(printer *p, const lt_block *block, const lt_stmt *loop) {
-    put(p, "{\n");
+    end_line(p, "{");
     p->indent++;
     for (uint32_t i = 0; i < block->n; i++) put_stmt(p, block->items[i]);
     if (loop && loop->loop.n_carries) {
         start_line(p);
         for (uint32_t i = 0; i < loop->loop.n_carries; i++)
             put(p, "%s%%%u", i ? ", " : "next ", loop->loop.carries[i].next);
-        put(p, "\n");
+        end_line(p, "");
     }
     p->indent--;
     start_line(p);
@@ -249,25 +256,26 @@ static void put_header(printer *p) {
     }
     put(p, k->n_extents ? ")" : "");
     for (uint32_t i = 0; i < k->n_sites; i++) put(p, "%s%s", i ? ", " : " sites(", op_table[k->sites[i].op].name);
-    put(p, k->n_sites ? ") {\n" : " {\n");
+    end_line(p, k->n_sites ? ") {" : " {");
 }
 
-char *lt_print(const lt_kernel *k) {
-    printer p = {.kernel = k, .dims = k->module->dims, .indent = 1};
+char *lt_print_lines(const lt_kernel *k, uint32_t first) {
+    printer p = {.kernel = k, .dims = k->module->dims, .indent = 1, .line = first};
     literal_locale locale;
     if (!literal_begin(&locale)) return NULL;
     put_header(&p);
     for (uint32_t i = 0; i < k->n_stages; i++) {
         start_line(&p);
+        if (p.line) k->stages[i].line = p.line;
         put(&p, "stage ");
         put_dim(&p, k->stages[i].variable);
         put(&p, " in ");
         put_dim(&p, k->stages[i].chunks);
         put(&p, " ");
         put_block(&p, &k->stages[i].body, NULL);
-        put(&p, "\n");
+        end_line(&p, "");
     }
-    put(&p, "}\n");
+    end_line(&p, "}");
     literal_end(&locale);
     if (p.failed) {
         tn_free(p.text);
@@ -275,3 +283,5 @@ char *lt_print(const lt_kernel *k) {
     }
     return p.text;
 }
+
+char *lt_print(const lt_kernel *k) { return lt_print_lines(k, 0); }

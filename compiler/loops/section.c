@@ -124,19 +124,41 @@ static bool add_plan(section_text *s, const program_plan *p, const function_plan
     return add(s, text);
 }
 
-char *loops_section_print(const program_plan *p) {
+static uint32_t count_lines(const section_text *s, size_t from) {
+    uint32_t n = 0;
+    for (size_t i = from; i < s->length; i++) n += s->text[i] == '\n';
+    return n;
+}
+
+static char *print_kernel(const function_plan *f, const planned_kernel *k, uint32_t line) {
+    lt_kernel named = *k->loops;
+    named.name = f->graph->name;
+    bool is_first = k->fused == f->graph;
+    return lt_print_lines(&named, is_first ? line : 0);
+}
+
+/* `line`: that the section begins in; 0: nobody asks. */
+static char *print_section(const program_plan *p, uint32_t line) {
     section_text s = {0};
+    size_t counted = 0;
     bool ok = add(&s, "\nloops\n");
     for (size_t i = 0; ok && i < p->n_functions; i++) ok = add_plan(&s, p, &p->functions[i]);
     for (size_t i = 0; ok && i < p->n_functions; i++) {
         if (!p->functions[i].graph->is_kernel) continue;
-        lt_kernel named = *p->kernels[p->functions[i].kernel].loops;
-        named.name = p->functions[i].graph->name;
-        char *one = lt_print(&named);
-        ok = one && add(&s, "\n") && add(&s, one);
+        if (!(ok = add(&s, "\n"))) break;
+        line += line ? count_lines(&s, counted) : 0;
+        counted = s.length;
+        char *one = print_kernel(&p->functions[i], &p->kernels[p->functions[i].kernel], line);
+        ok = one && add(&s, one);
         tn_free(one);
     }
     if (ok) return s.text;
     tn_free(s.text);
     return NULL;
+}
+
+char *loops_section_print(const program_plan *p) { return print_section(p, 0); }
+
+char *loops_section_print_lines(const program_plan *p, uint32_t lines_before) {
+    return print_section(p, lines_before + 1);
 }

@@ -23,5 +23,8 @@ lt_kernel *given_loops_take(const given_loops *given, const tn_graph *fused, lt_
 
 /* The section of a plan, with the loop tree of each fused function under its name; from tn_malloc, NULL: no memory. */
 char *loops_section_print(const program_plan *p);
+/* The same, behind so many lines of a text in which its loop trees get to know their lines (lt_print_lines). Of those
+ * that are several functions' each has the lines of the first. */
+char *loops_section_print_lines(const program_plan *p, uint32_t lines_before);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,6 +101,21 @@ static void warn_of_cache(void *ctx, const tn_diag *what) {
         fprintf(stderr, "%s: warning: the cache: %s\n", what->file ? what->file : "tenon", what->message);
 }
 
+/* DIR/NAME.loops.tn of --debug-info DIR, for a model of that name. A folder that cannot be made is told when the file is
+ * written. */
+static const char *debug_file(const arguments *a) {
+    static char path[1400];
+    const char *folder = TEXT_OF(a, debug_info), *model = a->operands[0], *slash = strrchr(model, '/');
+    char name[256];
+    if (!folder) return NULL;
+    file_name(slash ? slash + 1 : model, name, sizeof name);
+    char *dot = strrchr(name, '.');
+    if (dot) *dot = '\0';
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%.1000s/%s.loops.tn", folder, name);
+    return path;
+}
+
 void model_compile_options(const arguments *a, tn_compile_options *options) {
     *options = (tn_compile_options){.target = TEXT_OF(a, target),
                                     .cpu = TEXT_OF(a, cpu),
@@ -108,6 +124,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .no_fusion = GIVEN(a, no_fusion),
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),
+                                    .debug_info = debug_file(a),
                                     .verify_each = GIVEN(a, verify_each),
                                     .nan_check = GIVEN(a, nan_check),
                                     .winograd = TEXT_OF(a, winograd),

@@ -1,0 +1,29 @@
+/* Debug information (DWARF) of a module: its functions, and of which line of a text the code is.
+ *
+ * in:  a module while it is emitted, the file of the text
+ * out: metadata from which LLVM makes the sections .debug_*
+ * law: nothing else changes: the same instructions with and without
+ */
+#ifndef TN_CODEGEN_DEBUG_INFO_H
+#define TN_CODEGEN_DEBUG_INFO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <llvm-c/Core.h>
+
+typedef struct debug_info debug_info;
+
+/* Of a whole module, or of what is emitted into it from here on. `path`: the file, from the root on. NULL: no memory. */
+debug_info *debug_info_new(LLVMModuleRef module, const char *path);
+/* When all its functions are emitted. NULL is allowed. */
+void debug_info_end(debug_info *d);
+
+/* A function of the text, which begins in that line: what the lines of its code are given with. Debuggers know it as
+ * `name`. NULL, in which case lines do nothing: `d` is, or `line` is 0. */
+LLVMMetadataRef debug_function(debug_info *d, LLVMValueRef function, const char *name, uint32_t line);
+
+/* What `b` emits from here on is of that line (0: of the same as before). */
+void debug_line(LLVMBuilderRef b, LLVMMetadataRef function, uint32_t line);
+
+#endif
