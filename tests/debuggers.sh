@@ -77,9 +77,13 @@ backtrace' $run
 run
 list
 backtrace 1
+info locals
+print in0[0]@4
 continue" $run
     ok "gdb stops at a line" shown "^Temporary breakpoint 1, k1 .* at mlp.loops.tn:$softmax\$"
     ok "list shows the loop tree" shown ' for \$[0-9]+ in 0 to 32 vector'
+    ok "counters, buffers and values have names" eval 'shown "^i1 = [0-9]+$" && shown "^v0 = -inf$" && shown "^row = 0x"'
+    ok "elements of a buffer" shown '^\$1 = \{-?[0-9.e-]+, -?[0-9.e-]+, -?[0-9.e-]+, -?[0-9.e-]+\}$'
     ok "the program ends as without" shown 'exited normally'
 
     # shellcheck disable=SC2086

@@ -59,7 +59,7 @@ static void close_module(shard *s) {
 
 static bool start_debugging(codegen *g, shard *s) {
     debug_info_end(s->emitter.debug);
-    s->emitter.debug = debug_info_new(s->module, g->debug_path);
+    s->emitter.debug = debug_info_new(s->module, (unsigned)g->target.pointer_bits, g->debug_path);
     return s->emitter.debug || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
 }
 

@@ -15,6 +15,7 @@ enum { DWARF_VERSION = 4 }; /* what every debugger reads; of what 5 has more, no
 struct debug_info {
     LLVMDIBuilderRef builder;
     LLVMMetadataRef file, type; /* of all functions: that of one without parameters */
+    unsigned pointer_bits;
 };
 
 /* The module's, once. */
@@ -28,12 +29,13 @@ static void mark_module(LLVMModuleRef module) {
                       LLVMValueAsMetadata(LLVMConstInt(i32, LLVMDebugMetadataVersion(), false)));
 }
 
-debug_info *debug_info_new(LLVMModuleRef module, const char *path) {
+debug_info *debug_info_new(LLVMModuleRef module, unsigned pointer_bits, const char *path) {
     static const char producer[] = "Tenon";
     debug_info *d = tn_calloc(1, sizeof *d);
     if (!d) return NULL;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     mark_module(module);
+    d->pointer_bits = pointer_bits;
     d->builder = LLVMCreateDIBuilder(module);
     d->file = LLVMDIBuilderCreateFile(d->builder, name, strlen(name), path, slash ? (size_t)(slash - path) : 0);
     LLVMDIBuilderCreateCompileUnit(d->builder, LLVMDWARFSourceLanguageC99, d->file, producer, sizeof producer - 1, true,
@@ -60,6 +62,104 @@ LLVMMetadataRef debug_function(debug_info *d, LLVMValueRef function, const char 
     LLVMSetSubprogram(function, f);
     return f;
 }
+
+/* ---- Types ---- */
+
+/* DW_ATE_* (DWARF 4, 7.8). */
+enum { ENCODING_BOOL = 2, ENCODING_FLOAT = 4, ENCODING_SIGNED = 5, ENCODING_UNSIGNED = 7 };
+
+static LLVMMetadataRef basic_type(debug_info *d, const char *name, unsigned bits, unsigned encoding) {
+    return LLVMDIBuilderCreateBasicType(d->builder, name, strlen(name), bits, encoding, LLVMDIFlagZero);
+}
+
+static LLVMMetadataRef element_type(debug_info *d, tn_dtype dtype) {
+    static const unsigned encodings[] = {
+#define BOOL ENCODING_BOOL
+#define SINT ENCODING_SIGNED
+#define UINT ENCODING_UNSIGNED
+#define FLOAT ENCODING_FLOAT
+#define DTYPE(ENUM, name, bits, kind, storage) [TN_##ENUM] = kind,
+#include "runtime/dtypes.def"
+#undef DTYPE
+#undef FLOAT
+#undef UINT
+#undef SINT
+#undef BOOL
+    };
+    /* Of floats of 16 bits debuggers know IEEE's alone. */
+    unsigned encoding = dtype == TN_BF16 ? ENCODING_UNSIGNED : encodings[dtype];
+    return basic_type(d, tn_dtype_name(dtype), (unsigned)tn_dtype_bits(dtype), encoding);
+}
+
+/* Of a number; *bits: how many it has. NULL: it is none that debuggers are told. */
+static LLVMMetadataRef number_type(debug_info *d, LLVMTypeRef type, unsigned *bits) {
+    tn_dtype dtype;
+    switch (LLVMGetTypeKind(type)) {
+    case LLVMFloatTypeKind: dtype = TN_F32; break;
+    case LLVMDoubleTypeKind: dtype = TN_F64; break;
+    case LLVMHalfTypeKind: dtype = TN_F16; break;
+    case LLVMIntegerTypeKind:
+        switch (LLVMGetIntTypeWidth(type)) {
+        case 8: dtype = TN_I8; break;
+        case 16: dtype = TN_I16; break;
+        case 32: dtype = TN_I32; break;
+        case 64: dtype = TN_I64; break;
+        default: return NULL;
+        }
+        break;
+    default: return NULL;
+    }
+    *bits = (unsigned)tn_dtype_bits(dtype);
+    return element_type(d, dtype);
+}
+
+static LLVMMetadataRef value_type(debug_info *d, LLVMTypeRef type) {
+    unsigned bits;
+    if (LLVMGetTypeKind(type) == LLVMPointerTypeKind)
+        return LLVMDIBuilderCreatePointerType(d->builder, NULL, d->pointer_bits, 0, 0, "", 0);
+    if (LLVMGetTypeKind(type) != LLVMVectorTypeKind) return number_type(d, type, &bits);
+    LLVMMetadataRef lane = number_type(d, LLVMGetElementType(type), &bits);
+    unsigned lanes = LLVMGetVectorSize(type);
+    if (!lane) return NULL;
+    LLVMMetadataRef range = LLVMDIBuilderGetOrCreateSubrange(d->builder, 0, lanes);
+    return LLVMDIBuilderCreateVectorType(d->builder, (uint64_t)lanes * bits, 0, lane, &range, 1);
+}
+
+/* ---- Values ---- */
+
+static void name_value(debug_info *d, LLVMBuilderRef b, LLVMMetadataRef function, const char *name, unsigned parameter,
+                       LLVMMetadataRef type, LLVMValueRef value) {
+    size_t length = strlen(name);
+    unsigned line = LLVMDISubprogramGetLine(function);
+    LLVMMetadataRef variable = parameter
+                                   ? LLVMDIBuilderCreateParameterVariable(d->builder, function, name, length, parameter,
+                                                                          d->file, line, type, false, LLVMDIFlagZero)
+                                   : LLVMDIBuilderCreateAutoVariable(d->builder, function, name, length, d->file, line,
+                                                                     type, false, LLVMDIFlagZero, 0);
+    LLVMMetadataRef as_it_is = LLVMDIBuilderCreateExpression(d->builder, NULL, 0);
+    LLVMMetadataRef place = LLVMDIBuilderCreateDebugLocation(LLVMGetBuilderContext(b), line, 0, function, NULL);
+    LLVMValueRef end = LLVMGetBasicBlockTerminator(LLVMGetInsertBlock(b));
+    if (end)
+        LLVMDIBuilderInsertDbgValueRecordBefore(d->builder, value, variable, as_it_is, place, end);
+    else
+        LLVMDIBuilderInsertDbgValueRecordAtEnd(d->builder, value, variable, as_it_is, place, LLVMGetInsertBlock(b));
+}
+
+void debug_value(debug_info *d, LLVMBuilderRef b, LLVMMetadataRef function, const char *name, unsigned parameter,
+                 LLVMValueRef value) {
+    LLVMMetadataRef type = function ? value_type(d, LLVMTypeOf(value)) : NULL;
+    if (type) name_value(d, b, function, name, parameter, type, value);
+}
+
+void debug_elements(debug_info *d, LLVMBuilderRef b, LLVMMetadataRef function, const char *name, tn_dtype dtype,
+                    LLVMValueRef address) {
+    if (!function) return;
+    LLVMMetadataRef type =
+        LLVMDIBuilderCreatePointerType(d->builder, element_type(d, dtype), d->pointer_bits, 0, 0, "", 0);
+    name_value(d, b, function, name, 0, type, address);
+}
+
+/* ---- Lines ---- */
 
 void debug_line(LLVMBuilderRef b, LLVMMetadataRef function, uint32_t line) {
     if (!function || !line) return;

@@ -90,9 +90,20 @@ LLVMValueRef emit_value_as(emit *e, lt_value v, bool varying) {
     return varying ? emit_splat(e, e->values[v]) : e->values[v];
 }
 
+/* %8 goes by the name v8. Of parts, numbers are not those of the text. */
+static void tell_value(emit *e, char letter, uint32_t number, LLVMValueRef value) {
+    char name[16];
+    if (!e->described || e->extents) return;
+    snprintf(name, sizeof name, "%c%u", letter, (unsigned)number);
+    debug_value(e->out->debug, e->builder, e->described, name, 0, value);
+}
+
+void emit_tell_variable(emit *e, uint32_t number, LLVMValueRef value) { tell_value(e, 'i', number, value); }
+
 void emit_set_value(emit *e, lt_value v, LLVMValueRef value) {
     if (e->lanes > 1 && e->is_varying[v]) value = emit_splat(e, value);
     e->values[v] = value;
+    tell_value(e, 'v', v, value);
 }
 
 LLVMValueRef emit_all_true(emit *e) { return LLVMConstAllOnes(LLVMVectorType(e->i1, e->lanes)); }
@@ -180,6 +191,9 @@ static void open_function(emit *e, const char *symbol, uint32_t stage, uint32_t 
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
     e->described = debug_function(e->out->debug, e->function, e->kernel->name, line);
     debug_line(e->builder, e->described, line);
+    debug_value(e->out->debug, e->builder, e->described, "args", 1, e->args);
+    debug_value(e->out->debug, e->builder, e->described, "chunk", 2, e->chunk);
+    debug_value(e->out->debug, e->builder, e->described, "worker", 3, e->worker);
 }
 
 static bool emit_stage(emit *e, const lt_stage *stage, const char *symbol, uint32_t number) {
@@ -192,6 +206,7 @@ static bool emit_stage(emit *e, const lt_stage *stage, const char *symbol, uint3
     if (!emit_open_scope_at(e, e->entry, "chunk", number)) return false;
     variable *v = &e->variables[dim_variable_number(e->dims, stage->variable)];
     *v = (variable){.scalar = e->chunk, .level = 0};
+    emit_tell_variable(e, dim_variable_number(e->dims, stage->variable), e->chunk);
     if (!emit_push_range(e, stage->variable, dim_const(e->dims, 0), dim_add_const(e->dims, stage->chunks, -1)))
         return false;
     emit_block(e, &stage->body);

@@ -174,7 +174,9 @@ static LLVMValueRef load_extent(emit *e, tn_dim symbol) {
         if (e->extents) return e->extents[i];
         LLVMValueRef slot = emit_const_i64(e, abi_extent_slot(k, i));
         LLVMValueRef address = LLVMBuildGEP2(e->builder, e->i64, e->args, &slot, 1, "");
-        return LLVMBuildLoad2(e->builder, e->i64, address, dim_symbol_name(e->dims, symbol));
+        LLVMValueRef extent = LLVMBuildLoad2(e->builder, e->i64, address, dim_symbol_name(e->dims, symbol));
+        debug_value(e->out->debug, e->builder, e->described, dim_symbol_name(e->dims, symbol), 0, extent);
+        return extent;
     }
     emit_fail(e, TN_ERR_INTERNAL, "extent %s is no argument", dim_symbol_name(e->dims, symbol));
     return emit_const_i64(e, 0);

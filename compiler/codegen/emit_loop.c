@@ -44,6 +44,7 @@ static void bind_counter(emit *e, loop *l) {
     *v = (variable){.scalar = l->counter,
                     .level = (uint32_t)e->n_scopes - 1,
                     .is_varying = e->lanes > 1 && e->counter == l->stmt->loop.variable};
+    emit_tell_variable(e, l->number, l->counter);
     emit_push_range(e, l->stmt->loop.variable, l->stmt->loop.begin, dim_add_const(e->dims, l->stmt->loop.end, -1));
 }
 

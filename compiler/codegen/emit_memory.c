@@ -62,6 +62,7 @@ LLVMValueRef emit_buffer(emit *e, uint32_t buffer) {
         address = scratch_address(e, buffer, b->name);
     else
         address = local_address(e, b);
+    if (!e->extents) debug_elements(e->out->debug, e->builder, e->described, b->name, b->dtype, address);
     builder_return(e->builder, here);
     return e->buffers[buffer] = address;
 }

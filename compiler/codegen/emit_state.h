@@ -89,6 +89,8 @@ LLVMValueRef emit_splat(emit *e, LLVMValueRef scalar); /* to e->lanes; a vector 
 LLVMValueRef emit_value(emit *e, lt_value v);          /* scalar or vector, as it is */
 LLVMValueRef emit_value_as(emit *e, lt_value v, bool varying);
 void emit_set_value(emit *e, lt_value v, LLVMValueRef value);
+/* For debuggers: what $8 is from here on goes by the name i8. */
+void emit_tell_variable(emit *e, uint32_t number, LLVMValueRef value);
 bool emit_is_vector(LLVMValueRef v);
 /* `step`, hidden from LLVM's analysis of induction variables. Addresses are computed where they belong already, so
  * its loop strength reduction has nothing to gain; it took 25 to 45% of all code generation to find out. */

@@ -5,9 +5,10 @@
  * law: undefined symbols may be memcpy, memset and memmove, nothing else; no byte outside of an object is read, whatever
  *      it says; memory is written or run, never both
  *
- * Objects with debug information are made known to debuggers (link_debugger.h). All it knows are sections that have a place in memory, and the relocations of the table in link_apply.c; anything else
+ * All it knows are sections that have a place in memory, and the relocations of the table in link_apply.c; anything else
  * is refused by name, so that what LLVM might write one day is not run wrongly. It needs no LLVM: a program from the cache
- * runs in a process that never loads it. (ELF: gABI; x86-64 psABI; ELF for the Arm 64-bit Architecture.)
+ * runs in a process that never loads it. Objects with debug information are made known to debuggers (link_debugger.h).
+ * (ELF: gABI; x86-64 psABI; ELF for the Arm 64-bit Architecture.)
  */
 #ifndef TN_CODEGEN_LINK_H
 #define TN_CODEGEN_LINK_H
