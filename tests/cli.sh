@@ -128,6 +128,8 @@ usage "tenon reduce: where to write is missing: -o FILE.tn or -o FILE.onnx (see 
 usage "tenon reduce: --command: it has no {}, which stands for the file to try (see tenon reduce --help)" reduce mlp.tn --command false -o a.tn
 usage "tenon reduce: -o: a.txt is neither a .tn nor a .onnx file (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.txt
 usage "tenon reduce: --match and --exit-code exclude each other (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.tn --match a --exit-code 2
+usage "tenon export: --after: there is no stage fused: did you mean fuse? (see tenon export --help)" export mlp.tn -o m.onnx --after fused
+usage "tenon export: --after: loops is more than a graph; fuse is the last stage that is one (see tenon export --help)" export mlp.tn -o m.onnx --after loops
 usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
@@ -312,6 +314,11 @@ tenon dump mlp.tn --after simplify --diff
 ok "of one stage" eval 'is 0 && [ "$(grep -c "^==" out)" = 1 ] && grep -q "^== simplify: " out'
 tenon dump mlp.tn --diff -o diffs
 ok "one file a stage in a folder" eval 'is 0 && grep -q "^== fuse: " diffs/*-fuse.diff && [ -e diffs/00-import.diff ]'
+tenon export mlp.tn --after fuse -o fused.onnx
+ok "a stage is exported" is 0
+tenon run fused.onnx --set n=2 --output-dir again
+ok "and computes the same" same two again
+ok "kernels are its functions" eval 'grep -aq "k0_dot_add" fused.onnx && grep -aq "tenon.kernel" fused.onnx'
 for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0

@@ -10,6 +10,7 @@
 #include "frontends/onnx/proto.h"
 #include "frontends/onnx/tenon_onnx.h"
 #include "frontends/onnx/tensorproto.h"
+#include "compiler/tenon_compile.h"
 #include "ir/dtype.h"
 #include "ir/graph.h"
 #include "ir/samples_shape.h"
@@ -525,6 +526,87 @@ static void products_by_vectors(void **state) {
     }
 }
 
+/* ---- Kernels ----------------------------------------------------------------------------------------------------- */
+
+/* Small integers, so that all orders of sums are equal. */
+static void fill(eval_tensor *t, const dim_table *dims, const param *p, int64_t extent) {
+    *t = (eval_tensor){.dtype = (tn_dtype)p->type.dtype, .rank = p->type.rank, .n = 1};
+    for (int i = 0; i < t->rank; i++) {
+        if (!dim_is_const(dims, p->type.dims[i], &t->dims[i])) t->dims[i] = extent;
+        t->n *= t->dims[i];
+    }
+    t->data = tn_calloc((size_t)t->n + 1, sizeof(float));
+    for (int64_t i = 0; i < t->n; i++) eval_store_float(t, i, (double)(i * 7 % 5 - 2));
+}
+
+/* A module as the pass fuse leaves it, written and read again: what it computes, and the functions that it has. */
+static void check_fused(const char *text, int64_t extent, const char *functions, size_t n_calls) {
+    tn_module *m = from_text(text);
+    tn_diag diag = {0};
+    char *fused_text = tn_compile_text(m, NULL, "fuse", NULL, &diag), names[400] = "";
+    if (!fused_text) fail_msg("%s", diag.message);
+    tn_module *fused = from_text(fused_text);
+    void *bytes;
+    size_t n, calls = 0;
+    onnx_model *model;
+    if (tn_onnx_write_memory(fused, &bytes, &n, NULL, &diag) != TN_OK) fail_msg("%s\n%s", diag.message, fused_text);
+    assert_int_equal(onnx_model_from_memory(bytes, n, NULL, NULL, &model, &diag), TN_OK);
+    for (size_t i = 0; i < model->functions.count; i++) {
+        assert_string_equal(model->functions.items[i].domain, "tenon.kernel");
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? " " : "",
+                 model->functions.items[i].name);
+    }
+    for (size_t i = 0; i < model->graph->nodes.count; i++)
+        calls += strcmp(model->graph->nodes.items[i].domain, "tenon.kernel") == 0;
+    assert_string_equal(names, functions);
+    assert_int_equal(calls, n_calls);
+    onnx_model_close(model);
+
+    tn_module *again = tn_onnx_parse(bytes, n, "again.onnx", NULL);
+    if (tn_module_error(again)) fail_msg("%s\n%s", tn_module_error(again)->message, fused_text);
+    tn_graph *g = tn_module_main(m), *h = tn_module_main(again);
+    eval_tensor in[4], want[2], got[2];
+    assert_true(g->n_params <= 4 && g->n_results <= 2);
+    assert_int_equal(h->n_params, g->n_params);
+    for (size_t i = 0; i < g->n_params; i++) fill(&in[i], m->dims, &g->params[i], extent);
+    assert_int_equal(eval_graph(g, in, want, NULL, &diag), TN_OK);
+    assert_int_equal(eval_graph(h, in, got, NULL, &diag), TN_OK);
+    for (size_t i = 0; i < g->n_results; i++) {
+        comparison c = compare_tensors(&got[i], &want[i], 16);
+        if (!c.is_equal) fail_msg("result %zu: %s\n%s", i, c.message, fused_text);
+        eval_tensor_free(&want[i]);
+        eval_tensor_free(&got[i]);
+    }
+    for (size_t i = 0; i < g->n_params; i++) eval_tensor_free(&in[i]);
+    tn_module_free(again);
+    tn_onnx_free(bytes);
+    tn_module_free(fused);
+    tn_text_free(fused_text);
+    tn_module_free(m);
+}
+
+static void kernels_are_functions(void **state) {
+    (void)state;
+    /* A weight that `prepare` lays out, and a kernel that its result goes to. */
+    check_fused("module \"m\"\nfn @main(%x: f32[n, 64], %w: f32[64, 48] weight) -> (%y: f32[n, 48]) {\n"
+                "  %0 = dot %x, %w, contract=[1]x[0]\n  %1 = constant value=f32[] {0.5}\n"
+                "  %2 = broadcast %1, shape=[n, 48]\n  %3 = max %0, %2\n  return %3\n}\n",
+                3, "k1_reshape_transpose k0_dot_max", 2);
+    /* Sizes that are axes of no parameter: of what is made from nothing, and products of axes. */
+    check_fused(
+        "module \"m\"\nfn @main(%x: f32[n, m]) -> (%y: f32[n*m], %z: f32[n*m]) {\n"
+        "  %0 = reshape %x, shape=[n*m]\n  %1 = exp %0\n  %2 = barrier %1\n  %3 = iota shape=[n*m], axis=0, dtype=f32\n"
+        "  %4 = mul %2, %3\n  return %1, %4\n}\n",
+        4, "k0_exp k1_mul", 2);
+    /* A loop's body calls kernels, too. */
+    check_fused(
+        "module \"m\"\nfn @main(%x: f32[5, 8]) -> (%y: f32[8]) {\n"
+        "  %0 = constant value=f32[8] {1, 2, 3, 4, 5, 6, 7, 8}\n"
+        "  %1 = scan %0, %x, body=@body, carried=1, length=5\n  return %1\n}\n"
+        "fn @body(%s: f32[8], %r: f32[8]) -> (%t: f32[8]) {\n  %0 = add %s, %r\n  %1 = neg %0\n  return %1\n}\n",
+        1, "k0_add_neg", 0);
+}
+
 /* ---- Refusals ---------------------------------------------------------------------------------------------------- */
 
 static void check_refused(const char *text, const tn_onnx_write_options *options, tn_status status, const char *file,
@@ -575,9 +657,16 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ops_there_and_back), cmocka_unit_test(graphs_there_and_back), cmocka_unit_test(sizes),
-        cmocka_unit_test(control_flow),       cmocka_unit_test(too_many_calls),        cmocka_unit_test(names_are_kept),
-        cmocka_unit_test(weights_in_files),   cmocka_unit_test(products_by_vectors),   cmocka_unit_test(refusals),
+        cmocka_unit_test(ops_there_and_back),
+        cmocka_unit_test(graphs_there_and_back),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(control_flow),
+        cmocka_unit_test(too_many_calls),
+        cmocka_unit_test(names_are_kept),
+        cmocka_unit_test(weights_in_files),
+        cmocka_unit_test(products_by_vectors),
+        cmocka_unit_test(kernels_are_functions),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,14 @@ int dump_stage_number(const char *name) {
     return -1;
 }
 
+int dump_complain_of_stage(const arguments *a, const char *stage) {
+    near_names near = {.wanted = stage};
+    char text[120];
+    for (const char *const *name = tn_stage_names(); *name; name++)
+        if (dump_stage_number(*name) >= 0) near_offer(&near, *name);
+    return options_complain(a->command, "--after: there is no stage %s%s", stage, near_text(&near, text, sizeof text));
+}
+
 static const char *extension(const char *stage) {
     static const struct {
         const char *stage, *extension;
@@ -90,14 +98,7 @@ int command_dump(const arguments *a) {
     bool has_diff = GIVEN(a, diff);
     const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : has_diff ? "all" : "import", *out = TEXT_OF(a, output);
     bool all = strcmp(stage, "all") == 0;
-    if (!all && dump_stage_number(stage) < 0) {
-        near_names near = {.wanted = stage};
-        char text[120];
-        for (const char *const *name = tn_stage_names(); *name; name++)
-            if (dump_stage_number(*name) >= 0) near_offer(&near, *name);
-        return options_complain(a->command, "--after: there is no stage %s%s", stage,
-                                near_text(&near, text, sizeof text));
-    }
+    if (!all && dump_stage_number(stage) < 0) return dump_complain_of_stage(a, stage);
     if (all && !out && !has_diff) return options_complain(a->command, "--after all needs a folder: -o DIR");
     tn_module *m = model_load(a->operands[0]);
     int status = EXIT_INPUT;

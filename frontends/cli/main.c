@@ -34,8 +34,9 @@ static const command commands[] = {
      OPTIONS(OPTION_after, OPTION_diff, OPTION_output, COMPILING), 1, 1, command_dump},
     {"export", "MODEL", "Writes a model as an ONNX file.",
      "  tenon export model.tn -o model.onnx\n"
-     "  tenon export model.onnx -o again.onnx --opset 18\n",
-     OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects), 1, 1, command_export},
+     "  tenon export model.onnx -o again.onnx --opset 18\n"
+     "  tenon export model.onnx --after fuse --winograd off -o kernels.onnx\n",
+     OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects, OPTION_after, COMPILING), 1, 1, command_export},
     {"check", "MODEL", "Loads and verifies a model; lists inputs, outputs, ops, symbols and costs.",
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",

@@ -101,13 +101,58 @@ static const char *result_name(exporter *x, const char *wanted) {
     return name_take(x, other);
 }
 
+static label **add_parameters(exporter *x, const tn_graph *g) {
+    label **labels = ARENA_ARRAY(&x->memory, label *, g->n_params + 1);
+    if (!labels) export_no_memory(x);
+    for (size_t i = 0; labels && i < g->n_params; i++) labels[i] = add_parameter(x, &g->params[i]);
+    return labels;
+}
+
+/* The weights of main by name, after the pass hoist: what the function prepare makes of its own, and those of its own
+ * that it passes by. */
+typedef struct prepared {
+    const tn_graph *g; /* NULL: there is none */
+    label **parameters;
+    inlined *f;
+} prepared;
+
+static bool export_prepare(exporter *x, block *b, prepared *p) {
+    p->parameters = add_parameters(x, p->g);
+    p->f = export_failed(x) ? NULL : export_function(x, b, p->g, p->parameters, NULL, NULL);
+    return p->f != NULL;
+}
+
+static bool is_prepared(const prepared *p, const param *wanted) {
+    return p->g && wanted->binding == BINDING_LOAD && !wanted->initial;
+}
+
+static label *prepared_weight(exporter *x, const prepared *p, const param *wanted) {
+    for (size_t r = 0; r < p->g->n_results; r++)
+        if (strcmp(p->g->results[r].name, wanted->name) == 0) return value_label(x, p->f, p->g->results[r].value);
+    for (size_t i = 0; i < p->g->n_params; i++)
+        if (strcmp(p->g->params[i].name, wanted->name) == 0) return p->parameters[i];
+    return add_parameter(x, wanted);
+}
+
+/* Inputs come before the weights that prepare takes. */
+static bool add_arguments(exporter *x, block *b, const tn_graph *g, label **arguments) {
+    prepared p = {.g = module_find(x->module, "prepare")};
+    if (p.g == g) p.g = NULL;
+    for (size_t i = 0; i < g->n_params; i++)
+        if (!is_prepared(&p, &g->params[i])) arguments[i] = add_parameter(x, &g->params[i]);
+    if (p.g && !export_prepare(x, b, &p)) return false;
+    for (size_t i = 0; i < g->n_params && !export_failed(x); i++)
+        if (is_prepared(&p, &g->params[i])) arguments[i] = prepared_weight(x, &p, &g->params[i]);
+    return !export_failed(x);
+}
+
 static bool export_main(exporter *x) {
     tn_graph *g = module_main(x->module);
     block *b = block_new(x, NULL, x->module->name && *x->module->name ? x->module->name : "main");
     label **arguments = ARENA_ARRAY(&x->memory, label *, g->n_params + 1);
     const char **names = ARENA_ARRAY(&x->memory, const char *, g->n_results + 1);
     if (!b || !arguments || !names) return export_no_memory(x);
-    for (size_t i = 0; i < g->n_params; i++) arguments[i] = add_parameter(x, &g->params[i]);
+    if (!add_arguments(x, b, g, arguments)) return false;
     for (size_t i = 0; i < g->n_results; i++) names[i] = result_name(x, g->results[i].name);
     inlined *f = export_failed(x) ? NULL : export_function(x, b, g, arguments, NULL, NULL);
     for (size_t i = 0; f && i < g->n_results && !export_failed(x); i++) {
@@ -126,20 +171,22 @@ static bool export_main(exporter *x) {
 static int64_t format_version(int opset) { return opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : 11; }
 
 static bool fill_model(exporter *x, const tn_module *m) {
-    onnx_opset *standard = ARENA_NEW(&x->memory, onnx_opset);
-    if (!standard) return export_no_memory(x);
-    *standard = (onnx_opset){.domain = "", .version = x->options.opset};
+    onnx_opset *opsets = ARENA_ARRAY(&x->memory, onnx_opset, 2);
+    if (!opsets) return export_no_memory(x);
+    opsets[0] = (onnx_opset){.domain = "", .version = x->options.opset};
+    opsets[1] = (onnx_opset){.domain = TN_ONNX_KERNEL_DOMAIN, .version = 1};
     x->model.ir_version = format_version(x->options.opset);
     x->model.producer_name = "tenon";
-    x->model.opset_imports.items = standard;
-    x->model.opset_imports.count = 1;
+    x->model.opset_imports.items = opsets;
+    x->model.opset_imports.count = x->functions ? 2 : 1;
     x->model.metadata_props = import_metadata(m);
     x->model.graph = x->blocks->graph;
-    return blocks_finish(x);
+    return blocks_finish(x) && export_fill_functions(x);
 }
 
 static tn_status open_export(exporter *x, const tn_module *m, const tn_onnx_write_options *options, tn_diag *diag) {
     *x = (exporter){
+        .source = m,
         .options = options ? *options : (tn_onnx_write_options){0},
     };
     if (!m) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no module to write");
@@ -160,7 +207,7 @@ static tn_status open_export(exporter *x, const tn_module *m, const tn_onnx_writ
 
 static tn_status close_export(exporter *x, tn_status status) {
     if (x->module) tn_module_free(x->module);
-    tn_free(x->weights);
+    tn_free(x->weights.items);
     arena_free(&x->memory);
     return status;
 }

@@ -7,6 +7,7 @@
  * export_dims.c       dims as values
  * export_value.c      values of functions as values of graphs: on demand, broadcasts folded, dtypes converted
  * export_ops_*.c      the writers that export.def names
+ * export_kernels.c    kernels, as functions of the model that nodes call
  * export_file.c       the model's bytes, and weights in a file beside it
  */
 #ifndef TN_ONNX_EXPORT_H
@@ -33,12 +34,17 @@ typedef struct label {
     struct made_node *maker; /* that node */
 } label;
 
+typedef struct weight {
+    label *l;
+    const tensor_data *data;
+} weight;
+
 enum { EXPORT_MOST_ATTRIBUTES = 8 };
 
 typedef struct made_node {
     struct made_node *next;
-    const char *op;
-    label **inputs; /* NULL: an optional one left out */
+    const char *op, *domain; /* domain NULL: the standard's */
+    label **inputs;          /* NULL: an optional one left out */
     label **outputs;
     int n_inputs, n_outputs;
     onnx_attribute attributes[EXPORT_MOST_ATTRIBUTES];
@@ -64,10 +70,11 @@ typedef struct dim_memo {
     label *l;
 } dim_memo;
 
-/* One graph: the model's, a branch, or the body of a loop. */
+/* One graph: the model's, a branch, the body of a loop, or that of a function of the model. */
 struct block {
-    block *parent; /* whose values it sees; NULL: the model's */
-    block *next;   /* in the list of all */
+    block *parent; /* whose values it sees; NULL: the model's, and those of functions */
+    bool is_function;
+    block *next; /* in the list of all */
     const char *name;
     made_node *first, *last;
     size_t n_nodes;
@@ -90,8 +97,12 @@ void set_float(exporter *x, made_node *n, const char *name, double f);
 void set_text(exporter *x, made_node *n, const char *name, const char *text);
 void set_ints(exporter *x, made_node *n, const char *name, const int64_t *items, int count);
 void set_graph(exporter *x, made_node *n, const char *name, block *b);
+void set_tensor(exporter *x, made_node *n, const char *name, const tensor_data *data);
+/* A node before all others of the block that makes a constant. */
+void block_put_constant(exporter *x, block *b, const weight *constant);
 
-/* Constants are initializers of the model's graph, which all others see; equal ones are one. */
+/* Constants are initializers of the model's graph, which all others see; equal ones are one. Functions see none of
+ * them: while one is written, constants are its own. */
 label *constant_label(exporter *x, const tensor_data *data);
 label *numbers_label(exporter *x, const int64_t *items, int n); /* i64[n] */
 label *number_label(exporter *x, int64_t item);                 /* i64, a scalar */
@@ -109,20 +120,23 @@ bool blocks_finish(exporter *x);
 
 /* ---- The exporter --------------------------------------------------------------------------------- */
 
-typedef struct weight {
-    label *l;
-    const tensor_data *data;
-} weight;
+/* Constants of the model, or of a function. */
+typedef struct weight_pool {
+    weight *items;
+    size_t n, capacity;
+    uint32_t *slots; /* hash table of index + 1 by data; a power of 2 */
+    size_t n_slots;
+} weight_pool;
 
 struct exporter {
-    tn_module *module; /* the lowered copy; its error is the exporter's */
+    const tn_module *source; /* the user's */
+    tn_module *module;       /* the lowered copy; its error is the exporter's */
     tn_onnx_write_options options;
     arena memory; /* until the export ends */
     block *blocks, *last_block;
-    weight *weights;
-    size_t n_weights, weights_capacity;
-    uint32_t *weight_slots; /* hash table of weight index + 1 by data; a power of 2 */
-    size_t n_weight_slots;
+    weight_pool weights; /* of what is being written */
+    struct made_function *functions;
+    size_t n_functions;
     const char **names; /* hash table of names taken; a power of 2 */
     size_t n_names, n_name_slots;
     uint64_t next_name;
@@ -158,6 +172,8 @@ inlined *export_function(exporter *x, block *b, const tn_graph *g, label *const 
 /* One dim as i64[1], or several as i64[n]. */
 label *dim_label(exporter *x, block *b, const inlined *f, tn_dim d);
 label *dims_label(exporter *x, block *b, const inlined *f, const tn_dim *dims, int n);
+/* From now on block b has that label for the dim of f. */
+bool dim_label_set(exporter *x, block *b, const inlined *f, tn_dim d, label *l);
 
 /* ---- One node on its way -------------------------------------------------------------------------------- */
 
@@ -234,6 +250,13 @@ label *emit_part(writing *w, label *l, int64_t axis, label *start, label *end, i
 void give(writing *w, uint32_t i, label *l);
 void give_work(writing *w, uint32_t i, label *l);
 
+/* ---- Kernels (export_kernels.c) ---------------------------------------------------------------------- */
+
+/* Writes the call of a kernel as a node whose op is a function of the model. */
+void export_kernel_call(writing *w, const tn_graph *kernel);
+/* The functions as the model has them, once blocks are finished. */
+bool export_fill_functions(exporter *x);
+
 /* ---- Lowering ------------------------------------------------------------------------------------------------ */
 
 /* One node that is to be said by others. */
@@ -266,6 +289,8 @@ static inline tn_dim attr_dim_entry(const attr_list *attrs, attr_name name, int 
 
 /* ---- The file (export_file.c) ---------------------------------------------------------------------------------- */
 
+/* A constant as a tensor with its bytes. */
+bool export_tensor(exporter *x, const tensor_data *data, const char *name, onnx_tensor *t);
 /* Adds the initializers, in the model's bytes or as references to `data_name`. */
 bool export_weights(exporter *x, const char *data_name);
 tn_status export_to_file(exporter *x, const char *path, tn_diag *diag);

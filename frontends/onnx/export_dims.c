@@ -97,6 +97,14 @@ static const dim_memo *find_memo(const block *b, const inlined *f, tn_dim d) {
     return NULL;
 }
 
+bool dim_label_set(exporter *x, block *b, const inlined *f, tn_dim d, label *l) {
+    dim_memo *m = ARENA_NEW(&x->memory, dim_memo);
+    if (!m) return export_no_memory(x);
+    *m = (dim_memo){b->dims, f, d, l};
+    b->dims = m;
+    return true;
+}
+
 label *dim_label(exporter *x, block *b, const inlined *f, tn_dim d) {
     dim_writer w = {x, b, f};
     int64_t n;
@@ -105,14 +113,7 @@ label *dim_label(exporter *x, block *b, const inlined *f, tn_dim d) {
     if (known) return known->l;
     bool is_atom = dim_kind_of(export_dims(x), d) != DIM_SUM;
     label *l = export_failed(x) ? &x->spare_label : is_atom ? atom_label(&w, d) : sum_label(&w, d);
-    dim_memo *m = ARENA_NEW(&x->memory, dim_memo);
-    if (!m) {
-        export_no_memory(x);
-        return &x->spare_label;
-    }
-    *m = (dim_memo){b->dims, f, d, l};
-    b->dims = m;
-    return l;
+    return dim_label_set(x, b, f, d, l) ? l : &x->spare_label;
 }
 
 label *dims_label(exporter *x, block *b, const inlined *f, const tn_dim *dims, int n) {

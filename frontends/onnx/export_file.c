@@ -42,23 +42,28 @@ static uint64_t next_offset(uint64_t offset, size_t bytes) {
     return (offset + bytes + DATA_ALIGNMENT - 1) / DATA_ALIGNMENT * DATA_ALIGNMENT;
 }
 
+bool export_tensor(exporter *x, const tensor_data *data, const char *name, onnx_tensor *t) {
+    int64_t *dims = ARENA_ARRAY(&x->memory, int64_t, data->type.rank + 1);
+    if (!dims) return export_no_memory(x);
+    for (int k = 0; k < data->type.rank; k++) dim_is_const(export_dims(x), data->type.dims[k], &dims[k]);
+    *t = (onnx_tensor){.name = name, .data_type = onnx_data_type_of((tn_dtype)data->type.dtype)};
+    t->dims.items = dims;
+    t->dims.count = data->type.rank;
+    t->data_field = 9;
+    t->raw_data = (onnx_bytes){data->data, data->bytes};
+    return true;
+}
+
 bool export_weights(exporter *x, const char *data_name) {
     onnx_graph *graph = x->blocks->graph;
     uint64_t offset = 0;
-    graph->initializers.items = ARENA_ARRAY(&x->memory, onnx_tensor, x->n_weights + 1);
-    graph->initializers.count = x->n_weights;
+    graph->initializers.items = ARENA_ARRAY(&x->memory, onnx_tensor, x->weights.n + 1);
+    graph->initializers.count = x->weights.n;
     if (!graph->initializers.items) return export_no_memory(x);
-    for (size_t i = 0; i < x->n_weights; i++) {
-        const tensor_data *data = x->weights[i].data;
+    for (size_t i = 0; i < x->weights.n; i++) {
+        const tensor_data *data = x->weights.items[i].data;
         onnx_tensor *t = &graph->initializers.items[i];
-        int64_t *dims = ARENA_ARRAY(&x->memory, int64_t, data->type.rank + 1);
-        if (!dims) return export_no_memory(x);
-        for (int k = 0; k < data->type.rank; k++) dim_is_const(export_dims(x), data->type.dims[k], &dims[k]);
-        *t = (onnx_tensor){.name = x->weights[i].l->text, .data_type = onnx_data_type_of((tn_dtype)data->type.dtype)};
-        t->dims.items = dims;
-        t->dims.count = data->type.rank;
-        t->data_field = 9;
-        t->raw_data = (onnx_bytes){data->data, data->bytes};
+        if (!export_tensor(x, data, x->weights.items[i].l->text, t)) return false;
         if (!data_name || !is_outside(data)) continue;
         if (!refer(x, t, data_name, offset, data->bytes)) return false;
         offset = next_offset(offset, data->bytes);
@@ -95,8 +100,8 @@ static bool fill_model_file(exporter *x, FILE *f) {
 
 static bool fill_data_file(exporter *x, FILE *f) {
     static const char zeros[DATA_ALIGNMENT];
-    for (size_t i = 0; i < x->n_weights; i++) {
-        const tensor_data *data = x->weights[i].data;
+    for (size_t i = 0; i < x->weights.n; i++) {
+        const tensor_data *data = x->weights.items[i].data;
         if (!is_outside(data)) continue;
         size_t gap = (size_t)(next_offset(0, data->bytes) - data->bytes);
         if (!write_file(f, data->data, data->bytes) || !write_file(f, zeros, gap)) return false;
@@ -106,7 +111,7 @@ static bool fill_data_file(exporter *x, FILE *f) {
 
 static uint64_t weight_bytes(const exporter *x) {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < x->n_weights; i++) bytes += x->weights[i].data->bytes;
+    for (size_t i = 0; i < x->weights.n; i++) bytes += x->weights.items[i].data->bytes;
     return bytes;
 }
 

@@ -95,6 +95,18 @@ label *block_own(exporter *x, block *b, label *l, const declared_list *outputs) 
     return is_taken ? node_new(x, b, "Identity", &l, 1, 1)->outputs[0] : l;
 }
 
+void block_put_constant(exporter *x, block *b, const weight *constant) {
+    made_node *last = b->last, *n = node_new(x, b, "Constant", NULL, 0, 1);
+    if (export_failed(x)) return;
+    n->outputs[0] = constant->l;
+    set_tensor(x, n, "value", constant->data);
+    if (!last) return; /* it stands alone */
+    last->next = NULL;
+    b->last = last;
+    n->next = b->first;
+    b->first = n;
+}
+
 /* ---- Attributes -------------------------------------------------------------------------------------- */
 
 static onnx_attribute *add_attribute(made_node *n, const char *name, int32_t type, int32_t field) {
@@ -136,47 +148,56 @@ void set_graph(exporter *x, made_node *n, const char *name, block *b) {
     add_attribute(n, name, ONNX_ATTR_GRAPH, 6)->g = b->graph;
 }
 
+void set_tensor(exporter *x, made_node *n, const char *name, const tensor_data *data) {
+    onnx_tensor *t = ARENA_NEW(&x->memory, onnx_tensor);
+    onnx_attribute *a = add_attribute(n, name, ONNX_ATTR_TENSOR, 5);
+    if (!t)
+        export_no_memory(x);
+    else if (export_tensor(x, data, "", t))
+        a->t = t;
+}
+
 /* ---- Constants --------------------------------------------------------------------------------------- */
 
 static label *add_weight(exporter *x, const tensor_data *data, const char *name) {
     label *l = label_new(x, x->blocks);
-    if (!array_reserve((void **)&x->weights, &x->weights_capacity, x->n_weights + 1, sizeof *x->weights)) {
+    if (!array_reserve((void **)&x->weights.items, &x->weights.capacity, x->weights.n + 1, sizeof *x->weights.items)) {
         export_no_memory(x);
         return &x->spare_label;
     }
     l->text = name;
-    x->weights[x->n_weights++] = (weight){l, data};
+    x->weights.items[x->weights.n++] = (weight){l, data};
     return l;
 }
 
 label *weight_label(exporter *x, const tensor_data *data, const char *name) { return add_weight(x, data, name); }
 
 static size_t weight_slot(const exporter *x, const tensor_data *data) {
-    size_t slot = data->hash & (x->n_weight_slots - 1);
-    while (x->weight_slots[slot] && x->weights[x->weight_slots[slot] - 1].data != data)
-        slot = (slot + 1) & (x->n_weight_slots - 1);
+    size_t slot = data->hash & (x->weights.n_slots - 1);
+    while (x->weights.slots[slot] && x->weights.items[x->weights.slots[slot] - 1].data != data)
+        slot = (slot + 1) & (x->weights.n_slots - 1);
     return slot;
 }
 
 static bool grow_weight_slots(exporter *x) {
-    if (2 * (x->n_weights + 1) <= x->n_weight_slots) return true;
-    size_t n = x->n_weight_slots ? 2 * x->n_weight_slots : 256;
-    uint32_t *slots = ARENA_ARRAY(&x->memory, uint32_t, n), *old = x->weight_slots;
-    size_t n_old = x->n_weight_slots;
+    if (2 * (x->weights.n + 1) <= x->weights.n_slots) return true;
+    size_t n = x->weights.n_slots ? 2 * x->weights.n_slots : 256;
+    uint32_t *slots = ARENA_ARRAY(&x->memory, uint32_t, n), *old = x->weights.slots;
+    size_t n_old = x->weights.n_slots;
     if (!slots) return export_no_memory(x);
-    x->weight_slots = slots;
-    x->n_weight_slots = n;
+    x->weights.slots = slots;
+    x->weights.n_slots = n;
     for (size_t i = 0; i < n_old; i++)
-        if (old[i]) slots[weight_slot(x, x->weights[old[i] - 1].data)] = old[i];
+        if (old[i]) slots[weight_slot(x, x->weights.items[old[i] - 1].data)] = old[i];
     return true;
 }
 
 label *constant_label(exporter *x, const tensor_data *data) {
     if (!data || !grow_weight_slots(x)) return &x->spare_label;
     size_t slot = weight_slot(x, data);
-    if (x->weight_slots[slot]) return x->weights[x->weight_slots[slot] - 1].l;
+    if (x->weights.slots[slot]) return x->weights.items[x->weights.slots[slot] - 1].l;
     label *l = add_weight(x, data, NULL);
-    if (!export_failed(x)) x->weight_slots[slot] = (uint32_t)x->n_weights;
+    if (!export_failed(x)) x->weights.slots[slot] = (uint32_t)x->weights.n;
     l->wanted = "const";
     return l;
 }
@@ -314,19 +335,22 @@ static bool fill_block(exporter *x, block *b) {
     if (!graph->nodes.items) return export_no_memory(x);
     for (made_node *n = b->first; n; n = n->next) {
         onnx_node *node = &graph->nodes.items[at++];
-        *node = (onnx_node){.name = n->n_outputs > 0 ? n->outputs[0]->text : "", .op_type = n->op};
+        *node = (onnx_node){.name = n->n_outputs > 0 ? n->outputs[0]->text : "",
+                            .op_type = n->op,
+                            .domain = n->domain ? n->domain : ""};
         if (!fill_names(x, n->inputs, n->n_inputs, &node->inputs) ||
             !fill_names(x, n->outputs, n->n_outputs, &node->outputs))
             return false;
         node->attributes.items = n->attributes;
         node->attributes.count = (size_t)n->n_attributes;
     }
-    return fill_declared(x, &b->inputs, b->parent == NULL, &graph->inputs) &&
-           fill_declared(x, &b->outputs, b->parent == NULL, &graph->outputs);
+    bool names_sizes = b->parent == NULL && !b->is_function;
+    return fill_declared(x, &b->inputs, names_sizes, &graph->inputs) &&
+           fill_declared(x, &b->outputs, names_sizes, &graph->outputs);
 }
 
 bool blocks_finish(exporter *x) {
-    for (size_t i = 0; i < x->n_weights; i++) settle(x, x->weights[i].l);
+    for (size_t i = 0; i < x->weights.n; i++) settle(x, x->weights.items[i].l);
     for (block *b = x->blocks; b; b = b->next) settle_block(x, b);
     for (block *b = x->blocks; b && !export_failed(x); b = b->next) fill_block(x, b);
     return !export_failed(x);

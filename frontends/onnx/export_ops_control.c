@@ -1,6 +1,6 @@
 /* Writers of control flow.
  *
- * law: functions are written where they are used, with their parameters bound to values of the graph around them:
+ * law: functions but kernels are written where they are used, with their parameters bound to values of the graph around them:
  *      branches and bodies of ONNX see those. Tokens are no values, and are left out of every list.
  */
 #include "frontends/onnx/export_ops.h"
@@ -30,6 +30,10 @@ static inlined *write_function(writing *w, block *b, const tn_graph *g, label *c
 
 void write_call(writing *w) {
     tn_graph *g = named_function(w, ATTR_callee);
+    if (g->is_kernel) {
+        export_kernel_call(w, g);
+        return;
+    }
     label **arguments = operands_from(w, 0);
     inlined *f = arguments ? write_function(w, w->b, g, arguments) : NULL;
     for (uint32_t i = 0; f && i < w->n->n_results; i++)

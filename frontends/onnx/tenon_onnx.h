@@ -52,12 +52,18 @@ typedef struct tn_onnx_write_options {
     bool drop_effects;          /* leaves out `assert` and `print`, which ONNX has not; else they are refused */
 } tn_onnx_write_options;
 
+/* The domain of the functions that kernels are written as. */
+#define TN_ONNX_KERNEL_DOMAIN "tenon.kernel"
+
 enum { TN_ONNX_LEAST_OPSET = 18, TN_ONNX_MOST_OPSET = 23 };
 
 /* Writes the main function of a module, with all that it calls, as an ONNX model. Parameters that are weights with
  * values become initializers, all others inputs; symbols become named sizes (what is known of them besides is not
  * written). Names are kept, and metadata of a model that the module was read from; a result that is called like a
  * parameter gets "_out" behind its name. Composites become the ONNX op of their name, others are said by several.
+ * Kernels (of a dump after the pass `fuse`) become functions of the model, called by nodes that are named after what is in
+ * them (k0_conv_add_max); all other functions are written where they are called. What the pass `hoist` has put into the
+ * function `prepare` is written before the main function.
  * Results are Tenon's wherever ONNX says what they are (it does not for indices out of range, nor for floats converted
  * to integers that cannot hold them); sums are added in whatever order the runtime likes.
  *
