@@ -4,6 +4,7 @@
 #define TENON_H
 
 #include "tenon_aot.h"
+#include "tenon_bisect.h"
 #include "tenon_compile.h"
 #include "tenon_data.h"
 #include "tenon_explain.h"

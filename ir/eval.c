@@ -303,7 +303,9 @@ tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *
         is_good = choose_input(&s, g, i, &inputs[i], &chosen[i]);
         pointers[i] = &chosen[i];
     }
-    is_good = is_good && eval_function(&s, g, NULL, 0, pointers, outputs) && add_magnitudes(&s, g, outputs);
+    uint32_t n_symbols = s.options->symbols ? (uint32_t)g->n_symbols : 0;
+    is_good = is_good && eval_function(&s, g, s.options->symbols, n_symbols, pointers, outputs) &&
+              add_magnitudes(&s, g, outputs);
     if (!is_good)
         for (size_t r = 0; r < g->n_results; r++) eval_tensor_free(&outputs[r]);
     tn_free(chosen);

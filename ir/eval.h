@@ -36,10 +36,11 @@ typedef struct eval_frame {
 } eval_frame;
 
 typedef struct eval_options {
-    bool magnitudes;       /* track eval_tensor.magnitude through every op */
-    bool keep_values;      /* of a function until it returns; else each goes after its last reader */
-    uint64_t max_elements; /* of all live tensors; 0: 2^31 */
-    uint64_t max_steps;    /* of loops and function calls together; 0: 2^31 */
+    bool magnitudes;        /* track eval_tensor.magnitude through every op */
+    bool keep_values;       /* of a function until it returns; else each goes after its last reader */
+    const int64_t *symbols; /* of all symbols of the function; NULL: the inputs tell them */
+    uint64_t max_elements;  /* of all live tensors; 0: 2^31 */
+    uint64_t max_steps;     /* of loops and function calls together; 0: 2^31 */
     bool (*custom)(void *ctx, const char *name, const eval_tensor *in, int n_in, eval_tensor *out, int n_out);
     void (*print)(void *ctx, const char *message, const eval_tensor *value);
     /* Called before and after each node that is evaluated, in all functions but the decompositions of composites:

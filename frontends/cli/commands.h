@@ -13,6 +13,7 @@ int command_check(const arguments *a);
 int command_bench(const arguments *a);
 int command_explain(const arguments *a);
 int command_compile(const arguments *a);
+int command_bisect(const arguments *a);
 int command_reduce(const arguments *a);
 int command_cache(const arguments *a);
 int command_doc(const arguments *a);

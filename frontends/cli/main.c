@@ -79,6 +79,13 @@ static const command commands[] = {
      OPTIONS(OPTION_output, OPTION_emit, OPTION_weights, OPTION_freestanding, OPTION_set, OPTION_function, OPTION_entry,
              OPTION_states, COMPILING),
      1, 1, command_compile},
+    {"bisect", "MODEL", "Finds the first stage and value where compiled results leave the interpreter's.",
+     "  tenon bisect model.onnx --input x=x.npy -o small.tn\n"
+     "  tenon bisect model.tn --set n=7 --threads 8\n",
+     OPTIONS(OPTION_input, OPTION_set, OPTION_threads, OPTION_seed, OPTION_seconds, OPTION_output, OPTION_json,
+             OPTION_image_size, OPTION_image_layout, OPTION_image_mean, OPTION_image_scale, OPTION_image_bgr,
+             COMPILING),
+     1, 1, command_bisect},
     {"reduce", "MODEL", "Makes a model smaller for as long as a command fails on it.",
      "  tenon reduce model.tn --command 'tenon run {} --check' --match 'differs from' -o small.tn\n"
      "  tenon reduce model.onnx --command 'sh compare.sh {}' --exit-code 3 --timeout 20 -o small.onnx\n",

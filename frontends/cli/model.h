@@ -33,6 +33,7 @@ typedef enum filling {
 typedef struct run_data {
     tn_graph *main, *prepare; /* prepare may be NULL */
     eval_tensor *inputs;      /* one for each parameter of main */
+    bool *is_given;           /* those that are files, likewise */
     eval_tensor *raw;         /* one for each parameter of prepare */
     int n_inputs, n_raw;
     eval_tensor *outputs;

@@ -1,4 +1,5 @@
 /* Tensors of a run: given or random, through compiled code or the interpreter (see model.h). */
+#include "compiler/random_fill.h"
 #include "frontends/cli/model.h"
 #include "runtime/alloc.h"
 
@@ -73,6 +74,7 @@ static int read_given(run_data *d, const arguments *a) {
         eval_tensor_free(t);
         int status = read_input_file(given->items[i] + strlen(input_name(d, which)) + 1, a, t);
         if (status) return status;
+        if (which < d->n_inputs) d->is_given[which] = true;
     }
     return EXIT_DONE;
 }
@@ -191,32 +193,6 @@ static int find_sizes(run_data *d, const arguments *a) {
 
 /* ---- Random values ---- */
 
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-/* From the seed and the name, so that a tensor has the same values at every stage of a model. */
-static uint64_t seed_of(const char *name, long long seed) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return hash + (uint64_t)seed * 1000003u;
-}
-
-/* Floats in [-1, 1), integers in [0, 8), bools. */
-static void fill_random(eval_tensor *t, uint64_t seed) {
-    bool is_float = t->dtype == TN_F16 || t->dtype == TN_BF16 || t->dtype == TN_F32 || t->dtype == TN_F64;
-    for (int64_t i = 0; i < t->n; i++) {
-        uint64_t bits = next_random(&seed);
-        if (is_float)
-            eval_store_float(t, i, (double)(bits >> 11) * 0x1p-52 - 1);
-        else
-            eval_store_int(t, i, (int64_t)(bits >> 32) & (t->dtype == TN_BOOL ? 1 : 7));
-    }
-}
-
 static int make_input(run_data *d, int i, const arguments *a, filling how) {
     const param *p = run_data_param(d, i);
     const tn_type *type = &p->type;
@@ -239,7 +215,7 @@ static int make_input(run_data *d, int i, const arguments *a, filling how) {
     tn_tensor_text(&t, text, sizeof text);
     if (!make_tensor(input, (tn_dtype)type->dtype, type->rank, dims, NULL))
         return report_text(path, "input %s: no memory for %s", p->name, text);
-    fill_random(input, seed_of(p->name, seed));
+    random_fill(input, p->name, seed);
     if (how == FILL_NOTED) fprintf(stderr, "tenon: input '%s' is random: %s, seed %lld\n", p->name, text, seed);
     return EXIT_DONE;
 }
@@ -253,8 +229,10 @@ int run_data_load(run_data *d, tn_module *m, const arguments *a, filling how) {
     d->inputs = tn_calloc(g->n_params + 1, sizeof *d->inputs);
     d->raw = tn_calloc((size_t)d->n_raw + 1, sizeof *d->raw);
     d->outputs = tn_calloc(g->n_results + 1, sizeof *d->outputs);
+    d->is_given = tn_calloc(g->n_params + 1, sizeof *d->is_given);
     d->symbols = tn_calloc(g->n_symbols + 1, sizeof *d->symbols);
-    if (!d->inputs || !d->raw || !d->outputs || !d->symbols) return report_text(a->operands[0], "out of memory");
+    if (!d->inputs || !d->raw || !d->outputs || !d->is_given || !d->symbols)
+        return report_text(a->operands[0], "out of memory");
     int status = read_given(d, a);
     if (!status) status = find_sizes(d, a);
     for (int i = 0; !status && i < d->n_inputs + d->n_raw; i++) {
@@ -273,6 +251,7 @@ void run_data_free(run_data *d) {
     for (int i = 0; d->raw && i < d->n_raw; i++) eval_tensor_free(&d->raw[i]);
     run_data_free_outputs(d);
     tn_free(d->inputs);
+    tn_free(d->is_given);
     tn_free(d->raw);
     tn_free(d->outputs);
     tn_free(d->symbols);
