@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "runtime/trace.h"
+
 enum { MOST_WORKERS = 1024 };
 
 /* ---- Buffers --------------------------------------------------------------------------------------- */
@@ -78,9 +80,11 @@ tn_exec *exec_new(tn_program *program, const tn_exec_options *options, bool hold
     e->flush_denormals = o.flush_denormals;
     if (o.hooks != NULL) e->user = *o.hooks;
     e->profile = o.profile;
+    e->trace = o.trace;
+    if (o.trace != NULL) e->trace_program = trace_add_program(o.trace, program);
     e->n_groups = program_nan_groups(program, &e->looks_for_nan);
     exec_set_hooks(e);
-    if (allocate_arrays(e)) return e;
+    if (e->trace_program >= 0 && allocate_arrays(e)) return e;
     tn_exec_free(e);
     return NULL;
 }

@@ -44,6 +44,9 @@ struct tn_exec {
     bool needs_hooks;
     tn_profile *profile;
     uint64_t kernel_start_ns;
+    tn_trace *trace;                                 /* or NULL */
+    int32_t trace_program, trace_kernel, trace_loop; /* the program's number in it; what is running */
+    uint64_t trace_kernel_ns;
     _Atomic int32_t bad_worker; /* a worker id that the caller's parallel_for made up; -1: none */
 
     atomic_bool in_use;

@@ -6,6 +6,7 @@
  *      number of workers, or not at all
  */
 #include "runtime/exec.h"
+#include "runtime/trace.h"
 
 /* One parallel loop on its way through the pool; lives on the stack of the run. */
 typedef struct chunk_call {
@@ -21,9 +22,19 @@ static void run_chunk(void *arg, int64_t chunk, int32_t worker) {
         atomic_store(&e->bad_worker, worker < 0 ? INT32_MAX : worker);
         return;
     }
+    uint64_t begin = e->trace != NULL ? tn_trace_now(e->trace) : 0;
     fpmode before = fpmode_enter(e->flush_denormals);
     call->body(call->arg, chunk, worker);
     fpmode_leave(before);
+    if (e->trace != NULL)
+        trace_add(e->trace, (trace_event){.kind = TRACE_CHUNK,
+                                          .begin_ns = begin,
+                                          .end_ns = tn_trace_now(e->trace),
+                                          .program = e->trace_program,
+                                          .kernel = e->trace_kernel,
+                                          .loop = e->trace_loop,
+                                          .chunk = chunk,
+                                          .worker = worker});
 }
 
 static void hook_parallel_for(void *ctx, int64_t n, tn_chunk_fn body, void *arg) {
@@ -33,16 +44,26 @@ static void hook_parallel_for(void *ctx, int64_t n, tn_chunk_fn body, void *arg)
         e->user.parallel_for(e->user.ctx, n, run_chunk, &call);
     else
         tn_pool_parallel_for(e->pool, n, run_chunk, &call);
+    e->trace_loop++;
 }
 
 static void hook_kernel_begin(void *ctx, int32_t kernel) {
     tn_exec *e = ctx;
     if (e->user.kernel_begin != NULL) e->user.kernel_begin(e->user.ctx, kernel);
+    e->trace_kernel = kernel;
+    e->trace_loop = 0;
+    if (e->trace != NULL) e->trace_kernel_ns = tn_trace_now(e->trace);
     if (e->profile != NULL) e->kernel_start_ns = profile_now_ns();
 }
 
 static void hook_kernel_end(void *ctx, int32_t kernel) {
     tn_exec *e = ctx;
+    if (e->trace != NULL)
+        trace_add(e->trace, (trace_event){.kind = TRACE_KERNEL,
+                                          .begin_ns = e->trace_kernel_ns,
+                                          .end_ns = tn_trace_now(e->trace),
+                                          .program = e->trace_program,
+                                          .kernel = kernel});
     if (e->looks_for_nan) exec_take_status(e);
     if (e->profile != NULL) profile_add(e->profile, kernel, profile_now_ns() - e->kernel_start_ns);
     if (e->user.kernel_end != NULL) e->user.kernel_end(e->user.ctx, kernel);
@@ -62,7 +83,7 @@ static void hook_print(void *ctx, const char *message, const tn_tensor *value) {
 }
 
 void exec_set_hooks(tn_exec *e) {
-    bool times = e->profile != NULL;
+    bool times = e->profile != NULL || e->trace != NULL;
     e->hooks = (tn_hooks){.ctx = e};
     if (e->workers > 1 || e->user.parallel_for != NULL) e->hooks.parallel_for = hook_parallel_for;
     if (times || e->user.kernel_begin != NULL) e->hooks.kernel_begin = hook_kernel_begin;

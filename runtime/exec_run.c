@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "runtime/trace.h"
 #include "runtime/weights.h"
 
 /* ---- Which memory each tensor uses ------------------------------------------------------------------- */
@@ -189,9 +190,16 @@ static tn_status call_program(tn_exec *e, const weight_set *weights) {
         .workers = e->workers,
         .hooks = e->needs_hooks ? &e->hooks : NULL,
     };
+    uint64_t begin = tn_trace_now(e->trace);
     fpmode before = fpmode_enter(e->flush_denormals);
     int32_t refused = p->run(&frame);
     fpmode_leave(before);
+    if (e->trace != NULL)
+        trace_add(e->trace, (trace_event){.kind = TRACE_RUN,
+                                          .begin_ns = begin,
+                                          .end_ns = tn_trace_now(e->trace),
+                                          .program = e->trace_program,
+                                          .kernel = -1});
     int32_t bad_worker = atomic_load(&e->bad_worker);
     if (refused != 0)
         return diag_fail(&e->error, TN_ERR_INTERNAL, "%s: the code refused the frame (check %d)", p->name, refused);

@@ -340,6 +340,7 @@ TN_API void tn_program_set_pool(tn_program *program, tn_pool *pool);
 typedef struct tn_exec tn_exec;
 
 typedef struct tn_profile tn_profile;
+typedef struct tn_trace tn_trace; /* tenon_trace.h */
 
 /* All zero: the defaults. */
 typedef struct tn_exec_options {
@@ -352,6 +353,7 @@ typedef struct tn_exec_options {
     bool flush_denormals; /* read and write denormals as zero; else IEEE. The caller's own
                             * floating-point mode is set aside during a run either way */
     tn_profile *profile;  /* or NULL; must live as long as the exec */
+    tn_trace *trace;      /* likewise: gets an event for each run, kernel and chunk */
 } tn_exec_options;
 
 /* An exec for `program`, which it keeps alive. Options may be NULL. NULL: no memory, or an

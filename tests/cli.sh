@@ -495,6 +495,12 @@ tenon bench step.tn --seconds 0.1 --json
 ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms first_ms peak_bytes arena_bytes scratch_bytes live_bytes weight_bytes'
 tenon run mlp.tn --profile
 ok "--profile" eval 'is 0 && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
+tenon run mlp.tn --trace trace.json --cache off
+ok "--trace" eval 'is 0 && grep -q "\"cat\": \"compile\", \"name\": \"fuse\"" trace.json && grep -q "\"name\": \"k0 dot[a-z+]* mlp.tn:" trace.json'
+tenon bench mlp.tn --seconds 0.05 --trace trace.json
+ok "bench --trace" eval 'is 0 && [ "$(grep -c "\"cat\": \"run\"" trace.json)" = 3 ]'
+tenon run mlp.tn --trace /nowhere/trace.json
+ok "a trace that cannot be written" says 1 "/nowhere/trace.json: error: cannot be written" err
 tenon run mlp.tn --time --cache off
 ok "--time" eval 'is 0 && grep -qE "^ +[0-9.]+ ms  fuse$" err'
 

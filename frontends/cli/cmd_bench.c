@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { MAX_RUNS = 100000, MIN_RUNS = 3, WARM_UP = 2 };
+enum { MAX_RUNS = 100000, MIN_RUNS = 3, WARM_UP = 2, TRACED_RUNS = 3 };
 
 typedef struct measured {
     double min_ms, median_ms;
@@ -48,6 +48,22 @@ static int measure(session *s, double opened, double seconds, measured *m) {
     tn_free(outputs);
     if (status == TN_OK) return EXIT_DONE;
     return tn_exec_error(s->exec) ? report(s->path, tn_exec_error(s->exec)) : report_text(s->path, "out of memory");
+}
+
+/* With --trace some runs more, which are not measured. */
+static int trace_runs(session *s) {
+    int n, n_outputs = s->data.n_outputs;
+    if (!s->tracing.trace) return EXIT_DONE;
+    tn_tensor *inputs = run_data_tensors(&s->data, &n), *outputs = tn_calloc((size_t)n_outputs + 1, sizeof *outputs);
+    int status = inputs && outputs ? session_trace_runs(s) : report_text(s->path, "out of memory");
+    for (int i = 0; !status && i < TRACED_RUNS; i++) {
+        memset(outputs, 0, (size_t)n_outputs * sizeof *outputs);
+        if (tn_exec_run(s->exec, inputs, n, outputs, n_outputs) != TN_OK)
+            status = report(s->path, tn_exec_error(s->exec));
+    }
+    tn_free(inputs);
+    tn_free(outputs);
+    return status ? status : tracing_write(&s->tracing);
 }
 
 /* With how near the plan comes to what is alive at once, where that is known. */
@@ -91,6 +107,7 @@ int command_bench(const arguments *a) {
         status = print_result(&s, &m);
         session_print_profile(&s, m.runs + WARM_UP);
     }
+    if (!status) status = trace_runs(&s);
     session_close(&s);
     return status;
 }

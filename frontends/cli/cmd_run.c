@@ -120,6 +120,7 @@ int command_run(const arguments *a) {
     if ((checks || GIVEN(a, expect)) && GIVEN(a, json)) r.checks = json_array();
     int status = session_load(&r.s, a, FILL_NOTED);
     if (!status && !GIVEN(a, eval)) status = session_compile(&r.s, true);
+    if (!status && !GIVEN(a, eval)) status = session_trace_runs(&r.s);
     if (!status) status = GIVEN(a, eval) ? interpret(&r) : execute(&r);
     if (!status) status = write_outputs(&r);
     bool has_run = !status;
@@ -127,6 +128,7 @@ int command_run(const arguments *a) {
     if (!status && checks) status = check_interpreted(&r.s, r.checks);
     if (has_run && GIVEN(a, json) && write_json(&r) != EXIT_DONE) status = EXIT_INPUT;
     if (has_run) session_print_profile(&r.s, 1);
+    if (tracing_write(&r.s.tracing) != EXIT_DONE) status = EXIT_INPUT;
     json_decref(r.checks);
     session_close(&r.s);
     return status;

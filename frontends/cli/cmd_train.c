@@ -141,12 +141,16 @@ int train_open_trainer(training *t, tn_schedule schedule) {
     tn_diag diag = {0};
     t->pool = tn_pool_new((int)NUMBER_OF(t->a, threads, 0));
     if (!t->pool) return report_text(t->path, "out of memory");
+    if (tracing_open(&t->tracing, t->a) != EXIT_DONE) return EXIT_INPUT;
+    tn_compile_options compile = {.nan_check = GIVEN(t->a, nan_check)};
+    tracing_watch(&t->tracing, &compile);
     tn_trainer_options options = {.optimizer = tn_optimizer_of(optimizer, REAL_OF(t->a, lr, t->example->rate)),
                                   .schedule = schedule,
                                   .seed = (uint64_t)NUMBER_OF(t->a, seed, 0),
                                   .decays = tn_decay_matrices,
                                   .pool = t->pool,
-                                  .compile = &(tn_compile_options){.nan_check = GIVEN(t->a, nan_check)}};
+                                  .compile = &compile,
+                                  .trace = t->tracing.trace};
     t->trainer = tn_trainer_new(t->model, &options, &diag);
     return t->trainer ? EXIT_DONE : report(GIVEN(t->a, onnx) ? TEXT_OF(t->a, onnx) : NULL, &diag);
 }
@@ -228,6 +232,7 @@ static int write_model(const training *t) {
 
 void train_close(training *t) {
     tn_trainer_free(t->trainer);
+    tracing_close(&t->tracing);
     tn_model_free(t->model);
     tn_dataset_free(t->data);
     tn_dataset_free(t->validation);
@@ -257,6 +262,7 @@ static int train(training *t) {
             t->validation ? (long long)tn_dataset_count(t->validation) : 0);
     int status = train_open_trainer(t, make_schedule(t, epochs));
     if (!status) status = fit(t, epochs);
+    if (tracing_write(&t->tracing) != EXIT_DONE) status = EXIT_INPUT;
     if (!status) status = write_model(t);
     if (!status && t->example->finish) status = t->example->finish(t);
     return status;

@@ -24,7 +24,7 @@ static const command commands[] = {
      "  tenon run model.onnx --input x=x.npy --expect y=y.npy --tolerance 1e-3\n",
      OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check,
              OPTION_expect, OPTION_tolerance, OPTION_json, OPTION_image_size, OPTION_image_layout, OPTION_image_mean,
-             OPTION_image_scale, OPTION_image_bgr, OPTION_profile, OPTION_cache, COMPILING),
+             OPTION_image_scale, OPTION_image_bgr, OPTION_profile, OPTION_trace, OPTION_cache, COMPILING),
      1, 1, command_run},
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"
@@ -56,13 +56,13 @@ static const command commands[] = {
      OPTIONS(OPTION_onnx, OPTION_loss, OPTION_loss_of, OPTION_data, OPTION_freeze, OPTION_epochs, OPTION_batch,
              OPTION_lr, OPTION_optimizer, OPTION_schedule, OPTION_validation, OPTION_patience, OPTION_checkpoint,
              OPTION_checkpoint_every, OPTION_resume, OPTION_best, OPTION_tensorboard, OPTION_seed, OPTION_threads,
-             OPTION_step, OPTION_nan_check, OPTION_output),
+             OPTION_step, OPTION_nan_check, OPTION_trace, OPTION_output),
      0, 2, command_train},
     {"bench", "MODEL", "Measures a model on random inputs.",
      "  tenon bench model.onnx --threads 1\n"
      "  tenon bench model.onnx --set n=128 --seconds 5 --json\n",
      OPTIONS(OPTION_threads, OPTION_seconds, OPTION_set, OPTION_seed, OPTION_input, OPTION_json, OPTION_profile,
-             OPTION_cache, COMPILING),
+             OPTION_trace, OPTION_cache, COMPILING),
      1, 1, command_bench},
     {"explain", "MODEL", "Tells what the compiler made of a model: kernels, why they are so, costs, times, memory.",
      "  tenon explain model.onnx\n"

@@ -159,8 +159,10 @@ int session_load(session *s, const arguments *a, filling how) {
     *s = (session){.a = a, .path = a->operands[0]};
     if (NUMBER_OF(a, threads, 0) > MOST_THREADS)
         return options_complain(a->command, "--threads: at most %d", MOST_THREADS);
+    if (tracing_open(&s->tracing, a) != EXIT_DONE) return EXIT_INPUT;
     s->module = model_load(s->path);
     s->load_ms = clock_ms() - start;
+    tracing_span(&s->tracing, "load", 0);
     return s->module ? run_data_load(&s->data, s->module, a, how) : EXIT_INPUT;
 }
 
@@ -180,6 +182,12 @@ static bool set_symbols(const session *s) {
             return false;
     }
     return true;
+}
+
+static bool make_exec(session *s, tn_trace *trace) {
+    tn_exec_free(s->exec);
+    s->exec = tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile, .trace = trace});
+    return s->exec && set_symbols(s);
 }
 
 int session_set_weights(session *s) {
@@ -205,18 +213,26 @@ int session_compile(session *s, bool uses_cache) {
     model_compile_options(s->a, &options);
     if (uses_cache && !GIVEN(s->a, cache)) options.cache = "on";
     options.pool = s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
+    tracing_watch(&s->tracing, &options);
+    uint64_t begin = tracing_now(&s->tracing);
     s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
+    tracing_span(&s->tracing, "compile", begin);
     if (!s->program) return EXIT_INPUT;
     s->profile = GIVEN(s->a, profile) ? tn_profile_new(s->program) : NULL;
-    s->exec = s->pool ? tn_exec_new(s->program, &(tn_exec_options){.pool = s->pool, .profile = s->profile}) : NULL;
-    if (!s->exec || (GIVEN(s->a, profile) && !s->profile) || !set_symbols(s))
+    if (!s->pool || (GIVEN(s->a, profile) && !s->profile) || !make_exec(s, NULL))
         return report_text(s->path, "out of memory");
     return session_set_weights(s);
+}
+
+int session_trace_runs(session *s) {
+    if (!s->tracing.trace || make_exec(s, s->tracing.trace)) return EXIT_DONE;
+    return report_text(s->path, "out of memory");
 }
 
 void session_close(session *s) {
     tn_exec_free(s->exec);
     tn_profile_free(s->profile);
+    tracing_close(&s->tracing);
     tn_program_free(s->program);
     tn_pool_free(s->pool);
     run_data_free(&s->data);

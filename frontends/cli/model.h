@@ -3,6 +3,7 @@
 #define TN_CLI_MODEL_H
 
 #include "frontends/cli/options.h"
+#include "frontends/cli/run_trace.h"
 #include "ir/eval.h"
 #include "tenon.h"
 #include "tenon_onnx.h"
@@ -79,6 +80,7 @@ typedef struct session {
     tn_pool *pool;
     tn_profile *profile; /* NULL without --profile */
     tn_exec *exec;
+    tracing tracing;
     double load_ms, compile_ms;
 } session;
 
@@ -87,6 +89,8 @@ int session_load(session *s, const arguments *a, filling how);
 /* Compiles it, or takes it from the cache (`uses_cache`, unless --cache says otherwise), and makes an exec with as many
  * threads as asked for, with symbols that no input tells set. */
 int session_compile(session *s, bool uses_cache);
+/* With --trace: runs from now on are traced, by a new exec. */
+int session_trace_runs(session *s);
 /* Of s->program: weights that were given as files, or are random because the model has no values for them. */
 int session_set_weights(session *s);
 void session_close(session *s);

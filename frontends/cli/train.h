@@ -37,6 +37,7 @@ typedef struct training {
     bool is_batch_fixed; /* by the model: no other size will do, in validation neither */
     tn_pool *pool;
     tn_trainer *trainer;
+    tracing tracing;
 } training;
 
 /* Fills *t: the example, its data and model, as the command's arguments say. EXIT_DONE, or another status with the error

@@ -17,6 +17,7 @@
 
 #include "tenon_compile.h"
 #include "tenon_nn.h"
+#include "tenon_trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -99,6 +100,7 @@ typedef struct tn_trainer_options {
     bool any_size;
     tn_pool *pool;                     /* that compiles and runs; NULL: the calling thread alone */
     const tn_compile_options *compile; /* or NULL */
+    tn_trace *trace;                   /* of all runs (tenon_trace.h), must live as long as the trainer; or NULL */
 } tn_trainer_options;
 
 TN_API bool tn_decay_matrices(void *ctx, const char *name, int rank);

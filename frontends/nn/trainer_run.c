@@ -102,7 +102,7 @@ static bool compile_run(tn_trainer *t, nn_run *r, nn_run_kind kind, const tn_mod
     }
     tn_module_free(m);
     if (!r->program) return t->error.status == TN_OK ? no_memory(t) : false;
-    r->exec = tn_exec_new(r->program, &(tn_exec_options){.pool = t->o.pool});
+    r->exec = tn_exec_new(r->program, &(tn_exec_options){.pool = t->o.pool, .trace = t->o.trace});
     return r->exec ? bind_run(t, r) : no_memory(t);
 }
 
