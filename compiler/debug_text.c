@@ -1,6 +1,7 @@
 /* The text of what a module is lowered to, for debuggers too (see debug_text.h). */
 #include "compiler/debug_text.h"
 
+#include "compiler/kernel_title.h"
 #include "compiler/loops/section.h"
 #include "ir/text.h"
 #include "runtime/diag.h"
@@ -83,6 +84,7 @@ static char *print_lines(compilation *c, const char *data_path) {
     if (!graph) return NULL;
     for (size_t i = 0; i < p->n_functions; i++)
         p->functions[i].lines = l.lines[module_number_of(c->module, p->functions[i].graph)];
+    for (size_t i = 0; i < p->n_kernels; i++) p->kernels[i].loops->where = kernel_origin(p->kernels[i].fused);
     return join(graph, loops_section_print_lines(p, count_lines(graph, strlen(graph))));
 }
 
@@ -108,7 +110,8 @@ bool debug_text_write(compilation *c) {
     bool ok = write_file(path, text, &c->diag);
     tn_text_free(text);
     char *whole = ok ? realpath(path, NULL) : NULL; /* programs run in other folders */
-    ok = ok && codegen_debug(c->codegen, whole ? whole : path);
+    ok = ok && codegen_debug(c->codegen, whole ? whole : path,
+                             c->options->debug_lines && strcmp(c->options->debug_lines, "source") == 0);
     free(whole);
     return ok;
 }

@@ -84,3 +84,9 @@ void kernel_title(const tn_graph *fused, char *text, size_t bytes) {
     put_ops(&l, fused, heaviest);
     if (origin && location_items(fused->module, origin->locations, 1, &first) > 0) put_location(&l, &first);
 }
+
+location_id kernel_origin(const tn_graph *fused) {
+    int heaviest;
+    const node *origin = origin_of(fused, &heaviest);
+    return origin ? origin->locations : LOCATION_NONE;
+}

@@ -14,4 +14,7 @@ enum { KERNEL_TITLE = 200 }; /* bytes that are enough for any */
 
 void kernel_title(const tn_graph *fused, char *text, size_t bytes);
 
+/* Where most of its work comes from; LOCATION_NONE: nobody knows. */
+location_id kernel_origin(const tn_graph *fused);
+
 #endif

@@ -228,6 +228,9 @@ bool compilation_run(compilation *c, tn_module *m, const tn_compile_options *opt
         return fail(c, TN_ERR_ARGUMENT, "--winograd: \"on\" or \"off\"");
     if (c->options->strassen && strcmp(c->options->strassen, "on") != 0 && strcmp(c->options->strassen, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--strassen: \"on\" or \"off\"");
+    if (c->options->debug_lines && strcmp(c->options->debug_lines, "loops") != 0 &&
+        strcmp(c->options->debug_lines, "source") != 0)
+        return fail(c, TN_ERR_ARGUMENT, "--debug-lines: \"loops\" or \"source\"");
     if (c->options->cache && strcmp(c->options->cache, "on") != 0 && strcmp(c->options->cache, "off") != 0)
         return fail(c, TN_ERR_ARGUMENT, "--cache: \"on\" or \"off\"");
     if (!choose_weights(c) || !choose_gemm(c)) return false;

@@ -65,6 +65,9 @@ typedef struct tn_compile_options {
      * there. Code of kernels, and results, are the same as without. Programs are compiled anew, whatever is in the
      * cache. NULL: none. */
     const char *debug_info;
+    /* Which lines debuggers show: "loops" or NULL, those of that text; "source": those of the user's files that nodes were
+     * written in or built by (.tn, C), where such a file is there, else those of the text. */
+    const char *debug_lines;
     tn_pool *pool; /* that compiles, and that the program's runs use; NULL: the calling thread alone */
     const tn_custom_op
         *customs; /* the list is copied; ops that are not in it fail, unless an exec's hooks have `custom` */

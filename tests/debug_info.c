@@ -118,10 +118,26 @@ static char *read_text(void) {
     return text;
 }
 
+/* Work has the places of nodes, down to the model's lines: the second layer's tanh is in line 4. */
+static void check_places(const compilation *c, const lt_block *block, bool *seen) {
+    for (uint32_t i = 0; i < block->n; i++) {
+        const lt_stmt *s = block->items[i];
+        tn_location place;
+        if (s->kind == LT_LOOP) check_places(c, &s->loop.body, seen);
+        if (s->kind == LT_IF) check_places(c, &s->branch.then, seen);
+        if (s->kind == LT_IF) check_places(c, &s->branch.otherwise, seen);
+        if (s->kind != LT_OP || s->op.op != TN_OP_tanh) continue;
+        assert_int_equal(location_items(c->module, s->where, 1, &place), 1);
+        assert_true(place.line == 4 || place.line == 6);
+        seen[place.line] = true;
+    }
+}
+
 static bool look(void *ctx, compilation *c, const char *stage) {
     looking *l = ctx;
     if (strcmp(stage, "llvm") != 0) return true;
     char *text = read_text();
+    bool seen[8] = {false};
     l->text = text;
     for (size_t i = 0; i < c->plan.n_functions; i++) {
         const function_plan *f = &c->plan.functions[i];
@@ -132,8 +148,10 @@ static bool look(void *ctx, compilation *c, const char *stage) {
         for (uint32_t s = 0; s < k->n_stages; s++) {
             assert_begins(text, k->stages[s].line, "stage ");
             check_block(l, &k->stages[s].body, false);
+            check_places(c, &k->stages[s].body, seen);
         }
     }
+    assert_true(seen[4] && seen[6]);
     for (size_t i = 0; i < c->parts.n_parts; i++) {
         check_block(l, &c->parts.parts[i].loops->stages->body, true);
         l->n_parts++;
@@ -249,6 +267,7 @@ static void test_no_folder(void **state) {
     assert_null(tn_compile_module(m, &(tn_compile_options){.debug_info = "/nowhere/m.loops.tn"}));
     assert_int_equal(tn_module_error(m)->status, TN_ERR_IO);
     assert_non_null(strstr(tn_module_error(m)->message, "/nowhere/m.loops.tn cannot be written: No such file"));
+    assert_null(tn_compile_module(m, &(tn_compile_options){.debug_info = path, .debug_lines = "all"}));
     tn_module_free(m);
 }
 

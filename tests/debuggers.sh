@@ -101,6 +101,27 @@ run' $run --threads 2
     ok "packing of weights too" shown 'Breakpoint 1, run \(.*\) at mlp.loops.tn:'$(line_of 'fn @prepare' $text)\$
 }
 
+# The lines that the user wrote.
+check_source() {
+    tanh=$(line_of '%3 = tanh' mlp.tn) product=$(line_of '%0 = dot' mlp.tn)
+    # shellcheck disable=SC2086
+    debug "tbreak k0
+tbreak mlp.tn:$tanh
+run
+backtrace
+continue
+list
+continue" $run --debug-lines source
+    ok "--debug-lines source: a kernel is at the line of its heaviest node" shown "^Temporary breakpoint 1.*, k0 .* at .*mlp.tn:$product\$"
+    ok "which the backtrace has as that of the call" shown "fn_main \(.*\) at .*mlp.tn:$product\$"
+    ok "a breakpoint at a node" shown "^Temporary breakpoint 2, k0 .* at .*mlp.tn:$tanh\$"
+    ok "list shows the model" shown '^[0-9]+	  %2 = add %0, %1$'
+    tenon dump mlp.tn --after fuse -o again.tn
+    debug "tbreak mlp.tn:$tanh
+run" "$TENON" run again.tn --set n=50 --threads 1 --debug-info dbg --debug-lines source
+    ok "of a dump, too" shown "^Temporary breakpoint 1, k0 .* at .*mlp.tn:$tanh\$"
+}
+
 check_object() {
     tenon compile mlp.tn -o mlp --set n=50 --emit exe --debug-info aot
     ok "compile --debug-info" eval 'is 0 && [ -s aot/mlp.loops.tn ]'
@@ -119,6 +140,7 @@ list' ./mlp x=x.raw w=w.raw b=b.raw y=y.raw
 
 if can_debug; then
     check_run
+    check_source
     check_object
 else
     skip "gdb" "$why"

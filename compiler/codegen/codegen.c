@@ -42,6 +42,7 @@ struct codegen {
     emit_helpers helpers;
     const loop_parts *parts;
     char *debug_path; /* of the text that debuggers show; NULL: none */
+    bool debug_sources;
     shard shards[MOST_SHARDS];
     size_t n_shards;
     object_file objects[MOST_SHARDS];
@@ -59,11 +60,12 @@ static void close_module(shard *s) {
 
 static bool start_debugging(codegen *g, shard *s) {
     debug_info_end(s->emitter.debug);
-    s->emitter.debug = debug_info_new(s->module, (unsigned)g->target.pointer_bits, g->debug_path);
+    s->emitter.debug = debug_info_new(s->module, (unsigned)g->target.pointer_bits, g->debug_path, g->debug_sources);
     return s->emitter.debug || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
 }
 
-bool codegen_debug(codegen *g, const char *path) {
+bool codegen_debug(codegen *g, const char *path, bool shows_sources) {
+    g->debug_sources = shows_sources;
     tn_free(g->debug_path);
     g->debug_path = tn_malloc(strlen(path) + 1);
     if (!g->debug_path) return target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;

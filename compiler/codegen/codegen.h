@@ -34,8 +34,9 @@ void codegen_report_to(codegen *g, tn_diag *diag); /* from here on, in place of 
 enum { CODEGEN_MOST_VERSIONS = 7 };
 bool codegen_add_version(codegen *g, const char *target_name);
 
-/* What is emitted from here on has debug information, by which debuggers show the lines of that text. False: *diag. */
-bool codegen_debug(codegen *g, const char *path);
+/* What is emitted from here on has debug information, by which debuggers show the lines of that text, or of the user's sources
+ * where they are known. False: *diag. */
+bool codegen_debug(codegen *g, const char *path, bool shows_sources);
 
 /* Of the target that is being emitted for. */
 const machine *codegen_machine(const codegen *g);

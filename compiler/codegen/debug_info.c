@@ -4,6 +4,7 @@
  */
 #include "compiler/codegen/debug_info.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <llvm-c/DebugInfo.h>
@@ -12,10 +13,19 @@
 
 enum { DWARF_VERSION = 4 }; /* what every debugger reads; of what 5 has more, nothing is made use of */
 
+/* A file of the user's, as its name stands in locations. */
+typedef struct source_file {
+    const char *name;
+    LLVMMetadataRef file; /* NULL: there is none of that name */
+} source_file;
+
 struct debug_info {
     LLVMDIBuilderRef builder;
     LLVMMetadataRef file, type; /* of all functions: that of one without parameters */
     unsigned pointer_bits;
+    bool shows_sources;
+    source_file *sources;
+    size_t n_sources, sources_capacity;
 };
 
 /* The module's, once. */
@@ -29,15 +39,21 @@ static void mark_module(LLVMModuleRef module) {
                       LLVMValueAsMetadata(LLVMConstInt(i32, LLVMDebugMetadataVersion(), false)));
 }
 
-debug_info *debug_info_new(LLVMModuleRef module, unsigned pointer_bits, const char *path) {
+/* Of a whole path. */
+static LLVMMetadataRef make_file(debug_info *d, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return LLVMDIBuilderCreateFile(d->builder, name, strlen(name), path, slash ? (size_t)(slash - path) : 0);
+}
+
+debug_info *debug_info_new(LLVMModuleRef module, unsigned pointer_bits, const char *path, bool shows_sources) {
     static const char producer[] = "Tenon";
     debug_info *d = tn_calloc(1, sizeof *d);
     if (!d) return NULL;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     mark_module(module);
+    d->shows_sources = shows_sources;
     d->pointer_bits = pointer_bits;
     d->builder = LLVMCreateDIBuilder(module);
-    d->file = LLVMDIBuilderCreateFile(d->builder, name, strlen(name), path, slash ? (size_t)(slash - path) : 0);
+    d->file = make_file(d, path);
     LLVMDIBuilderCreateCompileUnit(d->builder, LLVMDWARFSourceLanguageC99, d->file, producer, sizeof producer - 1, true,
                                    "", 0, 0, "", 0, LLVMDWARFEmissionFull, 0, false, false, "", 0, "", 0);
     LLVMMetadataRef nothing = NULL; /* is returned */
@@ -49,18 +65,59 @@ void debug_info_end(debug_info *d) {
     if (!d) return;
     LLVMDIBuilderFinalize(d->builder);
     LLVMDisposeDIBuilder(d->builder);
+    tn_free(d->sources);
     tn_free(d);
 }
 
+/* ---- Places ---- */
+
+/* NULL: it is not there, or memory is out, and the text has to do. */
+static LLVMMetadataRef find_source(debug_info *d, const char *name) {
+    for (size_t i = 0; i < d->n_sources; i++)
+        if (strcmp(d->sources[i].name, name) == 0) return d->sources[i].file;
+    if (!array_reserve((void **)&d->sources, &d->sources_capacity, d->n_sources + 1, sizeof *d->sources)) return NULL;
+    char *path = realpath(name, NULL);
+    source_file source = {name, path ? make_file(d, path) : NULL};
+    free(path);
+    d->sources[d->n_sources++] = source;
+    return source.file;
+}
+
+/* Its file; *line: the line there. */
+static LLVMMetadataRef resolve(debug_info *d, debug_place place, unsigned *line) {
+    tn_location items[LOCATION_MAX];
+    size_t n = d->shows_sources ? location_items(place.module, place.where, LOCATION_MAX, items) : 0;
+    for (size_t i = 0; i < n && i < LOCATION_MAX; i++) {
+        LLVMMetadataRef file = items[i].file && items[i].line > 0 ? find_source(d, items[i].file) : NULL;
+        if (!file) continue;
+        *line = (unsigned)items[i].line;
+        return file;
+    }
+    *line = place.line;
+    return d->file;
+}
+
 /* Without the symbol's name, which gdb would take in place of `name`. */
-LLVMMetadataRef debug_function(debug_info *d, LLVMValueRef function, const char *name, uint32_t line) {
-    if (!d || !line) return NULL;
+LLVMMetadataRef debug_function(debug_info *d, LLVMValueRef function, const char *name, debug_place place) {
+    unsigned line;
+    if (!d || !place.line) return NULL;
+    LLVMMetadataRef file = resolve(d, place, &line);
     bool is_local = LLVMGetLinkage(function) == LLVMInternalLinkage;
-    LLVMMetadataRef f = LLVMDIBuilderCreateFunction(d->builder, d->file, name, strlen(name), "", 0, d->file, line,
-                                                    d->type, is_local, true, line, LLVMDIFlagZero, true);
+    LLVMMetadataRef f = LLVMDIBuilderCreateFunction(d->builder, file, name, strlen(name), "", 0, file, line, d->type,
+                                                    is_local, true, line, LLVMDIFlagZero, true);
     LLVMDIBuilderFinalizeSubprogram(d->builder, f); /* it may be looked at before all are emitted */
     LLVMSetSubprogram(function, f);
     return f;
+}
+
+void debug_line(debug_info *d, LLVMBuilderRef b, LLVMMetadataRef function, debug_place place) {
+    unsigned line;
+    if (!function || !place.line) return;
+    LLVMMetadataRef file = resolve(d, place, &line), scope = function;
+    if (file != LLVMDIScopeGetFile(function))
+        scope = LLVMDIBuilderCreateLexicalBlockFile(d->builder, function, file, 0);
+    LLVMContextRef context = LLVMGetBuilderContext(b);
+    LLVMSetCurrentDebugLocation2(b, LLVMDIBuilderCreateDebugLocation(context, line, 0, scope, NULL));
 }
 
 /* ---- Types ---- */
@@ -157,12 +214,4 @@ void debug_elements(debug_info *d, LLVMBuilderRef b, LLVMMetadataRef function, c
     LLVMMetadataRef type =
         LLVMDIBuilderCreatePointerType(d->builder, element_type(d, dtype), d->pointer_bits, 0, 0, "", 0);
     name_value(d, b, function, name, 0, type, address);
-}
-
-/* ---- Lines ---- */
-
-void debug_line(LLVMBuilderRef b, LLVMMetadataRef function, uint32_t line) {
-    if (!function || !line) return;
-    LLVMContextRef context = LLVMGetBuilderContext(b);
-    LLVMSetCurrentDebugLocation2(b, LLVMDIBuilderCreateDebugLocation(context, line, 0, function, NULL));
 }

@@ -150,14 +150,19 @@ static void (*const statement_emitters[])(emit *, const lt_stmt *) = {
     [LT_TILE] = emit_tile,        [LT_TRANSPOSE] = emit_transpose, [LT_CHECK] = emit_check,
 };
 
+static debug_place place_of(const lt_kernel *k, uint32_t line, location_id where) {
+    return (debug_place){line, where != LOCATION_NONE ? where : k->where, k->module};
+}
+
 void emit_block(emit *e, const lt_block *block) {
     size_t n_scopes = e->n_scopes, n_ranges = e->n_ranges;
     const lt_block *outer = e->block;
     e->block = block;
     LLVMMetadataRef here = e->described ? LLVMGetCurrentDebugLocation2(e->builder) : NULL;
     for (uint32_t i = 0; i < block->n && !e->failed; i++) {
-        debug_line(e->builder, e->described, block->items[i]->line);
-        statement_emitters[block->items[i]->kind](e, block->items[i]);
+        const lt_stmt *s = block->items[i];
+        debug_line(e->out->debug, e->builder, e->described, place_of(e->kernel, s->line, s->where));
+        statement_emitters[s->kind](e, s);
     }
     if (e->described) LLVMSetCurrentDebugLocation2(e->builder, here); /* the end of a loop is of its own line */
     e->block = outer;
@@ -175,7 +180,7 @@ LLVMTypeRef emit_stage_type(LLVMContextRef context) {
 
 static void name_value(LLVMValueRef v, const char *name) { LLVMSetValueName2(v, name, strlen(name)); }
 
-static void open_function(emit *e, const char *symbol, uint32_t stage, uint32_t line) {
+static void open_function(emit *e, const char *symbol, uint32_t stage, debug_place place) {
     char name[256];
     snprintf(name, sizeof name, "%s.s%u", symbol, stage);
     e->function = LLVMAddFunction(e->module, name, emit_stage_type(e->context));
@@ -189,15 +194,15 @@ static void open_function(emit *e, const char *symbol, uint32_t stage, uint32_t 
     name_value(e->worker, "worker");
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
-    e->described = debug_function(e->out->debug, e->function, e->kernel->name, line);
-    debug_line(e->builder, e->described, line);
+    e->described = debug_function(e->out->debug, e->function, e->kernel->name, place);
+    debug_line(e->out->debug, e->builder, e->described, place);
     debug_value(e->out->debug, e->builder, e->described, "args", 1, e->args);
     debug_value(e->out->debug, e->builder, e->described, "chunk", 2, e->chunk);
     debug_value(e->out->debug, e->builder, e->described, "worker", 3, e->worker);
 }
 
 static bool emit_stage(emit *e, const lt_stage *stage, const char *symbol, uint32_t number) {
-    open_function(e, symbol, number, stage->line);
+    open_function(e, symbol, number, place_of(e->kernel, stage->line, LOCATION_NONE));
     memset(e->buffers, 0, (e->kernel->n_buffers + 1) * sizeof *e->buffers);
     e->lanes = 1;
     e->mask = NULL;
@@ -273,9 +278,10 @@ bool emit_part_function(const emitter *out, const loop_part *part, LLVMValueRef 
         LLVMPositionBuilderAtEnd(e.builder, e.entry);
         size_t length;
         const char *name = LLVMGetValueName2(function, &length) + 1; /* without the dot in front */
-        uint32_t line = part->loops->stages->body.items[0]->line;
-        e.described = debug_function(out->debug, function, name, line);
-        debug_line(e.builder, e.described, line);
+        const lt_stmt *loop = part->loops->stages->body.items[0];
+        debug_place place = place_of(part->loops, loop->line, loop->where);
+        e.described = debug_function(out->debug, function, name, place);
+        debug_line(out->debug, e.builder, e.described, place);
         ok = take_parameters(&e, part);
     }
     if (ok) {

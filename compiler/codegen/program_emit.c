@@ -33,10 +33,10 @@ LLVMValueRef program_function(program_emitter *p, const char *name, LLVMTypeRef 
 
 LLVMMetadataRef program_describe(program_emitter *p, LLVMValueRef function, const char *name, const tn_graph *g) {
     const function_plan *plan = plan_of(p->plan, g);
-    uint32_t line = plan->lines ? plan->lines[g->n_nodes] : 0;
-    LLVMMetadataRef described = debug_function(p->out->debug, function, name, line);
+    debug_place place = {plan->lines ? plan->lines[g->n_nodes] : 0, LOCATION_NONE, g->module};
+    LLVMMetadataRef described = debug_function(p->out->debug, function, name, place);
     LLVMSetCurrentDebugLocation2(p->b, NULL); /* of the function before */
-    debug_line(p->b, described, line);
+    debug_line(p->out->debug, p->b, described, place);
     return described;
 }
 

@@ -390,7 +390,8 @@ bool program_emit_function(program_emitter *p, const function_plan *plan, LLVMVa
     for (size_t i = 0; i < g->n_nodes && !p->failed; i++) {
         const node *n = &g->nodes[i];
         if (!waits(n)) program_flush_calls(&f);
-        if (plan->lines) debug_line(p->b, f.described, plan->lines[i]);
+        if (plan->lines)
+            debug_line(p->out->debug, p->b, f.described, (debug_place){plan->lines[i], n->locations, g->module});
         (emitters[n->op] ? emitters[n->op] : emit_unsupported)(&f, n);
         if (f.described) program_flush_calls(&f); /* each call is of its own line */
     }

@@ -334,7 +334,9 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     if (known) return known->result;
 
     const node *n = graph_node_of(a->fused, v);
+    location_id outer = a->b.where; /* what is loaded is of who reads it */
     lt_value result;
+    if (s->kind != SOURCE_BUFFER && n->locations != LOCATION_NONE) a->b.where = n->locations;
     if (s->kind == SOURCE_BUFFER)
         result = load(a, s, rank, index);
     else if (emitters[n->op])
@@ -348,7 +350,15 @@ lt_value access_value(access *a, value_id v, const tn_dim *index) {
     }
     access_add_memo(a, v, rank, index, result, false);
     if (!s->is_looked_at) access_look(a, v, index, result);
+    a->b.where = outer;
     return result;
+}
+
+static void store_result(access *a, uint32_t r, tn_dim offset, lt_value value, value_id of) {
+    location_id outer = a->b.where;
+    a->b.where = graph_node_of(a->fused, of)->locations;
+    lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, offset), value, a->guard);
+    a->b.where = outer;
 }
 
 void access_store_in(access *a, const source *place, int rank, const tn_dim *index, lt_value value) {
@@ -387,11 +397,11 @@ void access_store_ordered(access *a, uint32_t r, const tn_dim *index, lt_value v
     tn_dim laid_out[TN_MAX_RANK];
     for (int i = 0; i < type->rank; i++) laid_out[order[i]] = index[i];
     access_look(a, stored, index, value);
-    lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, laid_out)), value, a->guard);
+    store_result(a, r, access_offset(a, type, laid_out), value, stored);
 }
 
 void access_store_result(access *a, uint32_t r, const tn_dim *index, lt_value value) {
     const tn_type *type = graph_type(a->fused, a->fused->results[r].value);
     access_look(a, a->fused->results[r].value, index, value);
-    lt_store(&a->b, a->b.kernel->n_inputs + r, access_simplify(a, access_offset(a, type, index)), value, a->guard);
+    store_result(a, r, access_offset(a, type, index), value, a->fused->results[r].value);
 }

@@ -176,7 +176,7 @@ lt_stmt *lt_append(lt_builder *b, lt_kind kind) {
         else
             no_memory(b);
     }
-    *s = (lt_stmt){.kind = kind, .dtype = TN_DTYPE_INVALID, .result = LT_NONE};
+    *s = (lt_stmt){.kind = kind, .dtype = TN_DTYPE_INVALID, .result = LT_NONE, .where = b->where};
     return s;
 }
 

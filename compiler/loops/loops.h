@@ -104,9 +104,10 @@ enum { LT_MAX_OPERANDS = 3, LT_MAX_INNER = 2 };
 
 typedef struct lt_stmt {
     lt_kind kind;
-    tn_dtype dtype;  /* of the result, or of the stored value */
-    lt_value result; /* LT_NONE: none */
-    uint32_t line;   /* in the text that debuggers show; 0: none */
+    tn_dtype dtype;    /* of the result, or of the stored value */
+    lt_value result;   /* LT_NONE: none */
+    uint32_t line;     /* in the text that debuggers show; 0: none */
+    location_id where; /* of the node that it computes; LOCATION_NONE: it serves the kernel as a whole */
     union {
         struct {
             uint64_t bits;
@@ -195,6 +196,7 @@ typedef struct lt_kernel {
     tn_module *module; /* dims and arena */
     const char *name;
     const char *class_name;
+    location_id where;  /* of most of its work, for debuggers; not told before these are served */
     lt_buffer *buffers; /* inputs, then outputs (the order of the fused function), then the rest */
     uint32_t n_buffers, buffers_capacity, n_inputs, n_outputs;
     tn_dim *extents; /* symbols, in the order of the kernel's arguments */
@@ -214,7 +216,8 @@ typedef struct lt_kernel {
 
 typedef struct lt_builder {
     lt_kernel *kernel;
-    lt_block *block; /* open block */
+    lt_block *block;   /* open block */
+    location_id where; /* of what is appended */
     const machine *machine;
     bool failed; /* sticky; the diagnostic is in the module */
 } lt_builder;

@@ -14,7 +14,7 @@
 #define COMPILING                                                                                                      \
     OPTION_target, OPTION_cpu, OPTION_features, OPTION_no_fusion, OPTION_trust_loops, OPTION_verify_each,              \
         OPTION_nan_check, OPTION_winograd, OPTION_strassen, OPTION_gemm, OPTION_weight_type, OPTION_time,              \
-        OPTION_perf_map, OPTION_debug_info
+        OPTION_perf_map, OPTION_debug_info, OPTION_debug_lines
 
 static const command commands[] = {
     {"run", "MODEL", "Runs a model (.onnx or .tn) on given or random inputs.",

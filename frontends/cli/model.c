@@ -125,6 +125,7 @@ void model_compile_options(const arguments *a, tn_compile_options *options) {
                                     .trust_loops = GIVEN(a, trust_loops),
                                     .perf_map = GIVEN(a, perf_map),
                                     .debug_info = debug_file(a),
+                                    .debug_lines = TEXT_OF(a, debug_lines),
                                     .verify_each = GIVEN(a, verify_each),
                                     .nan_check = GIVEN(a, nan_check),
                                     .winograd = TEXT_OF(a, winograd),
