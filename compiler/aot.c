@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ir/flops.h"
+#include "ir/near.h"
 #include "ir/sizes.h"
 #include "runtime/diag.h"
 
@@ -43,6 +44,13 @@ static void ask_for_weights(tn_graph *g) {
     }
 }
 
+static bool complain_of_function(aot_object *o, const tn_module *m) {
+    near_names near = {.wanted = o->options->function};
+    char text[200];
+    for (size_t i = 0; i < m->n_graphs; i++) near_offer(&near, m->graphs[i]->name);
+    return aot_fail(o, TN_ERR_ARGUMENT, "there is no function @%s%s", near.wanted, near_text(&near, text, sizeof text));
+}
+
 /* The user's module is not touched: what is compiled is a copy of the function asked for. */
 static bool take_module(aot_object *o, tn_module *m) {
     const tn_aot_options *options = o->options;
@@ -50,8 +58,7 @@ static bool take_module(aot_object *o, tn_module *m) {
     if (options->compile && options->compile->gemm && strcmp(options->compile->gemm, "blas") == 0)
         return aot_fail(o, TN_ERR_UNSUPPORTED, "gemm is \"blas\": an object calls no library");
     tn_graph *wanted = options->function ? module_find(m, options->function) : NULL;
-    if (options->function && !wanted)
-        return aot_fail(o, TN_ERR_ARGUMENT, "there is no function @%s", options->function);
+    if (options->function && !wanted) return complain_of_function(o, m);
     o->module = wanted ? tn_function_module(wanted) : module_clone_called(m);
     if (!o->module) return aot_no_memory(o);
     sizes_fixed sizes = {.n = 0};

@@ -135,7 +135,11 @@ static bool check_attrs(application *a, const attr *attrs, uint32_t n) {
     rule_args *c = &a->rule;
     for (uint32_t i = 0; i < n; i++) {
         const attr_spec *spec = attrs[i].name < ATTR_COUNT ? find_spec(a->info, attrs[i].name) : NULL;
-        if (!spec) return rule_error(c, TN_ERR_ARGUMENT, "has no attribute %s", attr_name_text(attrs[i].name));
+        if (!spec) {
+            char known[200];
+            return rule_error(c, TN_ERR_ARGUMENT, "has no attribute %s (it has %s)", attr_name_text(attrs[i].name),
+                              op_attributes_text(c->op, known, sizeof known));
+        }
         if (attr_find(&c->attrs, attrs[i].name))
             return rule_error(c, TN_ERR_ARGUMENT, "attribute %s is given twice", attr_name_text(attrs[i].name));
         if (!check_attr_value(a, &attrs[i])) return false;

@@ -7,6 +7,7 @@
 
 #include "ir/columns.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Pieces of initialisers, not blocks. */
@@ -51,6 +52,16 @@ const op_info op_table[TN_OP_COUNT] = {
 };
 
 const char *op_name(tn_op op) { return (unsigned)op < TN_OP_COUNT ? op_table[op].name : "invalid"; }
+
+const char *op_attributes_text(tn_op op, char *out, size_t bytes) {
+    const op_info *info = &op_table[op];
+    snprintf(out, bytes, "%s", info->n_attrs ? "" : "none");
+    for (uint32_t i = 0; i < info->n_attrs; i++) {
+        size_t used = strlen(out);
+        snprintf(out + used, bytes - used, "%s%s", i ? ", " : "", attr_name_text(info->attrs[i].name));
+    }
+    return out;
+}
 
 tn_op op_from_name(const char *name, size_t length) {
     for (int op = 0; op < TN_OP_COUNT; op++)

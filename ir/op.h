@@ -86,6 +86,9 @@ typedef struct op_info {
 extern const op_info op_table[TN_OP_COUNT];
 
 const char *op_name(tn_op op);
+
+/* The attributes that it takes, "axes, kind", or "none". Returns out. */
+const char *op_attributes_text(tn_op op, char *out, size_t bytes);
 tn_op op_from_name(const char *name, size_t length); /* TN_OP_COUNT: none such */
 static inline bool op_is_composite(tn_op op) { return op_table[op].loop_class == CLASS_COMPOSITE; }
 

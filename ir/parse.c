@@ -16,6 +16,7 @@
  *      accept
  */
 #include "ir/literal.h"
+#include "ir/near.h"
 #include "ir/parse.h"
 
 #include <string.h>
@@ -100,13 +101,26 @@ bool names_define(function_parser *f, const token *name, value_id v) {
     return defined->name || lexer_no_memory(lex);
 }
 
+/* The names that an undefined one may be meant for, as near_text tells them; numbers have none that are near. */
+static const char *near_value(function_parser *f, const token *name, char *text, size_t bytes) {
+    near_names near = {.wanted = lexer_text(&f->p->lex, name)};
+    for (size_t i = 0; near.wanted && !is_number(name) && i < f->names.n_slots; i++) {
+        const value_name *slot = &f->names.slots[i];
+        if (slot->text && !slot->is_number) near_offer(&near, f->graph->values[slot->value].name);
+    }
+    return near_text(&near, text, bytes);
+}
+
 bool names_find(function_parser *f, const token *name, value_id *v) {
     lexer *lex = &f->p->lex;
     if (!check_name(lex, name)) return false;
     const value_name *slot = f->names.n ? name_slot(&f->names, name, is_number(name)) : NULL;
     int shown = name->length > 40 ? 40 : (int)name->length;
-    if (!slot || !slot->text)
-        return lexer_error(lex, name->at, TN_ERR_PARSE, "%%%.*s is not defined before this", shown, name->text);
+    if (!slot || !slot->text) {
+        char text[200];
+        return lexer_error(lex, name->at, TN_ERR_PARSE, "%%%.*s is not defined before this%s", shown, name->text,
+                           near_value(f, name, text, sizeof text));
+    }
     *v = slot->value;
     return true;
 }
@@ -244,7 +258,9 @@ static bool parse_fact(function_parser *f) {
     int64_t zero = 0;
     if (!parse_symbol(f, &d)) return false;
     const symbol *known = find_symbol(f->graph, d);
-    if (!known) return lexer_error(lex, at, TN_ERR_PARSE, "no parameter has this symbol");
+    if (!known)
+        return lexer_error(lex, at, TN_ERR_PARSE, "no parameter has the symbol %s",
+                           dim_symbol_name(f->p->module->dims, d));
     symbol s = *known;
     if (lexer_accept(lex, "in")) {
         if (!lexer_expect(lex, "[") || !lexer_int(lex, &s.low) || !lexer_expect(lex, ",") || !lexer_int(lex, &s.high) ||
@@ -257,8 +273,12 @@ static bool parse_fact(function_parser *f) {
     } else {
         return lexer_unexpected(lex, "`in [low, high]`, `>= low` or `% divisor == 0`");
     }
-    if (s.low < 0 || s.high < s.low || s.divisor < 1 || zero != 0)
-        return lexer_error(lex, at, TN_ERR_PARSE, "these bounds hold for no size");
+    if (s.low < 0 || s.high < s.low)
+        return lexer_error(lex, at, TN_ERR_PARSE, "no size of %s is within [%lld, %lld]",
+                           dim_symbol_name(f->p->module->dims, d), (long long)s.low, (long long)s.high);
+    if (s.divisor < 1 || zero != 0)
+        return lexer_error(lex, at, TN_ERR_PARSE, "expected a divisor from 1 on that leaves 0, not %% %lld == %lld",
+                           (long long)s.divisor, (long long)zero);
     return graph_add_symbol(f->graph, d, s.low, s.high, s.divisor) || lexer_no_memory(lex);
 }
 
@@ -366,6 +386,12 @@ static bool build_function(parser *p, text_function *function) {
     return ok;
 }
 
+static const char *near_function(parser *p, const token *name, char *text, size_t bytes) {
+    near_names near = {.wanted = lexer_text(&p->lex, name)};
+    for (size_t i = 0; near.wanted && i < p->n_functions; i++) near_offer(&near, p->functions[i].graph->name);
+    return near_text(&near, text, bytes);
+}
+
 tn_graph *parser_function(parser *p, const token *name) {
     lexer *lex = &p->lex;
     int shown = name->length > 40 ? 40 : (int)name->length;
@@ -374,8 +400,12 @@ tn_graph *parser_function(parser *p, const token *name) {
         const char *text = p->functions[i].graph->name;
         if (strlen(text) == name->length && memcmp(text, name->text, name->length) == 0) function = &p->functions[i];
     }
-    if (!function)
-        return lexer_error(lex, name->at, TN_ERR_PARSE, "there is no function @%.*s", shown, name->text), NULL;
+    if (!function) {
+        char text[200];
+        lexer_error(lex, name->at, TN_ERR_PARSE, "there is no function @%.*s%s", shown, name->text,
+                    near_function(p, name, text, sizeof text));
+        return NULL;
+    }
     if (function->state == BUILD_UNDER_WAY)
         return lexer_error(lex, name->at, TN_ERR_PARSE, "@%.*s calls itself, here or further down", shown, name->text),
                NULL;

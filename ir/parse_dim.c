@@ -163,7 +163,7 @@ static tn_dtype token_dtype(const token *t) {
 
 bool lexer_type(lexer *lex, dim_table *dims, tn_type *type) {
     tn_dtype dtype = token_dtype(&lex->next);
-    if (dtype == TN_DTYPE_INVALID) return lexer_unexpected(lex, "a type");
+    if (dtype == TN_DTYPE_INVALID) return lexer_unexpected(lex, "a type (f32[n, 4], i64[])");
     lexer_take(lex);
     *type = (tn_type){.dtype = (uint8_t)dtype};
     if (dtype == TN_TOKEN) return true;

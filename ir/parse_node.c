@@ -7,6 +7,7 @@
  * law: the types that the text states are compared with what the rules infer
  */
 #include "ir/literal.h"
+#include "ir/near.h"
 #include "ir/parse.h"
 
 #include <string.h>
@@ -169,7 +170,11 @@ static bool parse_attribute(function_parser *f, node_text *n) {
     if (t.kind != TOKEN_NAME) return lexer_unexpected(lex, "an operand (%x) or an attribute (name=...)");
     attr_name name = attr_from_name(t.text, t.length);
     int shown = t.length > 40 ? 40 : (int)t.length;
-    if (name == ATTR_COUNT) return lexer_error(lex, t.at, TN_ERR_PARSE, "no attribute is called %.*s", shown, t.text);
+    if (name == ATTR_COUNT) {
+        char known[200];
+        return lexer_error(lex, t.at, TN_ERR_PARSE, "no attribute is called %.*s (%s has %s)", shown, t.text,
+                           op_name(n->op), op_attributes_text(n->op, known, sizeof known));
+    }
     for (uint32_t i = 0; i < n->n_attrs; i++)
         if (n->attrs[i].name == name) return lexer_error(lex, t.at, TN_ERR_PARSE, "%.*s is given twice", shown, t.text);
     if (n->n_attrs == OP_MAX_ATTRS)
@@ -311,6 +316,14 @@ static bool apply_node(function_parser *f, const node_text *n, location_id where
     return true;
 }
 
+/* The ops that an unknown one may be meant for, as near_text tells them. */
+static const char *near_op(lexer *lex, const token *given, char *text, size_t bytes) {
+    near_names near = {.wanted = lexer_text(lex, given)};
+    for (int op = 0; near.wanted && op < TN_OP_COUNT; op++)
+        if (op != TN_OP_param) near_offer(&near, op_name((tn_op)op));
+    return near_text(&near, text, bytes);
+}
+
 bool parse_node(function_parser *f) {
     lexer *lex = &f->p->lex;
     node_text n = {.op = TN_OP_COUNT};
@@ -319,8 +332,11 @@ bool parse_node(function_parser *f) {
     token t = lex->next;
     if (t.kind == TOKEN_NAME) n.op = op_from_name(t.text, t.length);
     int shown = t.length > 40 ? 40 : (int)t.length;
-    if (t.kind == TOKEN_NAME && n.op == TN_OP_COUNT)
-        return lexer_error(lex, n.at, TN_ERR_PARSE, "there is no op %.*s", shown, t.text);
+    if (t.kind == TOKEN_NAME && n.op == TN_OP_COUNT) {
+        char text[200];
+        return lexer_error(lex, n.at, TN_ERR_PARSE, "there is no op %.*s%s", shown, t.text,
+                           near_op(lex, &t, text, sizeof text));
+    }
     if (n.op == TN_OP_COUNT) return lexer_unexpected(lex, "an op");
     if (n.op == TN_OP_param) return lexer_error(lex, n.at, TN_ERR_PARSE, "parameters stand in the function's head");
     lexer_take(lex);

@@ -103,7 +103,7 @@ usage "tenon: there is no command frob (see tenon --help)" frob
 usage "tenon run: MODEL is missing (see tenon run --help)" run
 usage "tenon run: b.tn is one operand too many (see tenon run --help)" run a.tn b.tn
 usage "tenon run: --frob is no option of this command (see tenon run --help)" run --frob a.tn
-usage "tenon check: --input is no option of this command (see tenon check --help)" check a.tn --input
+usage "tenon check: --input is no option of this command, but of run and bench (see tenon check --help)" check a.tn --input
 usage "tenon run: --input needs a value (see tenon run --help)" run a.tn --input
 usage "tenon run: --input: x is not NAME=FILE (see tenon run --help)" run mlp.tn --input x
 usage "tenon run: --set: n is not SYMBOL=INT (see tenon run --help)" run mlp.tn --set n
@@ -130,7 +130,7 @@ usage "tenon reduce: -o: a.txt is neither a .tn nor a .onnx file (see tenon redu
 usage "tenon reduce: --match and --exit-code exclude each other (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.tn --match a --exit-code 2
 usage "tenon export: --after: there is no stage fused: did you mean fuse? (see tenon export --help)" export mlp.tn -o m.onnx --after fused
 usage "tenon export: --after: loops is more than a graph; fuse is the last stage that is one (see tenon export --help)" export mlp.tn -o m.onnx --after loops
-usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
+usage "tenon doc: there is no reference called frob, but ops and passes (see tenon doc --help)" doc frob
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ printf 'not numbers' >bad.npy
 tenon run mlp.tn --set n=2 --output-dir two
 wrong "none.tn: error: No such file or directory" run none.tn
 wrong "none.onnx: error: No such file or directory" check none.onnx
-wrong "two: error: a model is a .onnx or a .tn file" run two
+wrong "two: error: a model is a .onnx or a .tn file, not a folder" run two
 wrong "cut.tn:2:9: error: the function has no end" run cut.tn
 wrong "wrong.tn:3:8: error: dot: inner dims differ: x is f32[n, 784], w is f32[512, 10] (784 is not 512)" check wrong.tn
 wrong "mlp.tn: error: --set k=3: the model has no such symbol; it has n" run mlp.tn --set k=3
@@ -154,7 +154,7 @@ wrong "mlp.tn: error: --input q=a.npy: the model has no such input; it has x, od
 wrong "none.npy: error: No such file or directory" run mlp.tn --input x=none.npy
 wrong "none.pb: error: No such file or directory" run mlp.tn --input x=none.pb
 wrong "bad.npy: error: $("$TENON" run mlp.tn --input x=bad.npy 2>&1 | sed -n 's/^bad.npy: error: //p')" run mlp.tn --input x=bad.npy
-wrong "mlp.tn: error: not a picture: expected PNG, JPEG, PPM or PGM" run same.tn --input x=mlp.tn
+wrong "mlp.tn: error: neither .npy nor .pb, and no picture; this is text of Tenon's graphs: such a file's name ends in .tn" run same.tn --input x=mlp.tn
 wrong "mlp.tn: error: mlp: input 'x': expected f32[n, 4], got f32[2, 3] (axis 1: 4 is not 3)" run mlp.tn --input x=two/probs.npy
 wrong "even.tn: error: even: even.tn:3: add: n = m (n = 2, m = 3)" run even.tn --set n=2 --set m=3
 wrong "step.tn: error: step: n is 7 by axis 0 of input 'x', which 3 does not divide" run step.tn --set n=7

@@ -399,9 +399,11 @@ static void refuses_what_is_no_model(void **state) {
     tn_diag diag;
     assert_int_equal(try_model((const uint8_t *)"", 0, &diag), TN_ERR_PARSE);
     assert_string_equal(diag.message, "the file is empty");
-    expect_refused(raw_model("version https://git-lfs.github.com/spec/v1\n", 43), TN_ERR_PARSE,
-                   "this is a Git LFS pointer in place of the model: fetch the file itself first");
-    expect_refused(raw_model("<!DOCTYPE html>", 15), TN_ERR_PARSE, "this is a web page or XML, not an ONNX model");
+    expect_refused(
+        raw_model("version https://git-lfs.github.com/spec/v1\n", 43), TN_ERR_PARSE,
+        "not an ONNX model; this is a Git LFS pointer in place of the file: fetch the file itself first (git lfs "
+        "pull)");
+    expect_refused(raw_model("<!DOCTYPE html>", 15), TN_ERR_PARSE, "not an ONNX model; this is a web page or XML");
     expect_refused(raw_model("\x08\x08", 2), TN_ERR_PARSE, "no graph in it: is this an ONNX model? (byte 0)");
 }
 
@@ -417,10 +419,11 @@ static void refuses_malformed_bytes(void **state) {
         {"\x00\x01", 2, "a field has the number 0 (byte 0)"},
         {"\x80", 1, "a field's tag is cut off or longer than 32 bits (byte 0)"},
         {"\x0b\x0c", 2, "a field has a wire type that protobuf does not use any more (byte 0)"},
-        {"\x08\x08\x3a\x7f", 4, "a field is longer than the message that holds it (byte 2)"},
+        {"\x08\x08\x3a\x7f", 4, "the file is cut short, or damaged: a field needs 127 bytes more (byte 2)"},
         {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,
-         "a field is longer than the message that holds it (byte 0)"},
-        {"\x3a\xff\xff\xff\xff\x0f", 6, "a field is longer than the message that holds it (byte 0)"},
+         "the file is cut short, or damaged: a field needs 18446744073709551615 bytes more (byte 0)"},
+        {"\x3a\xff\xff\xff\xff\x0f", 6,
+         "the file is cut short, or damaged: a field needs 4294967295 bytes more (byte 0)"},
         {"\x0a\x01x", 3, "field 'ir_version' has wire type bytes, expected varint (byte 0)"},
         {"\x38\x01", 2, "field 'graph' has wire type varint, expected bytes (byte 0)"},
         {"\x3a\x00\x3a\x00", 4, "field 'graph' is given twice (byte 2)"},

@@ -288,7 +288,7 @@ static const struct {
     ROW(scan_scalar, SHAPE, "scan: a sequence must have an axis 0: s is f32[]"),
     ROW(apply_missing, ARGUMENT, "reduce: attribute kind is missing"),
     ROW(apply_unknown_attribute, ARGUMENT, "tanh: no attribute is called \"speed\""),
-    ROW(apply_foreign_attribute, ARGUMENT, "tanh: has no attribute axis"),
+    ROW(apply_foreign_attribute, ARGUMENT, "tanh: has no attribute axis (it has none)"),
     ROW(apply_count, ARGUMENT, "add: takes 2 operands, not 1"),
     ROW(apply_strict_shapes, SHAPE, "add: shapes differ: a is f32[3, 4], s is f32[]"),
     ROW(apply_no_op, ARGUMENT, "no op has the number 9999"),

@@ -88,7 +88,9 @@ static int take_options(request *r, const arguments *a) {
     *r = (request){.a = a, .emit = find_emission(TEXT_OF(a, emit))};
     if (!GIVEN(a, output))
         return options_complain(a->command, "what to write is missing: -o NAME writes NAME.o and NAME.h");
-    if (!*base_name(TEXT_OF(a, output))) return options_complain(a->command, "-o: a folder, but no name in it");
+    if (strcmp(base_name(TEXT_OF(a, output)), ".") == 0 || strcmp(base_name(TEXT_OF(a, output)), "..") == 0 ||
+        !*base_name(TEXT_OF(a, output)))
+        return options_complain(a->command, "-o: a folder, but no name in it");
     model_compile_options(a, &r->compile);
     r->options.compile = &r->compile;
     r->options.name = base_name(TEXT_OF(a, output));
@@ -109,7 +111,7 @@ static int write_file(const char *name, const char *ending, const void *data, si
     tn_diag diag = {0};
     if ((size_t)snprintf(path, sizeof path, "%s%s", name, ending) >= sizeof path)
         return report_text(name, "the path is too long");
-    if (atomic_file_open(path, &f, &diag) != TN_OK) return report(path, &diag);
+    if (atomic_file_open(path, &f, &diag) != TN_OK) return report_text(path, "cannot be written: %s", diag.message);
     atomic_file_write(&f, data, bytes);
     if (atomic_file_commit(&f, path, &diag) != TN_OK) return report(path, &diag);
     printf("%-12s %zu bytes\n", path, bytes);

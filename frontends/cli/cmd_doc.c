@@ -37,6 +37,7 @@ int command_doc(const arguments *a) {
             if (!ok) fprintf(stderr, "%s: error: cannot be written\n", path ? path : "stdout");
             return ok ? EXIT_DONE : EXIT_INPUT;
         }
-    fprintf(stderr, "tenon doc: there is no reference called %s (see tenon doc --help)\n", a->operands[0]);
+    fprintf(stderr, "tenon doc: there is no reference called %s, but ops and passes (see tenon doc --help)\n",
+            a->operands[0]);
     return EXIT_USAGE;
 }

@@ -1,6 +1,7 @@
 /* tenon grad: a module that computes a loss of a model and its gradients. */
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
+#include "ir/near.h"
 #include "ir/dtype.h"
 #include "ir/graph.h"
 #include "tenon_nn.h"
@@ -30,6 +31,15 @@ static int take_kind(selection *s, bool weights) {
                        weights ? "weight" : "input");
 }
 
+static int complain_of_wrt(const selection *s, const char *names) {
+    char wanted[100], text[200];
+    snprintf(wanted, sizeof wanted, "%.*s", (int)strcspn(names, ","), names);
+    near_names near = {.wanted = wanted};
+    for (size_t i = 0; i < s->f->n_params; i++) near_offer(&near, s->f->params[i].name);
+    return report_text(s->a->operands[0], "has no input or weight %s (tenon check lists them)%s", wanted,
+                       near_text(&near, text, sizeof text));
+}
+
 /* Names may have commas of their own: the longest name that fits is taken. */
 static int take_names(selection *s, const char *names) {
     while (*names) {
@@ -43,9 +53,7 @@ static int take_names(selection *s, const char *names) {
             longest = length;
             found = (int64_t)i;
         }
-        if (found < 0)
-            return report_text(s->a->operands[0], "has no input or weight %.*s (tenon check lists them)",
-                               (int)strcspn(names, ","), names);
+        if (found < 0) return complain_of_wrt(s, names);
         for (int i = 0; i < s->n; i++)
             if (s->items[i] == found)
                 return report_text(s->a->operands[0], "--wrt names %.*s twice", (int)longest, names);

@@ -57,8 +57,11 @@ static int check_paths(const run *r, const char *folder) {
 }
 
 static int write_files(const run *r, const char *folder) {
+    struct stat found;
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return report_text(folder, "the folder cannot be made: %s", strerror(errno));
+    if (stat(folder, &found) == 0 && !S_ISDIR(found.st_mode))
+        return report_text(folder, "--output-dir: it is there already, and no folder");
     int status = check_paths(r, folder);
     for (int i = 0; !status && i < r->s.data.n_outputs; i++) {
         const eval_tensor *t = &r->s.data.outputs[i];

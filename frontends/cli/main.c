@@ -4,6 +4,8 @@
  * diagnostics to stderr, one a line: file:place: error: message.
  */
 #include "frontends/cli/commands.h"
+#include "frontends/cli/model.h"
+#include "ir/near.h"
 #include "tenon.h"
 
 #include <stdio.h>
@@ -108,6 +110,23 @@ static void help(void) {
            commands[0].examples);
 }
 
+const command *command_list(int *n) {
+    *n = N_COMMANDS;
+    return commands;
+}
+
+static int complain_of_command(const char *name) {
+    near_names near = {.wanted = name};
+    char text[200];
+    for (int i = 0; i < N_COMMANDS; i++) near_offer(&near, commands[i].name);
+    if (ends_with(name, ".onnx") || ends_with(name, ".tn"))
+        fprintf(stderr, "tenon: %s is a model, the command comes first: tenon run %s (see tenon --help)\n", name, name);
+    else
+        fprintf(stderr, "tenon: there is no command %s%s (see tenon --help)\n", name,
+                near_text(&near, text, sizeof text));
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
@@ -136,6 +155,5 @@ int main(int argc, char **argv) {
             }
             return status;
         }
-    fprintf(stderr, "tenon: there is no command %s (see tenon --help)\n", name);
-    return EXIT_USAGE;
+    return complain_of_command(name);
 }

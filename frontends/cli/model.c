@@ -1,10 +1,12 @@
 /* Models: loading, compiling, running (see model.h). */
 #include "frontends/cli/model.h"
 
+#include "frontends/data/file_kind.h"
 #include "frontends/data/read_file.h"
 #include "runtime/alloc.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,16 +59,41 @@ static tn_module *load_text(const char *path) {
         report(path, &diag);
         return NULL;
     }
-    tn_module *m = tn_module_parse(content, size, path);
+    bool is_text = size >= 6 && memcmp(content, "module", 6) == 0;
+    const char *kind = is_text ? NULL : file_kind(content, size);
+    if (kind) report_text(path, "not text of Tenon's graphs; this is %s", kind);
+    tn_module *m = kind ? NULL : tn_module_parse(content, size, path);
     tn_free(content);
     return m;
 }
 
 tn_module *model_load(const char *path) { return model_load_with(path, NULL); }
 
+/* A path that does not end as a model's does: what stands there, or whether its ending was forgotten. */
+static void complain_of_path(const char *path) {
+    static const char *const endings[] = {".onnx", ".tn"};
+    struct stat found;
+    char whole[1100];
+    if (stat(path, &found) == 0) {
+        const char *kind = S_ISREG(found.st_mode) ? file_kind_at(path) : NULL, *folder = ", not a folder";
+        report_text(path, "a model is a .onnx or a .tn file%s%s", kind ? "; this is " : "",
+                    kind                     ? kind
+                    : S_ISDIR(found.st_mode) ? folder
+                                             : "");
+        return;
+    }
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        snprintf(whole, sizeof whole, "%.1000s%s", path, endings[i]);
+        if (access(whole, R_OK) != 0) continue;
+        report_text(path, "a model is a .onnx or a .tn file: did you mean %s?", whole);
+        return;
+    }
+    report_text(path, "%s; a model is a .onnx or a .tn file", strerror(errno));
+}
+
 tn_module *model_load_with(const char *path, const tn_onnx_options *options) {
     if (!ends_with(path, ".onnx") && !ends_with(path, ".tn")) {
-        report_text(path, "a model is a .onnx or a .tn file");
+        complain_of_path(path);
         return NULL;
     }
     tn_module *m = ends_with(path, ".onnx") ? tn_onnx_load(path, options) : load_text(path);

@@ -1,6 +1,9 @@
 /* Options of the command line (see options.h), over getopt_long. */
 #include "frontends/cli/options.h"
 
+#include "frontends/cli/commands.h"
+#include "ir/near.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -101,6 +104,59 @@ static int set_option(arguments *a, option_name o, const char *given) {
     return 0;
 }
 
+static bool takes(const command *c, option_name option) {
+    for (const option_name *o = c->options; *o != OPTION_COUNT; o++)
+        if (*o == option) return true;
+    return false;
+}
+
+/* ", but of run and bench": the commands that have an option of that name; "" when none has. */
+static const char *text_of_commands(const char *name, char *out, size_t bytes) {
+    int n_commands, last = -1;
+    const command *commands = command_list(&n_commands);
+    char spelt[40];
+    option_name o = 0;
+    for (; o < OPTION_COUNT; o++) {
+        spell(o, spelt, sizeof spelt);
+        if (strcmp(spelt, name) == 0) break;
+    }
+    for (int i = 0; o < OPTION_COUNT && i < n_commands; i++)
+        if (takes(&commands[i], o)) last = i;
+    out[0] = '\0';
+    for (int i = 0; i <= last; i++) {
+        if (!takes(&commands[i], o)) continue;
+        const char *before = !*out ? ", but of " : i == last ? " and " : ", ";
+        snprintf(out + strlen(out), bytes - strlen(out), "%s%s", before, commands[i].name);
+    }
+    return out;
+}
+
+/* An option as it was given, which this command does not know: of which it is, or what it may be meant for. */
+static int complain_of_option(const command *c, const char *given) {
+    char name[64], text[300], spelt[OPTION_COUNT][42];
+    const char *word = given + strspn(given, "-");
+    int dashes = (int)(word - given);
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    near_names near = {.wanted = name};
+    for (const option_name *o = c->options; *o != OPTION_COUNT; o++) {
+        memcpy(spelt[*o], "--", 2);
+        spell(*o, spelt[*o] + 2, sizeof spelt[*o] - 2);
+        near_offer(&near, spelt[*o] + 2);
+    }
+    for (int i = 0; i < near.n; i++) near.names[i] -= 2;                /* shown with their dashes */
+    bool is_known = near.n > 0 && strcmp(near.names[0] + 2, name) == 0; /* but was given with one dash */
+    if (is_known) near.n = 1;
+    if (is_known || !*text_of_commands(name, text, sizeof text)) near_text(&near, text, sizeof text);
+    return options_complain(c, "%.*s%s is no option of this command%s", dashes, given, name, text);
+}
+
+/* What getopt stopped at: of a cluster of short options ("-set", meant as --set) it has not gone on yet. */
+static const char *stopped_at(int argc, char **argv) {
+    const char *next = optind < argc ? argv[optind] : "";
+    return optopt > 0 && optopt < 256 && next[0] == '-' && next[1] && next[1] != '-' && next[2] ? next
+                                                                                                : argv[optind - 1];
+}
+
 int options_parse(arguments *a, const command *c, int argc, char **argv) {
     struct option longs[OPTION_COUNT + 1];
     char names[OPTION_COUNT][40], shorts[8] = ":";
@@ -120,11 +176,12 @@ int options_parse(arguments *a, const command *c, int argc, char **argv) {
     optind = 1;
     for (int got; (got = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         if (got == ':') return options_complain(c, "%s needs a value", argv[optind - 1]);
-        if (got == '?') return options_complain(c, "%s is no option of this command", argv[optind - 1]);
+        if (got == '?' && optopt >= 256) return options_complain(c, "--%s takes no value", names[optopt - 256]);
+        if (got == '?') return complain_of_option(c, stopped_at(argc, argv));
         int which = got >= 256 ? got - 256 : -1;
         for (int i = 0; i < n && got < 256; i++)
             if (short_form(of[i]) == got) which = i;
-        if (which < 0 || which >= n) return options_complain(c, "%s is no option of this command", argv[optind - 1]);
+        if (which < 0 || which >= n) return complain_of_option(c, argv[optind - 1]);
         if (of[which] == OPTION_help) {
             options_help(c);
             return -1;

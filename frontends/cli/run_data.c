@@ -1,8 +1,10 @@
 /* Tensors of a run: given or random, through compiled code or the interpreter (see model.h). */
 #include "compiler/random_fill.h"
 #include "frontends/cli/model.h"
+#include "ir/near.h"
 #include "runtime/alloc.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +38,16 @@ static const char *symbol_name(const run_data *d, int i) {
 /* An item NAME=VALUE whose name the model does not have: says which there are. */
 static int complain_of_name(const run_data *d, const char *path, const char *option, const char *item, const char *what,
                             const char *(*name)(const run_data *d, int i), int n) {
-    char list[600] = "";
+    char list[600] = "", wanted[100], text[200];
+    snprintf(wanted, sizeof wanted, "%.*s", (int)strcspn(item, "="), item);
+    near_names near = {.wanted = wanted};
     for (int i = 0; i < n; i++) {
         size_t used = strlen(list);
         if (name(d, i)) snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", name(d, i));
+        near_offer(&near, name(d, i));
     }
-    return report_text(path, "%s %s: the model has no such %s; it has %s", option, item, what, *list ? list : "none");
+    return report_text(path, "%s %s: the model has no such %s; it has %s%s", option, item, what, *list ? list : "none",
+                       near_text(&near, text, sizeof text));
 }
 
 /* ---- Given inputs ---- */
@@ -64,14 +70,15 @@ static int find_input(const run_data *d, const char *item) {
 static int read_given(run_data *d, const arguments *a) {
     const option_list *given = LIST_OF(a, input);
     for (int i = 0; i < given->n; i++) {
-        if (!strchr(given->items[i], '='))
+        const char *equals = strrchr(given->items[i], '=');
+        if (!equals || equals == given->items[i] || !equals[1])
             return options_complain(a->command, "--input: %s is not NAME=FILE", given->items[i]);
         int which = find_input(d, given->items[i]);
         if (which < 0)
             return complain_of_name(d, a->operands[0], "--input", given->items[i], "input", input_name,
                                     d->n_inputs + d->n_raw);
         eval_tensor *t = run_data_tensor(d, which);
-        eval_tensor_free(t);
+        if (t->data) return options_complain(a->command, "--input: %s is given twice", input_name(d, which));
         int status = read_input_file(given->items[i] + strlen(input_name(d, which)) + 1, a, t);
         if (status) return status;
         if (which < d->n_inputs) d->is_given[which] = true;
@@ -100,11 +107,20 @@ static void sizes_of_inputs(run_data *d) {
 int parse_size(const arguments *a, const char *item, size_t *length, int64_t *value) {
     const char *equals = strrchr(item, '=');
     char *end = NULL;
+    errno = 0;
     *value = equals ? strtoll(equals + 1, &end, 10) : -1;
-    if (!equals || *value < 0 || end == equals + 1 || *end)
+    if (!equals || equals == item || end == equals + 1 || *end)
         return options_complain(a->command, "--set: %s is not SYMBOL=INT", item);
+    if (*value < 0 || errno)
+        return options_complain(a->command, "--set: %s: a size is from 0 to %lld", item, (long long)INT64_MAX);
     *length = (size_t)(equals - item);
     return EXIT_DONE;
+}
+
+static int find_symbol_of(const run_data *d, const char *name, size_t length) {
+    for (int s = 0; s < (int)d->main->n_symbols; s++)
+        if (strlen(symbol_name(d, s)) == length && strncmp(symbol_name(d, s), name, length) == 0) return s;
+    return -1;
 }
 
 static int set_size(run_data *d, const arguments *a, const char *item) {
@@ -112,14 +128,26 @@ static int set_size(run_data *d, const arguments *a, const char *item) {
     int64_t value;
     int status = parse_size(a, item, &length, &value);
     if (status) return status;
-    for (int s = 0; s < (int)d->main->n_symbols; s++) {
-        const char *name = symbol_name(d, s);
-        if (strlen(name) == length && strncmp(name, item, length) == 0) {
-            d->symbols[s] = value;
-            return EXIT_DONE;
-        }
+    int s = find_symbol_of(d, item, length);
+    if (s < 0)
+        return complain_of_name(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
+    d->symbols[s] = value;
+    return EXIT_DONE;
+}
+
+/* A symbol that --set says one thing of and a given input another. */
+static int check_set_sizes(const run_data *d, const arguments *a) {
+    const option_list *set = LIST_OF(a, set);
+    for (int i = 0; i < set->n; i++) {
+        size_t length;
+        int64_t value;
+        int status = parse_size(a, set->items[i], &length, &value), s = find_symbol_of(d, set->items[i], length);
+        if (status) return status;
+        if (s >= 0 && d->symbols[s] != value)
+            return report_text(a->operands[0], "--set %s: an input that is given has %s = %lld", set->items[i],
+                               symbol_name(d, s), (long long)d->symbols[s]);
     }
-    return complain_of_name(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
+    return EXIT_DONE;
 }
 
 /* The value of a symbol, for dim_eval. */
@@ -182,6 +210,7 @@ static int find_sizes(run_data *d, const arguments *a) {
     for (size_t s = 0; s < n; s++) d->symbols[s] = -1;
     for (int i = 0; !status && i < set->n; i++) status = set_size(d, a, set->items[i]);
     sizes_of_inputs(d);
+    if (!status) status = check_set_sizes(d, a);
     for (size_t s = 0; s < n; s++) {
         is_given[s] = d->symbols[s] >= 0;
         if (!is_given[s]) d->symbols[s] = least_size(&d->main->symbols[s]);

@@ -1,5 +1,6 @@
 /* Tensors from files: NumPy, ONNX TensorProto, pictures (see model.h). */
 #include "frontends/cli/model.h"
+#include "frontends/data/file_kind.h"
 #include "frontends/data/npy.h"
 #include "frontends/data/picture.h"
 #include "frontends/onnx/tensorproto.h"
@@ -58,6 +59,15 @@ static bool read_size(const char *text, int *width, int *height) {
     return true;
 }
 
+/* What has another ending than .npy and .pb is taken for a picture: says so when it is none. */
+static int complain_of_picture(const char *path, const tn_diag *diag) {
+    const char *kind = file_kind_at(path);
+    if (diag->status != TN_ERR_PARSE) return report(path, diag);
+    if (kind && strncmp(kind, "a picture", 9) != 0)
+        return report_text(path, "neither .npy nor .pb, and no picture; this is %s", kind);
+    return report_text(path, "neither .npy nor .pb, and as a picture: %s", diag->message);
+}
+
 static int read_picture(const char *path, const arguments *a, eval_tensor *t) {
     picture_options options = {.is_bgr = GIVEN(a, image_bgr)};
     const char *layout = TEXT_OF(a, image_layout), *size = TEXT_OF(a, image_size);
@@ -71,7 +81,7 @@ static int read_picture(const char *path, const arguments *a, eval_tensor *t) {
     int64_t dims[4];
     float *values;
     tn_diag diag = {0};
-    if (picture_load(path, &options, dims, &values, &diag) != TN_OK) return report(path, &diag);
+    if (picture_load(path, &options, dims, &values, &diag) != TN_OK) return complain_of_picture(path, &diag);
     bool ok = make_tensor(t, TN_F32, 4, dims, values);
     tn_free(values);
     return ok ? 0 : report_text(path, "out of memory");

@@ -12,6 +12,7 @@
  */
 #include "frontends/data/archive.h"
 #include "frontends/data/atomic_file.h"
+#include "frontends/data/file_kind.h"
 #include "frontends/data/utf8.h"
 #include "runtime/diag.h"
 
@@ -238,6 +239,8 @@ static tn_status parse(const uint8_t *content, size_t size, tn_archive **archive
                          size);
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)content[i] << (8 * i);
+    const char *kind = length > MAX_HEADER_BYTES ? file_kind(content, size) : NULL;
+    if (kind) return diag_fail(diag, TN_ERR_PARSE, "not a safetensors file; this is %s", kind);
     if (length > MAX_HEADER_BYTES)
         return diag_fail(diag, TN_ERR_PARSE,
                          "it says that its header has %" PRIu64 " bytes, more than 100,000,000: not a safetensors file",

@@ -6,31 +6,18 @@
  */
 #include "frontends/onnx/proto.h"
 
+#include "frontends/data/file_kind.h"
 #include "frontends/onnx/proto_store.h"
 #include "frontends/onnx/proto_tables.h"
 #include "runtime/diag.h"
 
 #include <string.h>
 
-/* What people hand over by mistake, told by its first bytes. */
-static const struct {
-    const char *start, *what;
-} mistakes[] = {
-    {"version https://git-lfs", "a Git LFS pointer in place of the model: fetch the file itself first"},
-    {"PK\003\004", "a zip archive: unpack it first"},
-    {"\037\213", "a gzip file: unpack it first"},
-    {"<", "a web page or XML, not an ONNX model"},
-    {"{", "JSON, not an ONNX model"},
-};
-
+/* A model begins with its ir_version; what else people hand over is told by what it is. */
 static tn_status refuse_mistakes(const onnx_store *store, tn_diag *diag) {
     if (store->bytes.size == 0) return diag_fail(diag, TN_ERR_PARSE, "the file is empty");
-    for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
-        size_t length = strlen(mistakes[i].start);
-        if (store->bytes.size >= length && memcmp(store->bytes.data, mistakes[i].start, length) == 0)
-            return diag_fail(diag, TN_ERR_PARSE, "this is %s", mistakes[i].what);
-    }
-    return TN_OK;
+    const char *kind = store->bytes.data[0] == 010 ? NULL : file_kind(store->bytes.data, store->bytes.size);
+    return kind ? diag_fail(diag, TN_ERR_PARSE, "not an ONNX model; this is %s", kind) : TN_OK;
 }
 
 static tn_status read_model(onnx_store *store, onnx_model **model, tn_diag *diag) {

@@ -215,6 +215,10 @@ static tn_status count_fields(proto_parser *parser, const proto_message *type, c
         const uint8_t *at = wire_position(&reader);
         wire_result result = wire_next(&reader, &read);
         if (result == WIRE_END) return TN_OK;
+        if (result == WIRE_ERROR && reader.lacking && !path->up)
+            return proto_fail(parser, path, at, TN_ERR_PARSE,
+                              "the file is cut short, or damaged: a field needs %" PRIu64 " bytes more",
+                              reader.lacking);
         if (result == WIRE_ERROR) return proto_fail(parser, path, at, TN_ERR_PARSE, "%s", reader.error);
         const proto_field *field = find_field(type, read.number);
         if (!field) continue;

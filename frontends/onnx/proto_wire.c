@@ -29,7 +29,10 @@ static bool read_length_prefixed(wire_reader *reader, onnx_bytes *bytes) {
     uint64_t length;
     if (!pb_decode_varint(&reader->in, &length))
         return fail(reader, "the length of a field is cut off or longer than 64 bits");
-    if (length > reader->in.bytes_left) return fail(reader, "a field is longer than the message that holds it");
+    if (length > reader->in.bytes_left) {
+        reader->lacking = length - reader->in.bytes_left;
+        return fail(reader, "a field is longer than the message that holds it");
+    }
     *bytes = (onnx_bytes){wire_position(reader), (size_t)length};
     return pb_read(&reader->in, NULL, (size_t)length) || fail(reader, "a field is cut off");
 }

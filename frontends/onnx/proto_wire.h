@@ -24,6 +24,7 @@ typedef struct wire_reader {
     const uint8_t *end;
     pb_istream_t in;
     const char *error; /* what was wrong, once a call has failed */
+    uint64_t lacking;  /* bytes by which the last field is longer than the message */
 } wire_reader;
 
 typedef struct wire_field {
