@@ -184,8 +184,8 @@ static tn_fit_options options_of(const char *checkpoint) {
                             .seed = 3,
                             .monitor = "accuracy",
                             .checkpoint_path = checkpoint,
-                            .checkpoint_every = 2,
-                            .resume = true};
+                            .checkpoint_every = checkpoint ? 2 : 0,
+                            .resume = checkpoint != NULL};
 }
 
 /* Stopped after some steps and resumed by another trainer, again and again, it makes the same bits. */

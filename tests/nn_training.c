@@ -393,10 +393,11 @@ static void test_messages(void **state) {
     tn_model *m = circle(NULL, 0), *empty = tn_model_new("empty", NULL);
     expect_error(m, (tn_trainer_options){.optimizer = tn_optimizer_of("adm", 1)},
                  "no optimizer is called \"adm\" (sgd,");
-    expect_error(m, (tn_trainer_options){.optimizer = tn_optimizer_of("adam", 0)}, "learning rate must be above 0");
+    expect_error(m, (tn_trainer_options){.optimizer = tn_optimizer_of("adam", 0)},
+                 "learning_rate is 0, it must be above 0");
     expect_error(m, (tn_trainer_options){.schedule = {.kind = "sine"}}, "no schedule is called \"sine\"");
     expect_error(m, (tn_trainer_options){.ema_decay = 1}, "ema_decay is 1");
-    expect_error(m, (tn_trainer_options){.clip_norm = -1}, "must be at least 0");
+    expect_error(m, (tn_trainer_options){.clip_norm = -1}, "they must be at least 0");
     expect_error(empty, (tn_trainer_options){.seed = 1}, "the model empty has no loss");
     expect_error(NULL, (tn_trainer_options){.seed = 1}, "no model");
     tn_model_free(empty);

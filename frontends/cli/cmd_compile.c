@@ -111,7 +111,7 @@ static int write_file(const char *name, const char *ending, const void *data, si
     tn_diag diag = {0};
     if ((size_t)snprintf(path, sizeof path, "%s%s", name, ending) >= sizeof path)
         return report_text(name, "the path is too long");
-    if (atomic_file_open(path, &f, &diag) != TN_OK) return report_text(path, "cannot be written: %s", diag.message);
+    if (atomic_file_open(path, &f, &diag) != TN_OK) return report(path, &diag);
     atomic_file_write(&f, data, bytes);
     if (atomic_file_commit(&f, path, &diag) != TN_OK) return report(path, &diag);
     printf("%-12s %zu bytes\n", path, bytes);

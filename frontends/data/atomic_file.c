@@ -75,7 +75,7 @@ static tn_status open_file(const char *path, atomic_file *file, tn_diag *diag) {
         file->fd = open_temporary(file->temporary);
     if (file->fd < 0 && errno == EWOULDBLOCK)
         return diag_fail(diag, TN_ERR_IO, "it is being written by someone else, who holds %.200s", file->temporary);
-    if (file->fd < 0) return diag_fail(diag, TN_ERR_IO, "%s", strerror(errno));
+    if (file->fd < 0) return diag_fail(diag, TN_ERR_IO, "cannot be written: %s", strerror(errno));
     /* Who may read a file that is replaced stays as it was; not being allowed to say so is no error. */
     if (is_there && !file->is_in_place) fchmod(file->fd, info.st_mode & 07777);
     return TN_OK;

@@ -166,7 +166,9 @@ static bool is_place(const tn_loader *l, int64_t epoch, int64_t position) {
 
 static tn_status check_options(const tn_loader *l, const tn_loader_options *o, tn_diag *diag) {
     int64_t count = l->dataset->count;
-    if (o->batch_size < 0) return diag_fail(diag, TN_ERR_ARGUMENT, "a batch of %" PRId64 " examples", o->batch_size);
+    if (o->batch_size < 0)
+        return diag_fail(diag, TN_ERR_ARGUMENT, "batch_size is %" PRId64 ", it must be at least 1 (or 0: 32)",
+                         o->batch_size);
     if (l->usable == 0)
         return diag_fail(diag, TN_ERR_ARGUMENT, "the dataset has %" PRId64 " examples, not one batch of %" PRId64 "%s",
                          count, l->batch_size, o->drop_last ? " (drop_last leaves smaller ones out)" : "");

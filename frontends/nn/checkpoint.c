@@ -8,6 +8,7 @@
 #include "tenon_fit.h"
 
 #include "ir/dtype.h"
+#include "ir/near.h"
 #include "ir/eval.h"
 #include "runtime/diag.h"
 
@@ -124,21 +125,33 @@ tn_status tn_model_save(const tn_model *m, const char *path, tn_diag *diag) {
     return status;
 }
 
+static tn_status complain_of_parameter(const tn_model *m, const char *name, tn_diag *diag) {
+    char text[200];
+    near_names near = {.wanted = name};
+    for (int i = 0; i < tn_model_n_parameters(m); i++) near_offer(&near, tn_model_parameter_of(m, i).name);
+    return diag_fail(diag, TN_ERR_ARGUMENT, "the model %s has no parameter %s%s", m->module->name, name,
+                     near_text(&near, text, sizeof text));
+}
+
+static tn_status complain_of_tensor(const tn_archive *file, const char *name, const char *parameter, tn_diag *diag) {
+    char text[200];
+    near_names near = {.wanted = name};
+    for (int64_t i = 0; i < tn_archive_count(file); i++) near_offer(&near, tn_archive_at(file, i)->name);
+    return diag_fail(diag, TN_ERR_ARGUMENT, "the file has no tensor %s for the parameter %s%s", name, parameter,
+                     near_text(&near, text, sizeof text));
+}
+
 /* The transfers of a list of names, or of all parameters. */
 static tn_status plan_model(const tn_model *m, const tn_archive *file, const tn_weight_name *names, transfer *all,
                             size_t *n, tn_diag *diag) {
     *n = 0;
     for (int i = 0; names ? names[i].parameter != NULL : i < tn_model_n_parameters(m); i++) {
         int number = names ? tn_model_find_parameter(m, names[i].parameter) : i;
-        if (number < 0)
-            return diag_fail(diag, TN_ERR_ARGUMENT, "the model %s has no parameter %s", m->module->name,
-                             names[i].parameter);
+        if (number < 0) return complain_of_parameter(m, names[i].parameter, diag);
         tn_parameter p = tn_model_parameter_of(m, number);
         const char *wanted = names ? names[i].tensor : p.name;
         const tn_tensor *from = wanted ? tn_archive_find(file, wanted) : NULL;
-        if (!from)
-            return diag_fail(diag, TN_ERR_ARGUMENT, "the file has no tensor %s for the parameter %s",
-                             wanted ? wanted : "(no name)", p.name);
+        if (!from) return complain_of_tensor(file, wanted ? wanted : "(no name)", p.name, diag);
         all[(*n)++] = (transfer){p.name, from, p.tensor, names ? names[i].perm : TN_NO_INTS};
     }
     return TN_OK;

@@ -12,6 +12,8 @@
 
 #include "runtime/diag.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,9 +51,9 @@ static double seconds_now(void) {
 
 /* ---- Fields and batches --------------------------------------------------------------------------------------- */
 
-static tn_status find_fields(const tn_trainer *t, const tn_dataset *data, const char *const *names,
+static tn_status find_fields(const tn_trainer *t, const char *what, const tn_dataset *data, const char *const *names,
                              int fields[MAX_BATCH], tn_diag *diag) {
-    if (!data) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no dataset");
+    if (!data) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no %s", what);
     if (t->n_batch > MAX_BATCH)
         return diag_fail(diag, TN_ERR_LIMIT, "the model has %d inputs and targets, the most is %d", t->n_batch,
                          MAX_BATCH);
@@ -63,7 +65,7 @@ static tn_status find_fields(const tn_trainer *t, const tn_dataset *data, const 
         line list = {known, sizeof known, 0};
         for (int k = 0; k < tn_dataset_n_fields(data); k++)
             line_add(&list, "%s%s", k ? ", " : "", tn_dataset_field(data, k)->name);
-        return diag_fail(diag, TN_ERR_ARGUMENT, "the dataset has no field %s for the model's %s (it has %s)",
+        return diag_fail(diag, TN_ERR_ARGUMENT, "the %s has no field %s for the model's %s (it has %s)", what,
                          name ? name : "(no name)", nn_batch_name(t, i), known);
     }
     return TN_OK;
@@ -75,6 +77,10 @@ static void order_batch(const tn_trainer *t, const tn_batch *batch, const int *f
 
 static tn_status trainer_error(const tn_trainer *t, tn_status status, tn_diag *diag) {
     if (diag && tn_trainer_error(t)) *diag = *tn_trainer_error(t);
+    if (diag && status == TN_ERR_DTYPE) {
+        line more = {diag->message, sizeof diag->message, strlen(diag->message)};
+        line_add(&more, " (tn_dataset_convert changes a dataset's)");
+    }
     return status;
 }
 
@@ -102,7 +108,7 @@ tn_status tn_evaluate(tn_trainer *t, tn_dataset *data, const tn_fit_options *opt
     int fields[MAX_BATCH];
     tn_loader *loader = NULL;
     if (!t) return diag_fail(diag, TN_ERR_ARGUMENT, "there is no trainer");
-    tn_status status = find_fields(t, data, options ? options->fields : NULL, fields, diag);
+    tn_status status = find_fields(t, "dataset", data, options ? options->fields : NULL, fields, diag);
     if (status != TN_OK) return status;
     status = tn_loader_new(data, &(tn_loader_options){.batch_size = options ? options->batch_size : 0}, &loader, diag);
     if (status != TN_OK) return status;
@@ -123,8 +129,13 @@ static tn_status choose_monitor(fit *f) {
     if (!name || strcmp(name, "loss") == 0) return TN_OK;
     for (int i = 0; i < f->t->n_metrics; i++)
         if (strcmp(f->t->metrics[i].name, name) == 0) f->monitored = i;
-    if (f->monitored < 0)
-        return diag_fail(f->diag, TN_ERR_ARGUMENT, "the model has no metric %s to monitor (tn_model_metric)", name);
+    if (f->monitored < 0) {
+        char known[256] = "";
+        line list = {known, sizeof known, 0};
+        for (int i = 0; i < f->t->n_metrics; i++) line_add(&list, ", %s", f->t->metrics[i].name);
+        return diag_fail(f->diag, TN_ERR_ARGUMENT, "the model has no metric %s to monitor (it has loss%s)", name,
+                         known);
+    }
     f->is_better_high = true;
     for (size_t i = 0; i < sizeof low / sizeof *low; i++)
         if (strcmp(f->t->metrics[f->monitored].kind, low[i]) == 0) f->is_better_high = false;
@@ -218,7 +229,8 @@ static tn_status take_checkpoint(fit *f, const tn_archive *file) {
     double notes[NOTES];
     if (!read_notes(file, notes))
         return diag_fail(f->diag, TN_ERR_PARSE,
-                         "the file is no checkpoint of tn_fit: its notes fit.* are missing or wrong");
+                         "the file is no checkpoint of tn_fit: its notes fit.* are missing or wrong (tn_model_load "
+                         "reads files of parameters)");
     if (notes[7] != (double)f->o.seed)
         return diag_fail(f->diag, TN_ERR_ARGUMENT, "the checkpoint was made with the seed %.0f, not %llu", notes[7],
                          (unsigned long long)f->o.seed);
@@ -333,13 +345,44 @@ static tn_status run(fit *f) {
     return TN_OK;
 }
 
+/* Whether a file can come to `path` at all: told before hours of training rather than behind them. */
+static tn_status check_folder(const char *path, tn_diag *diag) {
+    char folder[PATH_MAX] = ".";
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!path || access(path, F_OK) == 0 || (slash && (size_t)(slash - path) + 2 > sizeof folder)) return TN_OK;
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    if (access(folder, W_OK) == 0) return TN_OK;
+    return diag_in_file(diag, diag_fail(diag, TN_ERR_IO, "cannot be written: %s", strerror(errno)), path);
+}
+
+static tn_status check_options(const fit *f) {
+    const struct {
+        const char *name;
+        double number;
+    } counts[] = {{"epochs", f->o.epochs},
+                  {"patience", f->o.patience},
+                  {"checkpoint_every", (double)f->o.checkpoint_every},
+                  {"min_delta", f->o.min_delta}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (!(counts[i].number >= 0))
+            return diag_fail(f->diag, TN_ERR_ARGUMENT, "%s is %g, it must be at least 0", counts[i].name,
+                             counts[i].number);
+    if (!f->o.checkpoint_path && (f->o.resume || f->o.checkpoint_every > 0))
+        return diag_fail(f->diag, TN_ERR_ARGUMENT, "%s needs a checkpoint_path",
+                         f->o.resume ? "resume" : "checkpoint_every");
+    tn_status status = check_folder(f->o.checkpoint_path, f->diag);
+    return status == TN_OK ? check_folder(f->o.best_path, f->diag) : status;
+}
+
 static tn_status open_fit(fit *f, tn_dataset *data) {
     tn_loader_options loader = {
         .batch_size = f->o.batch_size, .shuffle = !f->o.in_order, .drop_last = f->o.drop_last, .seed = f->o.seed};
     if (f->o.epochs == 0) f->o.epochs = 1;
     int fields[MAX_BATCH]; /* tn_evaluate finds them again; what is wrong is told before the first step */
-    tn_status status = find_fields(f->t, data, f->o.fields, f->fields, f->diag);
-    if (status == TN_OK && f->o.validation) status = find_fields(f->t, f->o.validation, f->o.fields, fields, f->diag);
+    tn_status status = check_options(f);
+    if (status == TN_OK) status = find_fields(f->t, "dataset", data, f->o.fields, f->fields, f->diag);
+    if (status == TN_OK && f->o.validation)
+        status = find_fields(f->t, "validation dataset", f->o.validation, f->o.fields, fields, f->diag);
     if (status == TN_OK) status = choose_monitor(f);
     if (status == TN_OK) status = tn_loader_new(data, &loader, &f->loader, f->diag);
     if (status != TN_OK) return status;

@@ -9,6 +9,7 @@
 
 #include "ir/build.h"
 #include "ir/dtype.h"
+#include "ir/near.h"
 #include "runtime/diag.h"
 
 #include <string.h>
@@ -43,9 +44,16 @@ static bool is_weight(const param *p) { return p->binding == BINDING_LOAD; }
 static tn_status check_names(const imported *im) {
     for (const char *const *name = im->how->frozen; name && *name; name++) {
         bool is_there = false;
-        for (size_t i = 0; i < im->from->n_params; i++)
-            is_there |= is_weight(&im->from->params[i]) && strcmp(im->from->params[i].name, *name) == 0;
-        if (!is_there) return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no weight %s to freeze", *name);
+        char text[200];
+        near_names near = {.wanted = *name};
+        for (size_t i = 0; i < im->from->n_params; i++) {
+            if (!is_weight(&im->from->params[i])) continue;
+            is_there |= strcmp(im->from->params[i].name, *name) == 0;
+            near_offer(&near, im->from->params[i].name);
+        }
+        if (!is_there)
+            return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no weight %s to freeze%s", *name,
+                             near_text(&near, text, sizeof text));
     }
     return TN_OK;
 }

@@ -44,9 +44,20 @@ bool score_is_sparse(score *s) {
     return false;
 }
 
+/* Whether two sizes can be the same; an axis of 1 is not spread over one of more, or of a size that is not known. */
+static bool may_be_equal(const score *s, tn_dim a, tn_dim b) {
+    int64_t x, y;
+    bool knows_x = dim_is_const(build_dims(&s->b), a, &x), knows_y = dim_is_const(build_dims(&s->b), b, &y);
+    if (knows_x && knows_y) return x == y;
+    return !(knows_x && x == 1) && !(knows_y && y == 1);
+}
+
 bool score_is_alike(score *s) {
     char p[BUILD_TEXT], t[BUILD_TEXT];
-    if (tn_rank(s->t) != tn_rank(s->p)) {
+    bool is_alike = tn_rank(s->t) == tn_rank(s->p);
+    for (int axis = 0; is_alike && axis < tn_rank(s->t); axis++)
+        is_alike = may_be_equal(s, tn_dim_of(s->t, axis), tn_dim_of(s->p, axis));
+    if (!is_alike) {
         build_error(&s->b, TN_ERR_SHAPE, "the target has the prediction's shape: %s, %s", build_describe(s->t, t),
                     build_describe(s->p, p));
         return false;

@@ -149,7 +149,8 @@ void tn_model_loss_at(tn_location at, tn_model *m, const char *name, tn_val v) {
     char text[BUILD_TEXT];
     if (!nn_open_call(&b, m, at, "loss", &v, 1)) return;
     if (tn_rank(v) != 0 || !dtype_is_float(nn_dtype(v))) {
-        build_error(&b, TN_ERR_SHAPE, "a loss is a float scalar: %s", build_describe(v, text));
+        build_error(&b, TN_ERR_SHAPE, "a loss is a float scalar: %s%s", build_describe(v, text),
+                    dtype_is_float(nn_dtype(v)) ? " (tn_mean makes one of it)" : "");
         return;
     }
     location_id former = graph_set_origin(m->forward, b.where);

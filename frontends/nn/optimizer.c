@@ -9,6 +9,7 @@
 #include "ir/expand.h"
 
 #include <float.h>
+#include <stdio.h>
 #include <string.h>
 
 static tn_dtype dtype_of(tn_val v) { return (tn_dtype)tn_type_of(v).dtype; }
@@ -198,15 +199,26 @@ tn_optimizer tn_optimizer_of(const char *name, double learning_rate) {
 bool nn_optimizer_exists(const char *name) { return find_row(name) != NULL; }
 const char *nn_optimizer_names(void) { return "sgd, adam, adamw, rmsprop, adagrad, lion, adafactor"; }
 
-const char *nn_optimizer_fault(const tn_optimizer *o) {
-    if (!(o->learning_rate > 0)) return "its learning rate must be above 0";
-    if (!(o->momentum >= 0 && o->momentum < 1)) return "its momentum must be at least 0 and below 1";
-    if (o->nesterov && o->momentum == 0) return "nesterov needs a momentum";
-    if (!(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
-        return "its betas must be at least 0 and below 1";
-    if (!(o->epsilon >= 0)) return "its epsilon must be at least 0";
-    if (!(o->weight_decay >= 0)) return "its weight decay must be at least 0";
-    return NULL;
+const char *nn_optimizer_fault(const tn_optimizer *o, char *text, size_t bytes) {
+    const struct {
+        const char *name;
+        double number;
+        bool is_right;
+        const char *right;
+    } numbers[] = {
+        {"learning_rate", o->learning_rate, o->learning_rate > 0, "above 0"},
+        {"momentum", o->momentum, o->momentum >= 0 && o->momentum < 1, "at least 0 and below 1"},
+        {"beta1", o->beta1, o->beta1 >= 0 && o->beta1 < 1, "at least 0 and below 1"},
+        {"beta2", o->beta2, o->beta2 >= 0 && o->beta2 < 1, "at least 0 and below 1"},
+        {"epsilon", o->epsilon, o->epsilon >= 0, "at least 0"},
+        {"weight_decay", o->weight_decay, o->weight_decay >= 0, "at least 0"},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!numbers[i].is_right) {
+            snprintf(text, bytes, "%s is %g, it must be %s", numbers[i].name, numbers[i].number, numbers[i].right);
+            return text;
+        }
+    return o->nesterov && o->momentum == 0 ? "nesterov needs a momentum" : NULL;
 }
 
 int nn_optimizer_slots(const tn_optimizer *o, dim_table *t, const tn_type *type, nn_slot slots[NN_MAX_SLOTS]) {

@@ -24,8 +24,8 @@ typedef struct nn_update {
 
 bool nn_optimizer_exists(const char *name);
 const char *nn_optimizer_names(void);
-/* What is wrong with its numbers, or NULL. */
-const char *nn_optimizer_fault(const tn_optimizer *o);
+/* What is wrong with its numbers, which may be written to `text`; or NULL. */
+const char *nn_optimizer_fault(const tn_optimizer *o, char *text, size_t bytes);
 
 /* The slots of a parameter of that type; returns how many. */
 int nn_optimizer_slots(const tn_optimizer *o, dim_table *t, const tn_type *type, nn_slot slots[NN_MAX_SLOTS]);

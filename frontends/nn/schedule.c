@@ -1,7 +1,9 @@
 /* Learning rates over the steps, as factors (see tenon_train.h). */
-#include "tenon_train.h"
+#include "frontends/nn/trainer.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double PI = 3.14159265358979323846;
@@ -39,6 +41,28 @@ static const struct {
 } rows[] = {
     {"constant", constant}, {"step", step}, {"linear", linear}, {"cosine", cosine}, {"one_cycle", one_cycle},
 };
+
+const char *nn_schedule_fault(const tn_schedule *s, char *text, size_t bytes) {
+    const char *kind = s->kind ? s->kind : "constant";
+    bool is_step = strcmp(kind, "step") == 0, has_end = !is_step && strcmp(kind, "constant") != 0;
+    size_t i = 0;
+    if (s->factor) return NULL;
+    while (i < sizeof rows / sizeof *rows && strcmp(rows[i].kind, kind) != 0) i++;
+    if (i == sizeof rows / sizeof *rows)
+        snprintf(text, bytes, "no schedule is called \"%.100s\" (constant, step, linear, cosine, one_cycle)", kind);
+    else if (s->warmup < 0)
+        snprintf(text, bytes, "schedule %s: warmup is %" PRId64 ", it must be at least 0", kind, s->warmup);
+    else if (is_step && s->every < 1)
+        snprintf(text, bytes, "schedule step: every is %" PRId64 ", it must be at least 1", s->every);
+    else if (is_step && !(s->gamma > 0))
+        snprintf(text, bytes, "schedule step: gamma is %g, it must be above 0", s->gamma);
+    else if (has_end && s->total <= s->warmup)
+        snprintf(text, bytes, "schedule %s: total is %" PRId64 ", it must be above warmup, which is %" PRId64, kind,
+                 s->total, s->warmup);
+    else
+        return NULL;
+    return text;
+}
 
 double tn_schedule_factor(const tn_schedule *s, int64_t at) {
     if (s->factor) return s->factor(s->ctx, at);

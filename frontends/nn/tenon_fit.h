@@ -75,7 +75,7 @@ typedef struct tn_fit_options {
     double min_delta;            /* what counts as better */
     int patience;                /* epochs without getting better after which to stop; 0: never */
     bool restore_best;           /* puts the parameters of the best epoch back at the end */
-    bool resume;                 /* goes on from checkpoint_path when that file exists */
+    bool resume;                 /* goes on from checkpoint_path, which must be given, when that file exists */
     const char *best_path;       /* the model's parameters at the best epoch so far (tn_model_save); or NULL */
     const char *checkpoint_path; /* written at each end of an epoch, and when stopped (tn_trainer_save); or NULL */
     int64_t checkpoint_every;    /* and every so many batches; 0: not */

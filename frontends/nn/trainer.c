@@ -132,7 +132,9 @@ static bool make_metrics(tn_trainer *t) {
 static bool check_options(tn_trainer *t) {
     const tn_trainer_options *o = &t->o;
     const tn_optimizer *a = &o->optimizer;
-    const char *fault = nn_optimizer_exists(a->name) ? nn_optimizer_fault(a) : NULL;
+    char text[200], more[200];
+    const char *fault = nn_optimizer_exists(a->name) ? nn_optimizer_fault(a, text, sizeof text) : NULL;
+    const char *unscheduled = nn_schedule_fault(&o->schedule, more, sizeof more);
     size_t n_losses = 0, n_trained = 0;
     for (size_t r = 0; r < t->m->forward->n_results; r++) n_losses += t->m->results[r].role == NN_LOSS;
     for (size_t i = 0; i < t->m->forward->n_params; i++)
@@ -142,11 +144,12 @@ static bool check_options(tn_trainer *t) {
         diag_fail(&t->error, status, "no optimizer is called \"%s\" (%s)", a->name, nn_optimizer_names());
     else if (fault)
         diag_fail(&t->error, status, "optimizer %s: %s", a->name, fault);
-    else if (isnan(tn_schedule_factor(&o->schedule, o->schedule.warmup)))
-        diag_fail(&t->error, status, "no schedule is called \"%s\" (constant, step, linear, cosine, one_cycle)",
-                  o->schedule.kind ? o->schedule.kind : "");
-    else if (!(o->clip_norm >= 0 && o->clip_value >= 0 && o->accumulate >= 0))
-        diag_fail(&t->error, status, "clip_norm, clip_value and accumulate must be at least 0");
+    else if (unscheduled)
+        diag_fail(&t->error, status, "%s", unscheduled);
+    else if (!(o->clip_norm >= 0 && o->clip_value >= 0 && o->accumulate >= 0 && o->loss_scale >= 0))
+        diag_fail(&t->error, status,
+                  "clip_norm is %g, clip_value %g, accumulate %d, loss_scale %g: they must be at least 0", o->clip_norm,
+                  o->clip_value, o->accumulate, o->loss_scale);
     else if (!(o->ema_decay >= 0 && o->ema_decay < 1))
         diag_fail(&t->error, status, "ema_decay is %g, it must be at least 0 and below 1", o->ema_decay);
     else if (n_losses == 0)

@@ -99,6 +99,11 @@ void nn_run_close_all(tn_trainer *t);
 /* Name of the input or target that tensor `number` of a batch is for. */
 const char *nn_batch_name(const tn_trainer *t, int number);
 
+/* ---- schedule.c ---- */
+
+/* What is wrong with a schedule, which may be written to `text`; or NULL. */
+const char *nn_schedule_fault(const tn_schedule *s, char *text, size_t bytes);
+
 /* ---- trainer_probe.c ---- */
 
 /* Adds to the trainer's error which op made the first number that is not finite, when that can be found out. `random`

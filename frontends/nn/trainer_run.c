@@ -7,11 +7,13 @@
  */
 #include "frontends/nn/trainer.h"
 
+#include "ir/dtype.h"
 #include "ir/eval.h"
 #include "runtime/diag.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool no_memory(tn_trainer *t) {
@@ -168,16 +170,26 @@ static bool wrong_tensor(tn_trainer *t, tn_status status, const param *p, const 
     return false;
 }
 
-/* Learns a symbol, or checks it. False: it has another value already, or breaks a bound. */
-static bool learn_symbol(const tn_graph *f, tn_dim dim, int64_t value, int64_t sizes[NN_MAX_SYMBOLS]) {
-    for (size_t i = 0; i < f->n_symbols && i < NN_MAX_SYMBOLS; i++) {
+/* Learns a symbol, or checks it. Returns what is wrong, ": n is 4 by a tensor before it", or NULL. */
+static const char *learn_symbol(const tn_graph *f, tn_dim dim, int64_t value, int64_t sizes[NN_MAX_SYMBOLS], char *text,
+                                size_t bytes) {
+    const char *name = dim_symbol_name(f->module->dims, dim);
+    for (size_t i = 0; name && i < f->n_symbols && i < NN_MAX_SYMBOLS; i++) {
         const symbol *s = &f->symbols[i];
         if (s->dim != dim) continue;
-        if (value < s->low || value > s->high || value % s->divisor != 0) return false;
-        if (sizes[i] >= 0) return sizes[i] == value;
-        sizes[i] = value;
+        if (value < s->low || value > s->high)
+            snprintf(text, bytes, ": %s must be within [%" PRId64 ", %" PRId64 "]", name, s->low, s->high);
+        else if (value % s->divisor != 0)
+            snprintf(text, bytes, ": %" PRId64 " must divide %s", s->divisor, name);
+        else if (sizes[i] >= 0 && sizes[i] != value)
+            snprintf(text, bytes, ": %s is %" PRId64 " by a tensor before it", name, sizes[i]);
+        else {
+            sizes[i] = value;
+            continue;
+        }
+        return text;
     }
-    return true;
+    return NULL;
 }
 
 /* The values of forward's symbols that the batch's shapes say; expressions are left to the program. */
@@ -200,8 +212,9 @@ static bool take_sizes(tn_trainer *t, const tn_tensor *batch, int n, int64_t siz
             int64_t number;
             if (dim_is_const(dims, dim, &number) ? number != x->shape[axis] : x->shape[axis] < 0)
                 return wrong_tensor(t, TN_ERR_SHAPE, p, x, "");
-            if (dim_symbol_name(dims, dim) && !learn_symbol(f, dim, x->shape[axis], sizes))
-                return wrong_tensor(t, TN_ERR_CONSTRAINT, p, x, ": other tensors or the symbol's bounds say otherwise");
+            char text[200];
+            const char *wrong = learn_symbol(f, dim, x->shape[axis], sizes, text, sizeof text);
+            if (wrong) return wrong_tensor(t, TN_ERR_CONSTRAINT, p, x, wrong);
         }
     }
     return true;
@@ -236,15 +249,35 @@ static void take_results(tn_trainer *t, const nn_run *r, int of, tn_step_report 
         if (r->out[i].kind == NN_PORT_METRIC) add_sums(&t->metrics[r->out[i].number], &r->results[i], of);
 }
 
+/* A NaN's sign tells nothing. */
+static double without_sign(double x) { return isnan(x) ? NAN : x; }
+
 /* What was wrong with a step that was not made, and where it began. */
 static tn_status refuse(tn_trainer *t, const tn_tensor *batch, const tn_step_report *report, uint64_t *random) {
     tn_model_size list[NN_MAX_SYMBOLS + 1];
     list_sizes(t, t->last->sizes, list);
     diag_fail(&t->error, TN_ERR_ASSERT,
               "after %" PRId64 " steps the loss is %g and the norm of the gradients %g: the step was not made",
-              report->step, report->loss, report->gradient_norm);
+              report->step, without_sign(report->loss), without_sign(report->gradient_norm));
     nn_probe(t, batch, list, random);
     return TN_ERR_ASSERT;
+}
+
+/* An index was out of range: adds what the batch's integers are, labels and words among them. */
+static void tell_indices(tn_trainer *t, const tn_tensor *batch, int n) {
+    line more = {t->error.message, sizeof t->error.message, strlen(t->error.message)};
+    for (int k = 0; k < n; k++) {
+        tn_tensor x = batch[k];
+        eval_tensor elements = {.dtype = x.dtype, .n = tn_tensor_elements(&x), .data = x.data};
+        if (!dtype_in(DTYPES_INDEX, x.dtype) || x.has_strides || elements.n < 1) continue;
+        int64_t least = INT64_MAX, most = INT64_MIN;
+        for (int64_t i = 0; i < elements.n; i++) {
+            int64_t value = eval_load_int(&elements, i);
+            least = value < least ? value : least;
+            most = value > most ? value : most;
+        }
+        line_add(&more, "; %s of the batch is from %" PRId64 " to %" PRId64, nn_batch_name(t, k), least, most);
+    }
 }
 
 static tn_status run(tn_trainer *t, nn_run_kind kind, const tn_tensor *batch, int n, tn_step_report *report) {
@@ -258,6 +291,7 @@ static tn_status run(tn_trainer *t, nn_run_kind kind, const tn_tensor *batch, in
     tn_status status = tn_exec_run(r->exec, r->inputs, r->n_inputs, r->results, r->n_outputs);
     if (status != TN_OK) {
         if (tn_exec_error(r->exec)) t->error = *tn_exec_error(r->exec);
+        if (status == TN_ERR_INDEX) tell_indices(t, batch, n);
         return status;
     }
     if (kind == NN_RUN_STEP) t->last = r;
