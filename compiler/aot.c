@@ -116,7 +116,7 @@ static bool list_targets(aot_object *o) {
     }
     const tn_compile_options *all = &o->versions[0].options;
     if (o->n_versions > 1 && (all->cpu || all->features))
-        return aot_fail(o, TN_ERR_ARGUMENT, "a cpu or features with several targets: each has its own");
+        return aot_fail(o, TN_ERR_ARGUMENT, "cpu and features go with one target: several targets have their own each");
     return true;
 }
 

@@ -29,17 +29,22 @@ static const char *const base_words[AOT_BASE_COUNT] = {
 
 static bool add_common_messages(aot_object *o) {
     aot_entry *e = &o->entry;
-    int32_t done;
+    int32_t done, *codes = e->weights_codes;
     bool ok = ADD_MESSAGE(o, AOT_OK, &done, "done") &&
               ADD_MESSAGE(o, AOT_ERR_POINTER, &e->arena_code, "arena is NULL or not aligned to 64 bytes") &&
               ADD_MESSAGE(o, AOT_ERR_POINTER, &e->threads_code, "threads: workers is less than 1") &&
               ADD_MESSAGE(o, AOT_ERR_SIZE, &e->overflow_code, "a size does not fit in 63 bits") &&
-              ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &e->weights_codes[0], "bound is NULL");
+              ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_NO_BOUND], "bound is NULL");
     if (o->options->weights_in_file)
         ok = ok &&
-             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &e->weights_codes[1], "weights are NULL or not aligned to 64 bytes") &&
-             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &e->weights_codes[2], "the weights are not those of this object") &&
-             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &e->weights_codes[3], "the weights are damaged: their checksum is wrong");
+             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_UNBOUND], "bound has no weights: %s_bind_weights comes first",
+                         o->name) &&
+             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_NO_WEIGHTS], "weights are NULL or not aligned to 64 bytes") &&
+             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_WEIGHTS_CUT],
+                         "the weights are cut short, or another object's: they have not the bytes of this one's") &&
+             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_WEIGHTS_OTHER], "the weights are not those of this object") &&
+             ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &codes[AOT_WEIGHTS_DAMAGED],
+                         "the weights are damaged: their checksum is wrong");
     if (o->n_versions > 1)
         ok = ok && ADD_MESSAGE(o, AOT_ERR_WEIGHTS, &e->cpu_code, "the object has no code for this CPU");
     for (int base = 0; base < AOT_BASE_COUNT; base++)

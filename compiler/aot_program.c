@@ -41,8 +41,10 @@ static const char helpers[] =
     "    if (!data) data = get_memory(bytes);\n"
     "    if (!file && is_optional) return data;\n"
     "    if (!file) stop(\"cannot be read\", path);\n"
-    "    if (fread(data, 1, bytes, file) != bytes || fread(&more, 1, 1, file) != 0)\n"
-    "        stop(\"has not the bytes that this tensor has\", path);\n"
+    "    if (fread(data, 1, bytes, file) != bytes || fread(&more, 1, 1, file) != 0) {\n"
+    "        fprintf(stderr, \"%s: has not the %lu bytes of its tensor\\n\", path, (unsigned long)bytes);\n"
+    "        exit(1);\n"
+    "    }\n"
     "    fclose(file);\n"
     "    return data;\n"
     "}\n"
@@ -51,6 +53,16 @@ static const char helpers[] =
     "    FILE *file = path ? fopen(path, \"wb\") : NULL;\n"
     "    if (!path) return;\n"
     "    if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0) stop(\"cannot be written\", path);\n"
+    "}\n"
+    "\n"
+    "/* Arguments are NAME=... with names that there are. */\n"
+    "static void check_names(char **argv, const char *const *names) {\n"
+    "    for (argv++; *argv; argv++) {\n"
+    "        size_t length = strcspn(*argv, \"=\");\n"
+    "        const char *const *name = names;\n"
+    "        while (*name && (strlen(*name) != length || strncmp(*name, *argv, length) != 0)) name++;\n"
+    "        if (!*name || !(*argv)[length]) stop(\"no such argument (without any they are listed)\", *argv);\n"
+    "    }\n"
     "}\n"
     "\n"
     "static void check(int code) {\n"
@@ -66,6 +78,35 @@ static const char read_weights[] =
     "    fclose(file);\n"
     "    check(@_bind_weights(bound, read_file(path, NULL, (size_t)bytes, 0), (size_t)bytes));\n"
     "}\n";
+
+static const char read_real[] = "\nstatic double real(char **argv, const char *name) {\n"
+                                "    char *end;\n"
+                                "    const char *text = required(argv, name);\n"
+                                "    double value = strtod(text, &end);\n"
+                                "    if (end == text || *end) stop(\"is no number\", name);\n"
+                                "    return value;\n"
+                                "}\n";
+
+static const char read_whole[] = "\nstatic long long whole(char **argv, const char *name) {\n"
+                                 "    char *end;\n"
+                                 "    const char *text = required(argv, name);\n"
+                                 "    long long value = strtoll(text, &end, 10);\n"
+                                 "    if (end == text || *end) stop(\"is no whole number\", name);\n"
+                                 "    return value;\n"
+                                 "}\n";
+
+static bool is_real(const aot_member *m) { return m->place.dtype == TN_F32 || m->place.dtype == TN_F64; }
+
+/* What reads numbers, as far as there are any. */
+static void print_number_readers(aot_writer *w) {
+    bool has_real = false, has_whole = w->e->n_sizes > 0;
+    for (size_t i = 0; i < w->o->n_members; i++) {
+        const aot_member *m = &w->o->members[i];
+        if (m->place.base == AOT_SCALAR) *(is_real(m) ? &has_real : &has_whole) = true;
+    }
+    if (has_real) print_named(w, read_real);
+    if (has_whole) print_named(w, read_whole);
+}
 
 /* ---- Usage ---- */
 
@@ -97,9 +138,7 @@ static void print_read(aot_writer *w, const aot_member *m) {
     aot_base base = m->place.base;
     const char *type = aot_c_type(m->place.dtype), *name = m->identifier, *member_of = struct_of(m);
     if (base == AOT_SCALAR) {
-        bool is_real = m->place.dtype == TN_F32 || m->place.dtype == TN_F64;
-        PRINT(w, "    %s scalar_%s = (%s)%s(required(argv, \"%s\"), NULL%s);\n", type, name, type,
-              is_real ? "strtod" : "strtoll", name, is_real ? "" : ", 10");
+        PRINT(w, "    %s scalar_%s = (%s)%s(argv, \"%s\");\n", type, name, type, is_real(m) ? "real" : "whole", name);
         return;
     }
     if (base == AOT_OUTPUTS) {
@@ -143,15 +182,18 @@ static void print_start(aot_writer *w) {
     const aot_entry *e = w->e;
     PRINT(w, "\nint main(int argc, char **argv) {\n    if (argc < 2) {\n        fputs(\"usage: %s", w->name);
     print_words(w);
-    PRINT(w, "\\n\", stderr);\n        return 2;\n    }\n");
+    PRINT(w, "\\n\", stderr);\n        return 2;\n    }\n    static const char *const names[] = {");
+    if (e->block.is_in_file) PRINT(w, "\"weights\", ");
+    for (size_t i = 0; i < e->n_sizes; i++) PRINT(w, "\"%s\", ", w->o->size_names[i]);
+    for (size_t i = 0; i < w->o->n_members; i++) PRINT(w, "\"%s\", ", w->o->members[i].identifier);
+    PRINT(w, "NULL};\n    check_names(argv, names);\n");
     if (aot_has_bound(w)) print_named(w, "    @_bound bound;\n");
     if (e->block.is_in_file)
         PRINT(w, "    bind_weights(&bound, required(argv, \"weights\"));\n");
     else if (e->n_versions > 1)
         print_named(w, "    check(@_bind(&bound));\n");
     for (size_t i = 0; i < e->n_sizes; i++)
-        PRINT(w, "    int64_t size_%s = strtoll(required(argv, \"%s\"), NULL, 10);\n", w->o->size_names[i],
-              w->o->size_names[i]);
+        PRINT(w, "    int64_t size_%s = whole(argv, \"%s\");\n", w->o->size_names[i], w->o->size_names[i]);
     if (e->n_sizes > 0) PRINT(w, "    int bad = 0;\n");
     if (e->has[AOT_STATE]) print_named(w, "    @_state *state = get_memory(sizeof *state);\n");
     if (e->n_initial > 0) PRINT(w, "    %s_init(%sstate);\n", w->name, e->block.is_in_file ? "&bound, " : "");
@@ -175,7 +217,10 @@ char *aot_program(aot_object *o) {
     aot_writer writer, *w = &writer;
     if (!aot_writer_open(w, o)) return NULL;
     w->size_prefix = "size_"; /* what the program and libc have names for is none of these */
-    PRINT(w, "/* Runs %s on files of raw numbers:\n *\n *     %s", w->name, w->name);
+    PRINT(w,
+          "/* Runs %s on files of raw numbers; made by Tenon, changes to it are lost when it is made again.\n *\n *    "
+          " %s",
+          w->name, w->name);
     print_words(w);
     print_named(
         w,
@@ -184,6 +229,7 @@ char *aot_program(aot_object *o) {
         " * given are not written; states are read where there is a file, and written. */\n"
         "#include \"@.h\"\n\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n");
     print_named(w, helpers);
+    print_number_readers(w);
     if (w->e->block.is_in_file) print_named(w, read_weights);
     print_start(w);
     for (size_t i = 0; i < o->n_members; i++) print_read(w, &o->members[i]);

@@ -147,6 +147,12 @@ static const tn_aot_state *find_state(const tn_aot_options *options, const char 
     return NULL;
 }
 
+static bool is_given_twice(const tn_aot_options *options, const tn_aot_state *state) {
+    int n = 0;
+    for (int i = 0; i < options->n_states; i++) n += strcmp(options->states[i].name, state->name) == 0;
+    return n > 1;
+}
+
 static bool add_state(block_writer *w, const aot_member *m, const tn_aot_state *s) {
     aot_object *o = w->o;
     aot_initial *initial = &o->entry.initial[o->entry.n_initial];
@@ -161,7 +167,7 @@ static bool add_state(block_writer *w, const aot_member *m, const tn_aot_state *
     want = tn_tensor_of((tn_dtype)m->type->dtype, NULL, m->type->rank, shape);
     tn_tensor_text(&want, expected, sizeof expected);
     if (strcmp(expected, tn_tensor_text(&s->value, got, sizeof got)) != 0)
-        return aot_fail(o, TN_ERR_SHAPE, "first values of state '%s' are %s, it is %s", m->name, got, expected);
+        return aot_fail(o, TN_ERR_SHAPE, "first values of state '%s' are %s, but it is %s", m->name, got, expected);
     if (!s->value.data || !tn_tensor_is_contiguous(&s->value))
         return aot_fail(o, TN_ERR_ARGUMENT, "first values of state '%s' are not contiguous data", m->name);
     initial->state_offset = m->place.offset;
@@ -181,7 +187,11 @@ static bool add_states(block_writer *w) {
         const aot_member *m = &o->members[i];
         if (m->place.base != AOT_STATE) continue;
         const tn_aot_state *s = find_state(o->options, m->name);
-        if (!s) return aot_fail(o, TN_ERR_ARGUMENT, "state '%s' has no first values, others have", m->name);
+        if (s && is_given_twice(o->options, s))
+            return aot_fail(o, TN_ERR_ARGUMENT, "first values of state '%s' are given twice", m->name);
+        if (!s)
+            return aot_fail(o, TN_ERR_ARGUMENT, "state '%s' has no first values: all states have some, or none has",
+                            m->name);
         if (!add_state(w, m, s)) return false;
     }
     return true;

@@ -8,6 +8,7 @@
 
 #include "compiler/describe.h"
 #include "compiler/stages.h"
+#include "ir/sizes.h"
 #include "runtime/diag.h"
 
 #include <string.h>
@@ -40,9 +41,10 @@ static tn_status check_symbols(sizes *s, tn_diag *diag) {
         const char *name = dim_symbol_name(s->g->module->dims, y->dim);
         int64_t value;
         if (!look_up(s, y->dim, &value)) return diag_fail(diag, TN_ERR_ARGUMENT, "the symbol %s has no value", name);
+        char bounds[100];
         if (value < y->low || value > y->high || (y->divisor > 1 && value % y->divisor != 0))
-            return diag_fail(diag, TN_ERR_CONSTRAINT, "%s is %lld: it is within [%lld, %lld], and %lld divides it",
-                             name, (long long)value, (long long)y->low, (long long)y->high, (long long)y->divisor);
+            return diag_fail(diag, TN_ERR_CONSTRAINT, "%s is %lld, it must be %s", name, (long long)value,
+                             sizes_bounds_text(y, bounds, sizeof bounds));
     }
     return TN_OK;
 }

@@ -151,8 +151,8 @@ static bool check_signature(compilation *c) {
     for (size_t i = 0; i < c->main->n_params; i++) has_token |= c->main->params[i].type.dtype == TN_TOKEN;
     for (size_t i = 0; i < c->main->n_results; i++)
         has_token |= graph_type(c->main, c->main->results[i].value)->dtype == TN_TOKEN;
-    return !has_token ||
-           fail(c, TN_ERR_UNSUPPORTED, "main: a token as a parameter or result of a program; start from the op token");
+    return !has_token || fail(c, TN_ERR_UNSUPPORTED,
+                              "a program has no tokens as parameters or results: the op token starts one in it");
 }
 
 static bool emit(compilation *c, const char *prefix, bool with_prepare) {

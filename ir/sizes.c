@@ -2,15 +2,22 @@
 #include "ir/sizes.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ir/op.h"
 
 bool sizes_fix(sizes_fixed *s, tn_module *m, const char *symbol, int64_t value) {
-    if (s->n == SIZES_MOST || value < 0)
-        return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "size %s: at most %d sizes, of at least 0, can be fixed",
-                            symbol, SIZES_MOST);
+    if (value < 0)
+        return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "size %s is %" PRId64 ", it must be at least 0", symbol,
+                            value);
+    if (s->n == SIZES_MOST)
+        return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "size %s: at most %d sizes can be fixed", symbol,
+                            SIZES_MOST);
     s->from[s->n] = dim_symbol(m->dims, symbol);
+    for (int i = 0; i < s->n; i++)
+        if (s->from[i] == s->from[s->n])
+            return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "size %s is given twice", symbol);
     s->to[s->n++] = dim_const(m->dims, value);
     return true;
 }
@@ -43,6 +50,31 @@ static const symbol *find_symbol(const tn_graph *g, tn_dim d) {
     return NULL;
 }
 
+const char *sizes_bounds_text(const symbol *s, char *out, size_t bytes) {
+    char high[60] = "", divisor[60] = "";
+    if (s->high < INT64_MAX) snprintf(high, sizeof high, " and at most %" PRId64, s->high);
+    if (s->divisor > 1) snprintf(divisor, sizeof divisor, ", a multiple of %" PRId64, s->divisor);
+    snprintf(out, bytes, "at least %" PRId64 "%s%s", s->low, high, divisor);
+    return out;
+}
+
+static bool complain_of_size(tn_graph *g, const char *name) {
+    char known[300] = "";
+    for (size_t i = 0; i < g->n_symbols; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                 dim_symbol_name(g->module->dims, g->symbols[i].dim));
+    }
+    return module_error(g->module, TN_ERR_ARGUMENT, LOCATION_NONE, "there is no size %s (%s%s)", name,
+                        *known ? "sizes are " : "there are none", known);
+}
+
+static bool complain_of_bounds(tn_module *m, const symbol *s, const char *name, int64_t value) {
+    char bounds[100];
+    return module_error(m, TN_ERR_CONSTRAINT, LOCATION_NONE, "%s is %" PRId64 ", it must be %s", name, value,
+                        sizes_bounds_text(s, bounds, sizeof bounds));
+}
+
 static bool check_sizes(tn_graph *g, const sizes_fixed *s) {
     for (int i = 0; i < s->n; i++) {
         tn_module *m = g->module;
@@ -50,12 +82,9 @@ static bool check_sizes(tn_graph *g, const sizes_fixed *s) {
         const char *name = dim_symbol_name(m->dims, s->from[i]);
         int64_t value = 0;
         dim_is_const(m->dims, s->to[i], &value);
-        if (!known) return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "there is no size %s in @%s", name, g->name);
+        if (!known) return complain_of_size(g, name);
         if (value < known->low || value > known->high || value % known->divisor != 0)
-            return module_error(m, TN_ERR_CONSTRAINT, LOCATION_NONE,
-                                "%s is %" PRId64 ": it is within [%" PRId64 ", %" PRId64 "], and %" PRId64
-                                " divides it",
-                                name, value, known->low, known->high, known->divisor);
+            return complain_of_bounds(m, known, name, value);
     }
     return true;
 }

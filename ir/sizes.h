@@ -32,4 +32,7 @@ bool sizes_copy_node(tn_graph *to, const tn_graph *from, const node *n, const si
  * error, which is in the module. */
 bool graph_fix_sizes(tn_graph *g, const sizes_fixed *s);
 
+/* What a symbol's values must be: "at least 4 and at most 64, a multiple of 3". Returns out. */
+const char *sizes_bounds_text(const symbol *s, char *out, size_t bytes);
+
 #endif

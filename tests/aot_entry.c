@@ -374,7 +374,7 @@ static void test_first_states(void **state) {
                   "state 'a' has no first values");
     states[1].value.shape[0] = 3;
     check_refused(state_text, &(tn_aot_options){.states = states, .n_states = 2}, TN_ERR_SHAPE,
-                  "first values of state 'a' are f32[3], it is f32[2]");
+                  "first values of state 'a' are f32[3], but it is f32[2]");
 }
 
 /* ---- Sizes, functions ---- */
@@ -394,7 +394,7 @@ static void test_fixed_sizes(void **state) {
     static const char text[] = "fn @main(%x: f32[n]) -> (%y: f32[n]) where n in [2, 8] { %y = neg %x return %y }";
     sizes[0].value = 9;
     check_refused(text, &(tn_aot_options){.sizes = sizes, .n_sizes = 1}, TN_ERR_CONSTRAINT,
-                  "n is 9: it is within [2, 8]");
+                  "n is 9, it must be at least 2 and at most 8");
     check_refused(text, &(tn_aot_options){.sizes = sizes + 1, .n_sizes = 1}, TN_ERR_ARGUMENT, "there is no size m");
     check_refused(text, &(tn_aot_options){.function = "other"}, TN_ERR_ARGUMENT, "there is no function @other");
 }

@@ -560,9 +560,9 @@ printf "\001\002\003\004\001\002\003\004\001\002\003\004\001\002\003\004\001\002
 ./made n=6 x=x.raw by=0 sum=sum.raw >out 2>err
 ok "the program runs" test "$(wc -c <sum.raw)" = 4
 ./made n=7 x=x.raw by=0 sum=sum.raw >out 2>err
-ok "the program refuses sizes" grep -q "x.raw: has not the bytes" err
+ok "the program refuses sizes" grep -q "x.raw: has not the 28 bytes of its tensor" err
 ./made n=3 x=/dev/null by=0 >out 2>err
-ok "the program says what the object says" grep -qE "has not the bytes|n must be at least 4" err
+ok "the program says what the object says" grep -qE "has not the 12 bytes|n must be at least 4" err
 tenon compile step.tn -o made --set n=6 --emit lib
 ok "compile --emit lib --set" eval 'is 0 && grep -q "int made_run(made_state \*state, float by, " made.h && test -s made.so'
 for kind in "asm s" "llvm ll"; do
@@ -574,9 +574,9 @@ ok "compile -o with a name that is none" eval 'is 0 && grep -q "int odd_name_run
 usage "tenon compile: what to write is missing: -o NAME writes NAME.o and NAME.h (see tenon compile --help)" compile mlp.tn
 usage "tenon compile: --set: n is not SYMBOL=INT (see tenon compile --help)" compile mlp.tn -o made --set n
 tenon compile mlp.tn -o made --set k=3
-ok "compile --set of what is no size" says 1 "there is no size k in @main" err
+ok "compile --set of what is no size" says 1 "there is no size k (sizes are n)" err
 tenon compile step.tn -o made --set n=5
-ok "compile --set out of bounds" says 1 "n is 5: it is within [4, 64], and 3 divides it" err
+ok "compile --set out of bounds" says 1 "n is 5, it must be at least 4 and at most 64, a multiple of 3" err
 tenon compile mlp.tn -o made --function other
 ok "compile --function" says 1 "there is no function @other" err
 tenon compile mlp.tn -o nowhere/made

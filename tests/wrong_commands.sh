@@ -86,6 +86,9 @@ wrong "tenon run: --set: n=99999999999999999999: a size is from 0 to 92233720368
     run mlp.tn --set n=99999999999999999999
 wrong "tenon bench: --seconds: fast is not a number above 0 (see tenon bench --help)" 2 bench mlp.tn --seconds fast
 wrong "tenon compile: -o: a folder, but no name in it (see tenon compile --help)" 2 compile mlp.tn -o .
+wrong "mlp.tn: error: size n is given twice" 1 compile mlp.tn -o made --set n=4 --set n=8
+wrong "mlp.tn: error: cpu and features go with one target: several targets have their own each" 1 \
+    compile mlp.tn -o made --target x86-64-v2,v3 --cpu znver4
 wrong "tenon grad: --remat: ful is none of none|cheap|full (see tenon grad --help)" 2 grad mlp.tn --remat ful
 
 # ---- Models that are none ----------------------------------------------------------------------------------
@@ -155,5 +158,8 @@ wrong "none/made.o: error: cannot be written: No such file or directory" 1 compi
 wrong "mlp.tn: error: there is no function @mian: did you mean main?" 1 compile mlp.tn -o made --function mian
 wrong "mlp.tn: error: feature \"avx2\" needs a + or - before it" 1 run mlp.tn --features avx2
 wrong "x.npy: error: not a safetensors file; this is a NumPy array (.npy)" 1 compile step.tn -o made --states x.npy
+printf 'int main(void) { return 0; }\n' >mine.c
+tenon compile mlp.tn -o mine --emit exe
+ok "a file of the user's is not written over" eval '[ "$status" = 1 ] && grep -q main mine.c && [ "$(cat err)" = "mine.c: error: is there already, and Tenon did not make it: -o with another name" ]'
 echo "# $n wrong commands"
 echo "1..$n"

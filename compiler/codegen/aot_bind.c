@@ -81,16 +81,17 @@ static void check_file(aot_emitter *a, LLVMValueRef data, LLVMValueRef bytes) {
     const int32_t *codes = a->entry->weights_codes;
     uint64_t magic;
     memcpy(&magic, AOT_FILE_MAGIC, sizeof magic);
-    aot_require(a, LLVMBuildIsNotNull(a->b, data, ""), codes[1]);
-    aot_require(a, aot_is_aligned(a, data, AOT_FILE_ALIGNMENT), codes[1]);
+    aot_require(a, LLVMBuildIsNotNull(a->b, data, ""), codes[AOT_NO_WEIGHTS]);
+    aot_require(a, aot_is_aligned(a, data, AOT_FILE_ALIGNMENT), codes[AOT_NO_WEIGHTS]);
     LLVMValueRef length = LLVMBuildZExtOrBitCast(a->b, bytes, a->i64, "");
-    aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, length, aot_i64(a, AOT_FILE_HEADER + block->bytes), ""), codes[2]);
-    aot_require(a, is_word(a, data, offsetof(aot_file_header, magic), magic), codes[2]);
-    aot_require(a, is_word(a, data, offsetof(aot_file_header, layout), block->layout), codes[2]);
-    aot_require(a, is_word(a, data, offsetof(aot_file_header, bytes), block->bytes), codes[2]);
+    aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, length, aot_i64(a, AOT_FILE_HEADER + block->bytes), ""),
+                codes[AOT_WEIGHTS_CUT]);
+    aot_require(a, is_word(a, data, offsetof(aot_file_header, magic), magic), codes[AOT_WEIGHTS_OTHER]);
+    aot_require(a, is_word(a, data, offsetof(aot_file_header, layout), block->layout), codes[AOT_WEIGHTS_OTHER]);
+    aot_require(a, is_word(a, data, offsetof(aot_file_header, bytes), block->bytes), codes[AOT_WEIGHTS_OTHER]);
     LLVMValueRef hash = emit_hash(a, aot_at(a, data, aot_i64(a, AOT_FILE_HEADER)), block->bytes);
     LLVMValueRef expected = aot_load(a, a->i64, data, offsetof(aot_file_header, checksum));
-    aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, hash, expected, ""), codes[3]);
+    aot_require(a, LLVMBuildICmp(a->b, LLVMIntEQ, hash, expected, ""), codes[AOT_WEIGHTS_DAMAGED]);
 }
 
 /* ---- The CPU ---- */
@@ -209,7 +210,7 @@ void aot_emit_bind(aot_emitter *a) {
     LLVMTypeRef types[] = {a->pointer, a->pointer, size};
     LLVMTypeRef type = LLVMFunctionType(a->i32, types, has_file ? 3 : 1, false);
     LLVMValueRef f = aot_function(a, has_file ? "bind_weights" : "bind", type), bound = LLVMGetParam(f, 0);
-    aot_require(a, LLVMBuildIsNotNull(a->b, bound, ""), e->weights_codes[0]);
+    aot_require(a, LLVMBuildIsNotNull(a->b, bound, ""), e->weights_codes[AOT_NO_BOUND]);
     LLVMValueRef weights = LLVMConstNull(a->pointer);
     if (has_file) {
         check_file(a, LLVMGetParam(f, 1), LLVMGetParam(f, 2));

@@ -75,6 +75,17 @@ typedef struct aot_block {
     uint64_t layout;    /* in a file: what tells that it is for this object */
 } aot_block;
 
+/* What can be wrong with weights and what they are bound to: a message for each. */
+enum {
+    AOT_NO_BOUND,
+    AOT_UNBOUND,
+    AOT_NO_WEIGHTS,
+    AOT_WEIGHTS_CUT,
+    AOT_WEIGHTS_OTHER,
+    AOT_WEIGHTS_DAMAGED,
+    AOT_WEIGHTS_CODES
+};
+
 typedef struct aot_entry {
     const char *name, *verb; /* NAME_<verb> */
     aot_size *sizes;
@@ -85,7 +96,8 @@ typedef struct aot_entry {
     aot_place *inputs, *outputs; /* in the order of the frame's */
     size_t n_inputs, n_outputs;
     uint64_t state_bytes;
-    int32_t base_codes[AOT_BASE_COUNT], arena_code, threads_code, overflow_code, weights_codes[4], cpu_code;
+    int32_t base_codes[AOT_BASE_COUNT], arena_code, threads_code, overflow_code, weights_codes[AOT_WEIGHTS_CODES],
+        cpu_code;
     aot_version *versions; /* the best last; each but the first needs more than the one before */
     size_t n_versions;
     aot_initial *initial;

@@ -84,7 +84,11 @@ static void check_bases(runner *r) {
     aot_emitter *a = r->a;
     for (int base = 0; base < AOT_BASE_COUNT; base++)
         if (r->base[base]) aot_require(a, is_given(a, r->base[base]), a->entry->base_codes[base]);
-    if (r->bound) aot_require(a, is_given(a, r->bound), a->entry->weights_codes[0]);
+    if (r->bound) aot_require(a, is_given(a, r->bound), a->entry->weights_codes[AOT_NO_BOUND]);
+    if (r->bound && a->entry->block.is_in_file) {
+        LLVMValueRef weights = aot_load(a, a->pointer, r->bound, (uint64_t)AOT_BOUND_WEIGHTS * a->pointer_bytes);
+        aot_require(a, is_given(a, weights), a->entry->weights_codes[AOT_UNBOUND]);
+    }
     aot_require(a, is_given(a, r->arena), a->entry->arena_code);
     aot_require(a, aot_is_aligned(a, r->arena, LINE), a->entry->arena_code);
 }

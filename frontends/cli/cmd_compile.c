@@ -105,12 +105,25 @@ static int take_options(request *r, const arguments *a) {
 
 /* ---- Files ---- */
 
+/* NAME.c and NAME.h may be the user's own: only what was made here before is replaced. */
+static bool may_replace(const char *path, const char *ending) {
+    char start[400];
+    if (strcmp(ending, ".c") != 0 && strcmp(ending, ".h") != 0) return true;
+    FILE *f = fopen(path, "r");
+    if (!f) return true;
+    start[fread(start, 1, sizeof start - 1, f)] = '\0';
+    fclose(f);
+    return !*start || strstr(start, "made by Tenon");
+}
+
 static int write_file(const char *name, const char *ending, const void *data, size_t bytes) {
     char path[1100];
     atomic_file f;
     tn_diag diag = {0};
     if ((size_t)snprintf(path, sizeof path, "%s%s", name, ending) >= sizeof path)
         return report_text(name, "the path is too long");
+    if (!may_replace(path, ending))
+        return report_text(path, "is there already, and Tenon did not make it: -o with another name");
     if (atomic_file_open(path, &f, &diag) != TN_OK) return report(path, &diag);
     atomic_file_write(&f, data, bytes);
     if (atomic_file_commit(&f, path, &diag) != TN_OK) return report(path, &diag);

@@ -4,9 +4,6 @@
 
 #include "frontends/cli/options.h"
 
-/* All of them, in the order of help. */
-const command *command_list(int *n);
-
 int command_run(const arguments *a);
 int command_dump(const arguments *a);
 int command_export(const arguments *a);

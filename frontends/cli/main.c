@@ -110,11 +110,6 @@ static void help(void) {
            commands[0].examples);
 }
 
-const command *command_list(int *n) {
-    *n = N_COMMANDS;
-    return commands;
-}
-
 static int complain_of_command(const char *name) {
     near_names near = {.wanted = name};
     char text[200];
@@ -143,6 +138,7 @@ int main(int argc, char **argv) {
         printf("%s\n", text);
         return EXIT_DONE;
     }
+    options_know(commands, N_COMMANDS);
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0) {
             static arguments a; /* several KiB of lists */

@@ -1,7 +1,6 @@
 /* Options of the command line (see options.h), over getopt_long. */
 #include "frontends/cli/options.h"
 
-#include "frontends/cli/commands.h"
 #include "ir/near.h"
 
 #include <errno.h>
@@ -104,6 +103,14 @@ static int set_option(arguments *a, option_name o, const char *given) {
     return 0;
 }
 
+static const command *commands;
+static int n_commands;
+
+void options_know(const command *all, int n) {
+    commands = all;
+    n_commands = n;
+}
+
 static bool takes(const command *c, option_name option) {
     for (const option_name *o = c->options; *o != OPTION_COUNT; o++)
         if (*o == option) return true;
@@ -112,8 +119,7 @@ static bool takes(const command *c, option_name option) {
 
 /* ", but of run and bench": the commands that have an option of that name; "" when none has. */
 static const char *text_of_commands(const char *name, char *out, size_t bytes) {
-    int n_commands, last = -1;
-    const command *commands = command_list(&n_commands);
+    int last = -1;
     char spelt[40];
     option_name o = 0;
     for (; o < OPTION_COUNT; o++) {

@@ -48,6 +48,9 @@ typedef struct arguments {
     option_value options[OPTION_COUNT];
 } arguments;
 
+/* All commands there are, so that an option of another one is told with that. */
+void options_know(const command *commands, int n);
+
 /* Reads what follows the command's name. 0, or EXIT_USAGE with a message on stderr; -1 when help was
  * asked for and printed. */
 int options_parse(arguments *a, const command *c, int argc, char **argv);

@@ -9,6 +9,7 @@
 
 #include "ir/dtype.h"
 #include "ir/eval.h"
+#include "ir/sizes.h"
 #include "runtime/diag.h"
 
 #include <inttypes.h>
@@ -177,10 +178,9 @@ static const char *learn_symbol(const tn_graph *f, tn_dim dim, int64_t value, in
     for (size_t i = 0; name && i < f->n_symbols && i < NN_MAX_SYMBOLS; i++) {
         const symbol *s = &f->symbols[i];
         if (s->dim != dim) continue;
-        if (value < s->low || value > s->high)
-            snprintf(text, bytes, ": %s must be within [%" PRId64 ", %" PRId64 "]", name, s->low, s->high);
-        else if (value % s->divisor != 0)
-            snprintf(text, bytes, ": %" PRId64 " must divide %s", s->divisor, name);
+        char bounds[100];
+        if (value < s->low || value > s->high || value % s->divisor != 0)
+            snprintf(text, bytes, ": %s must be %s", name, sizes_bounds_text(s, bounds, sizeof bounds));
         else if (sizes[i] >= 0 && sizes[i] != value)
             snprintf(text, bytes, ": %s is %" PRId64 " by a tensor before it", name, sizes[i]);
         else {
