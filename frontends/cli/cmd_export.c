@@ -45,8 +45,8 @@ static bool is_graph_stage(const char *stage) {
 int command_export(const arguments *a) {
     exporting e = {.out = TEXT_OF(a, output), .stage = GIVEN(a, after) ? TEXT_OF(a, after) : NULL};
     if (!GIVEN(a, output)) return options_complain(a->command, "where to write is missing: -o FILE.onnx");
-    if (!ends_with(out, ".onnx"))
-        return options_complain(a->command, "-o: %s does not end in .onnx, and ONNX is what is written", out);
+    if (!ends_with(e.out, ".onnx"))
+        return options_complain(a->command, "-o: %s does not end in .onnx, and ONNX is what is written", e.out);
     tn_onnx_write_options options = {.drop_effects = GIVEN(a, drop_effects)};
     e.options = &options;
     if (GIVEN(a, opset)) {
