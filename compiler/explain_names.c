@@ -59,13 +59,6 @@ const char *const *explain_locations(explanation *e, const tn_module *m, locatio
     return texts;
 }
 
-void explain_notes(explanation *e, const function_plan *fused, tn_explained_kernel *k) {
-    const char **notes = ARENA_ARRAY(&e->memory, const char *, fused->n_notes + 1);
-    e->failed |= !notes;
-    k->notes = notes;
-    for (uint32_t i = 0; notes && i < fused->n_notes; i++) notes[k->n_notes++] = explain_text(e, "%s", fused->notes[i]);
-}
-
 /* ---- Nodes ---- */
 
 static bool is_view(const node *n) {

@@ -58,8 +58,6 @@ bool explain_entry(explanation *e, const compilation *c, tn_graph *entry, const 
 const char *explain_text(explanation *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *explain_type(explanation *e, const sized *s, const tn_type *type);
 const char *const *explain_locations(explanation *e, const tn_module *m, location_id set, int *n);
-/* What was noted while the kernel was built. */
-void explain_notes(explanation *e, const function_plan *fused, tn_explained_kernel *k);
 /* Nodes of a kernel, and the title that their ops make. */
 void explain_nodes(explanation *e, const sized *kernel, tn_explained_kernel *k);
 

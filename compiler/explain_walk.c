@@ -18,6 +18,7 @@ enum { MOST_KERNELS = 20000 };
 typedef struct walk {
     explanation *e;
     const program_plan *plan;
+    const fusion_notes *fusion;
     bool is_prepare;
     int *first_number; /* of each function of the plan: its first kernel's number; -1: not reached */
     bool *is_shown;    /* likewise */
@@ -173,6 +174,24 @@ static int64_t *callee_symbols(const scope *s, const node *n, const tn_graph *ca
     return values;
 }
 
+/* What was noted while the kernel was built, then why its operands are not part of it. */
+static void note_kernel(scope *s, const node *n, const function_plan *fused, tn_explained_kernel *k) {
+    explanation *e = s->w->e;
+    const fusion_notes *fusion = s->w->fusion;
+    const char **notes = ARENA_ARRAY(&e->memory, const char *, fused->n_notes + n->n_operands + 1);
+    k->notes = notes;
+    e->failed |= !notes;
+    for (uint32_t i = 0; notes && i < fused->n_notes; i++) notes[k->n_notes++] = explain_text(e, "%s", fused->notes[i]);
+    for (size_t i = 0; notes && i < fusion->n; i++) {
+        const fusion_note *f = &fusion->items[i];
+        if (f->kernel != fused->graph || f->operand >= n->n_operands) continue;
+        int number = number_of(s, n->operands[f->operand]);
+        if (number >= 0)
+            notes[k->n_notes++] =
+                explain_text(e, "%s is made by another kernel and not fused in: %s", e->values[number].name, f->why);
+    }
+}
+
 static void add_kernel(scope *s, size_t i, const tn_graph *fused, int number) {
     explanation *e = s->w->e;
     const node *n = &s->in.graph->nodes[i];
@@ -198,11 +217,11 @@ static void add_kernel(scope *s, size_t i, const tn_graph *fused, int number) {
                              .measured_ms = TN_UNKNOWN,
                              .share_of_peak = TN_UNKNOWN,
                              .share_of_time = TN_UNKNOWN};
-    explain_notes(e, own, &k);
     explain_nodes(e, &kernel, &k);
     explain_cost(&kernel, &k, &e->costs[row]);
     read_operands(s, n, &kernel, row, &k, &e->costs[row]);
     write_results(s, n, row, &k);
+    note_kernel(s, n, own, &k);
     if (s->plan->work_bytes[i] != DIM_INVALID) k.temporary_bytes = sized_value(&s->in, s->plan->work_bytes[i]);
     e->kernels[row] = k;
     tn_free(symbols);
@@ -462,7 +481,7 @@ static void edges_of_results(scope *s) {
 
 bool explain_entry(explanation *e, const compilation *c, tn_graph *entry, const emitted_tables *tables,
                    const int64_t *sizes) {
-    walk w = {.e = e, .plan = &c->plan, .is_prepare = entry == c->prepare};
+    walk w = {.e = e, .plan = &c->plan, .fusion = &c->fusion_notes, .is_prepare = entry == c->prepare};
     scope s = {.w = &w, .plan = plan_of(&c->plan, entry), .in = {entry, sizes}, .is_entry = true, .calls = 1};
     bool ok = ints_new(e, c->plan.n_functions, &w.first_number), agrees = true;
     w.is_shown = tn_calloc(c->plan.n_functions + 1, sizeof *w.is_shown);

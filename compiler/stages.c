@@ -109,7 +109,8 @@ static bool run_passes(compilation *c, watching *w, bool *stopped) {
                       .no_winograd = c->options->winograd && strcmp(c->options->winograd, "on") != 0,
                       .strassen = c->options->strassen && strcmp(c->options->strassen, "on") == 0,
                       .no_fusion = c->options->no_fusion,
-                      .nan_check = c->options->nan_check};
+                      .nan_check = c->options->nan_check,
+                      .fusion_notes = w->goal->keeps_notes ? &c->fusion_notes : NULL};
     for (size_t i = 0; i < n_passes; i++) {
         if (!pass_table[i].run(c->module, &o)) return take_module_error(c);
         if ((verify_always || c->options->verify_each) && !verify(c)) return false;
@@ -250,6 +251,7 @@ void compilation_end(compilation *c) {
     emitted_tables_free(&c->tables);
     emitted_tables_free(&c->prepare_tables);
     blas_close(c->blas);
+    tn_free(c->fusion_notes.items);
     tn_module_free(c->module);
 }
 

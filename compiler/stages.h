@@ -13,7 +13,8 @@ typedef struct compilation {
     const tn_compile_options *options;
     tn_module *module; /* a copy of the user's: passes work on it */
     weight_format weights;
-    machine machine; /* that kernels are built for */
+    machine machine;           /* that kernels are built for */
+    fusion_notes fusion_notes; /* with goal.keeps_notes */
     program_plan plan;
     loop_parts parts;         /* of its kernels */
     tn_graph *main, *prepare; /* prepare: NULL when no work depends on weights alone */

@@ -122,12 +122,15 @@ uint32_t lt_add_site(lt_builder *b, lt_site site) {
 
 void lt_note(lt_builder *b, const char *format, ...) {
     lt_kernel *k = b->kernel;
-    if (b->failed || !b->machine || !b->machine->keeps_notes) return;
+    enum { MOST_NOTES = 16 };
+    if (b->failed || !b->machine || !b->machine->keeps_notes || k->n_notes == MOST_NOTES) return;
     char text[400];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    for (uint32_t i = 0; i < k->n_notes; i++)
+        if (strcmp(k->notes[i], text) == 0) return; /* parts that are alike say the same */
     const char *own = arena_strdup(&k->module->memory, text);
     if (!own)
         no_memory(b);

@@ -100,7 +100,11 @@ static void choose(lowering *l, const machine *m) {
     product_shape shapes[2] = {product_known_shape(p[0]), product_known_shape(p[1])};
     blocking how[2];
     blocking_choose_chain(m, shapes, how);
-    for (int i = 0; i < 2; i++) p[i]->how = how[i];
+    for (int i = 0; i < 2; i++) {
+        p[i]->how = how[i];
+        lt_note(&l->a.b, i == 0 ? "first product, the scores:" : "second product, the mixture of values:");
+        product_note(p[i]);
+    }
 }
 
 /* The scores lie in the buffer, a row a row. */
@@ -165,6 +169,10 @@ static void lower_chunks(lowering *l) {
            extents[2] = {scores->outer, dim_ceildiv(t, blocks, dim_const(t, grain))};
     tn_dim number[2];
     access_loop loops[2];
+    lt_note(
+        &l->a.b,
+        "chunks for threads of %lld blocks of %lld rows of one head: enough to make packing keys and values worth it",
+        (long long)grain, (long long)(scores->how.row_tiles * scores->how.mr));
     l->row_step = row_step(l);
     l->buffer = lt_add_buffer(&l->a.b, LT_SCRATCH, scores->sum,
                               dim_mul_const(t, l->row_step, scores->how.row_tiles * scores->how.mr), "scores");

@@ -163,6 +163,7 @@ lt_kernel *bottleneck_lower(tn_graph *fused, const machine *m) {
             access_close(&l.a);
             return map_lower(fused, m);
         }
+        product_note(&l.p);
         lower_chunks(&l);
     }
     return access_close(&l.a);

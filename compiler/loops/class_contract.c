@@ -61,8 +61,17 @@ lt_kernel *contract_lower(tn_graph *fused, const machine *m) {
         product_shape s = product_known_shape(&c.p);
         if (is_tiny(&s)) {
             access_close(&a);
-            return map_lower(fused, m);
+            return lower_noted(
+                map_lower(fused, m), m,
+                "a product of at most %d multiply-adds, or of depth 2 at most: cutting it into tiles would "
+                "cost more than it gives",
+                TINY_MULTIPLY_ADDS);
         }
+        if (c.swaps)
+            lt_note(
+                &a.b,
+                "the operands change sides: rows of the second follow each other along the depth, so it is A, which is "
+                "read so, and the result is turned when it is stored");
         s.is_narrow = c.swaps && s.columns < 0;
         s.by_strides = true;
         c.p.how = blocking_choose(m, &s);

@@ -369,10 +369,12 @@ static bool set_up_swapped(blocked_conv *b, const machine *m, tn_dim rows) {
     p->side[SIDE_B].extent = c->features;
     b->swaps = true;
     if (!product_find_panels(p, c->conv->operands[1], kernel_index)) return false;
+    lt_note(&c->a->b, "rows are positions of the result, columns output channels: the weights are B");
     if (is_pointwise(c))
         product_find_plain(p, SIDE_A, c->conv->operands[0], input_index);
     else if (has_windows(c))
         read_windows(b);
+    if (p->in_lines) lt_note(&c->a->b, "what the kernel meets is read where it lies, row by row of the result");
     p->lanes_along_rows = !dim_is_value(c->t, b->row, 1); /* features of a single position are neighbours */
     choose_blocking(p, m, false);
     if (p->in_lines) p->how.depth_block = (p->how.depth_block + c->taps - 1) / c->taps; /* of channels */
@@ -387,6 +389,10 @@ static bool set_up_in_place(blocked_conv *b, const machine *m, tn_dim rows) {
     product_find_plain(p, SIDE_B, c->conv->operands[0], input_index);
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index);
     choose_blocking(p, m, true);
+    if (!p->how.packs[SIDE_B])
+        lt_note(&c->a->b,
+                "rows are output channels, columns positions: one tap, stride 1 and no padding, so that the input is "
+                "read where it lies");
     return !p->how.packs[SIDE_B];
 }
 
@@ -409,6 +415,10 @@ static bool set_up_packed(blocked_conv *b, const machine *m, tn_dim rows) {
     product_find_plain(p, SIDE_A, c->conv->operands[1], kernel_index); /* the band is part of its base */
     choose_blocking(p, m, false);
     if (can_ask_ahead(b)) p->ask_ahead = ask_ahead;
+    lt_note(&c->a->b,
+            "rows are output channels, columns positions: %lld row%s of the result at a time, for which the input is "
+            "copied tap by tap, zeros beyond its edges",
+            (long long)b->band, b->band == 1 ? "" : "s");
     return true;
 }
 

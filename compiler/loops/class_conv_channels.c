@@ -315,6 +315,10 @@ bool conv_channels(const convolution *c, const machine *m) {
     if (!read_sizes(&p, m) || !suits(&p)) return false;
     choose_block(&p, m);
     choose_band(&p, m);
+    lt_note(&c->a->b,
+            "depthwise with many taps: lanes are %lld channels, the input is turned for that; %lld sums of a row in "
+            "registers, bands of %lld rows so that a band's input fits a quarter of the L2",
+            (long long)p.lanes, (long long)p.row_block, (long long)p.band);
     add_buffers(&p);
     p.input = scratch(&p, p.in_rows * p.in[X], "rows");
     p.input_first = number(&p, 0);

@@ -142,6 +142,8 @@ static bool takes(const convolution *c) {
 }
 
 static void rows_stage(direct_conv *d) {
+    lt_note(&d->c.a->b,
+            "few output channels in a group: no product of matrices; a row of the result at a time, lanes along it");
     convolution *c = &d->c;
     access_loop rows;
     int n = c->spatial + 1;
@@ -158,7 +160,9 @@ lt_kernel *conv_lower_direct(tn_graph *fused, const machine *m) {
     if (!access_open(&a, fused, "conv", m)) return access_close(&a);
     if (!conv_read(&d.c, &a, lower_anchor(fused, TN_OP_conv)) || !takes(&d.c)) {
         access_close(&a);
-        return map_lower(fused, m);
+        return lower_noted(map_lower(fused, m), m,
+                           "a convolution whose terms are too many to be unrolled, or not known: each "
+                           "element by itself");
     }
     convolution whole = d.c;
     for (int64_t i = 0; i < conv_phase_count(&whole); i++) {

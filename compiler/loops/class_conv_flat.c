@@ -158,6 +158,10 @@ bool conv_flat(const convolution *c, const machine *m) {
     /* Here each tap loads for itself, most often across two lines; there an element serves several rows. */
     int64_t in_rows = p.extent[Y] * ceil_div(p.extent[X], p.lanes);
     if (p.vectors > MOST_VECTORS || p.vectors * VECTOR_COST >= in_rows) return false;
+    lt_note(&c->a->b,
+            "depthwise on a small plane: lanes run along the whole plane, %lld vectors of %lld, the lanes that meet "
+            "nothing of the input masked",
+            (long long)p.vectors, (long long)p.lanes);
     planes_stage(&p);
     return true;
 }

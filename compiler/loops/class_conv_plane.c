@@ -417,6 +417,14 @@ static bool plane_sizes(planes *p, const machine *m) {
 bool conv_planes(const convolution *c, const machine *m) {
     planes p = {.c = *c};
     if (!plane_sizes(&p, m)) return false;
+    lt_note(&c->a->b,
+            "depthwise: %lld rows of the result at once, whose sums are registers: an input row is loaded once for all "
+            "of them; lanes (%lld) run along the row",
+            (long long)p.rows, (long long)p.lanes);
+    lt_note(&c->a->b,
+            p.in_place ? "the input is read where it lies, edges have code of their own"
+                       : "the input is copied first, with zeros around: its elements are not neighbours for the lanes");
+    lt_note(&c->a->b, "%lld band%s of a plane for threads", (long long)p.bands, p.bands == 1 ? "" : "s");
     if (!p.in_place) p.copy = lt_add_buffer(&c->a->b, LT_SCRATCH, c->sum, number(&p, copy_elements(&p)), "rows");
     planes_stage(&p);
     return true;

@@ -354,6 +354,11 @@ bool conv_spread(const convolution *c, const machine *m) {
     if (!read_sizes(&s, c)) return false;
     read_reach(&s);
     choose_tile(&s, m);
+    lt_note(
+        &c->a->b,
+        "a transposed convolution of several images: rows are images, columns output channels, tiles of %lld x %lld; "
+        "only elements between which no zeros lie are multiplied",
+        (long long)s.how.mr, (long long)s.how.nr);
     input_stage(&s);
     weights_stage(&s);
     int64_t positions = s.band * s.out[X];

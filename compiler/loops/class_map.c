@@ -101,6 +101,26 @@ static void lower_rows(access *a, const piece *p, int merged, bool blocked) {
     if (blocked) access_close_loop(a, &blocks);
 }
 
+/* By what lower_merged does. */
+static void note_form(access *a, int rank, int merged, bool blocked) {
+    if (merged == 0)
+        lt_note(&a->b, "a scalar");
+    else if (merged == rank)
+        lt_note(&a->b, "one vector loop over all elements, %d lanes, chunks of %d elements",
+                (int)lower_lanes(a->fused, a->b.machine), CHUNK_ELEMENTS);
+    else if (blocked)
+        lt_note(
+            &a->b,
+            "rows of the last %d axes, %d rows of %d columns at a time: operands that lie across them use the lines "
+            "of the cache that they touch",
+            merged, BLOCK_ROWS, BLOCK_COLUMNS);
+    else
+        lt_note(&a->b,
+                "rows of the last %d ax%s as vector loops, not one loop over all: an operand that is broadcast or "
+                "transposed is then read as it lies",
+                merged, merged == 1 ? "is" : "es");
+}
+
 static void lower_scalar(access *a, const piece *p) {
     access_open_stage(a, dim_const(a->fused->module->dims, 1));
     store_piece(a, p, ACCESS_NO_INDEX);
@@ -112,6 +132,7 @@ static lt_kernel *lower_merged(tn_graph *fused, const machine *m, int merged, bo
     const node *root = graph_node_of(fused, fused->results[0].value);
     bool in_parts = fused->n_results == 1 && root->op == TN_OP_concat;
     piece p = {.value = VALUE_NONE, .type = *graph_type(fused, fused->results[0].value), .axis = -1};
+    note_form(&a, p.type.rank, merged, blocked);
     if (in_parts) {
         p.axis = (int)attr_int(&root->attrs, ATTR_axis, 0);
         p.offset = dim_const(fused->module->dims, 0);
@@ -163,6 +184,9 @@ lt_kernel *map_lower(tn_graph *fused, const machine *m) {
     }
     if (least == 0 || !best) return best;
     lt_kernel *turned = best_turned(fused, m, least);
-    if (turned || fused->module->error.status != TN_OK) return turned;
+    if (turned || fused->module->error.status != TN_OK)
+        return lower_noted(turned, m,
+                           "small square blocks are turned in registers: an operand lies transposed, and would be read "
+                           "lane by lane");
     return best_merged < rank ? lower_merged(fused, m, best_merged, true) : best;
 }

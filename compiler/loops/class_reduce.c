@@ -88,6 +88,9 @@ static void lower_rows(rows *s) {
     s->lanes_from = s->domain.rank;
     while (s->lanes_from > 0 && s->reduced[s->lanes_from - 1] == along) s->lanes_from--;
     if (reduce_suits_columns(s)) {
+        lt_note(&s->a->b,
+                "rows are added to sums of a run of columns, so that memory is read along the rows: the last axis is "
+                "kept, not summed over");
         reduce_lower_columns(s);
         return;
     }
@@ -97,6 +100,11 @@ static void lower_rows(rows *s) {
     access_loop row_loop, lanes;
     tn_dim row = access_open_rows(s->a, total, row_grain(s), &row_loop);
     unravel_row(s, row);
+    lt_note(&s->a->b, along ? "lanes run along the axes that are summed over and are merged at the end of each row"
+                            : "lanes run along the axes that are kept, each with a chain of its own");
+    if (s->n_phases > 1)
+        lt_note(&s->a->b, "%d loops over each row: what comes later needs the results of the earlier ones",
+                (int)s->n_phases);
     if (along)
         lower_row(s);
     else {

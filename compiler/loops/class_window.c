@@ -265,7 +265,9 @@ lt_kernel *window_lower(tn_graph *fused, const machine *m) {
     if (!access_open(&p.a, fused, "window", m)) return access_close(&p.a);
     if (!read_window(&p, fused)) {
         access_close(&p.a);
-        return map_lower(fused, m);
+        return lower_noted(map_lower(fused, m), m,
+                           "the window's extents are not all known, or it has too many elements: each "
+                           "result combines its window by itself");
     }
     int64_t width = 64;
     dim_is_const(p.t, p.result->dims[p.rank - 1], &width);
@@ -273,6 +275,12 @@ lt_kernel *window_lower(tn_graph *fused, const machine *m) {
     tn_dim rows = dim_product(p.t, p.result->dims, p.rank - 1);
     if (grain < 1) grain = 1;
     int64_t fitting = combines_rows(&p) ? (int64_t)m->l1_bytes / 2 / (p.width * tn_dtype_bits(p.sum) / 8) : 0;
+    if (fitting >= LEAST_ROWS)
+        lt_note(&p.a.b,
+                "rows of a window are combined first, then its columns: fewer steps, and %lld rows fit half of the L1",
+                (long long)(grain < fitting ? grain : fitting));
+    else
+        lt_note(&p.a.b, "a row of results at a time, lanes along it");
     if (fitting >= LEAST_ROWS)
         combined_stage(&p, rows, grain < fitting ? grain : fitting);
     else

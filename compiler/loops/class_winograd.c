@@ -193,6 +193,15 @@ lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
     if (access_open(&a, fused, "winograd", m) && read_shape(&w, &a, fused)) {
         choose_block(&w);
         find_weights(&w);
+        lt_note(&a.b, "F(%lld, 3): a tile of %lld x %lld results takes %lld multiplications for %lld",
+                (long long)w.tile, (long long)w.tile, (long long)w.tile, (long long)(w.side * w.side),
+                (long long)(9 * w.tile * w.tile));
+        if (w.block_images > 1)
+            lt_note(&a.b, "%lld images at a time: one has too few tiles", (long long)w.block_images);
+        lt_note(&a.b,
+                w.by_blocks ? "blocks of %lld rows of tiles, each through all three steps in the cache of one thread"
+                            : "%lld rows of tiles at once: all input is transformed first, then groups of channels",
+                (long long)w.block_rows);
         if (w.by_blocks)
             blocks_stage(&w);
         else {

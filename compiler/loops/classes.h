@@ -49,4 +49,7 @@ void lower_run(access *a, tn_dim begin, tn_dim end, lower_body *body, void *ctx)
  * uniform: 1 for each with a stride, 2 for each other. */
 uint32_t lower_scattered(const lt_kernel *k);
 
+/* lt_note on a kernel (or NULL) that is lowered already; returns it. */
+lt_kernel *lower_noted(lt_kernel *k, const machine *m, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 #endif

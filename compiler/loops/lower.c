@@ -5,29 +5,69 @@
  */
 #include "compiler/loops/stream.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
 static const struct {
     const char *name;
     class_takes *takes;
     class_lower *lower;
+    const char *why; /* for those who ask */
 } classes[] = {
-    {"cumulate", cumulate_takes, cumulate_lower},
-    {"index", index_takes, index_lower},
-    {"sort", sort_takes, sort_lower},
-    {"contract", contract_takes, contract_lower},
-    {"attention", attention_takes, attention_lower},
-    {"conv", conv_takes, conv_lower},
-    {"bottleneck", bottleneck_takes, bottleneck_lower},
-    {"winograd", winograd_takes, winograd_lower},
-    {"winograd_kernel", winograd_kernel_takes, winograd_kernel_lower},
-    {"conv_weights", conv_weights_takes, conv_weights_lower},
-    {"window", window_takes, window_lower},
-    {"reduce", reduce_takes, reduce_lower},
-    {"map", map_takes, map_lower},
+    {"cumulate", cumulate_takes, cumulate_lower, "a running sum, product or extreme: one step after the other"},
+    {"index", index_takes, index_lower, "a scatter: the data are copied, then updates go to them in their order"},
+    {"sort", sort_takes, sort_lower, "rows are sorted, each by one thread"},
+    {"contract", contract_takes, contract_lower,
+     "one product of matrices, with what is computed from each of its elements"},
+    {"attention", attention_takes, attention_lower,
+     "two products with a softmax between: a block of rows of scores at a time, so that the scores never are in memory "
+     "as a "
+     "whole"},
+    {"conv", conv_takes, conv_lower, "one convolution, with what is computed from each of its elements"},
+    {"bottleneck", bottleneck_takes, bottleneck_lower,
+     "a 1 x 1 convolution and a depthwise one on its result: a panel of channels at a time, so that what is between "
+     "them "
+     "stays in the cache"},
+    {"winograd", winograd_takes, winograd_lower,
+     "a 3 x 3 convolution by Winograd's algorithm: products of transformed tiles, for which fewer multiplications are "
+     "needed"},
+    {"winograd_kernel", winograd_kernel_takes, winograd_kernel_lower,
+     "the transform of weights for Winograd's algorithm"},
+    {"conv_weights", conv_weights_takes, conv_weights_lower, "the gradient of a convolution with regard to its kernel"},
+    {"window", window_takes, window_lower, "pooling: each result combines a window of elements"},
+    {"reduce", reduce_takes, reduce_lower,
+     "reductions over the same axes, with what is computed from and for them, row by row"},
+    {"map", map_takes, map_lower, "each element of the result is computed on its own"},
 };
 
+lt_kernel *lower_noted(lt_kernel *k, const machine *m, const char *format, ...) {
+    if (!k || !m->keeps_notes) return k;
+    lt_builder b = {.kernel = k, .machine = m};
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    lt_note(&b, "%s", text);
+    return b.failed ? NULL : k;
+}
+
+/* The class is told before what it has chosen. */
+static void put_last_first(lt_kernel *k) {
+    const char *last = k->notes[k->n_notes - 1];
+    memmove(k->notes + 1, k->notes, (k->n_notes - 1) * sizeof *k->notes);
+    k->notes[0] = last;
+}
+
 lt_kernel *lt_lower(tn_graph *fused, const machine *m) {
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (classes[i].takes(fused)) return stream_results(classes[i].lower(fused, m), m);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        if (!classes[i].takes(fused)) continue;
+        lt_kernel *k = stream_results(classes[i].lower(fused, m), m);
+        k = lower_noted(k, m, "class %s: %s", classes[i].name, classes[i].why);
+        if (k && k->n_notes > 0) put_last_first(k);
+        return k;
+    }
     const node *last = fused->n_nodes ? &fused->nodes[fused->n_nodes - 1] : NULL;
     module_error(fused->module, TN_ERR_UNSUPPORTED, last ? last->locations : LOCATION_NONE,
                  "kernel %s: no loop class takes %s", fused->name,

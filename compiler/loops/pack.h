@@ -165,6 +165,11 @@ void product_from_part(product *p, const product_rows *rows, operand a, tn_dim n
 
 product_shape product_known_shape(const product *p);
 
+/* pack_notes.c: tells how it is cut, and why; p->how is chosen. */
+void product_note(product *p);
+/* How it is shared out to threads by product_lower. */
+void product_note_chunks(product *p);
+
 /* ---- Between pack.c, pack_tile.c and pack_store.c ---- */
 
 int64_t product_tile_size(const product *p, matrix_side side);           /* rows or columns of the tile */

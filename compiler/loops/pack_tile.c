@@ -403,6 +403,8 @@ product_shape product_known_shape(const product *p) {
 }
 
 void product_lower(product *p) {
+    product_note(p);
+    product_note_chunks(p);
     static const char *const names[] = {"rows", "columns"};
     for (int side = 0; side < 2; side++) {
         if (!p->how.packs[side] || (side == SIDE_B && packs_here(p))) continue;

@@ -45,7 +45,11 @@ bool stream_suits(const dim_table *t, const lt_buffer *result, const machine *m)
 }
 
 lt_kernel *stream_results(lt_kernel *k, const machine *m) {
-    for (uint32_t i = 0; k && i < k->n_buffers; i++)
+    bool is_any = false;
+    for (uint32_t i = 0; k && i < k->n_buffers; i++) {
         k->buffers[i].is_streamed = stream_suits(k->module->dims, &k->buffers[i], m) && !is_read(k, i);
+        is_any |= k->buffers[i].is_streamed;
+    }
+    if (is_any) return lower_noted(k, m, "results are stored past the caches, which they are larger than");
     return k;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 typedef struct fuser {
+    const pass_options *options;
     grouping groups;
     tn_graph *from, *to;
     value_id *map; /* value of `from` to value of `to`; VALUE_NONE: not made yet */
@@ -126,12 +127,24 @@ static bool bring_node(outliner *s, uint32_t group, const node *n) {
     return ok;
 }
 
+static bool note_operand(outliner *s, uint32_t group, uint32_t made) {
+    fusion_notes *notes = s->f->options->fusion_notes;
+    const char *why =
+        notes && s->f->groups.group_of[made] != GROUP_NONE ? grouping_refusal(&s->f->groups, group, made) : NULL;
+    if (!why) return true;
+    if (!array_reserve((void **)&notes->items, &notes->capacity, notes->n + 1, sizeof *notes->items))
+        return module_no_memory(s->kernel->module);
+    notes->items[notes->n++] = (fusion_note){s->kernel, s->n_operands, why};
+    return true;
+}
+
 /* Makes v available in the kernel: a parameter when it comes from outside. */
 static bool bring_in(outliner *s, uint32_t group, value_id v) {
     const tn_graph *from = s->f->from;
     uint32_t i = from->values[v].node;
     if (s->f->inner_of[v] == s->number) return true;
     if (is_inside(s, group, i)) return bring_node(s, group, &from->nodes[i]);
+    if (!note_operand(s, group, i)) return false;
     char name[16];
     snprintf(name, sizeof name, "p%u", (unsigned)s->n_operands);
     tn_type type = inner_type(s, graph_type(from, v));
@@ -310,7 +323,7 @@ static void close_fuser(fuser *f) {
 }
 
 static bool fuse_function(tn_graph *g, const pass_options *o, size_t *n_kernels) {
-    fuser f = {.from = g, .n_kernels = *n_kernels};
+    fuser f = {.options = o, .from = g, .n_kernels = *n_kernels};
     bool ok = open_fuser(&f, o) && graph_copy_signature(f.to, f.from, f.map);
     /* The order is that of the nodes: builders and gradients use values up before they go on. */
     for (uint32_t i = 0; ok && i < g->n_nodes; i++)

@@ -50,6 +50,7 @@ typedef struct grouper {
     uint32_t *stack; /* nodes that the walk still has to follow */
     uint32_t n_stack, n_walked;
     tn_dim variables[TN_MAX_RANK];
+    const char *why; /* the merge that was tried last is wrong */
 } grouper;
 
 /* ---- Roles ---- */
@@ -214,15 +215,25 @@ static bool outside_leads_back(grouper *s, uint32_t id, uint32_t i) {
 
 static bool same_domain(const group *a, const group *b) { return type_equal(&a->domain, &b->domain); }
 
+static bool refuse(grouper *s, const char *why) {
+    s->why = why;
+    return false;
+}
+
 /* The group that both would make; false: their kinds do not go together. Whether shapes and
  * indices fit is checked member by member afterwards. */
-static bool combine(const group *a, const group *b, group *merged) {
-    if (a->kind == GROUP_ALONE || b->kind == GROUP_ALONE || a->n + b->n > MAX_MEMBERS) return false;
-    if (a->kind == GROUP_ANCHORED && b->kind == GROUP_ANCHORED) return false;
+static bool combine(grouper *s, const group *a, const group *b, group *merged) {
+    if (a->kind == GROUP_ALONE || b->kind == GROUP_ALONE)
+        return refuse(
+            s, "one of them is of an op that is computed alone (a sort, a running sum, a scatter, a view of views)");
+    if (a->n + b->n > MAX_MEMBERS) return refuse(s, "together they would be of more nodes than a kernel may have");
+    if (a->kind == GROUP_ANCHORED && b->kind == GROUP_ANCHORED)
+        return refuse(s, "each has a product, a convolution or a window of its own, and a kernel is built around one");
     if ((a->kind == GROUP_ANCHORED && b->kind == GROUP_ROWS) || (a->kind == GROUP_ROWS && b->kind == GROUP_ANCHORED))
-        return false;
+        return refuse(
+            s, "one goes along whole rows, which the tiles of the other's product, convolution or window do not");
     if (a->kind == GROUP_ROWS && b->kind == GROUP_ROWS && (!same_domain(a, b) || a->reduced != b->reduced))
-        return false;
+        return refuse(s, "they reduce other axes, or values of other shapes");
     *merged = a->kind == GROUP_ELEMENTS ? *b : *a;
     merged->first = a->first < b->first ? a->first : b->first;
     merged->last = a->last > b->last ? a->last : b->last;
@@ -243,21 +254,25 @@ static uint32_t list_members(const grouper *s, uint32_t id, uint32_t *members) {
 
 static bool merge_is_right(grouper *s, uint32_t id, const uint32_t *members, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (!member_is_legal(s, id, &s->g->nodes[members[i]])) return false;
+        if (!member_is_legal(s, id, &s->g->nodes[members[i]]))
+            return refuse(
+                s, "it is read at other elements than the one that is being computed, several times or in another "
+                   "shape");
     s->walk++;
     s->n_walked = 0;
     for (uint32_t i = 0; i < n; i++) {
         const node *m = &s->g->nodes[members[i]];
         for (uint32_t k = 0; k < m->n_operands; k++)
-            if (outside_leads_back(s, id, s->g->values[m->operands[k]].node)) return false;
+            if (outside_leads_back(s, id, s->g->values[m->operands[k]].node))
+                return refuse(s, "a third kernel needs what the one makes, and the other needs that");
     }
     return true;
 }
 
 /* Merges `from` into `id` when that is right. */
-static void try_merge(grouper *s, uint32_t id, uint32_t from) {
+static bool try_merge(grouper *s, uint32_t id, uint32_t from) {
     group merged, former = s->groups[id];
-    if (!combine(&s->groups[from], &former, &merged)) return;
+    if (!combine(s, &s->groups[from], &former, &merged)) return false;
     uint32_t members[2 * MAX_MEMBERS];
     uint32_t n_from = list_members(s, from, members);
     uint32_t n = n_from + list_members(s, id, members + n_from);
@@ -269,10 +284,19 @@ static void try_merge(grouper *s, uint32_t id, uint32_t from) {
         s->next[merged.tail] = s->groups[from].head;
         s->groups[id].tail = s->groups[from].tail;
         s->groups[from].n = 0;
-        return;
+        return true;
     }
     s->groups[id] = former;
     rename_group(s, id, from, members, n_from);
+    return false;
+}
+
+static void note_refusal(grouping *out, uint32_t reader, uint32_t made, const char *why) {
+    if (!out->keeps_refusals) return;
+    if (array_reserve((void **)&out->refusals, &out->refusals_capacity, out->n_refusals + 1, sizeof *out->refusals))
+        out->refusals[out->n_refusals++] = (fusion_refusal){reader, made, why};
+    else
+        module_no_memory(out->graph->module);
 }
 
 /* Groups that node i reads from, through views. */
@@ -283,7 +307,7 @@ static void merge_with_producers(grouper *s, uint32_t id, uint32_t i) {
         while (s->out->roles[o] == FUSION_INLINE && s->g->nodes[o].n_operands > 0)
             o = s->g->values[s->g->nodes[o].operands[0]].node;
         uint32_t from = s->out->group_of[o];
-        if (from != GROUP_NONE && from != id) try_merge(s, id, from);
+        if (from != GROUP_NONE && from != id && !try_merge(s, id, from)) note_refusal(s->out, i, o, s->why);
     }
 }
 
@@ -370,7 +394,7 @@ static void find_roles(grouper *s, bool no_fusion) {
 }
 
 bool grouping_make(grouping *out, tn_graph *g, const pass_options *o) {
-    *out = (grouping){.graph = g};
+    *out = (grouping){.graph = g, .keeps_refusals = o->fusion_notes != NULL};
     grouper s = {.out = out, .g = g, .t = g->module->dims};
     out->roles = tn_calloc(g->n_nodes + 1, sizeof *out->roles);
     out->group_of = tn_malloc((g->n_nodes + 1) * sizeof *out->group_of);
@@ -406,5 +430,14 @@ void grouping_free(grouping *s) {
     tn_free(s->roles);
     tn_free(s->group_of);
     tn_free(s->kept);
+    tn_free(s->refusals);
     *s = (grouping){0};
+}
+
+const char *grouping_refusal(const grouping *s, uint32_t group, uint32_t made) {
+    uint32_t of_made = s->group_of[made];
+    for (size_t i = s->n_refusals; i-- > 0;)
+        if (s->group_of[s->refusals[i].reader] == group && s->group_of[s->refusals[i].made] == of_made)
+            return s->refusals[i].why;
+    return NULL;
 }

@@ -14,17 +14,28 @@ typedef enum fusion_role {
     FUSION_MEMBER, /* work: belongs to exactly one group */
 } fusion_role;
 
+/* Two groups that were not merged: that of node `reader` and that of node `made`, which it reads. */
+typedef struct fusion_refusal {
+    uint32_t reader, made;
+    const char *why;
+} fusion_refusal;
+
 typedef struct grouping {
     tn_graph *graph;
     fusion_role *roles; /* of each node */
     uint32_t *group_of; /* of each node, GROUP_NONE for those that are no members */
     bool *kept;         /* of each value: it is read outside the group that makes it */
     size_t n_groups;
+    bool keeps_refusals; /* somebody asks */
+    fusion_refusal *refusals;
+    size_t n_refusals, refusals_capacity;
 } grouping;
 
 /* False: out of memory (recorded). */
 bool grouping_make(grouping *s, tn_graph *g, const pass_options *o);
 void grouping_free(grouping *s);
+/* Why the group does not have node `made` in it; NULL: nothing was noted. */
+const char *grouping_refusal(const grouping *s, uint32_t group, uint32_t made);
 
 /* groups_join.c: makes one group of those that a larger pattern is made of. False: out of memory. */
 bool grouping_join(grouping *s);

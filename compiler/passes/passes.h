@@ -23,6 +23,19 @@ typedef struct weight_use {
 /* How the weights of products are stored. */
 typedef enum weight_format { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_INT8 } weight_format;
 
+/* Why an operand of a kernel, which another kernel makes, was not fused into it. */
+typedef struct fusion_note {
+    const tn_graph *kernel;
+    uint32_t operand;
+    const char *why; /* a sentence that goes on after "because" */
+} fusion_note;
+
+/* To be freed with tn_free(items). */
+typedef struct fusion_notes {
+    fusion_note *items;
+    size_t n, capacity;
+} fusion_notes;
+
 typedef struct pass_options {
     size_t fold_limit_bytes; /* results larger than this are not folded; 0: 1 MiB */
     size_t inline_bytes;     /* larger constants become weights of main; 0: 4 KiB */
@@ -34,9 +47,10 @@ typedef struct pass_options {
     /* Columns of a panel of weights for that use; 0: they are not to be packed. NULL: none are. */
     int64_t (*panel_columns)(const void *ctx, const weight_use *use);
     const void *panel_ctx;
-    bool no_remake; /* what a kernel makes for others it stores, cheap or not */
-    bool no_fusion; /* every node its own kernel: for finding faults */
-    bool nan_check; /* what would be folded to a NaN stays, to be found in the run */
+    bool no_remake;                    /* what a kernel makes for others it stores, cheap or not */
+    bool no_fusion;                    /* every node its own kernel: for finding faults */
+    bool nan_check;                    /* what would be folded to a NaN stays, to be found in the run */
+    struct fusion_notes *fusion_notes; /* gets what was not fused, and why; NULL: nobody asks */
 } pass_options;
 
 /* False: the diagnostic is in the module. */

@@ -243,7 +243,7 @@ static void add_wrapped(text_buffer *t, const char *indent, const char *text) {
     for (const char *word = text; *word;) {
         size_t n = strcspn(word, " ");
         if (at > strlen(indent) && at + 1 + n > WIDTH) {
-            text_format(t, "\n%s", indent);
+            text_format(t, "\n%*s", (int)strlen(indent), "");
             at = strlen(indent);
         } else if (word != text) {
             text_add(t, " ");
