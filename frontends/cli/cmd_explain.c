@@ -1,4 +1,4 @@
-/* tenon explain: what the compiler made of a model, as text or JSON. */
+/* tenon explain: what the compiler made of a model, as text, JSON or an HTML page. */
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
 #include "runtime/alloc.h"
@@ -23,7 +23,14 @@ static tn_explain_order order_of(const arguments *a) {
     return (tn_explain_order)order;
 }
 
+/* The page goes to its file; text or JSON to stdout or -o, unless a page alone was asked for. */
 static int write_reports(const arguments *a, const tn_explanation *e) {
+    if (GIVEN(a, html)) {
+        char *page = tn_explain_html(e);
+        int status = write_report(TEXT_OF(a, html), page);
+        tn_text_free(page);
+        if (status || (!GIVEN(a, json) && !GIVEN(a, output))) return status;
+    }
     char *text = GIVEN(a, json) ? tn_explain_json(e) : tn_explain_text(e, order_of(a));
     int status = write_report(TEXT_OF(a, output), text);
     tn_text_free(text);

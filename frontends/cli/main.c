@@ -69,9 +69,10 @@ static const command commands[] = {
     {"explain", "MODEL", "Tells what the compiler made of a model: kernels, why they are so, costs, times, memory.",
      "  tenon explain model.onnx\n"
      "  tenon explain model.onnx --set n=8 --threads 1 --sort time\n"
+     "  tenon explain model.onnx --html model.html\n"
      "  tenon explain model.tn --no-run --json\n",
-     OPTIONS(OPTION_json, OPTION_sort, OPTION_output, OPTION_no_run, OPTION_seconds, OPTION_input, OPTION_set,
-             OPTION_threads, OPTION_seed, COMPILING),
+     OPTIONS(OPTION_html, OPTION_json, OPTION_sort, OPTION_output, OPTION_no_run, OPTION_seconds, OPTION_input,
+             OPTION_set, OPTION_threads, OPTION_seed, COMPILING),
      1, 1, command_explain},
     {"compile", "MODEL", "Writes a model as an object and a C header, which need nothing else.",
      "  tenon compile model.onnx -o model\n"

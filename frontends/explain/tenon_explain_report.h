@@ -24,6 +24,10 @@ TN_API char *tn_explain_text(const tn_explanation *e, tn_explain_order order);
  * replaced by U+FFFD. Freed with tn_text_free; NULL: out of memory. */
 TN_API char *tn_explain_json(const tn_explanation *e);
 
+/* One HTML page that needs nothing else: the graph, a table of kernels, the arena over time. Freed with tn_text_free; NULL:
+ * out of memory. */
+TN_API char *tn_explain_html(const tn_explanation *e);
+
 #ifdef __cplusplus
 }
 #endif
