@@ -131,7 +131,7 @@ tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *
         double bytes = (double)(m.each * 3 * LINE_BYTES) * threads;
         if (bytes > (double)most) break;
         m.times = (size_t)(CACHED_BYTES / TRIES / bytes) + 1;
-        double ms = best_ms(pool, threads, moving_chunk, &m, bytes > CACHED_BYTES ? 2 : TRIES / 2);
+        double ms = best_ms(pool, threads, moving_chunk, &m, bytes > CACHED_BYTES ? 5 : TRIES);
         limits->levels[i] = (tn_machine_level){level_bytes[i], per_second(bytes * (double)m.times, ms)};
     }
     tn_free(m.lines);

@@ -1,7 +1,7 @@
 /* The program of an explanation run and timed, kernel by kernel.
  *
  * in:  inputs of the sizes that the figures are for
- * out: the median time of each kernel and of the whole run
+ * out: the lower quartile of the times of each kernel and of the whole run: what others do on the machine meanwhile only adds
  * law: runs are those of any user; what a run adds to itself by being timed is two looks at the clock for each kernel
  */
 #include "compiler/explain_state.h"
@@ -29,7 +29,7 @@ static int ascending(const void *x, const void *y) {
 }
 
 /* Of column `which`; -1: it was never called. */
-static double median(const timing *t, int which) {
+static double lower_quartile(const timing *t, int which) {
     double column[MOST_RUNS];
     int n = 0;
     for (int i = 0; i < t->n_runs; i++) {
@@ -38,7 +38,7 @@ static double median(const timing *t, int which) {
     }
     if (n == 0) return TN_UNKNOWN;
     qsort(column, (size_t)n, sizeof *column, ascending);
-    return column[n / 2];
+    return column[n / 4];
 }
 
 static void take_run(timing *t, double ms) {
@@ -87,7 +87,7 @@ static void give_times(explanation *e, const timing *t) {
         if (k->is_prepare || k->number >= t->n_kernels) continue;
         double own = places[k->number],
                part = predicted[k->number] > 0 ? k->predicted_ms / predicted[k->number] * own : 1;
-        double ms = median(t, k->number);
+        double ms = lower_quartile(t, k->number);
         k->calls = t->calls[k->number] / t->n_runs / own;
         k->measured_ms = ms < 0 ? TN_UNKNOWN : own > 1 ? ms * part : ms;
     }
@@ -123,7 +123,7 @@ tn_status tn_explain_measure(tn_explanation *all, const tn_tensor *inputs, int n
     if (status == TN_OK) status = run_for(&t, inputs, n_inputs, seconds, diag);
     if (status == TN_OK) {
         give_times(e, &t);
-        e->all.measured_ms = median(&t, t.n_kernels);
+        e->all.measured_ms = lower_quartile(&t, t.n_kernels);
         e->all.runs = t.n_runs;
         explain_predict(e);
         if (e->failed) status = diag_fail(diag, TN_ERR_MEMORY, "out of memory");

@@ -156,7 +156,7 @@ typedef struct tn_explanation {
     double flops;      /* of a run; loops and branches whose steps are not known count once */
     double bytes;
     double predicted_ms;
-    double measured_ms; /* of a run, its kernels and all between them, as the median; TN_UNKNOWN: none was made */
+    double measured_ms; /* of a run, its kernels and all between them; TN_UNKNOWN: none was made */
     double kernels_ms;  /* of its kernels */
     int runs;           /* that were measured */
     bool is_cut; /* functions that are called from several places are not shown again: there are too many kernels */
@@ -181,7 +181,8 @@ TN_API void tn_explanation_free(tn_explanation *e); /* NULL is allowed */
  * machine. */
 TN_API tn_program *tn_explanation_program(const tn_explanation *e);
 
-/* Runs the program for about so many seconds and takes the median of each kernel's time. `inputs` are those of tn_exec_run,
+/* Runs the program for about so many seconds and takes the lower quartile of each kernel's times: what else
+ * the machine does only adds to them. `inputs` are those of tn_exec_run,
  * with the sizes that figures are for (TN_ERR_SHAPE: others); states are overwritten. `pool` NULL: the calling thread.
  * TN_ERR_ARGUMENT: there is no program; else what running comes to. */
 TN_API tn_status tn_explain_measure(tn_explanation *e, const tn_tensor *inputs, int n_inputs, tn_pool *pool,

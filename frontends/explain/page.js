@@ -33,10 +33,12 @@ function scaled(x, step, units) {
   return x.toFixed(x >= 100 || unit == 0 ? 0 : x >= 10 ? 1 : 2) + ' ' + units[unit];
 }
 const count = (x) => scaled(x, 1000, ['', 'k', 'M', 'G', 'T']).trim();
+const flop = (x) => scaled(x, 1000, ['', 'k', 'M', 'G', 'T']) + 'FLOP';
 const bytes = (x) => scaled(x, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']);
 const time = (ms) => ms == null ? '-' : ms >= 100 ? ms.toFixed(0) + ' ms' : ms >= 10 ? ms.toFixed(1) + ' ms'
   : ms >= 1 ? ms.toFixed(2) + ' ms' : (ms * 1e3).toFixed(1) + ' \u00b5s';
 const share = (x) => x == null ? '-' : (100 * x).toFixed(x < 0.0995 ? 1 : 0) + '%';
+const tail = (text, n) => text.length <= n ? text : '\u2026' + text.slice(text.length - n + 1);
 const cut = (text, n) => text.length <= n ? text : text.slice(0, Math.ceil(n / 2) - 1) + '\u2026' + text.slice(text.length - Math.floor(n / 2));
 
 // ---- What is derived from the data ------------------------------------------------------------
@@ -116,6 +118,11 @@ function tree() {
         const next = [...only.groups.values()][0];
         only = { ...next, name: only.name + '/' + next.name };
       }
+      if (only.all.length == 1) { /* and one of one kernel is that kernel */
+        g.groups.delete(name);
+        g.kernels.push(only.all[0]);
+        continue;
+      }
       g.groups.set(name, only);
       join(only);
     }
@@ -126,6 +133,11 @@ function tree() {
 function paths(g, list) {
   for (const inner of g.groups.values()) { list.push(inner.path); paths(inner, list); }
   return list;
+}
+/* But for a group that is all there is. */
+function foldAll() {
+  const top = tree(), only = top.groups.size == 1 && !top.kernels.length ? [...top.groups.values()][0].path : null;
+  paths(top, []).filter((p) => p != only).forEach((p) => state.folded.add(p));
 }
 const total = (list, key) => list.reduce((sum, k) => sum + (k[key] || 0), 0);
 
@@ -163,7 +175,7 @@ function bar(x) { return el('i', { style: 'width:' + Math.min(92, 92 * Math.max(
 
 function kernelRow(k, depth) {
   const cells = COLUMNS.map((c) => {
-    if (c.key == 'title') return el('td', { class: 'words', style: 'padding-left:' + (9 + 18 * depth) + 'px', title: k.title + '\n' + k.source }, k.title, el('small', {}, k.source || k.name));
+    if (c.key == 'title') return el('td', { class: 'words', style: 'padding-left:' + (9 + 18 * depth) + 'px', title: k.title + '\n' + k.source }, k.title, el('small', {}, tail(k.source || k.name, 46)));
     if (c.key == 'class') return el('td', { class: 'words' }, el('span', { class: 'class', style: 'border-color:' + colour(k.class) }, k.class));
     if (c.key == 'row') return el('td', {}, String(k.number) + (k.part == 'prepare' ? 'p' : ''));
     if (c.words) return el('td', { class: 'words' }, k[c.key]);
@@ -239,14 +251,15 @@ function units() {
       a = inputs.get(value);
     }
     if (to < 0) { b = { port: value, first: 1e9 }; list.push(b); }
-    if (!a || !b || a == b || a.first > b.first) continue;
+    if (!a || !b || a == b) continue;
     if (!edges.has(a)) edges.set(a, new Map());
     if (!edges.get(a).has(b)) edges.get(a).set(b, { from: a, to: b, values: [] });
     edges.get(a).get(b).values.push(value);
   }
   list.push(...inputs.values());
   list.sort((a, b) => a.first - b.first);
-  return { list, edges: [...edges.values()].flatMap((m) => [...m.values()]) };
+  const all = [...edges.values()].flatMap((m) => [...m.values()]);
+  return { list, edges: all.filter((e) => e.from.first <= e.to.first), back: all.filter((e) => e.from.first > e.to.first) };
 }
 
 /* Each unit one layer below the lowest that it reads from; inputs right above their first reader. */
@@ -264,11 +277,13 @@ function layersOf(list, edges) {
   const item = (width) => ({ width, up: [], down: [], x: 0 });
   list.forEach((u) => { u.item = item(BOX.width); u.item.unit = u; put(u.item, u.layer); });
   const link = (a, b) => { a.down.push(b); b.up.push(a); };
-  const tooMany = edges.reduce((n, e) => n + e.to.layer - e.from.layer, 0) > 20000;
+  const isDense = edges.reduce((n, e) => n + e.to.layer - e.from.layer, 0) > 4000;
   for (const e of edges) {
     e.bends = [];
+    e.isFar = isDense && e.to.layer - e.from.layer > 4; /* past the others, not between them */
+    if (e.isFar) continue;
     let last = e.from.item;
-    for (let l = e.from.layer + 1; l < e.to.layer && !tooMany; l++) {
+    for (let l = e.from.layer + 1; l < e.to.layer; l++) {
       const bend = item(BOX.bend);
       put(bend, l);
       link(last, bend);
@@ -318,7 +333,7 @@ function order(layers) {
 
 let drawing = null; /* units, edges, extent */
 function layOut() {
-  const { list, edges } = units();
+  const { list, edges, back } = units();
   layer(list, edges);
   const layers = layersOf(list, edges);
   order(layers);
@@ -328,12 +343,19 @@ function layOut() {
     u.x = u.item.x; u.y = u.layer * step + BOX.height / 2;
     left = Math.min(left, u.x - BOX.width / 2); right = Math.max(right, u.x + BOX.width / 2);
   });
-  edges.forEach((e) => {
+  edges.filter((e) => !e.isFar).forEach((e) => {
     e.points = [[e.from.x, e.from.y + BOX.height / 2], ...e.bends.map((b, i) => [b.x, (e.from.layer + 1 + i) * step + BOX.height / 2]), [e.to.x, e.to.y - BOX.height / 2 - 4]];
     e.bends.forEach((b) => { left = Math.min(left, b.x); right = Math.max(right, b.x); });
   });
+  back.forEach((e) => { e.isBack = true; right = Math.max(right, Math.max(e.from.x, e.to.x) + BOX.width / 2 + 40); });
   if (!list.length) left = right = 0;
-  drawing = { list, edges, left, right, top: 0, bottom: Math.max(1, layers.length) * step - BOX.between };
+  drawing = { back, list, edges, left, right, top: 0, bottom: Math.max(1, layers.length) * step - BOX.between };
+}
+
+/* Past all others: from a folded group back to one above it, or far down in a dense graph. */
+function curvePast(e) {
+  const x0 = e.from.x + BOX.width / 2, x1 = e.to.x + BOX.width / 2 + 4, out = Math.max(x0, x1) + 40 + Math.abs(e.to.y - e.from.y) / 12;
+  return 'M' + x0 + ' ' + e.from.y + ' C' + out + ' ' + e.from.y + ' ' + out + ' ' + e.to.y + ' ' + x1 + ' ' + e.to.y;
 }
 
 function curve(points) {
@@ -353,12 +375,12 @@ function box(u) {
   const w = BOX.width, h = BOX.height, k = u.kernel, list = k ? [k] : u.group ? u.group.all : [];
   const isFound = !state.words.length || list.some(matches) || (u.port != null && state.words.every((s) => values[u.port].name.toLowerCase().includes(s)));
   const part = total(list, 'share_of_time');
-  const texts = u.port != null ? [cut(values[u.port].name, 30), cut(values[u.port].type, 36), bytes(values[u.port].bytes) + (u.isInput ? ', input' : ', output')]
-    : k ? [cut(k.title, 30), cut(k.source, 36), k.class + ' \u00b7 ' + time(k.ms) + ' \u00b7 ' + share(part)]
-      : [cut(u.group.name, 29), list.length + ' kernels, click to unfold', time(total(list, 'ms')) + ' \u00b7 ' + share(part)];
+  const texts = u.port != null ? [cut(values[u.port].name, 27), cut(values[u.port].type, 31), bytes(values[u.port].bytes) + (u.isInput ? ', input' : ', output')]
+    : k ? [cut(k.title, 27), tail(k.source, 31), k.class + ' \u00b7 ' + time(k.ms) + ' \u00b7 ' + share(part)]
+      : [tail(u.group.name, 27), list.length + (list.length == 1 ? ' kernel' : ' kernels') + ', click to unfold', time(total(list, 'ms')) + ' \u00b7 ' + share(part)];
   const name = u.port != null ? (u.isInput ? 'input ' : 'output ') + values[u.port].name : k ? k.title + ', ' + k.source : 'group ' + u.group.name;
   const act = () => { if (k) select(k.row); else if (u.group) { state.folded.delete(u.group.path); drawAll(); } };
-  return svg('g', { class: 'node' + (k && k.row == state.selected ? ' selected' : '') + (u.group ? ' group' : '') + (u.port != null ? ' port' : '') + (isFound ? '' : ' dimmed'),
+  return svg('g', { class: 'node' + (u.group ? ' group' : '') + (u.port != null ? ' port' : '') + (isFound ? '' : ' dimmed'),
     'data-row': k ? k.row : null, transform: 'translate(' + (u.x - w / 2).toFixed(1) + ' ' + (u.y - h / 2).toFixed(1) + ')',
     role: u.port != null ? null : 'button', tabindex: u.port != null ? null : -1, 'aria-label': name, onclick: act,
     onkeydown: (e) => { if (e.key == 'Enter') { act(); e.stopPropagation(); } } },
@@ -372,16 +394,24 @@ function box(u) {
 function drawGraph() {
   layOut();
   drawing.most = Math.max(1e-9, ...drawing.list.map((u) => total(u.kernel ? [u.kernel] : u.group ? u.group.all : [], 'share_of_time')));
-  const edges = drawing.edges.map((e) => {
-    const near = [e.from, e.to].some((u) => u.kernel && u.kernel.row == state.selected);
+  const edges = drawing.edges.concat(drawing.back).map((e) => {
+    const past = e.isBack || e.isFar;
     const size = Math.max(...e.values.map((v) => values[v].bytes || 1));
-    return svg('path', { class: 'edge' + (near ? ' near' : ''), d: curve(e.points), 'stroke-width': (1 + Math.max(0, Math.log10(size) - 3) * 0.5).toFixed(1), 'marker-end': 'url(#arrow)' },
+    return e.path = svg('path', { class: 'edge' + (past ? ' past' : ''), d: past ? curvePast(e) : curve(e.points), 'stroke-width': (1 + Math.max(0, Math.log10(size) - 3) * 0.5).toFixed(1), 'marker-end': 'url(#arrow)' },
       svg('title', {}, e.values.map((v) => values[v].name + ': ' + values[v].type + ', ' + bytes(values[v].bytes)).join('\n')));
   });
   const arrow = svg('defs', {}, svg('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: 'userSpaceOnUse', orient: 'auto' }, svg('path', { class: 'arrow', d: 'M0 0 L8 4 L0 8 z' })));
-  $('canvas').replaceChildren(arrow, svg('g', { id: 'scene' }, edges, drawing.list.map(box)));
+  $('canvas').replaceChildren(arrow, svg('g', { id: 'scene' }, edges, drawing.list.map((u) => u.box = box(u))));
   drawMap();
+  mark();
   look();
+}
+
+/* What is selected, and the values that it reads and writes. */
+function mark() {
+  const isSelected = (u) => u.kernel != null && u.kernel.row == state.selected;
+  drawing.list.forEach((u) => u.box.classList.toggle('selected', isSelected(u)));
+  drawing.edges.concat(drawing.back).forEach((e) => e.path.classList.toggle('near', isSelected(e.from) || isSelected(e.to)));
 }
 
 function drawMap() {
@@ -417,10 +447,10 @@ function centre(x, y) {
 /* All of it; or, where that were too small to read, its beginning. */
 function fit(all) {
   const size = $('canvas').getBoundingClientRect(), d = drawing, pad = 24;
-  const scale = Math.min((size.width - 2 * pad - 110) / (d.right - d.left), (size.height - 2 * pad) / (d.bottom - d.top), 1.1);
+  const scale = Math.min((size.width - 2 * pad) / (d.right - d.left), (size.height - 2 * pad) / (d.bottom - d.top), 1.1);
   view.scale = all ? Math.max(0.02, scale) : Math.max(scale, 0.92);
   const first = d.list.find((u) => u.kernel || u.group);
-  view.x = (scale >= view.scale || !first ? (size.width - 90) / 2 - (d.left + d.right) / 2 * view.scale : (size.width - 90) / 2 - first.x * view.scale);
+  view.x = (scale >= view.scale || !first ? size.width / 2 - (d.left + d.right) / 2 * view.scale : size.width / 2 - first.x * view.scale);
   view.y = scale >= view.scale ? (size.height - (d.bottom - d.top) * view.scale) / 2 : pad + 30;
   look();
 }
@@ -482,11 +512,11 @@ function drawArena() {
     return;
   }
   const first = own[0].row, n = own.length, top = Math.max(...list.map((b) => b.offset + b.bytes));
-  const width = Math.max(520, section.clientWidth - 40), height = Math.max(320, section.clientHeight - 130), left = 76, bottom = 34;
+  const width = Math.max(520, section.clientWidth - 40), height = Math.max(320, section.clientHeight - 140), left = 76, bottom = 44;
   const inner = width - left - 10, x = (row) => left + (row - first) / n * inner, y = (at) => 8 + (height - bottom - 8) * (1 - at / top);
   const lines = [0, 0.25, 0.5, 0.75, 1].map((p) => svg('g', {}, svg('line', { class: 'grid', x1: left, x2: width - 10, y1: y(p * top), y2: y(p * top) }), svg('text', { class: 'axis', x: left - 8, y: y(p * top) + 4, 'text-anchor': 'end' }, bytes(p * top))));
   const every = Math.max(1, Math.ceil(n / (inner / 46)));
-  const numbers = own.filter((_, i) => i % every == 0).map((k) => svg('text', { class: 'axis', x: x(k.row + 0.5), y: height - 16, 'text-anchor': 'middle' }, String(k.number)));
+  const numbers = own.filter((_, i) => i % every == 0).map((k) => svg('text', { class: 'axis', x: x(k.row + 0.5), y: height - 26, 'text-anchor': 'middle' }, String(k.number)));
   const blocks = list.map((b, i) => {
     const w = x(b.last + 1) - x(b.first), h = y(b.offset) - y(b.offset + b.bytes), hue = (i * 67) % 360;
     const text = b.what + '\n' + (b.value == null ? '' : values[b.value].type + ', ') + bytes(b.bytes) + ' at ' + bytes(b.offset) + '\nfrom kernel ' + kernels[b.first].number + ' (' + cut(kernels[b.first].title, 40) + ') to kernel ' + kernels[b.last].number;
@@ -497,7 +527,7 @@ function drawArena() {
   });
   section.replaceChildren(intro,
     svg('svg', { width, height, role: 'img', 'aria-label': list.length + ' values in an arena of ' + bytes(top) }, lines, blocks, numbers,
-      svg('text', { class: 'axis', x: left + inner / 2, y: height - 1, 'text-anchor': 'middle' }, 'kernels, by number, in the order in which they run')),
+      svg('text', { class: 'axis', x: left + inner / 2, y: height - 6, 'text-anchor': 'middle' }, 'kernels, by number, in the order in which they run')),
     el('p', {}, list.length + ' values; ' + bytes(data.totals.arena_bytes) + ' in all' + (data.totals.live_bytes == null ? '' : ', of which at most ' + bytes(data.totals.live_bytes) + ' are in use at once') + '. Hover for names and sizes; click to see the kernel that makes a value.'));
 }
 
@@ -524,10 +554,15 @@ function drawWhole() {
     data.constraints.length ? [el('h3', {}, 'What sizes have to fulfil'), el('ul', {}, data.constraints.map((c) => el('li', {}, c)))] : null,
     el('h3', {}, 'Stages of the compilation'), rows(['Stage', 'Time', 'Share'], data.stages.map((s) => [s.name, time(s.ms), share(s.ms / all)]).concat([['all', time(all), '']])),
     el('h3', {}, 'Bytes'), rows(['What', 'Bytes'], [['weights as given', bytes(t.raw_weight_bytes)], ['weights as packed for the kernels', bytes(t.packed_weight_bytes)], ['code', bytes(t.code_bytes)], ['arena: values between kernels', bytes(t.arena_bytes)], ['scratch of each thread', bytes(t.scratch_bytes)]]),
-    el('h3', {}, 'The machine'), rows(['Limit', 'Measured'], [[data.machine.threads + ' thread' + (data.machine.threads == 1 ? '' : 's') + ', multiply-adds of f32', count(data.machine.flops_per_second) + 'FLOP/s']].concat(data.machine.bandwidth.map((l) => ['loops over ' + bytes(l.bytes), count(l.bytes_per_second) + 'B/s']))),
+    el('h3', {}, 'The machine'), rows(['Limit', 'Measured'], [[data.machine.threads + ' thread' + (data.machine.threads == 1 ? '' : 's') + ', multiply-adds of f32', flop(data.machine.flops_per_second) + '/s']].concat(data.machine.bandwidth.map((l) => ['loops over ' + bytes(l.bytes), count(l.bytes_per_second) + 'B/s']))),
     el('p', {}, data.version + '; target ' + data.target + (data.cut ? '. Functions that are called from several places are shown once.' : '')),
   ];
-  $('whole').replaceChildren(...parts.flat().filter((p) => p));
+  const list = parts.flat().filter((p) => p), blocks = [];
+  for (const p of list) {
+    if (p.tagName == 'H3' || !blocks.length) blocks.push(el('div', { class: 'part' }));
+    blocks[blocks.length - 1].append(p);
+  }
+  $('whole').replaceChildren(...blocks);
 }
 
 // ---- Details -----------------------------------------------------------------------------------------
@@ -535,7 +570,7 @@ function drawWhole() {
 const LEGEND = [
   ['Kernel', 'One piece of compiled code. It does several nodes of the model at once, so that what is between them never goes through memory.'],
   ['Class', 'How a kernel is computed: contract (a matrix product), conv and winograd (convolutions), reduce (sums along rows), map (element by element), window (pooling), ...'],
-  [isMeasured ? 'Time' : 'Least time', isMeasured ? 'The median of ' + data.totals.runs + ' runs on ' + data.machine.threads + ' thread' + (data.machine.threads == 1 ? '' : 's') + ' of this machine.' : 'Predicted: nothing was measured.'],
+  [isMeasured ? 'Time' : 'Least time', isMeasured ? 'The lower quartile of ' + data.totals.runs + ' runs on ' + data.machine.threads + ' thread' + (data.machine.threads == 1 ? '' : 's') + ' of this machine.' : 'Predicted: nothing was measured.'],
   ['At least', 'The least time that this machine allows: operations at its fastest multiply-adds, or bytes at its fastest memory, whichever takes longer. A kernel near it cannot be made much faster.'],
   ['Of peak', 'Operations per second as a share of the most that the machine does. Above 100% where an algorithm (Winograd) needs fewer operations than are counted.'],
   ['FLOP, bytes, FLOP/B', 'Floating-point operations, bytes read and written, and how many of the one for each of the other. Few operations for a byte: memory is what the kernel waits for.'],
@@ -556,7 +591,7 @@ function drawDetails() {
   const k = kernels[state.selected], pane = $('details');
   if (!k) {
     pane.replaceChildren(el('h2', {}, 'How to read this page'),
-      el('p', {}, 'Click a kernel in the graph or the table to see what it does, where it comes from and why it was built so. n and p go to the next and the last one, / searches.'),
+      el('p', {}, 'Click a kernel in the graph or the table to see what it does, where it comes from and why it was built so. Keys: n and p go to the next kernel and the one before, / searches, Escape closes.'),
       el('dl', {}, LEGEND.flatMap(([a, b]) => [el('dt', {}, a), el('dd', {}, b)])));
     return;
   }
@@ -572,7 +607,7 @@ function drawDetails() {
       ['Share of all kernels', share(k.share_of_time)],
       k.share_of_peak != null ? ['Of the machine\u2019s peak', share(k.share_of_peak)] : null,
       k.calls != 1 ? ['Calls in a run', k.calls == null ? 'known when it runs' : String(+k.calls.toFixed(2))] : null,
-      ['Operations', count(k.flops) + 'FLOP'], ['Reads', bytes(k.bytes_read)], ['Reads weights', bytes(k.weight_bytes)], ['Writes', bytes(k.bytes_written)],
+      ['Operations', flop(k.flops)], ['Reads', bytes(k.bytes_read)], ['Reads weights', bytes(k.weight_bytes)], ['Writes', bytes(k.bytes_written)],
       k.temporary_bytes ? ['Temporaries', bytes(k.temporary_bytes)] : null,
       ['Operations for a byte', k.intensity == null ? '-' : k.intensity.toFixed(1)]]),
     el('h3', {}, 'Why it is built so'), k.notes.length ? el('ul', {}, k.notes.map((n) => el('li', {}, n))) : el('p', { class: 'faint' }, 'Nothing was noted.'),
@@ -594,7 +629,7 @@ function select(row) {
   state.selected = row;
   drawDetails();
   document.querySelectorAll('tbody tr[data-row]').forEach((r) => r.classList.toggle('selected', +r.dataset.row == row));
-  drawGraph();
+  mark();
   if (state.tab == 'arena') drawArena();
   const unit = drawing.list.find((u) => u.kernel && u.kernel.row == row), size = $('canvas').getBoundingClientRect();
   if (!unit || state.tab != 'graph') return;
@@ -610,13 +645,17 @@ function show(tab) {
     t.tabIndex = isOn ? 0 : -1;
     $(t.getAttribute('aria-controls')).hidden = !isOn;
   });
-  $('folding').style.visibility = (tab == 'graph' || tab == 'table') && state.group != 'nothing' ? 'visible' : 'hidden';
+  const isGrouped = tab == 'graph' || tab == 'table';
+  $('grouping').hidden = !isGrouped;
+  $('folding').hidden = !isGrouped || state.group == 'nothing';
+  if (tab == 'table') drawTable();
   if (tab == 'arena') drawArena();
-  if (tab == 'graph') look();
+  if (tab == 'whole') drawWhole();
+  if (tab == 'graph' && drawing) look();
 }
 
 function drawAll() {
-  drawTable();
+  if (state.tab == 'table') drawTable();
   drawGraph();
   if (state.tab == 'arena') drawArena();
   const list = shown(), n = list.filter(matches).length;
@@ -630,22 +669,22 @@ function begin() {
   $('name').querySelector('h1').textContent = data.name || 'model';
   $('name').querySelector('p').textContent = data.version + (data.symbols.length ? '; ' + data.symbols.map((s) => s.name + ' = ' + s.value).join(', ') : '');
   $('cards').append(...[
-    isMeasured ? card(time(t.measured_ms), 'measured, a run', 'median of ' + t.runs + ' runs; ' + time(t.kernels_ms) + ' of it in kernels') : null,
+    isMeasured ? card(time(t.measured_ms), 'measured, a run', 'lower quartile of ' + t.runs + ' runs; ' + time(t.kernels_ms) + ' of it in kernels') : null,
     card(time(t.predicted_ms), 'at least, on this machine', 'the sum of the least times of all kernels'),
     isMeasured ? card(share(t.flops / t.measured_ms * 1e3 / data.machine.flops_per_second), 'of peak', 'of ' + count(data.machine.flops_per_second) + 'FLOP/s on ' + data.machine.threads + ' thread(s)') : null,
-    card(count(t.flops) + 'FLOP', 'operations'), card(bytes(t.bytes), 'moved'), card(String(run.length), 'kernels'),
+    card(flop(t.flops), 'operations'), card(bytes(t.bytes), 'moved'), card(String(run.length), 'kernels'),
     card(bytes(t.packed_weight_bytes), 'weights'), card(bytes(t.arena_bytes), 'arena')].filter((c) => c));
   const group = $('group');
   for (const name of Object.keys(groupings)) group.append(el('option', { value: name }, name));
   const depth = new Set(run.map((k) => modulePath(k).join('/'))).size;
-  state.group = depth > 1 ? 'module path' : run.length > 12 ? 'class' : 'nothing';
+  state.group = depth > 1 ? 'module path' : 'nothing';
   group.value = state.group;
-  if (run.length > 600) paths(tree(), []).forEach((p) => state.folded.add(p));
+  if (run.length > 600) foldAll();
   $('with-prepare').hidden = packing == 0;
   $('with-prepare').title = packing + ' kernels that run once, when the program is loaded';
 
   group.addEventListener('change', () => { state.group = group.value; state.folded.clear(); drawAll(); show(state.tab); fit(false); });
-  $('fold').addEventListener('click', () => { paths(tree(), []).forEach((p) => state.folded.add(p)); drawAll(); fit(false); });
+  $('fold').addEventListener('click', () => { foldAll(); drawAll(); fit(false); });
   $('unfold').addEventListener('click', () => { state.folded.clear(); drawAll(); fit(false); });
   $('prepare').addEventListener('change', (e) => { state.prepare = e.target.checked; drawAll(); fit(false); });
   $('search').addEventListener('input', (e) => {
@@ -674,10 +713,9 @@ function begin() {
   });
   addEventListener('resize', () => { look(); if (state.tab == 'arena') drawArena(); });
   listenToGraph();
-  drawWhole();
   drawDetails();
-  drawAll();
   show('graph');
+  drawAll();
   fit(false);
 }
 begin();

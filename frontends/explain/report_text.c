@@ -125,7 +125,7 @@ static void add_whole(text_buffer *t, const tn_explanation *e) {
     text_format(t, "  %-10s %sFLOP, %s moved\n", "work", count_text(e->flops, a), bytes_text(e->bytes, b));
     text_format(t, "  %-10s predicted %s at least", "time", time_text(e->predicted_ms, a));
     if (e->measured_ms >= 0)
-        text_format(t, ", measured %s (median of %d runs), %s of it in kernels", time_text(e->measured_ms, b), e->runs,
+        text_format(t, ", measured %s (lower quartile of %d runs), %s of it in kernels", time_text(e->measured_ms, b), e->runs,
                     time_text(e->kernels_ms, c));
     text_add(t, "\n");
     add_machine(t, e);

