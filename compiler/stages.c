@@ -177,6 +177,8 @@ static bool run_stages(compilation *c, watching *w) {
     c->codegen = goal->into ? goal->into : codegen_new(&target, o->level ? o->level : 2, in_one_module, &c->diag);
     c->owns_codegen = c->codegen && !goal->into;
     if (!c->codegen) return false;
+    watch_tell(o, "target", w->start); /* LLVM is loaded by the first */
+    w->start = watch_now_ms();
     c->machine = *codegen_machine(c->codegen);
     c->machine.keeps_notes = goal->keeps_notes;
     if (!run_passes(c, w, &stopped) || stopped) return stopped;

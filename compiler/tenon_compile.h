@@ -11,8 +11,9 @@ extern "C" {
 
 /* What happens to a watcher: after each stage, and (with `time`) how long it took. */
 typedef struct tn_stage_report {
-    /* "import", a pass by name, "loops", "plan", "llvm", "asm", "object"; of programs also "link", "prepare" (weights are
-     * packed), and "store" (an entry of the cache is written) or, in place of all, "cache" (it came from there). */
+    /* "import", "target" (code generation is made ready), a pass by name, "loops", "plan", "llvm", "asm", "object"; of
+     * programs also "link", "prepare" (weights are packed), and "store" (an entry of the cache is written) or, in place
+     * of all, "cache" (it came from there). */
     const char *name;
     double milliseconds; /* of this stage */
     const char *text;    /* the stage's text, when it was asked for; else NULL */
