@@ -13,6 +13,7 @@
 #include "tenon_graph.h"
 #include "tenon_nn.h"
 #include "tenon_rt.h"
+#include "tenon_statistics.h"
 #include "tenon_trace.h"
 #include "tenon_train.h"
 

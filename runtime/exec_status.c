@@ -12,9 +12,6 @@
 
 #include "runtime/nan.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* What a failed site says: "mlp: gather at mlp.c:14: <complaint> (element 37)". */
 static const struct {
     tn_status status;
@@ -76,37 +73,6 @@ void exec_take_status(tn_exec *e) {
 
 /* ---- Messages ------------------------------------------------------------------------------------------------ */
 
-/* " at element [3, 17] of f32[n, 64]", by the text of a type; the number alone where more than its first size is not
- * known. */
-static void add_element(line *t, const char *type, uint64_t element) {
-    int64_t sizes[TN_MAX_RANK], strides[TN_MAX_RANK];
-    int rank = 0;
-    bool is_known = true;
-    const char *at = type;
-    while (*at != '\0' && *at != '[') at++;
-    if (strcmp(at, "[]") == 0) at += 2;
-    while (*at == '[' || *at == ',') {
-        char *end;
-        sizes[rank] = strtoll(at + 1, &end, 10);
-        if (rank > 0 && (end == at + 1 || (*end != ',' && *end != ']') || sizes[rank] <= 0)) is_known = false;
-        for (at++; *at != '\0' && *at != ',' && *at != ']'; at++)
-            if (*at == '(' || rank + 1 >= TN_MAX_RANK) is_known = false; /* an expression with commas of its own */
-        if (!is_known) break;
-        rank++;
-    }
-    if (!is_known || rank == 0) {
-        if (rank > 0 || !is_known) line_add(t, " at element %llu", (unsigned long long)element);
-        line_add(t, "%s%s", rank > 0 || !is_known ? " of " : " in ", type);
-        return;
-    }
-    strides[rank - 1] = 1;
-    for (int i = rank - 1; i > 0; i--) strides[i - 1] = strides[i] * sizes[i];
-    line_add(t, " at element [");
-    for (int i = 0; i < rank; element %= (uint64_t)strides[i++])
-        line_add(t, "%s%llu", i ? ", " : "", (unsigned long long)(element / (uint64_t)strides[i]));
-    line_add(t, "] of %s", type);
-}
-
 /* "log at gpt.c:88 (in the gradient of ...)". */
 static void add_site(line *t, const program_site *site) {
     bool has_location = site->location != NULL && *site->location != '\0';
@@ -117,7 +83,7 @@ static void add_site(line *t, const program_site *site) {
 static void add_nan(line *t, const program_site *site, uint64_t element) {
     add_site(t, site);
     line_add(t, ": the first NaN is");
-    add_element(t, site->type, element);
+    nan_add_element(t, site->type, element);
     line_add(t, ", in kernel %s", site->kernel);
 }
 
@@ -135,7 +101,7 @@ static tn_status report_nan(tn_exec *e, const program_site *site, uint64_t eleme
     line_add(&t, "; ");
     add_site(&t, site);
     line_add(&t, " takes it,");
-    add_element(&t, site->type, element);
+    nan_add_element(&t, site->type, element);
     return TN_ERR_NAN;
 }
 
@@ -162,7 +128,7 @@ tn_status check_for_nan(const tn_program *p, const char *role, const char *name,
     if (at < 0) return TN_OK;
     char type[256], text[512] = "";
     line element = {text, sizeof text, 0};
-    add_element(&element, tn_tensor_text(t, type, sizeof type), (uint64_t)at);
+    nan_add_element(&element, tn_tensor_text(t, type, sizeof type), (uint64_t)at);
     return diag_fail(diag, TN_ERR_NAN, "%s: %s '%s' has a NaN%s", p->name, role, name, text);
 }
 

@@ -1,10 +1,11 @@
-/* Finding NaN in memory (see nan.h).
+/* Finding NaN in memory, and saying where (see nan.h).
  *
  * By bits, so that neither flags nor modes of floating point matter: a NaN is what lies above infinity without its sign.
  * Blocks of elements are looked at without a branch, which compilers make vectors of.
  */
 #include "runtime/nan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/tensor.h"
@@ -59,4 +60,33 @@ int64_t nan_find_tensor(const tn_tensor *t) {
         }
     }
     return -1;
+}
+
+void nan_add_element(line *t, const char *type, uint64_t element) {
+    int64_t sizes[TN_MAX_RANK], strides[TN_MAX_RANK];
+    int rank = 0;
+    bool is_known = true;
+    const char *at = type;
+    while (*at != '\0' && *at != '[') at++;
+    if (strcmp(at, "[]") == 0) at += 2;
+    while (*at == '[' || *at == ',') {
+        char *end;
+        sizes[rank] = strtoll(at + 1, &end, 10);
+        if (rank > 0 && (end == at + 1 || (*end != ',' && *end != ']') || sizes[rank] <= 0)) is_known = false;
+        for (at++; *at != '\0' && *at != ',' && *at != ']'; at++)
+            if (*at == '(' || rank + 1 >= TN_MAX_RANK) is_known = false; /* an expression with commas of its own */
+        if (!is_known) break;
+        rank++;
+    }
+    if (!is_known || rank == 0) {
+        if (rank > 0 || !is_known) line_add(t, " at element %llu", (unsigned long long)element);
+        line_add(t, "%s%s", rank > 0 || !is_known ? " of " : " in ", type);
+        return;
+    }
+    strides[rank - 1] = 1;
+    for (int i = rank - 1; i > 0; i--) strides[i - 1] = strides[i] * sizes[i];
+    line_add(t, " at element [");
+    for (int i = 0; i < rank; element %= (uint64_t)strides[i++])
+        line_add(t, "%s%llu", i ? ", " : "", (unsigned long long)(element / (uint64_t)strides[i]));
+    line_add(t, "] of %s", type);
 }

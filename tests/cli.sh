@@ -223,6 +223,46 @@ fn @main(%x: f32[n, 3]) -> (%y: f32[n, 3]) {
 END
 tenon run logs.tn --set n=4 --nan-check
 ok "--nan-check" says 1 "logs.tn: error: logs: log at logs.tn:3: the first NaN is at element [0, 0] of f32[n, 3], in kernel k0" err
+tenon run logs.tn --set n=4 --nan-check --eval
+ok "by the interpreter" says 1 "logs.tn: error: logs: log at logs.tn:3: the first NaN is at element [0, 0] of f32[4, 3]" err
+tenon run mlp.tn --set n=2 --watch h/1,op:softmax
+ok "--watch" eval 'is 0 && grep -q "^%2 = add : f32\[2, 3\]  # mlp.tn:6$" out && grep -q "^%3 = softmax : " out && [ "$(grep -c "^  first" out)" = 2 ]'
+cp out compiled
+tenon run mlp.tn --set n=2 --watch h/1,op:softmax --eval
+ok "the interpreter shows the same" eval 'is 0 && [ "$(grep -c "^  first" out)" = 2 ] && grep -q "^%2 = add : f32\[2, 3\]  # mlp.tn:6$" out'
+tenon run mlp.tn --watch h/2
+ok "a value that is not there" says 1 "mlp.tn: error: --watch h/2: the model has no such value: did you mean h/1?" err
+tenon run mlp.tn --watch op:sotfmax
+ok "an op that is not there" says 1 "mlp.tn: error: --watch op:sotfmax: the model has no such op: did you mean softmax?" err
+tenon run mlp.tn --watch ,
+ok "no value at all" says 1 "mlp.tn: error: --watch: no value is named" err
+tenon run mlp.tn --set n=2 --stats --json
+ok "--stats --json" eval 'is 0 && grep -q "\"stats\": \\[" out && grep -q "\"std\": 0\\.[0-9]" out && [ "$(grep -c "\"op\":" out)" = 5 ]'
+tenon run mlp.tn --set n=2 --stats
+ok "--stats" eval 'is 0 && [ "$(grep -c "mlp.tn:" out)" = 5 ] && grep -q "^value  *op  *type  *min" out'
+cat >rounds.tn <<'END'
+module "rounds"
+fn @more(%i: i32[], %x: f32[3]) -> (%b: bool[]) {
+  %0 = constant value=i32[] {3} : i32[]
+  %1 = compare %i, %0, compare=lt : bool[]
+  return %1
+}
+fn @round(%i: i32[], %x: f32[3]) -> (%j: i32[], %y: f32[3]) {
+  %0 = constant value=i32[] {1} : i32[]
+  %next = add %i, %0 : i32[]
+  %twice = add %x, %x : f32[3]
+  return %next, %twice
+}
+fn @main(%x: f32[3]) -> (%y: f32[3]) {
+  %0 = constant value=i32[] {0} : i32[]
+  %1, %2 = while %0, %x, cond=@more, body=@round : i32[], f32[3]
+  return %2
+}
+END
+tenon run rounds.tn --watch twice
+ok "a value of a body" says 1 "rounds.tn: error: --watch twice: that is in function @round, whose values only --eval shows" err
+tenon run rounds.tn --watch twice --eval
+ok "each time it is computed" eval 'is 0 && [ "$(grep -c "^@round %twice = add : f32\[3\]" out)" = 3 ]'
 tenon run mlp.tn --set n=2 --nan-check --output-dir again
 ok "it changes no bit" same two again
 cat >conv.tn <<'END'

@@ -23,7 +23,7 @@ check "make install with DESTDIR" make -s install MODE="${MODE:-default}" CC="$C
 for file in lib/libtenon.so lib/libtenon.so.0 lib/libtenon.a lib/libtenon_rt.a lib/pkgconfig/tenon.pc bin/tenon \
     include/tenon/tenon.h include/tenon/tenon_rt.h include/tenon/tenon_graph.h include/tenon/tenon_compile.h \
     include/tenon/tenon_onnx.h include/tenon/tenon_data.h include/tenon/tenon_nn.h \
-    include/tenon/tenon_trace.h include/tenon/tenon_train.h include/tenon/tenon_fit.h share/man/man1/tenon.1 share/tenon/digits.csv.gz \
+    include/tenon/tenon_trace.h include/tenon/tenon_statistics.h include/tenon/tenon_train.h include/tenon/tenon_fit.h share/man/man1/tenon.1 share/tenon/digits.csv.gz \
     share/tenon/tenon.mk lib/cmake/tenon/tenon.cmake lib/cmake/tenon/tenon-config.cmake \
     lib/cmake/tenon/tenon-config-version.cmake; do
     check "installs $file" test -s "$stage/usr/$file"

@@ -3,6 +3,8 @@
 #include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/run_check.h"
+#include "frontends/cli/run_nan.h"
+#include "frontends/cli/run_watch.h"
 #include "frontends/data/npy.h"
 
 #include <errno.h>
@@ -14,7 +16,8 @@
 typedef struct run {
     session s;
     double run_ms;
-    json_t *checks; /* of --check and --expect with --json: one object for each output */
+    json_t *watched, *statistics; /* with --json: of --watch and --stats */
+    json_t *checks;               /* of --check and --expect with --json: one object for each output */
 } run;
 
 /* ---- Output ---- */
@@ -95,6 +98,8 @@ static int write_json(const run *r) {
                             r->run_ms, "arena_bytes", (json_int_t)(r->s.exec ? tn_exec_arena_bytes(r->s.exec) : 0),
                             "kernels", r->s.program ? tn_program_n_kernels(r->s.program) : 0);
     if (r->checks) json_object_set(all, "check", r->checks);
+    if (r->watched) json_object_set(all, "watch", r->watched);
+    if (r->statistics) json_object_set(all, "stats", r->statistics);
     return print_json(all);
 }
 
@@ -111,7 +116,8 @@ static int execute(run *r) {
 static int interpret(run *r) {
     tn_diag diag = {0};
     double begin = clock_ms();
-    tn_status status = run_data_interpret(&r->s.data, false, &diag);
+    tn_status status = GIVEN(r->s.a, nan_check) ? interpret_looking_for_nan(&r->s, &diag)
+                                                : run_data_interpret(&r->s.data, false, &diag);
     r->run_ms = clock_ms() - begin;
     return status == TN_OK ? EXIT_DONE : report(r->s.path, &diag);
 }
@@ -121,7 +127,10 @@ int command_run(const arguments *a) {
     bool checks = GIVEN(a, check);
     if (GIVEN(a, eval) && checks) return options_complain(a->command, "--eval and --check exclude each other");
     if ((checks || GIVEN(a, expect)) && GIVEN(a, json)) r.checks = json_array();
+    if (GIVEN(a, watch) && GIVEN(a, json)) r.watched = json_array();
+    if (GIVEN(a, stats) && GIVEN(a, json)) r.statistics = json_array();
     int status = session_load(&r.s, a, FILL_NOTED);
+    if (!status) status = watch_values(&r.s, r.watched, r.statistics);
     if (!status && !GIVEN(a, eval)) status = session_compile(&r.s, true);
     if (!status && !GIVEN(a, eval)) status = session_trace_runs(&r.s);
     if (!status) status = GIVEN(a, eval) ? interpret(&r) : execute(&r);
@@ -133,6 +142,8 @@ int command_run(const arguments *a) {
     if (has_run) session_print_profile(&r.s, 1);
     if (tracing_write(&r.s.tracing) != EXIT_DONE) status = EXIT_INPUT;
     json_decref(r.checks);
+    json_decref(r.watched);
+    json_decref(r.statistics);
     session_close(&r.s);
     return status;
 }

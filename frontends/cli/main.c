@@ -25,8 +25,9 @@ static const command commands[] = {
      "  tenon run model.tn --set n=7 --check\n"
      "  tenon run model.onnx --input x=x.npy --expect y=y.npy --tolerance 1e-3\n",
      OPTIONS(OPTION_input, OPTION_output_dir, OPTION_set, OPTION_threads, OPTION_seed, OPTION_eval, OPTION_check,
-             OPTION_expect, OPTION_tolerance, OPTION_json, OPTION_image_size, OPTION_image_layout, OPTION_image_mean,
-             OPTION_image_scale, OPTION_image_bgr, OPTION_profile, OPTION_trace, OPTION_cache, COMPILING),
+             OPTION_expect, OPTION_tolerance, OPTION_json, OPTION_watch, OPTION_stats, OPTION_image_size,
+             OPTION_image_layout, OPTION_image_mean, OPTION_image_scale, OPTION_image_bgr, OPTION_profile, OPTION_trace,
+             OPTION_cache, COMPILING),
      1, 1, command_run},
     {"dump", "MODEL", "Writes what a model is after a stage of compilation.",
      "  tenon dump model.onnx\n"

@@ -240,14 +240,18 @@ int session_compile(session *s, bool uses_cache) {
     tn_compile_options options;
     model_compile_options(s->a, &options);
     if (uses_cache && !GIVEN(s->a, cache)) options.cache = "on";
+    if (s->is_probe) {
+        options.nan_check = false;
+        options.watch = NULL;
+    }
     options.pool = s->pool = tn_pool_new((int)NUMBER_OF(s->a, threads, 0));
     tracing_watch(&s->tracing, &options);
     uint64_t begin = tracing_now(&s->tracing);
     s->program = model_compile(s->module, s->path, &options, &s->compile_ms);
     tracing_span(&s->tracing, "compile", begin);
     if (!s->program) return EXIT_INPUT;
-    s->profile = GIVEN(s->a, profile) ? tn_profile_new(s->program) : NULL;
-    if (!s->pool || (GIVEN(s->a, profile) && !s->profile) || !make_exec(s, NULL))
+    s->profile = GIVEN(s->a, profile) && !s->is_probe ? tn_profile_new(s->program) : NULL;
+    if (!s->pool || (GIVEN(s->a, profile) && !s->is_probe && !s->profile) || !make_exec(s, NULL))
         return report_text(s->path, "out of memory");
     return session_set_weights(s);
 }

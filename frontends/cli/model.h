@@ -62,6 +62,10 @@ tn_tensor *run_data_tensors(const run_data *d, int *n);
  * and TN_ERR_ASSERT come with outputs. Inputs keep their values, also those that are state. */
 tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag);
 tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag);
+/* The options are main's alone. */
+tn_status run_data_interpret_with(run_data *d, const eval_options *options, tn_diag *diag);
+/* The value of a dim of main; false: a symbol of it is not known before a run. */
+bool run_data_size(const run_data *d, tn_dim dim, int64_t *value);
 void run_data_free_outputs(run_data *d);
 
 /* run_file.c: a tensor from a .npy, .pb or picture file, with the --image options. */
@@ -81,6 +85,7 @@ typedef struct session {
     tn_profile *profile; /* NULL without --profile */
     tn_exec *exec;
     tracing tracing;
+    bool is_probe; /* it looks at another one's values: no report of its own, no checks */
     double load_ms, compile_ms;
 } session;
 

@@ -161,6 +161,10 @@ static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
     return false;
 }
 
+bool run_data_size(const run_data *d, tn_dim dim, int64_t *value) {
+    return dim_eval(d->main->module->dims, dim, size_of, (void *)d, value) && *value >= 0;
+}
+
 /* A constraint of main that does not hold; NULL: all do. */
 static const constraint *broken_constraint(const run_data *d) {
     const dim_table *t = d->main->module->dims;
@@ -331,7 +335,7 @@ tn_status run_data_execute(run_data *d, tn_exec *exec, tn_diag *diag) {
     if (inputs && outputs && own_state_buffers(d, outputs)) {
         status = tn_exec_run(exec, inputs, n, outputs, d->n_outputs);
         if (status != TN_OK && tn_exec_error(exec)) *diag = *tn_exec_error(exec);
-        if (status == TN_OK || status == TN_ERR_INDEX || status == TN_ERR_ASSERT) {
+        if (status == TN_OK || status == TN_ERR_INDEX || status == TN_ERR_ASSERT || status == TN_ERR_NAN) {
             tn_status taken = take_outputs(d, exec, diag);
             status = status == TN_OK ? taken : status;
         }
@@ -375,11 +379,14 @@ static tn_status prepare_weights(run_data *d, tn_diag *diag) {
 }
 
 tn_status run_data_interpret(run_data *d, bool magnitudes, tn_diag *diag) {
-    eval_options options = {.magnitudes = magnitudes};
+    return run_data_interpret_with(d, &(eval_options){.magnitudes = magnitudes}, diag);
+}
+
+tn_status run_data_interpret_with(run_data *d, const eval_options *options, tn_diag *diag) {
     run_data_free_outputs(d);
     if (d->prepare) {
         tn_status status = prepare_weights(d, diag);
         if (status != TN_OK) return status;
     }
-    return eval_graph(d->main, d->inputs, d->outputs, &options, diag);
+    return eval_graph(d->main, d->inputs, d->outputs, options, diag);
 }
