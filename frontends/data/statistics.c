@@ -79,11 +79,14 @@ char *tn_histogram_text(const tn_statistics *s, char *text) {
     static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     enum { HEIGHTS = sizeof blocks / sizeof *blocks - 1 };
     int64_t most = 0;
-    text[0] = '\0';
+    size_t length = 0;
     for (int i = 0; i < TN_HISTOGRAM_BINS; i++) most = s->bins[i] > most ? s->bins[i] : most;
     for (int i = 0; i < TN_HISTOGRAM_BINS && most > 0; i++) {
         int height = s->bins[i] > 0 ? 1 + (int)((double)(HEIGHTS - 1) * (double)s->bins[i] / (double)most) : 0;
-        strcat(text, blocks[height]);
+        size_t bytes = strlen(blocks[height]);
+        memcpy(text + length, blocks[height], bytes);
+        length += bytes;
     }
+    text[length] = '\0';
     return text;
 }
