@@ -103,7 +103,7 @@ usage "tenon: there is no command frob (see tenon --help)" frob
 usage "tenon run: MODEL is missing (see tenon run --help)" run
 usage "tenon run: b.tn is one operand too many (see tenon run --help)" run a.tn b.tn
 usage "tenon run: --frob is no option of this command (see tenon run --help)" run --frob a.tn
-usage "tenon check: --input is no option of this command, but of run and bench (see tenon check --help)" check a.tn --input
+usage "tenon check: --lr is no option of this command, but of train (see tenon check --help)" check a.tn --lr
 usage "tenon run: --input needs a value (see tenon run --help)" run a.tn --input
 usage "tenon run: --input: x is not NAME=FILE (see tenon run --help)" run mlp.tn --input x
 usage "tenon run: --set: n is not SYMBOL=INT (see tenon run --help)" run mlp.tn --set n
