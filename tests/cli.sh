@@ -87,7 +87,7 @@ tenon --version
 ok "--version" grep -qE '^Tenon [0-9]+\.[0-9]+\.[0-9]+, LLVM [0-9]+\.[0-9]+\.[0-9]+, .+$' out
 tenon --help
 ok "--help lists the commands" says 0 "  bench " out
-for command in run dump export grad check bench doc; do
+for command in run dump export draw grad check bench doc; do
     tenon $command --help
     ok "$command --help has examples" says 0 "Examples:" out
 done
@@ -130,7 +130,13 @@ usage "tenon reduce: -o: a.txt is neither a .tn nor a .onnx file (see tenon redu
 usage "tenon reduce: --match and --exit-code exclude each other (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.tn --match a --exit-code 2
 usage "tenon export: --after: there is no stage fused: did you mean fuse? (see tenon export --help)" export mlp.tn -o m.onnx --after fused
 usage "tenon export: --after: loops is more than a graph; fuse is the last stage that is one (see tenon export --help)" export mlp.tn -o m.onnx --after loops
+<<<<<<< HEAD
 usage "tenon doc: there is no reference called frob, but ops and passes (see tenon doc --help)" doc frob
+=======
+usage "tenon draw: -o: mlp.jpg is no .dot, .svg, .png or .pdf (see tenon draw --help)" draw mlp.tn -o mlp.jpg
+usage "tenon draw: --after: llvm is more than a graph; fuse is the last stage that is one (see tenon draw --help)" draw mlp.tn --after llvm
+usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
+>>>>>>> 86a897c (Draw models for Graphviz)
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
 
@@ -359,6 +365,23 @@ ok "a stage is exported" is 0
 tenon run fused.onnx --set n=2 --output-dir again
 ok "and computes the same" same two again
 ok "kernels are its functions" eval 'grep -aq "k0_dot_add" fused.onnx && grep -aq "tenon.kernel" fused.onnx'
+tenon draw mlp.tn
+ok "draw writes for Graphviz" eval 'says 0 "label=\"softmax\naxis=1\nf32[n, 3]\"" out && grep -qF "%3 = softmax %2, axis=1 : f32[n, 3]  # mlp.tn:7" out && grep -q "^  n[0-9]* -> n[0-9]* .tooltip=\"%2: f32.n, 3.\"" out'
+ok "weights stand where they are read" grep -qF 'dot\ncontract=[1]x[0]\nwith w f32[4, 3]' out
+tenon draw mlp.tn --after fuse -o fused.dot
+ok "kernels are clusters" eval 'is 0 && grep -q "label=\"k0\"" fused.dot && grep -q "label=\"exp" fused.dot'
+if command -v dot >/dev/null; then
+    tenon draw mlp.tn -o mlp.svg
+    ok "a picture, by dot" eval 'is 0 && grep -q "<svg" mlp.svg && grep -q "softmax" mlp.svg'
+    ok "dot understands all of it" eval '[ ! -s err ]'
+    tenon draw mlp.tn -o none/mlp.svg
+    ok "a picture that cannot be written" says 1 "none/mlp.svg: error: dot could not draw it" err
+else
+    ok "pictures # SKIP dot is not there" true
+fi
+PATH=$work "$TENON" draw mlp.tn -o mlp.png >out 2>err
+status=$?
+ok "a picture needs Graphviz" says 1 "mlp.png: error: a picture needs the program dot of Graphviz, which is not installed" err
 for command in check bench dump; do
     tenon $command stages/*-loops.tn
     ok "$command takes a dump" is 0

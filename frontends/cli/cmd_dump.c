@@ -1,8 +1,7 @@
 /* tenon dump: the text of a stage, or of all stages in a folder; or what they changed. */
 #include "frontends/cli/commands.h"
-#include "frontends/cli/dump.h"
 #include "frontends/cli/model.h"
-#include "ir/near.h"
+#include "frontends/cli/stage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,21 +24,6 @@ int dump_write(const char *path, const char *text) {
 
 int dump_make_folder(const char *folder) {
     return mkdir(folder, 0777) == 0 || errno == EEXIST ? EXIT_DONE : io_error(folder);
-}
-
-int dump_stage_number(const char *name) {
-    const char *const *names = tn_stage_names();
-    for (int i = 0; names[i]; i++)
-        if (strcmp(names[i], name) == 0) return strcmp(name, "object") == 0 ? -1 : i;
-    return -1;
-}
-
-int dump_complain_of_stage(const arguments *a, const char *stage) {
-    near_names near = {.wanted = stage};
-    char text[120];
-    for (const char *const *name = tn_stage_names(); *name; name++)
-        if (dump_stage_number(*name) >= 0) near_offer(&near, *name);
-    return options_complain(a->command, "--after: there is no stage %s%s", stage, near_text(&near, text, sizeof text));
 }
 
 static const char *extension(const char *stage) {
@@ -73,7 +57,7 @@ typedef struct dumper {
 static bool write_stage(void *ctx, compilation *c, const char *stage) {
     dumper *d = ctx;
     char path[1024], data[1024];
-    int number = dump_stage_number(stage);
+    int number = stage_number(stage);
     snprintf(path, sizeof path, "%s/%02d-%s.%s", d->folder, number, stage, extension(stage));
     snprintf(data, sizeof data, "%s/%02d-%s.bin", d->folder, number, stage);
     char *text = compilation_text(c, stage, data);
@@ -98,10 +82,11 @@ int command_dump(const arguments *a) {
     bool has_diff = GIVEN(a, diff);
     const char *stage = GIVEN(a, after) ? TEXT_OF(a, after) : has_diff ? "all" : "import", *out = TEXT_OF(a, output);
     bool all = strcmp(stage, "all") == 0;
-    if (!all && dump_stage_number(stage) < 0) return dump_complain_of_stage(a, stage);
+    int status = all ? EXIT_DONE : stage_check(a);
+    if (status) return status;
     if (all && !out && !has_diff) return options_complain(a->command, "--after all needs a folder: -o DIR");
     tn_module *m = model_load(a->operands[0]);
-    int status = EXIT_INPUT;
+    status = EXIT_INPUT;
     if (m)
         status = has_diff ? dump_differences(m, a, stage, out)
                  : all    ? dump_all(m, a, out)

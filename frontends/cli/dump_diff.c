@@ -4,8 +4,8 @@
  * out: for each a difference from the stage before (ir/diff.h); the first is told in one line
  * law: the model is compiled once; what a stage started from is a copy taken when the one before had ended
  */
-#include "frontends/cli/dump.h"
 #include "frontends/cli/model.h"
+#include "frontends/cli/stage.h"
 #include "ir/diff.h"
 #include "runtime/alloc.h"
 

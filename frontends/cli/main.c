@@ -40,6 +40,10 @@ static const command commands[] = {
      "  tenon export model.onnx -o again.onnx --opset 18\n"
      "  tenon export model.onnx --after fuse --winograd off -o kernels.onnx\n",
      OPTIONS(OPTION_output, OPTION_opset, OPTION_drop_effects, OPTION_after, COMPILING), 1, 1, command_export},
+    {"draw", "MODEL", "Draws a model as a graph: for Graphviz, or a picture by it.",
+     "  tenon draw model.onnx > model.dot\n"
+     "  tenon draw model.onnx --after fuse -o kernels.svg\n",
+     OPTIONS(OPTION_output, OPTION_after, COMPILING), 1, 1, command_draw},
     {"check", "MODEL", "Loads and verifies a model; lists inputs, outputs, ops, symbols and costs.",
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",
