@@ -90,28 +90,41 @@ static char *print_lines(compilation *c, const char *data_path) {
 
 /* ---- The file ---- */
 
-static bool write_file(const char *path, const char *text, tn_diag *diag) {
-    FILE *f = fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0;
-    if (f) ok = fclose(f) == 0 && ok;
+static bool close_file(FILE *f, const char *text, const char *path, tn_diag *diag) {
+    bool ok = !text || fputs(text, f) >= 0;
+    ok = fclose(f) == 0 && ok;
     if (!ok) diag_fail(diag, TN_ERR_IO, "debug_info: %.500s cannot be written: %s", path, strerror(errno));
+    return ok;
+}
+
+static char *print_with_data(compilation *c, const char *path) {
+    char *data_path = tn_malloc(strlen(path) + sizeof ".bin");
+    if (!data_path) return NULL;
+    sprintf(data_path, "%s.bin", path);
+    char *text = print_lines(c, data_path);
+    tn_free(data_path);
+    return text;
+}
+
+static bool tell_codegen(compilation *c, const char *path) {
+    const char *lines = c->options->debug_lines;
+    char *whole = realpath(path, NULL); /* programs run in other folders */
+    bool ok = codegen_debug(c->codegen, whole ? whole : path, lines && strcmp(lines, "source") == 0);
+    free(whole);
     return ok;
 }
 
 bool debug_text_write(compilation *c) {
     const char *path = c->options->debug_info;
     if (!path) return true;
-    char *data_path = tn_malloc(strlen(path) + sizeof ".bin");
-    if (data_path) sprintf(data_path, "%s.bin", path);
-    char *text = data_path ? print_lines(c, data_path) : NULL;
-    tn_free(data_path);
-    if (!text)
-        return diag_fail(&c->diag, TN_ERR_IO, "debug_info: %.500s cannot be written, or memory is out", path) == TN_OK;
-    bool ok = write_file(path, text, &c->diag);
+    FILE *f = fopen(path, "w"); /* first, so that what fails then is memory or a full disk */
+    if (!f)
+        return diag_fail(&c->diag, TN_ERR_IO, "debug_info: %.500s cannot be written: %s", path, strerror(errno)) ==
+               TN_OK;
+    char *text = print_with_data(c, path);
+    bool ok = close_file(f, text, path, &c->diag);
     tn_text_free(text);
-    char *whole = ok ? realpath(path, NULL) : NULL; /* programs run in other folders */
-    ok = ok && codegen_debug(c->codegen, whole ? whole : path,
-                             c->options->debug_lines && strcmp(c->options->debug_lines, "source") == 0);
-    free(whole);
-    return ok;
+    if (ok && !text)
+        diag_fail(&c->diag, TN_ERR_MEMORY, "debug_info: out of memory, or %.500s.bin cannot be written", path);
+    return ok && text && tell_codegen(c, path);
 }

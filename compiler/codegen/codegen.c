@@ -58,10 +58,11 @@ static void close_module(shard *s) {
     s->context = NULL;
 }
 
+/* What was emitted before, another version, has a text of its own. */
 static bool start_debugging(codegen *g, shard *s) {
-    debug_info_end(s->emitter.debug);
+    bool ok = debug_info_end(s->emitter.debug);
     s->emitter.debug = debug_info_new(s->module, (unsigned)g->target.pointer_bits, g->debug_path, g->debug_sources);
-    return s->emitter.debug || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
+    return (ok && s->emitter.debug) || target_fail(g->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
 }
 
 bool codegen_debug(codegen *g, const char *path, bool shows_sources) {
@@ -221,9 +222,15 @@ bool codegen_verify(codegen *g) {
     return true;
 }
 
-static bool optimise(shard *s, LLVMTargetMachineRef machine) {
-    debug_info_end(s->emitter.debug);
+/* Behind all that is emitted into the module. */
+static bool end_debugging(shard *s) {
+    bool ok = debug_info_end(s->emitter.debug);
     s->emitter.debug = NULL;
+    return ok || target_fail(&s->diag, TN_ERR_MEMORY, "out of memory") == TN_OK;
+}
+
+static bool optimise(shard *s, LLVMTargetMachineRef machine) {
+    if (!end_debugging(s)) return false;
     if (!s->is_optimised) object_define_divisions(s->module, s->emitter.target);
     if (!s->is_optimised) s->is_optimised = object_optimise(s->module, machine, 1, &s->diag) == TN_OK;
     return s->is_optimised;

@@ -23,7 +23,7 @@ struct debug_info {
     LLVMDIBuilderRef builder;
     LLVMMetadataRef file, type; /* of all functions: that of one without parameters */
     unsigned pointer_bits;
-    bool shows_sources;
+    bool shows_sources, out_of_memory;
     source_file *sources;
     size_t n_sources, sources_capacity;
 };
@@ -61,21 +61,26 @@ debug_info *debug_info_new(LLVMModuleRef module, unsigned pointer_bits, const ch
     return d;
 }
 
-void debug_info_end(debug_info *d) {
-    if (!d) return;
+bool debug_info_end(debug_info *d) {
+    if (!d) return true;
+    bool ok = !d->out_of_memory;
     LLVMDIBuilderFinalize(d->builder);
     LLVMDisposeDIBuilder(d->builder);
     tn_free(d->sources);
     tn_free(d);
+    return ok;
 }
 
 /* ---- Places ---- */
 
-/* NULL: it is not there, or memory is out, and the text has to do. */
+/* NULL: it is not there, and the text has to do. */
 static LLVMMetadataRef find_source(debug_info *d, const char *name) {
     for (size_t i = 0; i < d->n_sources; i++)
         if (strcmp(d->sources[i].name, name) == 0) return d->sources[i].file;
-    if (!array_reserve((void **)&d->sources, &d->sources_capacity, d->n_sources + 1, sizeof *d->sources)) return NULL;
+    if (!array_reserve((void **)&d->sources, &d->sources_capacity, d->n_sources + 1, sizeof *d->sources)) {
+        d->out_of_memory = true;
+        return NULL;
+    }
     char *path = realpath(name, NULL);
     source_file source = {name, path ? make_file(d, path) : NULL};
     free(path);

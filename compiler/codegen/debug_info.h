@@ -26,8 +26,8 @@ typedef struct debug_place {
 /* Of a whole module, or of what is emitted into it from here on. `path`: the file, from the root on. With `shows_sources`
  * lines are of the user's sources where a place has one whose file is there. NULL: no memory. */
 debug_info *debug_info_new(LLVMModuleRef module, unsigned pointer_bits, const char *path, bool shows_sources);
-/* When all its functions are emitted. NULL is allowed. */
-void debug_info_end(debug_info *d);
+/* When all its functions are emitted. NULL is allowed. False: memory was out. */
+bool debug_info_end(debug_info *d);
 
 /* A function that begins there: what the lines of its code are given with. Debuggers know it as `name`. NULL, in which
  * case lines do nothing: `d` is, or it has no line in the text. */
