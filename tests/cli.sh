@@ -130,13 +130,9 @@ usage "tenon reduce: -o: a.txt is neither a .tn nor a .onnx file (see tenon redu
 usage "tenon reduce: --match and --exit-code exclude each other (see tenon reduce --help)" reduce mlp.tn --command 'false {}' -o a.tn --match a --exit-code 2
 usage "tenon export: --after: there is no stage fused: did you mean fuse? (see tenon export --help)" export mlp.tn -o m.onnx --after fused
 usage "tenon export: --after: loops is more than a graph; fuse is the last stage that is one (see tenon export --help)" export mlp.tn -o m.onnx --after loops
-<<<<<<< HEAD
 usage "tenon doc: there is no reference called frob, but ops and passes (see tenon doc --help)" doc frob
-=======
 usage "tenon draw: -o: mlp.jpg is no .dot, .svg, .png or .pdf (see tenon draw --help)" draw mlp.tn -o mlp.jpg
 usage "tenon draw: --after: llvm is more than a graph; fuse is the last stage that is one (see tenon draw --help)" draw mlp.tn --after llvm
-usage "tenon doc: there is no reference called frob (see tenon doc --help)" doc frob
->>>>>>> 86a897c (Draw models for Graphviz)
 
 # ---- Wrong input ---------------------------------------------------------------------------------------
 
