@@ -3,7 +3,8 @@
  * in:  a name that does not exist, and all that do
  * out: at most NEAR_MOST of these, by how many letters they are apart (Levenshtein's distance, letters of either case
  *      being the same)
- * law: a name that is a third of its letters apart or more is not near, unless one contains the other
+ * law: a name that is a third of its letters apart or more is not near, unless one contains the other; where a name
+ *      is one letter apart, those that are more are not told
  */
 #include "ir/near.h"
 
@@ -38,15 +39,18 @@ static int letters_apart(const char *a, size_t n, const char *b, size_t m) {
 
 static int distance(const char *wanted, const char *name) {
     size_t n = strlen(wanted), m = strlen(name);
-    if (n >= 3 && m >= 3 && (strstr(name, wanted) || strstr(wanted, name))) return n < m ? 1 : 2;
-    if (n == 0 || n > LONGEST || m > LONGEST) return NOT_NEAR;
+    int part = NOT_NEAR;
+    if (n >= 3 && m >= 3 && (strstr(name, wanted) || strstr(wanted, name))) part = n < m ? 1 : 2;
+    if (n == 0 || n > LONGEST || m > LONGEST) return part;
     int apart = letters_apart(wanted, n, name, m);
-    return apart <= 1 + (int)(n > m ? n : m) / 4 && apart < (int)n ? apart : NOT_NEAR;
+    if (apart > 1 + (int)(n > m ? n : m) / 4 || apart >= (int)n) return part;
+    return apart < part ? apart : part;
 }
 
 void near_offer(near_names *near, const char *name) {
     int apart = name ? distance(near->wanted, name) : NOT_NEAR;
-    if (apart == NOT_NEAR) return;
+    if (apart == NOT_NEAR || (near->n > 0 && near->distances[0] <= 1 && apart > 1)) return;
+    while (apart <= 1 && near->n > 0 && near->distances[near->n - 1] > 1) near->n--;
     for (int i = 0; i < near->n; i++)
         if (strcmp(near->names[i], name) == 0) return;
     int at = near->n;

@@ -187,7 +187,7 @@ static void test_refused(void **state) {
         assert_null(tn_module_error(m)); /* the caller's module is as it was */
         tn_aot_free(&aot);
     }
-    print_message("%d wrong requests for objects\n", (int)(sizeof refused / sizeof *refused));
+    print_message("# %d wrong requests for objects\n", (int)(sizeof refused / sizeof *refused));
     assert_int_equal(differing, 0);
     tn_module_free(m);
 }
@@ -347,7 +347,7 @@ static void test_called(void **state) {
         differing++;
     }
     assert_true(rest && !*rest);
-    print_message("%d calls of an object\n", (int)n);
+    print_message("# %d calls of an object\n", (int)n);
     assert_int_equal(differing, 0);
 }
 
@@ -370,7 +370,7 @@ static void test_started(void **state) {
         print_message("%s\n  says  %s\n  wants %s\n", line, text, started[i].message);
         differing++;
     }
-    print_message("%d starts of a program\n", (int)(sizeof started / sizeof *started));
+    print_message("# %d starts of a program\n", (int)(sizeof started / sizeof *started));
     assert_int_equal(differing, 0);
 }
 

@@ -196,6 +196,7 @@ static void test_messages(void **state) {
         if (make(&k, &diag) != TN_OK) fail_msg("after %s: %s", wrong[r].name, diag.message);
         assert_true(k.sum[4] == 12 && k.next[3] == 4);
     }
+    print_message("# %d wrong calls of programs\n", (int)(sizeof wrong / sizeof *wrong));
     assert_int_equal(differing, 0);
     tn_exec_free(k.exec);
     tn_program_free(k.p);

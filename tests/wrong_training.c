@@ -519,7 +519,7 @@ static void test_messages(void **state) {
     (void)state;
     int differing = 0, n = (int)(sizeof rows / sizeof *rows);
     for (int i = 0; i < n; i++) differing += !check_row(rows[i].name, rows[i].spoil, rows[i].status, rows[i].message);
-    print_message("%d wrong training programs\n", n);
+    print_message("# %d wrong training programs\n", n);
     assert_int_equal(differing, 0);
 }
 

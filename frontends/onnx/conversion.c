@@ -33,10 +33,35 @@ const char *input_name(const conversion *c, int i) { return i < input_count(c) ?
 
 bool has_input(const conversion *c, int i) { return *input_name(c, i) != '\0'; }
 
+/* The node of the main graph that makes a value of that name; NULL: none does. */
+static const onnx_node *find_maker(const conversion *c, const char *name) {
+    const onnx_node_list *nodes = &c->im->model->graph->nodes;
+    for (size_t i = 0; i < nodes->count; i++)
+        for (size_t k = 0; k < nodes->items[i].outputs.count; k++)
+            if (strcmp(nodes->items[i].outputs.items[k], name) == 0) return &nodes->items[i];
+    return NULL;
+}
+
+/* A name that stands for nothing here: a node further down makes it, or it is misspelt. */
+static void complain_of_input(conversion *c, const char *name) {
+    const onnx_node *maker = find_maker(c, name);
+    char text[300];
+    near_names near = {.wanted = name};
+    scope_offer(c->s, &near);
+    if (maker)
+        node_error(
+            c, TN_ERR_PARSE,
+            "input '%.200s' is made by a node behind it (%.60s%s%.100s): nodes stand in the order they are run in",
+            name, maker->op_type, *maker->name ? " " : "", maker->name);
+    else
+        node_error(c, TN_ERR_PARSE, "input '%.200s' is no input, initializer or output of a node before it%s", name,
+                   near_text(&near, text, sizeof text));
+}
+
 static entry *input_entry(conversion *c, int i) {
     if (!has_input(c, i)) return NULL;
     entry *e = scope_find(c->s, input_name(c, i));
-    if (!e) node_error(c, TN_ERR_PARSE, "input '%.200s' is no value that is known here", input_name(c, i));
+    if (!e) complain_of_input(c, input_name(c, i));
     return e;
 }
 
@@ -353,6 +378,8 @@ bool import_node(scope *s, const onnx_node *node) {
     if (++im->n_nodes > im->options.max_nodes)
         return node_error(&c, TN_ERR_LIMIT, "the model has more than %zu nodes", im->options.max_nodes);
     location_id where = location_intern(im->module, c.place, 0), former = graph_set_origin(s->g, where);
+    const char *outer = im->place;
+    im->place = c.place;
     const onnx_function *function = function_find(im->model, node);
     bool ok = !import_failed(im);
     c.version = opset_version(s->opsets, domain_of(node));
@@ -366,5 +393,6 @@ bool import_node(scope *s, const onnx_node *node) {
         ok = ok && check_outputs(&c);
     }
     graph_set_origin(s->g, former);
+    im->place = outer;
     return ok && !import_failed(im);
 }

@@ -26,7 +26,7 @@ bool import_error(importer *im, tn_status status, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    return module_error_at(im->module, status, im->path, 0, 0, "%s", message);
+    return module_error_at(im->module, status, im->place ? im->place : im->path, 0, 0, "%s", message);
 }
 
 bool import_no_memory(importer *im) { return module_no_memory(im->module); }
@@ -224,12 +224,20 @@ bool import_graph_body(scope *s, const onnx_graph *graph) {
     return ok;
 }
 
+static bool complain_of_output(scope *s, const char *name) {
+    char text[300];
+    near_names near = {.wanted = name};
+    scope_offer(s, &near);
+    return import_error(s->im, TN_ERR_PARSE, "output '%.200s' is no value of the model%s", name,
+                        near_text(&near, text, sizeof text));
+}
+
 static bool add_outputs(scope *s, const onnx_graph *graph) {
     if (graph->outputs.count == 0) return import_error(s->im, TN_ERR_PARSE, "the model has no outputs");
     for (size_t i = 0; i < graph->outputs.count; i++) {
         const char *name = graph->outputs.items[i].name;
         entry *e = scope_find(s, name);
-        if (!e) return import_error(s->im, TN_ERR_PARSE, "output '%.200s' is no value of the model", name);
+        if (!e) return complain_of_output(s, name);
         tn_val v = entry_value(s, e);
         if (!tn_is_valid(v) || !graph_add_result(s->g, name, v.id, -1)) return false;
     }

@@ -17,6 +17,7 @@
 #include "frontends/onnx/tenon_onnx.h"
 #include "ir/dtype.h"
 #include "ir/graph.h"
+#include "ir/near.h"
 #include "runtime/alloc.h"
 
 /* ---- Known contents ---------------------------------------------------------------------- */
@@ -75,6 +76,8 @@ scope scope_open(importer *im, tn_graph *g, scope *parent, const frame *frame, c
 void scope_close(scope *s);
 /* The entry, here or in a parent; NULL: there is none. */
 entry *scope_find(scope *s, const char *name);
+/* Offers the names of all that is seen from here. */
+void scope_offer(const scope *s, near_names *near);
 /* A new entry; NULL with an error: the name is taken, or no memory. */
 entry *scope_add(scope *s, const char *name);
 /* The node of an entry; invalid after an error. */
@@ -98,7 +101,8 @@ typedef struct symbol_name {
 struct importer {
     tn_module *module;
     onnx_model *model;
-    const char *path; /* for messages */
+    const char *path;  /* for messages */
+    const char *place; /* of the node that is being imported; NULL: none */
     tn_onnx_options options;
     symbol_name *symbols;
     size_t n_symbols, symbols_capacity;

@@ -61,6 +61,24 @@ static bool search_nodes(search *s, const onnx_node_list *nodes, const onnx_opse
     return true;
 }
 
+/* The opsets that an op is known of, or ops of like names. */
+static void add_what_is_known(line *t, const missing_op *op) {
+    int since = 0, until = 0;
+    char text[200];
+    near_names near = {.wanted = op->name};
+    for (size_t i = 0; i < op_row_count; i++) {
+        const op_row *row = &op_rows[i];
+        if (strcmp(row->domain, op->domain) != 0) continue;
+        near_offer(&near, row->name);
+        if (strcmp(row->name, op->name) != 0) continue;
+        since = since == 0 || row->since < since ? row->since : since;
+        until = row->until > until ? row->until : until;
+    }
+    if (since > op->version) line_add(t, ": it is known from opset %d on", since);
+    if (since > 0 && until < op->version) line_add(t, ": it is known up to opset %d", until);
+    if (since == 0) line_add(t, "%s", near_text(&near, text, sizeof text));
+}
+
 static void report(const search *s) {
     char text[TN_DIAG_MESSAGE_BYTES];
     line t = {text, sizeof text, 0};
@@ -72,6 +90,7 @@ static void report(const search *s) {
                  op->name, (long long)op->version, op->n, op->n == 1 ? "" : "s");
         for (size_t k = 0; k < op->n && k < SHOWN_NODES; k++) line_add(&t, " '%.60s'", op->nodes[k]);
         line_add(&t, op->n > SHOWN_NODES ? " ...)" : ")");
+        add_what_is_known(&t, op);
     }
     import_error(s->im, TN_ERR_UNSUPPORTED, "%s", text);
 }

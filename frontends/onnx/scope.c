@@ -37,6 +37,11 @@ entry *scope_find(scope *s, const char *name) {
     return NULL;
 }
 
+void scope_offer(const scope *s, near_names *near) {
+    for (; s; s = s->parent)
+        for (size_t i = 0; i < s->n_entries; i++) near_offer(near, s->entries[i].name);
+}
+
 static bool reserve_slots(scope *s) {
     if (s->n_entries * 4 < s->n_slots * 3) return true;
     size_t former = s->n_slots;
