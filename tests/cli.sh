@@ -87,7 +87,7 @@ tenon --version
 ok "--version" grep -qE '^Tenon [0-9]+\.[0-9]+\.[0-9]+, LLVM [0-9]+\.[0-9]+\.[0-9]+, .+$' out
 tenon --help
 ok "--help lists the commands" says 0 "  bench " out
-for command in run dump export draw grad check bench doc; do
+for command in run dump export draw grad check bench explain doc; do
     tenon $command --help
     ok "$command --help has examples" says 0 "Examples:" out
 done
@@ -112,6 +112,9 @@ usage "tenon run: --threads: -1 is not a number from 0 on (see tenon run --help)
 usage "tenon run: --threads: at most 1024 (see tenon run --help)" run mlp.tn --threads 5000
 usage "tenon run: --seed: 1.5 is not a number from 0 on (see tenon run --help)" run mlp.tn --seed 1.5
 usage "tenon bench: --seconds: 0 is not a number above 0 (see tenon bench --help)" bench mlp.tn --seconds 0
+usage "tenon explain: --sort: name is none of order|time|flops|bytes (see tenon explain --help)" explain mlp.tn --sort name
+usage "tenon explain: MODEL is missing (see tenon explain --help)" explain --json
+usage "tenon explain: --threads: at most 1024 (see tenon explain --help)" explain mlp.tn --threads 5000
 usage "tenon run: --gemm: mkl is none of own|blas (see tenon run --help)" run mlp.tn --gemm mkl
 usage "tenon run: --weight-type: int4 is none of f32|bf16|int8 (see tenon run --help)" run mlp.tn --weight-type int4
 usage "tenon run: --winograd: 3 is none of on|off (see tenon run --help)" run mlp.tn --winograd 3
@@ -552,6 +555,22 @@ tenon bench mlp.tn --seconds 0.1 --threads 1
 ok "bench" eval 'is 0 && grep -qE "^min [0-9.]+ ms, median [0-9.]+ ms over [0-9]+ runs; compiled in [0-9.]+ ms; peak [0-9]+ KiB, arena [0-9]+ bytes( \(scratch [0-9]+, values 1\.[0-9]+ of the [0-9]+ alive at once\))?$" out'
 tenon bench step.tn --seconds 0.1 --json
 ok "bench --json" eval 'is 0 && keys min_ms median_ms runs compile_ms first_ms peak_bytes arena_bytes scratch_bytes live_bytes weight_bytes'
+tenon explain mlp.tn --set n=8 --seconds 0.05 --threads 1
+ok "explain" eval 'is 0 && grep -qE "^ +0 k0 +[a-z]+ .* (compute|memory) +mlp.tn:[0-9]+$" out && grep -qE "^  time +predicted .* measured .* of it in kernels$" out'
+tenon explain mlp.tn --no-run --json
+ok "explain --no-run --json" eval 'is 0 && keys format name totals machine inputs outputs symbols constraints stages kernels values edges arena && grep -q "\"measured_ms\": null" out'
+tenon explain mlp.tn --no-run --html page.html
+ok "explain --html" eval 'is 0 && [ ! -s out ] && grep -q "^<!DOCTYPE html>" page.html'
+tenon explain step.tn --set n=5 --no-run
+ok "explain of sizes that are not allowed" says 1 "step.tn: error: n is 5: it is within [4, 64], and 3 divides it" err
+tenon explain mlp.tn --set m=5
+ok "explain of a symbol that there is not" says 1 "the model has no such symbol; it has n" err
+tenon explain mlp.tn --target aarch64-linux-gnu
+ok "explain of another machine runs nothing" says 1 "code for aarch64-linux-gnu cannot run on this machine: --no-run explains it all the same" err
+tenon explain mlp.tn --target aarch64-linux-gnu --no-run
+ok "explain of another machine" says 0 "target aarch64-linux-gnu" out
+tenon explain mlp.tn --no-run --html no/such/page.html
+ok "explain to where it cannot be written" says 1 "no/such/page.html: error: cannot be written: No such file or directory" err
 tenon run mlp.tn --profile
 ok "--profile" eval 'is 0 && grep -qE " ms  k[0-9]+ +[a-z]+ +mlp.tn:" err'
 tenon run mlp.tn --trace trace.json --cache off

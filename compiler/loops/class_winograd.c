@@ -199,8 +199,8 @@ lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
         if (w.block_images > 1)
             lt_note(&a.b, "%lld images at a time: one has too few tiles", (long long)w.block_images);
         lt_note(&a.b,
-                w.by_blocks ? "blocks of %lld rows of tiles, each through all three steps in the cache of one thread"
-                            : "%lld rows of tiles at once: all input is transformed first, then groups of channels",
+                w.by_blocks ? "blocks of %lld row(s) of tiles, each through all three steps in the cache of one thread"
+                            : "%lld row(s) of tiles at once: all input is transformed first, then groups of channels",
                 (long long)w.block_rows);
         if (w.by_blocks)
             blocks_stage(&w);

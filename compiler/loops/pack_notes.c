@@ -10,7 +10,7 @@
 enum { TEXT = 40 };
 
 static const char *extent_text(int64_t extent, char out[TEXT]) {
-    if (extent < 0) return "?"; /* known when it runs */
+    if (extent < 0) return "any number of"; /* known when it runs */
     snprintf(out, TEXT, "%lld", (long long)extent);
     return out;
 }
