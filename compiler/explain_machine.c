@@ -19,6 +19,8 @@ enum {
     STEPS = 1 << 16,
     TRIES = 12, /* of what fits a cache */
     LINE_BYTES = 64,
+    PARTS = 24,
+    PASSES = 3,              /* through memory */
     CACHED_BYTES = 64 << 20, /* moved in a try, at most: small working sets again and again */
 };
 
@@ -87,13 +89,15 @@ FOR_EACH_TARGET static void add_lines(vector_line *z, const vector_line *x, cons
 typedef struct moving {
     vector_line *lines; /* of all threads: each has z, x, y one after the other */
     size_t each, times; /* lines of one array of one thread; passes */
+    size_t from, n;     /* lines that are moved */
 } moving;
 
 static void moving_chunk(void *arg, int64_t chunk, int32_t worker) {
     const moving *m = arg;
     vector_line *z = m->lines + (size_t)chunk * 3 * m->each;
     (void)worker;
-    for (size_t i = 0; i < m->times; i++) add_lines(z, z + m->each, z + 2 * m->each, m->each);
+    for (size_t i = 0; i < m->times; i++)
+        add_lines(z + m->from, z + m->each + m->from, z + 2 * m->each + m->from, m->n);
 }
 
 /* ---- Both ---- */
@@ -110,6 +114,19 @@ static double best_ms(tn_pool *pool, int threads, tn_chunk_fn body, void *arg, i
         if (i == 0 || ms < best) best = ms;
     }
     return best > 1e-6 ? best : 1e-6;
+}
+
+/* Memory a part after the other, so that the best one had the machine for itself; all together no cache holds them. */
+static double best_part_ms(tn_pool *pool, int threads, moving *m, int passes) {
+    double best = 0;
+    m->n = m->each / PARTS + 1;
+    for (int i = 0; i < passes * PARTS; i++) {
+        m->from = m->each / PARTS * (size_t)(i % PARTS);
+        if (m->from + m->n > m->each) m->from = m->each - m->n;
+        double ms = best_ms(pool, threads, moving_chunk, m, 1);
+        if (i == 0 || ms < best) best = ms;
+    }
+    return best;
 }
 
 static double per_second(double amount, double ms) { return amount / ms * 1e3; }
@@ -130,9 +147,13 @@ tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *
         m.each += m.each == 0;
         double bytes = (double)(m.each * 3 * LINE_BYTES) * threads;
         if (bytes > (double)most) break;
-        m.times = (size_t)(CACHED_BYTES / TRIES / bytes) + 1;
-        double ms = best_ms(pool, threads, moving_chunk, &m, bytes > CACHED_BYTES ? 5 : TRIES);
-        limits->levels[i] = (tn_machine_level){level_bytes[i], per_second(bytes * (double)m.times, ms)};
+        m.from = 0;
+        m.n = m.each;
+        m.times = bytes < CACHED_BYTES ? (size_t)(CACHED_BYTES / TRIES / bytes) + 1 : 1;
+        double ms = bytes < CACHED_BYTES ? best_ms(pool, threads, moving_chunk, &m, TRIES)
+                                         : best_part_ms(pool, threads, &m, PASSES);
+        double moved = (double)(m.n * 3 * LINE_BYTES) * threads * (double)m.times;
+        limits->levels[i] = (tn_machine_level){level_bytes[i], per_second(moved, ms)};
     }
     tn_free(m.lines);
     return TN_OK;

@@ -1,7 +1,8 @@
 /* The program of an explanation run and timed, kernel by kernel.
  *
  * in:  inputs of the sizes that the figures are for
- * out: the lower quartile of the times of each kernel and of the whole run: what others do on the machine meanwhile only adds
+ * out: the lower quartile of the times of each kernel, and of what is between them; the whole run is the sum: what others
+ *      do on the machine meanwhile only adds, and seldom to the same part
  * law: runs are those of any user; what a run adds to itself by being timed is two looks at the clock for each kernel
  */
 #include "compiler/explain_state.h"
@@ -17,7 +18,7 @@ typedef struct timing {
     tn_exec *exec;
     tn_profile *profile;
     int n_kernels, n_runs;
-    double *ms;    /* [run][kernel], one call of each; the last of a row is the whole run */
+    double *ms;    /* [run][kernel], one call of each; the last of a row is all between them */
     double *calls; /* of each kernel, in a run */
     tn_tensor *outputs;
     int n_outputs;
@@ -42,13 +43,14 @@ static double lower_quartile(const timing *t, int which) {
 }
 
 static void take_run(timing *t, double ms) {
-    double *row = t->ms + (size_t)t->n_runs * (size_t)(t->n_kernels + 1);
+    double *row = t->ms + (size_t)t->n_runs * (size_t)(t->n_kernels + 1), in_kernels = 0;
     for (int i = 0; i < t->n_kernels; i++) {
         double calls = (double)tn_profile_calls(t->profile, i);
         t->calls[i] += calls;
+        in_kernels += (double)tn_profile_ns(t->profile, i) * 1e-6;
         row[i] = calls > 0 ? (double)tn_profile_ns(t->profile, i) * 1e-6 / calls : TN_UNKNOWN;
     }
-    row[t->n_kernels] = ms;
+    row[t->n_kernels] = ms > in_kernels ? ms - in_kernels : 0;
     t->n_runs++;
 }
 
@@ -126,6 +128,7 @@ tn_status tn_explain_measure(tn_explanation *all, const tn_tensor *inputs, int n
         e->all.measured_ms = lower_quartile(&t, t.n_kernels);
         e->all.runs = t.n_runs;
         explain_predict(e);
+        e->all.measured_ms += e->all.kernels_ms;
         if (e->failed) status = diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     }
     tn_exec_free(t.exec);

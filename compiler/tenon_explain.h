@@ -156,7 +156,7 @@ typedef struct tn_explanation {
     double flops;      /* of a run; loops and branches whose steps are not known count once */
     double bytes;
     double predicted_ms;
-    double measured_ms; /* of a run, its kernels and all between them; TN_UNKNOWN: none was made */
+    double measured_ms; /* of a run: the sum of its kernels and of what is between them; TN_UNKNOWN: none was made */
     double kernels_ms;  /* of its kernels */
     int runs;           /* that were measured */
     bool is_cut; /* functions that are called from several places are not shown again: there are too many kernels */

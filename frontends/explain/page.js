@@ -669,7 +669,7 @@ function begin() {
   $('name').querySelector('h1').textContent = data.name || 'model';
   $('name').querySelector('p').textContent = data.version + (data.symbols.length ? '; ' + data.symbols.map((s) => s.name + ' = ' + s.value).join(', ') : '');
   $('cards').append(...[
-    isMeasured ? card(time(t.measured_ms), 'measured, a run', 'lower quartile of ' + t.runs + ' runs; ' + time(t.kernels_ms) + ' of it in kernels') : null,
+    isMeasured ? card(time(t.measured_ms), 'measured, a run', time(t.kernels_ms) + ' of it in kernels; lower quartiles of ' + t.runs + ' runs') : null,
     card(time(t.predicted_ms), 'at least, on this machine', 'the sum of the least times of all kernels'),
     isMeasured ? card(share(t.flops / t.measured_ms * 1e3 / data.machine.flops_per_second), 'of peak', 'of ' + count(data.machine.flops_per_second) + 'FLOP/s on ' + data.machine.threads + ' thread(s)') : null,
     card(flop(t.flops), 'operations'), card(bytes(t.bytes), 'moved'), card(String(run.length), 'kernels'),
