@@ -20,8 +20,9 @@ enum {
     TRIES = 12, /* of what fits a cache */
     LINE_BYTES = 64,
     PARTS = 24,
-    PASSES = 3,              /* through memory */
-    CACHED_BYTES = 64 << 20, /* moved in a try, at most: small working sets again and again */
+    PASSES = 3,               /* through memory */
+    LEAST_MEMORY = 512 << 10, /* of a small machine: its larger levels are not measured */
+    CACHED_BYTES = 64 << 20,  /* moved in a try, at most: small working sets again and again */
 };
 
 static const double level_bytes[TN_MACHINE_LEVELS] = {24 << 10, 384 << 10, 3 << 20, 18 << 20, 96 << 20};
@@ -135,9 +136,9 @@ tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *
     int threads = pool ? tn_pool_workers(pool) : 1;
     *limits = (tn_machine_limits){.threads = threads};
     size_t most = (size_t)level_bytes[TN_MACHINE_LEVELS - 1];
-    moving m = {.lines = tn_aligned_alloc(LINE_BYTES, most)};
-    if (!m.lines)
-        return diag_fail(diag, TN_ERR_MEMORY, "out of memory: measuring the machine wants %zu MiB", most >> 20);
+    moving m = {0};
+    while (!(m.lines = tn_aligned_alloc(LINE_BYTES, most)) && most > LEAST_MEMORY) most /= 2;
+    if (!m.lines) return diag_fail(diag, TN_ERR_MEMORY, "out of memory while measuring the machine");
     memset(m.lines, 0, most);
     peak_loop loop = choose_peak_loop();
     limits->flops_per_second =

@@ -38,7 +38,8 @@ typedef struct tn_machine_limits {
 } tn_machine_limits;
 
 /* Measures this machine for that many threads, some tens of milliseconds. `pool` has the threads; NULL: the calling one.
- * TN_ERR_MEMORY: some 100 MiB are wanted for a moment. */
+ * TN_ERR_MEMORY: 100 MiB are wanted for a moment,
+ * at least half of one; levels that do not fit are 0. */
 TN_API tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *diag);
 
 /* ---- What is explained ---- */
