@@ -1,6 +1,6 @@
 /* An explanation as one HTML page.
  *
- * in:  an explanation; page.html, page.css and page.js as build.mk embeds them
+ * in:  an explanation; page.html, page.css and page_*.js as build.mk embeds them
  * out: the page, with style, script and JSON in it
  * law: the page asks the network for nothing (its own policy denies it), and no text of the model is taken for markup:
  *      '<' is written as \u003c within the JSON, and the script makes text nodes of all it shows
