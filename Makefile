@@ -7,7 +7,7 @@
 #   GENERATED_SRC += $(GEN)/x.c
 #
 # Every mode has its own build folder: build (default), build/asan, build/coverage,
-# build/hostile (MALLOC=hostile), build/fuzz.
+# build/hostile (MALLOC=hostile), build/fuzz, build/faults (FAULTS=1).
 
 VERSION := 0.1.0
 SOVERSION := 0
@@ -23,7 +23,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR ?= ar
-MODE ?= $(if $(filter hostile,$(MALLOC)),hostile,default)
+MODE ?= $(if $(filter hostile,$(MALLOC)),hostile,$(if $(FAULTS),faults,default))
 OPT ?= -O2 -g
 
 BUILD_default := build
@@ -31,15 +31,17 @@ BUILD_asan := build/asan
 BUILD_coverage := build/coverage
 BUILD_hostile := build/hostile
 BUILD_fuzz := build/fuzz
+BUILD_faults := build/faults
 
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_coverage := -O0 --coverage
 FLAGS_hostile := -DTN_HOSTILE_MALLOC
+FLAGS_faults := -O1 -g0 -DTN_FAULTS
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BUILD := $(BUILD_$(MODE))
 ifeq ($(BUILD),)
-$(error MODE=$(MODE) is none of default, asan, coverage, hostile, fuzz)
+$(error MODE=$(MODE) is none of default, asan, coverage, hostile, fuzz, faults)
 endif
 GEN := build/gen
 
@@ -410,7 +412,7 @@ docs: $(PROGRAM)
 	$(BUILD)/tenon doc passes > docs/PASSES.md.new && mv docs/PASSES.md.new docs/PASSES.md
 
 clean:
-	rm -rf build/obj build/gen build/asan build/coverage build/hostile build/fuzz build/tests build/examples build/bench build/stage
+	rm -rf build/obj build/gen build/asan build/coverage build/hostile build/fuzz build/faults build/tests build/examples build/bench build/stage
 	rm -f build/lib*.a build/libtenon* build/tenon build/flags
 
 help:
@@ -421,6 +423,7 @@ help:
 	@echo 'make check-emulated  tests with code for aarch64, emulated (make deps-emulation); part of test-long'
 	@echo 'make asan          all tests under AddressSanitizer and UBSan;  coverage: with line counts'
 	@echo 'make MALLOC=hostile  the build in which each allocation can be made to fail'
+	@echo 'make FAULTS=1      the build in which faults can be planted, for tests of what finds them'
 	@echo 'make fuzz          FUZZ_SECONDS (600) on each fuzz target'
 	@echo 'make bench         beside other systems (BENCH_ARGS='--list');  bench-micro: micro-benchmarks'
 	@echo 'make bench-training  training steps and losses beside PyTorch and JAX'
@@ -429,6 +432,6 @@ help:
 	@echo 'make install       PREFIX (/usr/local) and DESTDIR;  uninstall'
 	@echo 'make deps          install what building and testing need;  deps-text: fetch text to train on; deps-debug: gdb, perf'
 	@echo 'make format, lint, docs, clean'
-	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., V=1 (show commands), MODE=default|asan|coverage|hostile|fuzz'
+	@echo 'CC=clang-22, OPT=-O0, CFLAGS=..., V=1 (show commands), MODE=default|asan|coverage|hostile|fuzz|faults'
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -252,6 +252,22 @@ static void set_symbols(tn_program *p, tn_exec *exec, const tn_graph *g, const i
         if (tn_program_find_symbol(p, symbol_name(g, i)) >= 0) tn_exec_set_symbol(exec, symbol_name(g, i), sizes[i]);
 }
 
+/* A run on other inputs before, so that what lies in memory is not right by chance where nothing is written. */
+static void run_on_others(tn_exec *exec, const tn_graph *g, const tn_tensor *in, int n, tn_tensor *out) {
+    tn_tensor *others = tn_calloc((size_t)n + 1, sizeof *others);
+    bool ok = others != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        eval_tensor t = {.dtype = in[i].dtype, .rank = in[i].rank};
+        memcpy(t.dims, in[i].shape, (size_t)t.rank * sizeof *t.dims);
+        ok = eval_tensor_count(&t) && (t.data = tn_calloc((size_t)t.n + 1, 8));
+        if (ok) random_fill(&t, "others", i);
+        others[i] = tensor_of(&t);
+    }
+    if (ok) tn_exec_run(exec, others, n, out, (int)g->n_results);
+    for (int i = 0; others && i < n; i++) tn_free(others[i].data);
+    tn_free(others);
+}
+
 tn_status bisect_run(tn_program *p, const tn_graph *g, const eval_tensor *inputs, const int64_t *sizes, int threads,
                      tensor_set *outputs, tn_diag *diag) {
     tn_pool *pool = threads > 1 ? tn_pool_new(threads) : NULL;
@@ -265,7 +281,8 @@ tn_status bisect_run(tn_program *p, const tn_graph *g, const eval_tensor *inputs
             if (g->params[i].binding != BINDING_LOAD) in[n++] = tensor_of(&inputs[i]);
         set_symbols(p, exec, g, sizes);
         tn_program_set_pool(p, pool);
-        status = set_weights(p, g, inputs, diag) ? tn_exec_run(exec, in, n, out, (int)g->n_results) : diag->status;
+        if (set_weights(p, g, inputs, diag)) run_on_others(exec, g, in, n, out);
+        status = diag->status == TN_OK ? tn_exec_run(exec, in, n, out, (int)g->n_results) : diag->status;
         if (status != TN_OK && diag->status == TN_OK && tn_exec_error(exec)) *diag = *tn_exec_error(exec);
         bool has_outputs = status == TN_OK || status == TN_ERR_INDEX || status == TN_ERR_ASSERT;
         if (has_outputs && !take_outputs(exec, outputs)) status = TN_ERR_MEMORY;

@@ -23,6 +23,7 @@
 
 #include "runtime/alloc.h"
 #include "runtime/tenon_rt.h"
+#include "runtime/fault.h"
 
 enum {
     MOST_WORKERS = 1024,
@@ -98,9 +99,11 @@ static void cut_into_shares(tn_pool *p, int64_t n) {
     int64_t each = n / n_shares, larger = n % n_shares, first = 0;
     for (int64_t i = 0; i < n_shares; i++) {
         atomic_store_explicit(&p->shares[i].next, first, memory_order_relaxed);
-        first += each + (i < larger);
+        first += each + (i < larger && !FAULT(chunk_rest));
         p->shares[i].end = first;
     }
+    if (FAULT(last_chunk) && each > 1) p->shares[n_shares - 1].end--;
+    if (FAULT(odd_workers) && n_shares == 3) p->shares[0].end--;
     p->n_shares = (int32_t)n_shares;
 }
 

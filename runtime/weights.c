@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "runtime/exec.h"
+#include "runtime/fault.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -146,6 +147,10 @@ static tn_status run_prepare(packing *k) {
     return status;
 }
 
+static bool is_taken_for_former(const packing *k, uint32_t i) {
+    return FAULT(packed_alike) && i > 0 && tn_tensor_bytes(&k->prepared[i]) == tn_tensor_bytes(&k->prepared[i - 1]);
+}
+
 static void point_packed(packing *k) {
     const tn_program *p = k->program;
     const int64_t *copies = k->offsets + (p->prepare != NULL ? p->prepare->n_outputs : 0);
@@ -158,7 +163,7 @@ static void point_packed(packing *k) {
         const program_packed *packed = &p->packed[i];
         char *from = NULL;
         if (packed->kind == PACKED_PREPARED)
-            from = k->prepared[packed->index].data;
+            from = k->prepared[packed->index - is_taken_for_former(k, packed->index)].data;
         else if (packed->kind == PACKED_CONSTANT)
             from = (void *)(uintptr_t)packed->data;
         else

@@ -11,6 +11,7 @@
 
 #include "ir/dtype.h"
 #include "ir/op.h"
+#include "runtime/fault.h"
 
 /* One application. */
 typedef struct application {
@@ -74,7 +75,10 @@ static LLVMValueRef float_add(const application *a) { return LLVMBuildFAdd(a->b,
 static LLVMValueRef float_sub(const application *a) { return LLVMBuildFSub(a->b, a->x[0], a->x[1], ""); }
 static LLVMValueRef float_mul(const application *a) { return LLVMBuildFMul(a->b, a->x[0], a->x[1], ""); }
 static LLVMValueRef float_div(const application *a) { return LLVMBuildFDiv(a->b, a->x[0], a->x[1], ""); }
-static LLVMValueRef float_fma(const application *a) { return vmath_mad(&a->e->math, a->x[0], a->x[1], a->x[2]); }
+static LLVMValueRef float_fma(const application *a) {
+    if (FAULT(fma_operands)) return vmath_mad(&a->e->math, a->x[0], a->x[2], a->x[1]);
+    return vmath_mad(&a->e->math, a->x[0], a->x[1], a->x[2]);
+}
 
 static LLVMValueRef float_is_nan(const application *a) {
     return LLVMBuildFCmp(a->b, LLVMRealUNO, a->x[0], a->x[0], "");
@@ -142,7 +146,9 @@ static LLVMValueRef int_and(const application *a) { return LLVMBuildAnd(a->b, a-
 static LLVMValueRef int_or(const application *a) { return LLVMBuildOr(a->b, a->x[0], a->x[1], ""); }
 static LLVMValueRef int_xor(const application *a) { return LLVMBuildXor(a->b, a->x[0], a->x[1], ""); }
 static LLVMValueRef int_div(const application *a) { return vmath_int_div(&a->e->math, a->is_signed, a->x[0], a->x[1]); }
-static LLVMValueRef int_rem(const application *a) { return vmath_int_rem(&a->e->math, a->is_signed, a->x[0], a->x[1]); }
+static LLVMValueRef int_rem(const application *a) {
+    return vmath_int_rem(&a->e->math, a->is_signed && !FAULT(int_rem_sign), a->x[0], a->x[1]);
+}
 static LLVMValueRef int_pow(const application *a) { return vmath_int_pow(&a->e->math, a->is_signed, a->x[0], a->x[1]); }
 static LLVMValueRef int_shl(const application *a) { return vmath_shl(&a->e->math, a->x[0], a->x[1]); }
 static LLVMValueRef int_shr(const application *a) { return vmath_shr(&a->e->math, a->is_signed, a->x[0], a->x[1]); }

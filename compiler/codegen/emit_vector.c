@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "ir/dtype.h"
+#include "runtime/fault.h"
 
 /* ---- Combining ---- */
 
@@ -56,7 +57,8 @@ static LLVMValueRef combine_lanes(emit *e, const lt_carry *c, LLVMValueRef v) {
             LLVMValueRef mask = LLVMConstVector(numbers, width / 2);
             halves[h] = LLVMBuildShuffleVector(e->builder, v, LLVMGetPoison(LLVMTypeOf(v)), mask, "half");
         }
-        v = combine_two(e, c, halves[0], halves[1]);
+        bool errs = FAULT(lanes_max) && c->combine == TN_OP_max && width == 2;
+        v = errs ? halves[0] : combine_two(e, c, halves[0], halves[1]);
     }
     return LLVMBuildExtractElement(e->builder, v, LLVMConstInt(e->i32, 0, false), "lanes");
 }
@@ -140,6 +142,7 @@ static LLVMValueRef lane_mask(emit *e, LLVMValueRef live) {
     LLVMValueRef numbers[256];
     for (uint32_t i = 0; i < e->lanes; i++) numbers[i] = LLVMConstInt(e->i32, i, false);
     live = LLVMBuildTrunc(e->builder, live, e->i32, "live");
+    if (FAULT(mask_short)) live = LLVMBuildSub(e->builder, live, LLVMConstInt(e->i32, 1, false), "");
     return LLVMBuildICmp(e->builder, LLVMIntULT, LLVMConstVector(numbers, e->lanes), emit_splat(e, live), "mask");
 }
 

@@ -9,6 +9,7 @@
  */
 #include "compiler/codegen/vmath_build.h"
 #include "compiler/codegen/vmath_coef.h"
+#include "runtime/fault.h"
 
 /* The value itself inside, else the nearer bound; NaN stays. */
 static val clamp(const vm *m, val x, double low, double high) {
@@ -122,6 +123,7 @@ static val logistic_f32(const vm *m, val a) {
     const double scale = 0x1p24;
     double slope[1 + TERMS] = {-scale}; /* (e^-r - 1) / r */
     for (int i = 0; i < TERMS; i++) slope[1 + i] = (i % 2 ? -scale : scale) * exp_32[i];
+    if (FAULT(logistic_coefficient)) slope[2] *= 1.05;
     reduced x = reduce(m, clamp(m, a, -104, 20));
     val power = vpow2(m, vwhole_plus(m, x.k, 24));
     return vdiv(m, power, vmad(m, x.r, vpoly_of(m, x.r, slope, 1 + TERMS), vadd(m, power, vnum(m, scale))));

@@ -6,6 +6,7 @@
  */
 #include "compiler/loops/access.h"
 #include "ir/view.h"
+#include "runtime/fault.h"
 
 static dim_table *dims_of(access *a) { return a->fused->module->dims; }
 
@@ -114,7 +115,8 @@ static tn_dim clamped_start(access *a, value_id start, tn_dim extent, tn_dim siz
     dim_table *t = dims_of(a);
     lt_value loaded = access_value(a, start, ACCESS_NO_INDEX);
     if (loaded == LT_NONE) return DIM_INVALID;
-    return bind_index(a, loaded, dim_add_const(t, dim_sub(t, extent, size), 1), dim_const(t, 0), LT_NONE);
+    int64_t more = FAULT(slice_clamp) && extent != size ? 0 : 1;
+    return bind_index(a, loaded, dim_add_const(t, dim_sub(t, extent, size), more), dim_const(t, 0), LT_NONE);
 }
 
 lt_value access_dynamic_slice(access *a, value_id v, const node *n, const tn_dim *index) {

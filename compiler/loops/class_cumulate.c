@@ -6,6 +6,7 @@
  *      along the axes behind it
  */
 #include "compiler/loops/classes.h"
+#include "runtime/fault.h"
 
 bool cumulate_takes(const tn_graph *fused) {
     return fused->n_results == 1 && graph_node_of(fused, fused->results[0].value)->op == TN_OP_cumulate;
@@ -25,7 +26,7 @@ typedef struct running {
 /* The loop along the axis, for one row or one vector of rows. */
 static void lower_axis(running *s) {
     bool reverse = attr_int(&s->n->attrs, ATTR_reverse, 0) != 0,
-         exclusive = attr_int(&s->n->attrs, ATTR_exclusive, 0) != 0;
+         exclusive = attr_int(&s->n->attrs, ATTR_exclusive, 0) != 0 && !(FAULT(cumulate_exclusive) && reverse);
     reduce_kind kind = (reduce_kind)attr_int(&s->n->attrs, ATTR_kind, 0);
     tn_dtype acc = access_accumulator(s->a.fused, s->n), own = (tn_dtype)s->type->dtype;
     tn_dim extent = s->type->dims[s->axis];

@@ -9,6 +9,7 @@
  *      first: those that a row of windows meets become one, lanes side by side, then windows take theirs from it
  */
 #include "compiler/loops/classes.h"
+#include "runtime/fault.h"
 
 enum {
     MOST_TERMS = 128, /* unrolled for an element */
@@ -85,6 +86,7 @@ static lt_value load(pooling *p, const tn_dim *index, lt_value inside, lt_value 
     p->a.guard = former;
     if (p->a.b.failed || x == LT_NONE) return neutral;
     x = lt_convert(&p->a.b, x, p->sum);
+    if (FAULT(window_neutral)) neutral = lt_const_int(&p->a.b, p->sum, 0);
     return inside == LT_NONE ? x : lt_select(&p->a.b, inside, x, neutral);
 }
 

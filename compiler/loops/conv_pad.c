@@ -5,6 +5,7 @@
  *      a stage
  */
 #include "compiler/loops/conv.h"
+#include "runtime/fault.h"
 
 enum { CHUNK_ELEMENTS = 16384 /* copied by a chunk */ };
 
@@ -79,7 +80,7 @@ static conv_view copy_padded(convolution *c) {
     r.index[0] = at[0];
     r.index[1] = at[1];
     if (c->spatial > 1) {
-        r.index[2] = dim_sub(t, at[2], c->low[0]);
+        r.index[2] = dim_sub(t, at[2], c->low[FAULT(conv_pad_rows) ? last : 0]);
         r.inside = access_within(c->a, r.index[2], dim_const(t, 0), c->input->dims[2]);
     }
     copy_row(&r, pitch);

@@ -6,6 +6,7 @@
  *      keeps them in registers and the code short: few steps of k, few operations behind a sum
  */
 #include "compiler/loops/pack_chunk.h"
+#include "runtime/fault.h"
 
 enum {
     MOST_LIGHT_OPS = 6,  /* behind a sum, when they are written out for each vector of a tile */
@@ -135,7 +136,7 @@ static void store_groups(product *p, const chunk *c, tn_dim row, tn_dim column, 
 static void store_sums(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {
     int64_t lanes = lower_lanes_for(p->a->fused, p->a->b.machine, constant(p, nr)), rest = nr % lanes;
     store_groups(p, c, row, column, mr, 0, nr / lanes, lanes, (uint32_t)lanes);
-    if (rest) store_groups(p, c, row, column, mr, nr - rest, 1, rest, (uint32_t)lanes);
+    if (rest) store_groups(p, c, row, column, mr, nr - rest, 1, rest - FAULT(tile_rest), (uint32_t)lanes);
 }
 
 void product_store_own(product *p, const chunk *c, tn_dim row, tn_dim column, int64_t mr, int64_t nr) {

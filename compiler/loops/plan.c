@@ -2,6 +2,7 @@
 #include "compiler/loops/plan.h"
 
 #include "compiler/loops/section.h"
+#include "runtime/fault.h"
 
 #include <string.h>
 
@@ -259,7 +260,7 @@ static void check_block(overwrite_check *c, const lt_block *block) {
 static bool may_overwrite(const lt_kernel *k, uint32_t in, uint32_t out) {
     overwrite_check c = {k, in, out, DIM_INVALID, false, k->n_stages == 1};
     if (c.safe) check_block(&c, &k->stages[0].body);
-    return c.safe;
+    return c.safe || FAULT(overwrite_check);
 }
 
 /* ---- Places ---- */
@@ -370,7 +371,9 @@ static void place_result(placing *s, size_t i, uint32_t k) {
         return;
     }
     storage *own = &s->storages[storage_for(s, i, k)];
-    if (s->last_use[v] != SIZE_MAX && s->last_use[v] > own->life.to) own->life.to = s->last_use[v];
+    size_t last = s->last_use[v];
+    if (FAULT(arena_lifetime) && last != SIZE_MAX && last > i + 1) last--;
+    if (last != SIZE_MAX && last > own->life.to) own->life.to = last;
     own->taken = i + 1;
     s->plan->values[v].kind = PLACE_ARENA;
 }

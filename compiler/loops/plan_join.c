@@ -7,6 +7,7 @@
  * block, each of which appends to the one before, share one buffer.
  */
 #include "compiler/loops/plan.h"
+#include "runtime/fault.h"
 
 static bool is_made_here(const tn_graph *g, value_id root) {
     loop_class c = op_table[graph_node_of(g, root)->op].loop_class;
@@ -45,7 +46,7 @@ void plan_join(const tn_graph *g, plan_part *parts) {
             plan_part *p = &parts[plan_root(g, n->operands[k])];
             if (p->whole == VALUE_NONE && is_made_here(g, plan_root(g, n->operands[k])))
                 *p = (plan_part){own->whole, offset};
-            offset = dim_add(t, offset, plan_value_bytes(g, n->operands[k]));
+            if (!FAULT(join_offset) || k != 1) offset = dim_add(t, offset, plan_value_bytes(g, n->operands[k]));
         }
     }
 }

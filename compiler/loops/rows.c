@@ -1,5 +1,6 @@
 /* One loop a phase (see rows.h). */
 #include "compiler/loops/rows.h"
+#include "runtime/fault.h"
 
 bool rows_is_arg(const node *n) {
     reduce_kind kind = (reduce_kind)attr_int(&n->attrs, ATTR_kind, 0);
@@ -169,6 +170,9 @@ static void reduce_sweep(rows *s, sweep *w, value_id taken) {
     for (uint32_t k = 0; k < w->n; k++)
         w->carried[k] = access_neutral(s->a, (reduce_kind)attr_int(&w->nodes[k]->attrs, ATTR_kind, 0),
                                        access_accumulator(s->g, w->nodes[k]));
+    for (uint32_t k = 0; FAULT(reduce_neutral) && k < w->n; k++)
+        if (attr_int(&w->nodes[k]->attrs, ATTR_kind, 0) == REDUCE_MAX)
+            w->carried[k] = lt_const_int(&s->a->b, access_accumulator(s->g, w->nodes[k]), 0);
     open_sweep(s, w);
     for (uint32_t k = 0; k < w->n && !s->a->b.failed; k++) {
         lt_value term = access_value(s->a, w->nodes[k]->operands[0], s->index);

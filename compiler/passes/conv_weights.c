@@ -12,6 +12,7 @@
  */
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
+#include "runtime/fault.h"
 
 enum {
     MOST_WINDOW = 64,  /* result positions: each is a sum of its own in the kernel's memory */
@@ -94,7 +95,7 @@ static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const no
         if (a.name != ATTR_stride && a.name != ATTR_dilation && a.name != ATTR_low && a.name != ATTR_acc &&
             a.name != ATTR_groups)
             continue;
-        if (a.name == ATTR_stride || a.name == ATTR_dilation)
+        if (!FAULT(conv_weights_stride) && (a.name == ATTR_stride || a.name == ATTR_dilation))
             a.name = a.name == ATTR_stride ? ATTR_dilation : ATTR_stride;
         attrs[n_attrs++] = a;
     }

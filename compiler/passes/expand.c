@@ -8,6 +8,7 @@
  * expands to carries the node's source locations.
  */
 #include "compiler/passes/passes.h"
+#include "runtime/fault.h"
 
 /* The composite closest to the roots of the table nests no deeper than this. */
 enum { MAX_ROUNDS = 8 };
@@ -19,7 +20,9 @@ static bool expand_node(void *ctx, tn_graph *to, const tn_graph *from, const nod
     tn_val *operands = tn_calloc(n->n_operands + 1, sizeof *operands), result = {0};
     if (!operands) return module_error(to->module, TN_ERR_MEMORY, n->locations, "out of memory");
     for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = (tn_val){to, map[n->operands[i]]};
-    bool ok = op->expand(to, operands, n->n_operands, &n->attrs, &result) && tn_is_valid(result);
+    bool forgets = FAULT(expand_alpha) && attr_find(&n->attrs, ATTR_alpha);
+    bool ok =
+        op->expand(to, operands, n->n_operands, forgets ? &(attr_list){0} : &n->attrs, &result) && tn_is_valid(result);
     tn_free(operands);
     if (!ok) return module_error(to->module, TN_ERR_INTERNAL, n->locations, "%s: no decomposition", op->name);
     map[n->first_result] = result.id;

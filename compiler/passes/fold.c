@@ -13,6 +13,7 @@
 #include "runtime/nan.h"
 
 #include "ir/eval.h"
+#include "runtime/fault.h"
 
 enum { FOLD_DEFAULT_BYTES = 1 << 20, FOLD_MAX_TERMS = 1 << 26 };
 
@@ -77,8 +78,10 @@ static value_id copy_known(tn_graph *scratch, const tn_graph *g, value_id v) {
 static bool build_scratch(tn_graph *scratch, const tn_graph *g, const node *n, const value_id *map) {
     value_id *operands = tn_calloc(n->n_operands + 1, sizeof *operands), first = VALUE_NONE;
     bool ok = operands != NULL;
-    for (uint32_t i = 0; ok && i < n->n_operands; i++)
-        ok = (operands[i] = copy_known(scratch, g, map[n->operands[i]])) != VALUE_NONE;
+    for (uint32_t i = 0; ok && i < n->n_operands; i++) {
+        uint32_t k = FAULT(fold_operands) && n->op == TN_OP_sub ? 1 - i : i;
+        ok = (operands[i] = copy_known(scratch, g, map[n->operands[k]])) != VALUE_NONE;
+    }
     ok = ok && graph_apply(scratch, n->locations, (tn_op)n->op, operands, n->n_operands, n->attrs.items, n->attrs.n,
                            &first, 1, NULL);
     for (uint32_t k = 0; ok && k < n->n_results; k++) ok = graph_add_result(scratch, NULL, first + k, -1);

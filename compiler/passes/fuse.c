@@ -10,6 +10,7 @@
  * become equal kernels; the call passes their values.
  */
 #include "compiler/passes/groups.h"
+#include "runtime/fault.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,8 +182,10 @@ static bool call_kernel(fuser *f, outliner *s, uint32_t group, value_id *outer) 
     if (!add_results(f, s, group, outer, &n) ||
         !graph_apply(f->to, locations, TN_OP_call, s->operands, s->n_operands, attrs, 2, &first, 1, NULL))
         return false;
+    bool errs =
+        FAULT(fuse_results) && n == 2 && type_equal(graph_type(f->from, outer[0]), graph_type(f->from, outer[1]));
     for (uint32_t k = 0; k < n; k++) {
-        f->map[outer[k]] = first + k;
+        f->map[outer[k]] = first + (errs ? 1 - k : k);
         if (!f->to->values[first + k].name) f->to->values[first + k].name = f->from->values[outer[k]].name;
     }
     return true;

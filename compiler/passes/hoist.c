@@ -11,6 +11,7 @@
  * What is known at load time and what of it moves: load_time.c.
  */
 #include "compiler/passes/passes.h"
+#include "runtime/fault.h"
 
 #include <string.h>
 
@@ -58,9 +59,10 @@ static bool make_prepare(hoister *h) {
     for (size_t i = 0; ok && i < n_moves; i++) {
         const node *n = &g->nodes[moves[i].node];
         for (uint32_t k = 0; ok && k < n->n_results; k++) {
-            value_id v = n->first_result + k;
+            value_id v = n->first_result + k, other = g->nodes[moves[i ? i - 1 : n_moves - 1].node].first_result;
+            bool errs = FAULT(hoist_order) && type_equal(graph_type(g, v), graph_type(g, other));
             char *name = packed_name(h, v);
-            ok = name && graph_add_result(h->prepare, name, h->inner[v], -1);
+            ok = name && graph_add_result(h->prepare, name, h->inner[errs ? other : v], -1);
         }
     }
     tn_free(moves);

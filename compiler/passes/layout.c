@@ -17,6 +17,7 @@
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
 #include "ir/dim_poly.h"
+#include "runtime/fault.h"
 
 enum { LEAST_COLUMNS = 8, LEAST_ELEMENTS = 1024, LEAST_APART = 1 << 18 };
 
@@ -164,7 +165,8 @@ static tn_val pack(build *b, tn_val v, const weight_form *w) {
 static tn_val unpack(build *b, tn_val v, const weight_form *w, int64_t panels, int rank) {
     v = apply_perm(b, v, panels_first, 3);
     v = reshape_to(b, v, 2, (int64_t[]){w->use.depth, panels * w->width});
-    if (panels * w->width > w->use.columns) v = tn_slice_at(TN_HERE, v, 1, 0, w->use.columns, 1);
+    int64_t filling = panels * w->width - w->use.columns, first = FAULT(last_panel) ? filling : 0;
+    if (filling > 0) v = tn_slice_at(TN_HERE, v, 1, first, first + w->use.columns, 1);
     v = build_reshape(b, v, rank, w->ordered);
     return apply_perm(b, v, w->inverse, rank);
 }

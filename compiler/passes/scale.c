@@ -10,6 +10,7 @@
  */
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
+#include "runtime/fault.h"
 
 enum { LEAST_GAIN = 4, CHANNEL = 1 };
 
@@ -49,8 +50,8 @@ static bool move_factor(void *ctx, tn_graph *to, const tn_graph *from, const nod
     if (!product || !known_elements(from, n->operands[0], &input) || !known_elements(from, n->operands[1], &weights) ||
         weights > input / LEAST_GAIN)
         return graph_copy_node(to, from, n, map);
-    tn_val x = {to, map[product->operands[1 - factor]]}, w = {to, map[n->operands[1]]},
-           s = {to, map[channel_factor(from, product->operands[factor])]};
+    tn_val x = {to, map[FAULT(scale_twice) ? n->operands[0] : product->operands[1 - factor]]},
+           w = {to, map[n->operands[1]]}, s = {to, map[channel_factor(from, product->operands[factor])]};
     if (!build_open(&b, TN_HERE, "scale", to, (tn_val[]){x, w, s}, 3)) return false;
     dim_table *t = build_dims(&b);
     const tn_type *type = build_type(w);

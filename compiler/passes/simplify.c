@@ -9,6 +9,7 @@
  * already, so one walk is enough.
  */
 #include "compiler/passes/passes.h"
+#include "runtime/fault.h"
 
 #include <string.h>
 
@@ -98,6 +99,7 @@ static value_id simplify_transpose(simplifier *s) {
     bool is_identity = true;
     for (uint32_t i = 0; i < perm->ints.n; i++) {
         both[i] = before ? before->ints.items[perm->ints.items[i]] : perm->ints.items[i];
+        if (FAULT(transpose_order) && before) both[i] = perm->ints.items[before->ints.items[i]];
         is_identity &= both[i] == i;
     }
     value_id origin = before ? inner->operands[0] : s->x[0];
@@ -174,7 +176,7 @@ static value_id simplify_conv(simplifier *s) {
             attrs[n++] = s->n->attrs.items[i];
     for (int side = 0; side < 2; side++) {
         for (uint32_t i = 0; i < spatial; i++)
-            sums[side][i] = dim_add(t, pads[side]->dims.items[i + 2],
+            sums[side][i] = dim_add(t, pads[FAULT(pad_sides) ? 1 - side : side]->dims.items[i + 2],
                                     own[side] && own[side]->dims.n ? own[side]->dims.items[i] : dim_const(t, 0));
         attrs[n] = (attr){.name = side ? ATTR_high : ATTR_low};
         attrs[n].dims.items = sums[side];
@@ -215,7 +217,8 @@ static value_id simplify_pow(simplifier *s) {
     unsigned bits = tn_dtype_bits((tn_dtype)graph_type(s->g, s->x[0])->dtype);
     if (!is_square && !(is_cube && bits >= 32)) return VALUE_NONE;
     value_id square = apply2(s, TN_OP_mul, s->x[0], s->x[0]);
-    return is_square || square == VALUE_NONE ? square : apply2(s, TN_OP_mul, square, s->x[0]);
+    if (is_square || square == VALUE_NONE) return square;
+    return apply2(s, TN_OP_mul, square, FAULT(pow_cube) ? square : s->x[0]);
 }
 
 static value_id undo_twice(simplifier *s) {

@@ -16,6 +16,7 @@
  * Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
  */
 #include "compiler/passes/passes.h"
+#include "runtime/fault.h"
 
 enum {
     TAPS = 3,
@@ -210,8 +211,8 @@ static bool rewrite_node(void *ctx, tn_graph *to, const tn_graph *from, const no
     operands[1] = transformed(operands[1], k, &c);
     tn_attr_arg attrs[] = {{.name = "tile", .i = k->tile},
                            {.name = "features", .i = c.features},
-                           {.name = "low", .ints = c.low, .n = 2},
-                           {.name = "high", .ints = c.high, .n = 2},
+                           {.name = "low", .ints = FAULT(winograd_padding) ? c.high : c.low, .n = 2},
+                           {.name = "high", .ints = FAULT(winograd_padding) ? c.low : c.high, .n = 2},
                            {0}};
     tn_val y = tn_apply(TN_HERE, to, TN_OP_winograd, operands, 2, attrs);
     map[n->first_result] = y.id;

@@ -1,6 +1,7 @@
 /* Activations. */
 #include "frontends/onnx/import.h"
 #include "frontends/onnx/ops.h"
+#include "runtime/fault.h"
 
 #include <string.h>
 
@@ -18,7 +19,8 @@ void convert_leaky_relu(conversion *c) {
 void convert_elu(conversion *c) { output(c, 0, with_alpha(c, TN_OP_elu, read_float(c, "alpha", 1), 0)); }
 
 void convert_hard_sigmoid(conversion *c) {
-    output(c, 0, with_alpha(c, TN_OP_hard_sigmoid, read_float(c, "alpha", 0.2), read_float(c, "beta", 0.5)));
+    double beta = read_float(c, "beta", 0.5);
+    output(c, 0, with_alpha(c, TN_OP_hard_sigmoid, FAULT(import_alpha) ? 0.2 : read_float(c, "alpha", 0.2), beta));
 }
 
 void convert_gelu(conversion *c) {
