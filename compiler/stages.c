@@ -198,6 +198,8 @@ static bool run_stages(compilation *c, watching *w) {
 static bool choose_gemm(compilation *c) {
     const char *gemm = c->options->gemm ? c->options->gemm : "own";
     if (strcmp(gemm, "own") == 0) return true;
+    if (c->options->nan_check && strcmp(gemm, "blas") == 0)
+        return fail(c, TN_ERR_ARGUMENT, "gemm is \"blas\", whose products nan_check cannot look at: it can be \"own\"");
     if (strcmp(gemm, "blas") == 0) return (c->blas = blas_open(&c->diag)) != NULL;
     char message[160];
     snprintf(message, sizeof message, "gemm is \"%.80s\": it can be \"own\" or \"blas\"", gemm);

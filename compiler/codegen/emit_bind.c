@@ -27,7 +27,7 @@ static LLVMValueRef error_word(emit *e, tn_dim at, uint32_t number, LLVMValueRef
     LLVMValueRef site =
         LLVMBuildAdd(e->builder, emit_slot_i64(e, ABI_SITE_BASE, "site_base"), emit_const_i64(e, number), "site");
     LLVMValueRef high = LLVMBuildShl(e->builder, site, emit_const_i64(e, TN_STATUS_INDEX_BITS), "");
-    if (e->kernel->sites[number].is_hint)
+    if (e->kernel->sites[number].kind == LT_SITE_HINT)
         high = LLVMBuildOr(e->builder, high, emit_const_i64(e, (int64_t)TN_STATUS_HINT), "");
     LLVMValueRef none = emit_const_i64(e, -1);
     if (is_vector) {

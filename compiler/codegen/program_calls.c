@@ -170,12 +170,12 @@ static void add_slots(function_emitter *f, const node *n, const lt_kernel *k, co
 /* Site i of the kernel that n calls. Where an index is wrong all that was fused may be to blame. */
 static void add_site(function_emitter *f, const node *n, const function_plan *callee, const lt_site *s) {
     emitted_site site = {.op = s->op, .locations = n->locations};
-    if (s->type) {
+    if (s->kind != LT_SITE_INDEX) {
         site = (emitted_site){.op = s->op,
                               .locations = s->locations,
                               .kernel = callee->graph->name,
                               .type = *s->type,
-                              .is_hint = s->is_hint,
+                              .is_hint = s->kind == LT_SITE_HINT,
                               .group = s->group};
         for (int i = 0; i < site.type.rank; i++)
             site.type.dims[i] = plan_in_caller(callee->graph, n, site.type.dims[i]);

@@ -11,7 +11,7 @@ typedef struct emitted_site {
     const char *message; /* of an assert, or NULL */
     const char *kernel;  /* that looks for NaN here; NULL: none does */
     tn_type type;        /* likewise */
-    bool is_hint;        /* likewise, as lt_site has it */
+    bool is_hint;        /* likewise: LT_SITE_HINT */
     uint32_t group;
 } emitted_site;
 

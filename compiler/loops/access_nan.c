@@ -14,7 +14,7 @@ static void add_site(access *a, value_id v, bool is_hint, uint32_t group) {
     lt_add_site(&a->b, (lt_site){.op = (tn_op)n->op,
                                  .locations = n->locations,
                                  .type = graph_type(a->fused, v),
-                                 .is_hint = is_hint,
+                                 .kind = is_hint ? LT_SITE_HINT : LT_SITE_NAN,
                                  .group = group});
 }
 

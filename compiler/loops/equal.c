@@ -199,9 +199,7 @@ static bool same_buffers(const pair *p) {
 static bool same_sites(const pair *p) {
     if (p->a->n_sites != p->b->n_sites) return false;
     for (uint32_t i = 0; i < p->a->n_sites; i++)
-        if (p->a->sites[i].op != p->b->sites[i].op || p->a->sites[i].is_hint != p->b->sites[i].is_hint ||
-            !p->a->sites[i].type != !p->b->sites[i].type)
-            return false;
+        if (p->a->sites[i].op != p->b->sites[i].op || p->a->sites[i].kind != p->b->sites[i].kind) return false;
     return true;
 }
 

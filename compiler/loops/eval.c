@@ -130,7 +130,7 @@ static bool record_error(evaluator *v, tn_dim element, uint32_t site) {
 }
 
 static bool eval_check(evaluator *v, const lt_stmt *s) {
-    if (v->kernel->sites[s->check.site].is_hint) return true;
+    if (v->kernel->sites[s->check.site].kind == LT_SITE_HINT) return true;
     return v->values[s->check.value] == 0 || record_error(v, s->check.element, s->check.site);
 }
 
@@ -394,8 +394,9 @@ static void report_site(evaluator *v) {
     uint32_t site = (uint32_t)(v->status >> TN_STATUS_INDEX_BITS);
     uint64_t element = v->status & ((UINT64_C(1) << TN_STATUS_INDEX_BITS) - 1);
     const lt_site *s = &v->kernel->sites[site];
-    fail(v, s->type ? TN_ERR_NAN : TN_ERR_INDEX, "%s: %s at element %llu (site %u)", op_table[s->op].name,
-         s->type ? "NaN" : "index out of range", (unsigned long long)element, site);
+    bool is_index = s->kind == LT_SITE_INDEX;
+    fail(v, is_index ? TN_ERR_INDEX : TN_ERR_NAN, "%s: %s at element %llu (site %u)", op_table[s->op].name,
+         is_index ? "index out of range" : "NaN", (unsigned long long)element, site);
 }
 
 tn_status lt_eval(const lt_kernel *k, void *const *buffers, const int64_t *extents, tn_diag *diag) {

@@ -183,13 +183,20 @@ typedef struct lt_stage {
     lt_block body;
 } lt_stage;
 
-/* A place that can record a run-time error (LT_BIND, LT_CHECK). */
+/* What a place that can record a run-time error looks for. */
+typedef enum lt_site_kind {
+    LT_SITE_INDEX,
+    LT_SITE_NAN,
+    LT_SITE_HINT, /* a NaN that is no error, but where one begins that is found at a site of the same group */
+} lt_site_kind;
+
+/* Such a place (LT_BIND, LT_CHECK). */
 typedef struct lt_site {
     tn_op op;
+    lt_site_kind kind;
     location_id locations;
-    const tn_type *type; /* of the value that is looked at for NaN; NULL: an index */
-    bool is_hint;        /* a NaN there is no error, but where one begins that is found at a site of the same group */
-    uint32_t group;      /* (nan_looks.h) */
+    const tn_type *type; /* of the value that is looked at for NaN, not in parsed kernels */
+    uint32_t group;      /* likewise (nan_looks.h) */
 } lt_site;
 
 typedef struct lt_kernel {

@@ -376,8 +376,12 @@ static bool parse_extent(parser *p) {
 }
 
 static bool parse_site(parser *p) {
-    tn_op op;
-    return take_op(p, &op) && (lt_add_site(&p->b, (lt_site){.op = op}), built(p));
+    lt_site site = {.kind = LT_SITE_INDEX};
+    if (!take_op(p, &site.op)) return false;
+    if (lexer_accept(&p->lex, "nan")) site.kind = LT_SITE_NAN;
+    if (lexer_accept(&p->lex, "hint")) site.kind = LT_SITE_HINT;
+    lt_add_site(&p->b, site);
+    return built(p);
 }
 
 static bool parse_list(parser *p, bool (*item)(parser *)) {

@@ -42,8 +42,8 @@ typedef struct function_plan {
     const char *const *notes; /* likewise: why its kernel is built as it is (lt_note) */
     uint32_t n_notes;
     const lt_site *sites; /* likewise, for each of the kernel's: where they are in this function */
-    place *values;       /* one for each value */
-    tn_dim *work_offset; /* for each node: its call's own part of the arena, or the second copy
+    place *values;        /* one for each value */
+    tn_dim *work_offset;  /* for each node: its call's own part of the arena, or the second copy
                           * of what a loop carries; DIM_INVALID: none */
     tn_dim *work_bytes;
     tn_dim *staged; /* for each result that updates a state with another state's old value: where it

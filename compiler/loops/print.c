@@ -255,7 +255,9 @@ static void put_header(printer *p) {
         put_dim(p, k->extents[i]);
     }
     put(p, k->n_extents ? ")" : "");
-    for (uint32_t i = 0; i < k->n_sites; i++) put(p, "%s%s", i ? ", " : " sites(", op_table[k->sites[i].op].name);
+    static const char *const kinds[] = {[LT_SITE_INDEX] = "", [LT_SITE_NAN] = " nan", [LT_SITE_HINT] = " hint"};
+    for (uint32_t i = 0; i < k->n_sites; i++)
+        put(p, "%s%s%s", i ? ", " : " sites(", op_table[k->sites[i].op].name, kinds[k->sites[i].kind]);
     end_line(p, k->n_sites ? ") {" : " {");
 }
 
