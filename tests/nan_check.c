@@ -410,10 +410,10 @@ static void test_same_bits(void **state) {
     (void)state;
     for (size_t c = 0; c < N_CASES; c++) {
         static float results[2][MOST];
+        if (cases[c].plant == constants) continue; /* that is no program */
         planting p = {.g = tn_graph_new("same")};
         cases[c].plant(&p);
         for (int i = 0; i < MOST; i++) p.data[i] = 1.5F + (float)(i % 97) / 97.0F;
-        if (strcmp(cases[c].name, "constants") == 0) continue;
         for (int looks = 0; looks < 2; looks++) {
             tn_program *program = compile(p.g, (tn_compile_options){.nan_check = looks});
             tn_exec *exec = tn_exec_new(program, NULL);
