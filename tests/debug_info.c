@@ -114,7 +114,7 @@ static char *read_text(void) {
     FILE *f = fopen(path, "r");
     char *text = calloc(1, 1 << 20);
     if (!f || !text || fread(text, 1, (1 << 20) - 1, f) == 0) fail_msg("%s cannot be read", path);
-    fclose(f);
+    if (f) fclose(f);
     return text;
 }
 
@@ -226,7 +226,7 @@ struct jit_entry {
 extern struct {
     uint32_t version, action;
     struct jit_entry *relevant, *first;
-} __jit_debug_descriptor; /* NOLINT(bugprone-reserved-identifier) */
+} __jit_debug_descriptor;
 
 static int count_entries(void) {
     int n = 0;

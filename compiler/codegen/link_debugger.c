@@ -29,15 +29,13 @@ struct descriptor {
 /* Names that the interface fixes. They are hidden, so that no other library's are taken for them, and weak, so that in one
  * program with another such compiler, linked statically, both share the list. Debuggers see them in the symbol table. */
 #define OF_DEBUGGERS __attribute__((weak, visibility("hidden"), used))
-extern struct descriptor __jit_debug_descriptor; /* NOLINT(bugprone-reserved-identifier) */
-void __jit_debug_register_code(void);            /* NOLINT(bugprone-reserved-identifier) */
+extern struct descriptor __jit_debug_descriptor;
+void __jit_debug_register_code(void);
 
-OF_DEBUGGERS struct descriptor __jit_debug_descriptor = {.version = 1}; /* NOLINT(bugprone-reserved-identifier) */
+OF_DEBUGGERS struct descriptor __jit_debug_descriptor = {.version = 1};
 
 /* Debuggers stop here. */
-OF_DEBUGGERS __attribute__((noinline)) void __jit_debug_register_code(void) { /* NOLINT(bugprone-reserved-identifier) */
-    __asm__ volatile("" ::: "memory");
-}
+OF_DEBUGGERS __attribute__((noinline)) void __jit_debug_register_code(void) { __asm__ volatile("" ::: "memory"); }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
