@@ -6,6 +6,8 @@
 # out: one TAP line a check; what gdb said when it was not what was wanted
 TENON=$(realpath "${TENON:-build/tenon}")
 cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+build=$(realpath "${BUILD:-build}")
 . tests/lib/program.sh
 CC=${CC:-gcc}
 work=$(realpath -m "${BUILD:-build}/test-logs/debuggers-work")
@@ -122,6 +124,41 @@ run" "$TENON" run again.tn --set n=50 --threads 1 --debug-info dbg --debug-lines
     ok "of a dump, too" shown "^Temporary breakpoint 1, k0 .* at .*mlp.tn:$tanh\$"
 }
 
+# A graph that is built in C, in a program with the shared library: the line of the call that made a node.
+check_library() {
+    cat >built.c <<'END'
+#include "tenon_compile.h"
+int main(void) {
+    tn_graph *g = tn_graph_new("built");
+    tn_val x = tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(64)));
+    tn_val y = tn_exp(x);
+    tn_val z = tn_sin(y);
+    tn_output(g, "z", z);
+    tn_program *p = tn_compile(g, &(tn_compile_options){.debug_info = "built.loops.tn", .debug_lines = "source"});
+    static float in[64], out[64];
+    tn_tensor input = TN_TENSOR(TN_F32, in, 64), output = TN_TENSOR(TN_F32, out, 64);
+    int failed = !p || tn_run(p, &input, &output) != TN_OK || out[0] < 0.8f;
+    tn_program_free(p);
+    tn_graph_free(g);
+    return failed;
+}
+END
+    $CC -g -I"$root/runtime" -I"$root/ir" -I"$root/compiler" built.c -o built -L"$build" -ltenon -Wl,-rpath,"$build" \
+        >out 2>err
+    status=$?
+    ok "a program with libtenon.so" is 0
+    debug 'tbreak k0
+run
+backtrace
+next
+next
+continue' ./built
+    ok "its kernel is at the line of the C program" shown '^Temporary breakpoint 1, k0 .* at .*built\.c:[56]$'
+    ok "which list shows" shown '^[56]	    tn_val [yz] = tn_'
+    ok "called from main" shown ' main \(\) at built.c:11$'
+    ok "and it ends well" shown 'exited normally'
+}
+
 check_object() {
     tenon compile mlp.tn -o mlp --set n=50 --emit exe --debug-info aot
     ok "compile --debug-info" eval 'is 0 && [ -s aot/mlp.loops.tn ]'
@@ -141,6 +178,7 @@ list' ./mlp x=x.raw w=w.raw b=b.raw y=y.raw
 if can_debug; then
     check_run
     check_source
+    [ "${MODE:-default}" = default ] && check_library # sanitisers want to be loaded first
     check_object
 else
     skip "gdb" "$why"
