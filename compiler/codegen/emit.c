@@ -276,8 +276,8 @@ bool emit_part_function(const emitter *out, const loop_part *part, LLVMValueRef 
         e.function = function;
         e.entry = LLVMAppendBasicBlockInContext(e.context, function, "entry");
         LLVMPositionBuilderAtEnd(e.builder, e.entry);
-        size_t length;
-        const char *name = LLVMGetValueName2(function, &length) + 1; /* without the dot in front */
+        char name[32]; /* that of the symbol as one that gdb takes without quotes */
+        snprintf(name, sizeof name, "part_%u", (unsigned)(part - out->parts->parts));
         const lt_stmt *loop = part->loops->stages->body.items[0];
         debug_place place = place_of(part->loops, loop->line, loop->where);
         e.described = debug_function(out->debug, function, name, place);
