@@ -405,6 +405,9 @@ static void test_progress_texts(void **state) {
     s.seconds = 75;
     progress_epoch_text(&s, text);
     assert_string_equal(text, "epoch 3/10  75.0 s  loss 0.1235");
+    s.has_validation = true;
+    progress_epoch_text(&s, text);
+    assert_string_equal(text, "epoch 3/10  75.0 s  loss 0.1235  validation loss nan");
     s.validation_loss = 0.25;
     progress_epoch_text(&s, text);
     assert_string_equal(text, "epoch 3/10  75.0 s  loss 0.1235  validation loss 0.2500");

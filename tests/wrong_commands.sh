@@ -155,6 +155,7 @@ wrong "mlp.tn: error: has no input or weight bais (tenon check lists them): did 
 wrong "mlp.tn: error: --output-dir: it is there already, and no folder" 1 run mlp.tn --output-dir mlp.tn
 wrong "tenon export: -o: mlp.pt does not end in .onnx, and ONNX is what is written (see tenon export --help)" 2 export mlp.tn -o mlp.pt
 wrong "none/made.o: error: cannot be written: No such file or directory" 1 compile mlp.tn -o none/made
+wrong "none/digits.onnx: error: cannot be written: No such file or directory" 1 train digits -o none/digits.onnx
 wrong "mlp.tn: error: there is no function @mian: did you mean main?" 1 compile mlp.tn -o made --function mian
 wrong "mlp.tn: error: feature \"avx2\" needs a + or - before it" 1 run mlp.tn --features avx2
 wrong "x.npy: error: not a safetensors file; this is a NumPy array (.npy)" 1 compile step.tn -o made --states x.npy

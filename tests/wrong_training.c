@@ -273,7 +273,7 @@ static void monitor_misspelt(given *k) { fit_with(k, (tn_fit_options){.monitor =
 
 static void resume_from_nowhere(given *k) { fit_with(k, (tn_fit_options){.resume = true}); }
 static void checkpoint_in_no_folder(given *k) {
-    fit_with(k, (tn_fit_options){.checkpoint_path = "/none/fit.safetensors"});
+    fit_with(k, (tn_fit_options){.checkpoint_path = path_of("none/fit.safetensors")});
 }
 static void write_bytes(const char *path, const void *data, size_t bytes) {
     FILE *f = fopen(path, "wb");
@@ -447,7 +447,7 @@ static const struct {
     ROW(patience_negative, ARGUMENT, "patience is -1, it must be at least 0"),
     ROW(monitor_misspelt, ARGUMENT, "the model has no metric acuracy to monitor (it has loss, accuracy)"),
     ROW(resume_from_nowhere, ARGUMENT, "resume needs a checkpoint_path"),
-    ROW(checkpoint_in_no_folder, IO, "/none/fit.safetensors: cannot be written: No such file or directory"),
+    ROW(checkpoint_in_no_folder, IO, "FOLDER/none/fit.safetensors: cannot be written: No such file or directory"),
     ROW(resume_from_picture, PARSE, "FOLDER/picture.safetensors: not a safetensors file; this is a picture (PNG)"),
     ROW(resume_from_parameters, PARSE,
         "FOLDER/parameters.safetensors: the file is no checkpoint of tn_fit: its notes fit.* are missing or wrong "

@@ -7,6 +7,7 @@
  */
 #include "frontends/cli/commands.h"
 #include "frontends/cli/train.h"
+#include "frontends/data/atomic_file.h"
 
 #include <math.h>
 #include <signal.h>
@@ -119,7 +120,9 @@ int train_split(training *t, tn_dataset *all, bool in_order) {
     if (status != TN_OK) return report(t->path, &diag);
     if (tn_dataset_count(t->data) > 0 && tn_dataset_count(t->validation) > 0) return EXIT_DONE;
     long long n = tn_dataset_count(t->data) + tn_dataset_count(t->validation);
-    return report_text(t->path, "%lld examples are too few to keep a share of %g for validation", n, share);
+    return report_text(t->path,
+                       "%lld examples are too few to keep a share of %g for validation (--validation 0 keeps none)", n,
+                       share);
 }
 
 /* ---- Training ---------------------------------------------------------------------------------------------- */
@@ -242,7 +245,10 @@ void train_close(training *t) {
 
 int train_open(training *t, const arguments *a) {
     *t = (training){.a = a, .example = find_example(a)};
+    tn_diag diag = {0};
     int status = t->example ? check_options(a) : EXIT_USAGE;
+    if (!status && GIVEN(a, output) && atomic_file_check(TEXT_OF(a, output), &diag) != TN_OK)
+        return report(NULL, &diag);
     if (status) return status;
     t->batch = NUMBER_OF(a, batch, t->example->batch);
     t->path = GIVEN(a, data) ? TEXT_OF(a, data) : a->operands[1];

@@ -88,6 +88,18 @@ tn_status atomic_file_open(const char *path, atomic_file *file, tn_diag *diag) {
     return diag_in_file(diag, status, path);
 }
 
+tn_status atomic_file_check(const char *path, tn_diag *diag) {
+    char folder[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode)) return TN_OK;
+    if (slash && (size_t)(slash - path) + 2 > sizeof folder) return TN_OK; /* opening it will tell */
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    int error = stat(path, &info) == 0 ? EISDIR : access(folder, W_OK) != 0 ? errno : 0;
+    if (!error) return TN_OK;
+    return diag_in_file(diag, diag_fail(diag, TN_ERR_IO, "cannot be written: %s", strerror(error)), path);
+}
+
 /* ---- Writing ----------------------------------------------------------------------------- */
 
 static void write_all(atomic_file *file, const uint8_t *data, size_t bytes) {

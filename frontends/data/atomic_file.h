@@ -28,6 +28,9 @@ typedef struct atomic_file {
 /* Opens; *diag has `path` as its file on failure. To be ended by one of the two below. */
 tn_status atomic_file_open(const char *path, atomic_file *file, tn_diag *diag);
 
+/* Whether one can be opened, as far as that shows without opening it: its folder is there and may be written in. */
+tn_status atomic_file_check(const char *path, tn_diag *diag);
+
 void atomic_file_write(atomic_file *file, const void *data, size_t bytes);
 void atomic_file_zeros(atomic_file *file, size_t bytes);
 

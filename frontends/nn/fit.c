@@ -5,6 +5,7 @@
  * law: what decides how training goes on (states, place in the data, best value, patience, sums of the epoch) is in a
  *      checkpoint, so that a resumed run makes the steps that one without a break makes
  */
+#include "frontends/data/atomic_file.h"
 #include "frontends/nn/fit_events.h"
 #include "frontends/nn/progress.h"
 #include "frontends/nn/trainer.h"
@@ -12,8 +13,6 @@
 
 #include "runtime/diag.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,15 +344,8 @@ static tn_status run(fit *f) {
     return TN_OK;
 }
 
-/* Whether a file can come to `path` at all: told before hours of training rather than behind them. */
-static tn_status check_folder(const char *path, tn_diag *diag) {
-    char folder[PATH_MAX] = ".";
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (!path || access(path, F_OK) == 0 || (slash && (size_t)(slash - path) + 2 > sizeof folder)) return TN_OK;
-    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
-    if (access(folder, W_OK) == 0) return TN_OK;
-    return diag_in_file(diag, diag_fail(diag, TN_ERR_IO, "cannot be written: %s", strerror(errno)), path);
-}
+/* Told before hours of training rather than behind them. */
+static tn_status check_path(const char *path, tn_diag *diag) { return path ? atomic_file_check(path, diag) : TN_OK; }
 
 static tn_status check_options(const fit *f) {
     const struct {
@@ -370,8 +362,8 @@ static tn_status check_options(const fit *f) {
     if (!f->o.checkpoint_path && (f->o.resume || f->o.checkpoint_every > 0))
         return diag_fail(f->diag, TN_ERR_ARGUMENT, "%s needs a checkpoint_path",
                          f->o.resume ? "resume" : "checkpoint_every");
-    tn_status status = check_folder(f->o.checkpoint_path, f->diag);
-    return status == TN_OK ? check_folder(f->o.best_path, f->diag) : status;
+    tn_status status = check_path(f->o.checkpoint_path, f->diag);
+    return status == TN_OK ? check_path(f->o.best_path, f->diag) : status;
 }
 
 static tn_status open_fit(fit *f, tn_dataset *data) {
@@ -389,6 +381,7 @@ static tn_status open_fit(fit *f, tn_dataset *data) {
     tn_trainer_reset_metrics(f->t, false);
     f->state = (progress_state){.trainer = f->t,
                                 .epochs = f->o.epochs,
+                                .has_validation = f->o.validation != NULL,
                                 .batches = tn_loader_batches(f->loader),
                                 .loss = NAN,
                                 .validation_loss = NAN};

@@ -111,8 +111,10 @@ static void add_loss(const imported *im, tn_val prediction) {
     }
     tn_type type = nn_loss_target_type(tn_type_of(v), loss);
     tn_val target = nn_add_param(m, "target", &type, &(nn_param){.role = NN_TARGET});
-    tn_model_loss(m, "training.loss", tn_nn_loss(loss, v, target));
-    if (strcmp(loss, "sparse_cross_entropy") == 0) tn_model_metric(m, "accuracy", v, target);
+    tn_location at = {"the loss", 0}; /* no line of the user's */
+    tn_model_loss(m, "training.loss", tn_nn_loss_at(at, loss, v, (tn_nn_loss_args){.target = target}));
+    if (strcmp(loss, "sparse_cross_entropy") == 0)
+        tn_model_metric_at(at, m, "accuracy", v, (tn_nn_metric_args){.target = target});
 }
 
 static bool build_forward(const imported *im) {
@@ -157,13 +159,20 @@ static bool open_model(imported *im, tn_module *from) {
     return false;
 }
 
+static tn_status complain_of_output(const imported *im, const char *name) {
+    char text[200];
+    near_names near = {.wanted = name};
+    for (size_t r = 0; r < im->from->n_results; r++) near_offer(&near, im->from->results[r].name);
+    return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no output %s%s", name, near_text(&near, text, sizeof text));
+}
+
 /* The output that the loss is of. */
 static tn_status choose_output(imported *im) {
     const char *name = im->how->output;
     size_t r = 0;
     if (name) {
         while (r < im->from->n_results && strcmp(im->from->results[r].name, name) != 0) r++;
-        if (r == im->from->n_results) return diag_fail(im->diag, TN_ERR_ARGUMENT, "there is no output %s", name);
+        if (r == im->from->n_results) return complain_of_output(im, name);
     } else if (!nn_find_prediction(im->from, &r))
         return diag_fail(im->diag, TN_ERR_DTYPE, "no output of the model is a float");
     tn_dtype dtype = (tn_dtype)graph_type(im->from, im->from->results[r].value)->dtype;

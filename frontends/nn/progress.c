@@ -59,7 +59,7 @@ void progress_epoch_text(const progress_state *s, char out[PROGRESS_BYTES]) {
     out[0] = '\0';
     line_add(&t, "epoch %d/%d  %.1f s  ", s->epoch + 1, s->epochs, s->seconds);
     add_values(&t, s, false);
-    if (isnan(s->validation_loss)) return;
+    if (!s->has_validation) return;
     line_add(&t, "  validation ");
     add_values(&t, s, true);
 }

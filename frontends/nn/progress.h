@@ -7,8 +7,9 @@
 /* What is shown. */
 typedef struct progress_state {
     const tn_trainer *trainer;
-    int epoch, epochs;                     /* epoch from 0 on */
-    int64_t batch, batches;                /* done, and of the epoch */
+    int epoch, epochs;      /* epoch from 0 on */
+    int64_t batch, batches; /* done, and of the epoch */
+    bool has_validation;
     double loss, validation_loss;          /* means so far; NaN: none */
     double seconds;                        /* since the epoch began */
     int64_t timed;                         /* batches done in them (a resumed epoch has fewer than `batch`) */
