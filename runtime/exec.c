@@ -107,9 +107,20 @@ void tn_exec_free(tn_exec *e) {
 
 /* ---- Names ---------------------------------------------------------------------------------------------- */
 
-static tn_status unknown_name(tn_exec *e, const char *role, const char *name) {
-    if (name == NULL) return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: %s name is NULL", e->program->name, role);
-    return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: no %s is called '%s'", e->program->name, role, name);
+static const char *name_of_input(const tn_program *p, uint32_t i) { return p->inputs[i].name; }
+static const char *name_of_output(const tn_program *p, uint32_t i) { return p->outputs[i].name; }
+static const char *name_of_symbol(const tn_program *p, uint32_t i) { return p->symbols[i].name; }
+
+/* Says which names there are. */
+static tn_status unknown_name(tn_exec *e, const char *role, const char *name,
+                              const char *(*name_of)(const tn_program *p, uint32_t i), uint32_t n) {
+    const tn_program *p = e->program;
+    if (name == NULL) return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: %s name is NULL", p->name, role);
+    char known[400] = "";
+    line list = {known, sizeof known, 0};
+    for (uint32_t i = 0; i < n; i++) line_add(&list, "%s%s", i > 0 ? ", " : "", name_of(p, i));
+    return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: no %s is called '%s' (it has %s)", p->name, role, name,
+                     n > 0 ? known : "none");
 }
 
 static void keep_tensor(set_tensor *slot, const tn_tensor *tensor) {
@@ -120,7 +131,7 @@ tn_status tn_exec_set_input(tn_exec *e, const char *name, const tn_tensor *tenso
     if (e == NULL) return TN_ERR_ARGUMENT;
     e->error.status = TN_OK;
     int i = tn_program_find_input(e->program, name);
-    if (i < 0) return unknown_name(e, "input", name);
+    if (i < 0) return unknown_name(e, "input", name, name_of_input, e->program->n_inputs);
     keep_tensor(&e->set_inputs[i], tensor);
     return TN_OK;
 }
@@ -129,7 +140,7 @@ tn_status tn_exec_set_output(tn_exec *e, const char *name, const tn_tensor *tens
     if (e == NULL) return TN_ERR_ARGUMENT;
     e->error.status = TN_OK;
     int i = tn_program_find_output(e->program, name);
-    if (i < 0) return unknown_name(e, "output", name);
+    if (i < 0) return unknown_name(e, "output", name, name_of_output, e->program->n_outputs);
     keep_tensor(&e->set_outputs[i], tensor);
     return TN_OK;
 }
@@ -138,7 +149,7 @@ tn_status tn_exec_set_symbol(tn_exec *e, const char *name, int64_t value) {
     if (e == NULL) return TN_ERR_ARGUMENT;
     e->error.status = TN_OK;
     int i = tn_program_find_symbol(e->program, name);
-    if (i < 0) return unknown_name(e, "symbol", name);
+    if (i < 0) return unknown_name(e, "symbol", name, name_of_symbol, e->program->n_symbols);
     e->set_symbols[i] = value < 0 ? -1 : value;
     return TN_OK;
 }

@@ -84,10 +84,10 @@ static void test_named(void **state) {
     for (int i = 0; i < 6; i++) assert_true(probs[i] == expected_prob(i / 3, i % 3));
     assert_ptr_equal(tn_exec_output(e, 0)->data, probs);
     assert_int_equal(tn_exec_set_input(e, "w", &inputs[0]), TN_ERR_ARGUMENT);
-    assert_string_equal(tn_exec_error(e)->message, "mlp: no input is called 'w'");
+    assert_string_equal(tn_exec_error(e)->message, "mlp: no input is called 'w' (it has x, y, z)");
     assert_int_equal(tn_exec_set_output(e, NULL, &out), TN_ERR_ARGUMENT);
     assert_int_equal(tn_exec_set_symbol(e, "m", 3), TN_ERR_ARGUMENT);
-    assert_string_equal(tn_exec_error(e)->message, "mlp: no symbol is called 'm'");
+    assert_string_equal(tn_exec_error(e)->message, "mlp: no symbol is called 'm' (it has n)");
     tn_exec_free(e);
     tn_program_free(p);
 }

@@ -212,7 +212,7 @@ static void test_weights_by_name(void **state) {
     for (int j = 0; j < 4; j++) assert_true(y[j] == x[j] * 6 + (float)(j + 1));
     names[1] = "bias";
     assert_int_equal(tn_program_set_weights(p, names, tensors, 2, &diag), TN_ERR_ARGUMENT);
-    assert_string_equal(diag.message, "scale: no weight is called 'bias'");
+    assert_string_equal(diag.message, "scale: no weight is called 'bias' (it has w, b)");
     names[1] = "w";
     assert_int_equal(tn_program_set_weights(p, names, tensors, 2, &diag), TN_ERR_ARGUMENT);
     assert_string_equal(diag.message, "scale: weight 'w' is given twice");
