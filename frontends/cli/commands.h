@@ -8,6 +8,7 @@ int command_run(const arguments *a);
 int command_dump(const arguments *a);
 int command_export(const arguments *a);
 int command_draw(const arguments *a);
+int command_debug(const arguments *a);
 int command_grad(const arguments *a);
 int command_train(const arguments *a);
 int command_check(const arguments *a);

@@ -44,6 +44,13 @@ static const command commands[] = {
      "  tenon draw model.onnx > model.dot\n"
      "  tenon draw model.onnx --after fuse -o kernels.svg\n",
      OPTIONS(OPTION_output, OPTION_after, COMPILING), 1, 1, command_draw},
+    {"debug", "MODEL", "Runs a model in the interpreter step by step, on commands of standard input.",
+     "  tenon debug model.onnx --input x=x.npy\n"
+     "  tenon debug model.tn --after fuse --execute 'break op:softmax' --execute continue\n"
+     "  tenon debug model.tn < commands.txt\n",
+     OPTIONS(OPTION_execute, OPTION_after, OPTION_input, OPTION_set, OPTION_seed, OPTION_image_size,
+             OPTION_image_layout, OPTION_image_mean, OPTION_image_scale, OPTION_image_bgr, COMPILING),
+     1, 1, command_debug},
     {"check", "MODEL", "Loads and verifies a model; lists inputs, outputs, ops, symbols and costs.",
      "  tenon check model.onnx\n"
      "  tenon check model.onnx --set batch=1 --json\n",
