@@ -89,6 +89,7 @@ static void put_note(text_buffer *b, const program_plan *p, const planned_kernel
     put_sharers(b, p, k);
     text_format(b, "\n%s   from ", sign);
     text_locations_brief(b, p->module, places_of(k->fused));
+    b->failed |= p->module->error.status != TN_OK; /* no memory for the set */
     text_add(b, "\n");
 }
 

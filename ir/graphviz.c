@@ -202,12 +202,9 @@ static const char *path_of(const drawing *d, const node *n, size_t *length) {
     tn_location at;
     *length = 0;
     if (location_items(d->g->module, n->locations, 1, &at) == 0) return "";
-    const char *name = strstr(at.file, ": node '"), *end = name ? strrchr(name, '\'') : NULL;
-    if (!name || end <= name + strlen(": node '")) return "";
-    name += strlen(": node '");
-    while (end > name && *end != '/') end--;
-    *length = (size_t)(end - name);
-    return name;
+    const char *name = location_node_name(&at, length);
+    while (*length > 0 && name[*length] != '/') --*length;
+    return name ? name : "";
 }
 
 /* Leaves the clusters that the next path does not share, and enters its own. Paths are open one after the other, so

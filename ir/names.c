@@ -4,8 +4,6 @@
  */
 #include "ir/names.h"
 
-#include "ir/near.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,14 +141,18 @@ size_t module_find_values(const tn_module *m, const tn_graph *first, const char 
     return s.n;
 }
 
+void module_offer_values(const tn_module *m, near_names *near) {
+    for (size_t i = 0; i < m->n_graphs; i++) {
+        const tn_graph *g = m->graphs[i];
+        for (value_id v = 0; v < g->n_values; v++) near_offer(near, value_given_name(g, v));
+        for (size_t r = 0; r < g->n_results; r++) near_offer(near, g->results[r].name);
+    }
+}
+
 const char *module_near_values(const tn_module *m, const char *text, char *out, size_t bytes) {
     near_names near = {.wanted = text};
     if (*text == '@') function_of(m, text, &near.wanted);
     if (*near.wanted == '%') near.wanted++;
-    for (size_t i = 0; i < m->n_graphs; i++) {
-        const tn_graph *g = m->graphs[i];
-        for (value_id v = 0; v < g->n_values; v++) near_offer(&near, value_given_name(g, v));
-        for (size_t r = 0; r < g->n_results; r++) near_offer(&near, g->results[r].name);
-    }
+    module_offer_values(m, &near);
     return near_text(&near, out, bytes);
 }

@@ -5,6 +5,7 @@
 #ifndef TN_IR_NAMES_H
 #define TN_IR_NAMES_H
 
+#include "ir/near.h"
 #include "ir/text.h"
 
 #define VALUE_NAMED UINT32_MAX
@@ -32,6 +33,9 @@ typedef struct value_place {
  * too when there is no memory. */
 size_t module_find_values(const tn_module *m, const tn_graph *first, const char *text, value_place *found,
                           size_t capacity);
+
+/* Offers the names of all values and results of m. */
+void module_offer_values(const tn_module *m, near_names *near);
 
 /* ": did you mean a, b or c?" of names of values that are like `text`, or "" when none is. Returns out. */
 const char *module_near_values(const tn_module *m, const char *text, char *out, size_t bytes);

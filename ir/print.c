@@ -106,12 +106,11 @@ static void put_locations(printer *p, location_id set) {
 
 /* "model.onnx: node 'conv1' (Conv)" is `conv1 (Conv)`, and "src/mlp.c" is `mlp.c`. */
 static void put_location_brief(text_buffer *b, const tn_location *at) {
-    const char *node = strstr(at->file, ": node '"), *slash = strrchr(at->file, '/');
-    const char *end = node ? strrchr(node, '\'') : NULL;
-    if (node && end > node + strlen(": node '")) {
-        node += strlen(": node '");
-        text_add_n(b, node, (size_t)(end - node));
-        text_add(b, end + 1);
+    size_t length;
+    const char *node = location_node_name(at, &length), *slash = strrchr(at->file, '/');
+    if (node) {
+        text_add_n(b, node, length);
+        text_add(b, node + length + 1);
         return;
     }
     text_add(b, slash && slash[1] ? slash + 1 : at->file);

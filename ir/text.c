@@ -48,6 +48,15 @@ void text_quote(text_buffer *b, const char *text) {
     text_add(b, "\"");
 }
 
+const char *location_node_name(const tn_location *at, size_t *length) {
+    static const char before[] = ": node '";
+    const char *name = strstr(at->file, before), *end = name ? strrchr(name, '\'') : NULL;
+    if (!name || end < name + sizeof before) return NULL;
+    name += sizeof before - 1;
+    *length = (size_t)(end - name);
+    return name;
+}
+
 void text_name(text_buffer *b, char sign, const char *name) {
     text_add_n(b, &sign, 1);
     if (name_is_plain(name))

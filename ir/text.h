@@ -56,6 +56,10 @@ typedef struct print_notes {
 /* tn_module_print with notes; NULL: none. */
 char *module_print_with(const tn_module *m, const char *data_path, const print_notes *notes);
 
+/* The name of the ONNX node that a location stands for ("conv1" of "model.onnx: node 'conv1' (Conv)"), not NUL-terminated;
+ * NULL: it is a line of source. */
+const char *location_node_name(const tn_location *at, size_t *length);
+
 /* Where a node is from, as short as people can still find it: "conv1 (Conv), mlp.c:13 and 4 more". */
 enum { TEXT_BRIEF_LOCATIONS = 3 };
 void text_locations_brief(text_buffer *b, const tn_module *m, location_id set);

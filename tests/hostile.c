@@ -7,6 +7,8 @@
  * it is read anew for each failure.
  */
 #include "frontends/data/csv.h"
+#include "ir/diff.h"
+#include "ir/graphviz.h"
 #include "runtime/alloc.h"
 #include "tenon_aot.h"
 #include "tenon_data.h"
@@ -285,6 +287,76 @@ static void test_stages(void **state) {
     (void)state;
     fail_in_turn(&(act){read_text, print_stage, release_module, "loops"});
     fail_in_turn(&(act){read_convolutions, print_stage, release_module, "loops"});
+    fail_in_turn(&(act){read_text, print_stage, release_module, "plan"});
+    fail_in_turn(&(act){read_text, print_stage, release_module, "llvm"});
+}
+
+/* ---- Looking at stages ------------------------------------------------------------------------------ */
+
+typedef struct two_stages {
+    tn_module *before, *after;
+} two_stages;
+
+static void *read_stages(const char *name) {
+    two_stages *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    s->before = read_text(name);
+    char *fused = tn_compile_text(s->before, NULL, "fuse", NULL, NULL);
+    assert_non_null(fused);
+    s->after = tn_module_parse(fused, strlen(fused), "fused.tn");
+    assert_null(tn_module_error(s->after));
+    tn_text_free(fused);
+    return s;
+}
+
+static void release_stages(void *fixture) {
+    two_stages *s = fixture;
+    tn_module_free(s->before);
+    tn_module_free(s->after);
+    free(s);
+}
+
+static tn_status differ(void *fixture, const char *name, char *message, size_t capacity) {
+    const two_stages *s = fixture;
+    module_diff d;
+    text_buffer b = {0};
+    (void)message;
+    (void)capacity;
+    bool ok = module_diff_make(&d, s->before, s->after);
+    if (ok) text_module_diff(&b, &d, name);
+    ok = ok && !b.failed;
+    tn_free(b.text);
+    module_diff_free(&d);
+    return ok ? TN_OK : TN_ERR_MEMORY;
+}
+
+static tn_status draw(void *fixture, const char *name, char *message, size_t capacity) {
+    const two_stages *s = fixture;
+    (void)name;
+    (void)message;
+    (void)capacity;
+    char *drawn = module_graphviz(s->after);
+    tn_text_free(drawn);
+    return drawn ? TN_OK : TN_ERR_MEMORY;
+}
+
+static tn_status export_kernels(void *fixture, const char *name, char *message, size_t capacity) {
+    const two_stages *s = fixture;
+    void *bytes;
+    size_t n;
+    tn_diag diag = {0};
+    (void)name;
+    tn_status status = tn_onnx_write_memory(s->after, &bytes, &n, NULL, &diag);
+    snprintf(message, capacity, "%s", diag.message);
+    tn_onnx_free(bytes);
+    return status;
+}
+
+static void test_looking_at_stages(void **state) {
+    (void)state;
+    fail_in_turn(&(act){read_stages, differ, release_stages, "diff"});
+    fail_in_turn(&(act){read_stages, draw, release_stages, "draw"});
+    fail_in_turn(&(act){read_stages, export_kernels, release_stages, "export"});
 }
 
 /* ---- Ahead of time ---------------------------------------------------------------------------------- */
@@ -585,10 +657,19 @@ static void test_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_import),        cmocka_unit_test(test_parse),      cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_compile),       cmocka_unit_test(test_export),     cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_ahead_of_time), cmocka_unit_test(test_debug_info), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_training),      cmocka_unit_test(test_run),        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_compile),
+        cmocka_unit_test(test_export),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_looking_at_stages),
+        cmocka_unit_test(test_ahead_of_time),
+        cmocka_unit_test(test_debug_info),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_run),
+        cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

@@ -21,7 +21,6 @@ typedef struct plan_notes {
 
 /* ---- Lifetimes -------------------------------------------------------------------------------------- */
 
-/* Without memory for it nothing is told of them. */
 static void find_last_uses(plan_notes *notes, const tn_graph *g) {
     tn_free(notes->last_use);
     notes->graph = g;
@@ -110,6 +109,7 @@ static void note_function(void *ctx, text_buffer *b, const tn_graph *g) {
     plan_notes *notes = ctx;
     const function_plan *f = plan_of(notes->plan, g);
     find_last_uses(notes, g);
+    b->failed |= !notes->last_use;
     if (!f) return;
     if (g->is_kernel) {
         text_format(b, "  # kernel %" PRIu32, f->kernel);

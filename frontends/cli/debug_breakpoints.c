@@ -95,11 +95,9 @@ static void add_values(debugger *d, breakpoint *b) {
 /* Whether `text` is the place, or its end: "mlp.c:14" of "src/mlp.c:14", and the name of an ONNX node. */
 static bool is_place(const tn_location *at, const char *text) {
     char place[1200];
-    const char *node = strstr(at->file, ": node '"), *end = node ? strrchr(node, '\'') : NULL;
-    if (node && end > node + strlen(": node '")) {
-        node += strlen(": node '");
-        return strlen(text) == (size_t)(end - node) && strncmp(node, text, (size_t)(end - node)) == 0;
-    }
+    size_t length;
+    const char *node = location_node_name(at, &length);
+    if (node) return strlen(text) == length && strncmp(node, text, length) == 0;
     if (at->line > 0)
         snprintf(place, sizeof place, "%s:%d", at->file, at->line);
     else
@@ -144,10 +142,32 @@ static void complain_of_function(const tn_module *m, const char *name) {
     printf("there is no function @%s%s\n", name, near_text(&near, text, sizeof text));
 }
 
+/* Of values, and of nodes of ONNX: their names, cut out of locations, are kept as long as this takes. */
+static void complain_of(const debugger *d, const char *text) {
+    near_names near = {.wanted = text};
+    arena names = {0};
+    char out[600];
+    module_offer_values(d->module, &near);
+    for (size_t i = 0; i < d->module->n_graphs; i++)
+        for (size_t k = 0; k < d->module->graphs[i]->n_nodes; k++) {
+            tn_location at;
+            size_t length;
+            const node *n = &d->module->graphs[i]->nodes[k];
+            const char *name =
+                location_items(d->module, n->locations, 1, &at) > 0 ? location_node_name(&at, &length) : NULL;
+            char *copy = name ? ARENA_ARRAY(&names, char, length + 1) : NULL;
+            if (!copy) continue;
+            memcpy(copy, name, length);
+            copy[length] = '\0';
+            near_offer(&near, copy);
+        }
+    printf("%s is no value, line of source, node or op here%s\n", text, near_text(&near, out, sizeof out));
+    arena_free(&names);
+}
+
 /* False: it has been said why not. */
 static bool understand(debugger *d, breakpoint *b) {
     const char *text = b->text;
-    char near[300];
     if (strcmp(text, "nan") == 0 || strcmp(text, "inf") == 0) {
         b->kind = *text == 'n' ? BREAK_NAN : BREAK_INF;
         return true;
@@ -170,8 +190,7 @@ static bool understand(debugger *d, breakpoint *b) {
     if (b->n_nodes > 0) return true;
     b->kind = BREAK_OP; /* op: may be left out where nothing else has that name */
     if (b->op != TN_OP_COUNT) return true;
-    printf("%s is no value, line of source, node or op here%s\n", text,
-           module_near_values(d->module, text, near, sizeof near));
+    complain_of(d, text);
     return false;
 }
 
