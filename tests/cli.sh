@@ -568,7 +568,7 @@ ok "explain --no-run --json" eval 'is 0 && keys format name totals machine input
 tenon explain mlp.tn --no-run --html page.html
 ok "explain --html" eval 'is 0 && [ ! -s out ] && grep -q "^<!DOCTYPE html>" page.html'
 tenon explain step.tn --set n=5 --no-run
-ok "explain of sizes that are not allowed" says 1 "step.tn: error: n is 5: it is within [4, 64], and 3 divides it" err
+ok "explain of sizes that are not allowed" says 1 "step.tn: error: n is 5, it must be at least 4 and at most 64, a multiple of 3" err
 tenon explain mlp.tn --set m=5
 ok "explain of a symbol that there is not" says 1 "the model has no such symbol; it has n" err
 tenon explain mlp.tn --target aarch64-linux-gnu
