@@ -120,7 +120,7 @@ function drawWhole() {
     const content = make();
     return content ? el('div', {class: 'part'}, el('h3', {}, title), content) : null;
   });
-  $('whole').replaceChildren(...parts.filter((p) => p));
+  $('whole').replaceChildren(el('div', {class: 'parts'}, parts.filter((p) => p)));
 }
 
 // ---- Details ---------------------------------------------------------------------------------------------
