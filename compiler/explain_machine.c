@@ -150,7 +150,7 @@ tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *
         if (bytes > (double)most) break;
         m.from = 0;
         m.n = m.each;
-        m.times = bytes < CACHED_BYTES ? (size_t)(CACHED_BYTES / TRIES / bytes) + 1 : 1;
+        m.times = bytes < CACHED_BYTES ? (size_t)((double)CACHED_BYTES / TRIES / bytes) + 1 : 1;
         double ms = bytes < CACHED_BYTES ? best_ms(pool, threads, moving_chunk, &m, TRIES)
                                          : best_part_ms(pool, threads, &m, PASSES);
         double moved = (double)(m.n * 3 * LINE_BYTES) * threads * (double)m.times;

@@ -101,7 +101,7 @@ static int number_of(scope *s, value_id v) {
 /* ---- Edges ---- */
 
 static void add_edge(explanation *e, int from, int to, int value) {
-    for (int i = e->all.n_edges; i-- > 0 && e->edges[i].to == to;)
+    for (int i = e->all.n_edges - 1; i >= 0 && e->edges[i].to == to; i--)
         if (e->edges[i].from == from && e->edges[i].value == value) return;
     if (!array_reserve((void **)&e->edges, &e->edges_capacity, (size_t)e->all.n_edges + 1, sizeof *e->edges)) {
         fail(e);
@@ -251,7 +251,8 @@ static double carried_bytes(const scope *s, const node *n) {
     for (uint32_t i = 0; i < plan_carried(n); i++) {
         double bytes = plan_is_invariant(n, i) ? 0 : sized_bytes(&s->in, n->operands[i]);
         if (bytes < 0) return TN_UNKNOWN;
-        all += (double)(((int64_t)bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT);
+        int64_t blocks = ((int64_t)bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT;
+        all += (double)(blocks * PLAN_ALIGNMENT);
     }
     return all;
 }
