@@ -36,7 +36,7 @@ BUILD_faults := build/faults
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_coverage := -O0 --coverage
 FLAGS_hostile := -DTN_HOSTILE_MALLOC
-FLAGS_faults := -O1 -g0 -DTN_FAULTS
+FLAGS_faults := -g0 -DTN_FAULTS
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BUILD := $(BUILD_$(MODE))
