@@ -83,12 +83,16 @@ static void write_locations(const bisect_finding *f, char *text, size_t bytes) {
 }
 
 static void write_checked(const bisect_case *c, tn_bisect_result *r) {
-    const tn_graph *g = module_main(c->module);
-    snprintf(
-        r->checked, sizeof r->checked,
-        "%zu output%s of the compiled program, on 1 thread, with the interpreter's (within %g of the sum of absolute "
-        "terms, integers exactly), and on 2 to %d threads with those on 1, bit for bit",
-        g->n_results, g->n_results == 1 ? "" : "s", c->narrow > 0 ? c->narrow : BISECT_WHOLE, c->threads);
+    size_t n = module_main(c->module)->n_results;
+    int used =
+        snprintf(r->checked, sizeof r->checked,
+                 "%zu output%s of the compiled program, on 1 thread, with the interpreter's (within %g of the sum of "
+                 "absolute terms, integers exactly)",
+                 n, n == 1 ? "" : "s", c->narrow > 0 ? c->narrow : BISECT_WHOLE);
+    if (c->threads > 1)
+        snprintf(r->checked + used, sizeof r->checked - (size_t)used,
+                 ", and on %d threads%s with those on 1, bit for bit", c->threads,
+                 c->threads > 2 ? ", and all numbers between," : "");
 }
 
 static void write_finding(const bisect_finding *f, tn_bisect_result *r) {

@@ -126,6 +126,7 @@ usage "tenon dump: --after: there is no stage loop: did you mean loops? (see ten
 usage "tenon dump: --after all needs a folder: -o DIR (see tenon dump --help)" dump mlp.tn --after all
 usage "tenon export: where to write is missing: -o FILE.onnx (see tenon export --help)" export mlp.tn
 usage "tenon export: --opset: it must be 18 to 23 (see tenon export --help)" export mlp.tn -o mlp.onnx --opset 9
+usage "tenon bisect: -o: small.onnx is no .tn file (see tenon bisect --help)" bisect mlp.tn -o small.onnx
 usage "tenon reduce: the command that fails is missing: --command 'CMD {}' (see tenon reduce --help)" reduce mlp.tn -o a.tn
 usage "tenon reduce: where to write is missing: -o FILE.tn or -o FILE.onnx (see tenon reduce --help)" reduce mlp.tn --command 'false {}'
 usage "tenon reduce: --command: it has no {}, which stands for the file to try (see tenon reduce --help)" reduce mlp.tn --command false -o a.tn
@@ -179,6 +180,11 @@ ok "check refuses what is no ONNX" says 1 "bad.onnx: error: " err
 "$TENON" doc ops >/dev/full 2>err
 status=$?
 ok "a full disk is told" eval '[ $status = 1 ] && grep -q "error: " err'
+
+# ---- bisect ------------------------------------------------------------------------------------------------
+
+tenon bisect mlp.tn --set n=2
+ok "bisect says what it compared" says 0 "nothing leaves: compared 2 outputs of the compiled program" out
 
 # ---- reduce ------------------------------------------------------------------------------------------------
 
