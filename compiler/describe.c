@@ -3,6 +3,7 @@
 
 #include "compiler/kernel_title.h"
 #include "compiler/loops/nan_looks.h"
+#include "ir/flops.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -173,6 +174,22 @@ static bool describe_customs(tn_program *p, const compilation *c) {
     return p->customs != NULL;
 }
 
+static bool no_symbol(void *ctx, tn_dim leaf, int64_t *value) {
+    (void)ctx, (void)leaf, (void)value;
+    return false;
+}
+
+/* As tn_kernel_info has it. */
+static double flops_of(const tn_graph *fused) {
+    double sum = 0;
+    for (size_t i = 0; i < fused->n_nodes; i++) {
+        operations o;
+        if (!node_count_operations(fused, &fused->nodes[i], no_symbol, NULL, &o)) return -1;
+        sum += o.products + o.others;
+    }
+    return sum;
+}
+
 static bool describe_kernels(tn_program *p, const compilation *c, const emitted_tables *t) {
     p->n_kernels = (uint32_t)t->n_calls;
     p->kernels = ARENA_ARRAY(&p->memory, tn_kernel_info, t->n_calls + 1);
@@ -184,7 +201,8 @@ static bool describe_kernels(tn_program *p, const compilation *c, const emitted_
         *info = (tn_kernel_info){.name = arena_strdup(&p->memory, k->name),
                                  .class_name = arena_strdup(&p->memory, k->class_name),
                                  .locations = describe_locations(p, c->module, all_locations(t->calls[i])),
-                                 .title = arena_strdup(&p->memory, title)};
+                                 .title = arena_strdup(&p->memory, title),
+                                 .flops = flops_of(t->calls[i])};
         if (!info->name || !info->class_name || !info->locations || !info->title) return false;
     }
     return p->kernels != NULL && c->module->error.status == TN_OK; /* uniting locations may want memory */

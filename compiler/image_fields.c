@@ -125,6 +125,7 @@ static void kernel_fields(fields *f, tn_kernel_info *k) {
     field_text(f, &k->class_name);
     field_text(f, &k->locations);
     field_text(f, &k->title);
+    field_bytes(f, &k->flops, sizeof k->flops);
 }
 
 static void weight_fields(fields *f, program_weight *w) {

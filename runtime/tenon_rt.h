@@ -292,6 +292,7 @@ typedef struct tn_kernel_info {
     const char *locations;  /* where in the user's source it comes from: "mlp.c:14 mlp.c:15"; or "" */
     const char *title;      /* in a word or two: its ops, and where the most of it comes from: "dot+add+max mlp.c:14",
                              * "conv+add /layer1/conv1/Conv" */
+    double flops;           /* of a call: two for each product, one for each other element; -1: its sizes are symbolic */
 } tn_kernel_info;
 
 TN_API const char *tn_program_name(const tn_program *program);

@@ -98,6 +98,11 @@ static void put_kernel_name(writer *w, const tn_kernel_info *k) {
     put_member(w->file, "name", name);
 }
 
+/* Operations in a nanosecond are thousand millions in a second. */
+static void put_flops(FILE *f, double flops, uint64_t ns) {
+    fprintf(f, ", \"flops\": %.0f, \"gflop_per_s\": %.3f", flops, ns > 0 ? flops / (double)ns : 0.0);
+}
+
 static void put_event(writer *w, const trace_event *e) {
     const tn_program *p = w->trace->programs[e->program];
     static const char *const categories[] = {[TRACE_RUN] = "run", [TRACE_KERNEL] = "kernel", [TRACE_CHUNK] = "chunk"};
@@ -116,6 +121,7 @@ static void put_event(writer *w, const trace_event *e) {
     if (e->kind == TRACE_KERNEL && k != NULL) {
         put_member(w->file, "class", k->class_name);
         put_member(w->file, "from", k->locations);
+        if (k->flops > 0) put_flops(w->file, k->flops, e->end_ns - e->begin_ns);
     }
     if (e->kind == TRACE_CHUNK) fprintf(w->file, ", \"loop\": %d, \"chunk\": %" PRId64, (int)e->loop, e->chunk);
     fprintf(w->file, "}}");

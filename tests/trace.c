@@ -144,6 +144,35 @@ static void test_events(void **state) {
     tn_trace_free(trace);
 }
 
+/* Products are counted where sizes are known. */
+static void test_flops(void **state) {
+    (void)state;
+    static float x[ROWS * COLUMNS], w[COLUMNS * COLUMNS];
+    tn_graph *g = tn_graph_new("flops");
+    tn_val a = tn_input(g, "x", TN_F32, TN_SHAPE(TN_SIZE(ROWS), TN_SIZE(COLUMNS)));
+    tn_val b = tn_input(g, "w", TN_F32, TN_SHAPE(TN_SIZE(COLUMNS), TN_SIZE(COLUMNS)));
+    tn_output(g, "y", tn_matmul(a, b));
+    tn_program *program = tn_compile(g, NULL);
+    tn_trace *trace = tn_trace_new(0);
+    tn_exec *exec = tn_exec_new(program, &(tn_exec_options){.trace = trace});
+    tn_tensor inputs[] = {TN_TENSOR(TN_F32, x, ROWS, COLUMNS), TN_TENSOR(TN_F32, w, COLUMNS, COLUMNS)}, output = {0};
+    assert_int_equal(tn_exec_run(exec, inputs, 2, &output, 1), TN_OK);
+    json_t *all = written(trace), *event;
+    size_t i, n = 0;
+    json_array_foreach(json_object_get(all, "traceEvents"), i, event) {
+        if (!is_complete(event) || strcmp(text(event, "cat"), "kernel") != 0) continue;
+        const json_t *args = json_object_get(event, "args");
+        assert_true(number(args, "flops") == 2.0 * ROWS * COLUMNS * COLUMNS && number(args, "gflop_per_s") > 0);
+        n++;
+    }
+    assert_int_equal(n, 1);
+    json_decref(all);
+    tn_exec_free(exec);
+    tn_trace_free(trace);
+    tn_program_free(program);
+    tn_graph_free(g);
+}
+
 /* What kernels say of themselves. */
 static void test_arguments(void **state) {
     (void)state;
@@ -158,6 +187,7 @@ static void test_arguments(void **state) {
         const tn_kernel_info *k = tn_program_kernel(program, (int)number(args, "kernel"));
         assert_string_equal(text(args, "class"), k->class_name);
         assert_string_equal(text(args, "from"), k->locations);
+        assert_true(k->flops == -1); /* n is no number */
         n++;
     }
     assert_int_equal(n, tn_program_n_kernels(program));
@@ -206,10 +236,8 @@ static void test_wrong(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_events),  cmocka_unit_test(test_arguments), cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_bounded), cmocka_unit_test(test_wrong),
     };
     snprintf(path, sizeof path, "/tmp/tenon-trace-%ld.json", (long)getpid());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

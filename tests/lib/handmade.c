@@ -94,8 +94,8 @@ tn_program *handmade_mlp(void) {
           {"total", TN_F32, 0, {CONSTANT(0)}, -1});
     TABLE(p, symbols, n_symbols, {"n", 1, 100, 1});
     TABLE(p, constraints, n_constraints, {"mlp.c:9: reshape: n must not be 13"});
-    TABLE(p, kernels, n_kernels, {"rows", "reduce", "mlp.c:5", "reduce mlp.c:5"},
-          {"total", "reduce", "mlp.c:6", "reduce mlp.c:6"});
+    TABLE(p, kernels, n_kernels, {"rows", "reduce", "mlp.c:5", "reduce mlp.c:5", -1},
+          {"total", "reduce", "mlp.c:6", "reduce mlp.c:6", -1});
     p->bind = mlp_bind;
     p->run = mlp_run;
     return sealed(p);
