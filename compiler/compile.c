@@ -87,6 +87,18 @@ tn_program *compile_program(compilation *c, program_cache *cache) {
     return p;
 }
 
+/* An error that the next compilation does not meet: it may have other options. */
+static void tell_module(tn_module *m, const tn_diag *error) {
+    m->error_is_passing |= m->error.status == TN_OK;
+    module_error_at(m, error->status, error->file, error->line, error->column, "%s", error->message);
+}
+
+static bool is_sound(tn_module *m) {
+    if (m->error_is_passing) m->error = (tn_diag){0};
+    m->error_is_passing = false;
+    return m->error.status == TN_OK;
+}
+
 /* When the cache has none. */
 static tn_program *compile(tn_module *m, const tn_compile_options *options, program_cache *cache) {
     compilation c;
@@ -100,7 +112,7 @@ static tn_program *compile(tn_module *m, const tn_compile_options *options, prog
                  o->target ? o->target : "native", o->cpu ? " " : "", o->cpu ? o->cpu : "", o->features ? " " : "",
                  o->features ? o->features : "");
     }
-    if (!p) module_error_at(m, c.diag.status, c.diag.file, c.diag.line, c.diag.column, "%s", c.diag.message);
+    if (!p) tell_module(m, &c.diag);
     compilation_end(&c);
     return p;
 }
@@ -110,7 +122,7 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
     program_cache cache;
     if (!m) return NULL;
     if (!options) options = &defaults;
-    if (m->error.status != TN_OK) return NULL;
+    if (!is_sound(m)) return NULL;
     program_cache_open(&cache, m, options);
     tn_program *p = program_cache_load(&cache, m);
     if (!p) p = compile(m, options, &cache);
@@ -122,11 +134,11 @@ tn_program *tn_compile_module(tn_module *m, const tn_compile_options *options) {
 tn_program *tn_compile(tn_graph *g, const tn_compile_options *options) {
     tn_module *m = tn_graph_module(g);
     if (!m || g == module_main(m)) return tn_compile_module(m, options);
-    if (m->error.status != TN_OK) return NULL;
+    if (!is_sound(m)) return NULL;
     tn_module *own = tn_function_module(g);
     tn_program *p = tn_compile_module(own, options);
     const tn_diag *error = tn_module_error(own);
-    if (error) module_error_at(m, error->status, error->file, error->line, error->column, "%s", error->message);
+    if (error) tell_module(m, error);
     if (!own) module_no_memory(m);
     tn_module_free(own);
     return p;

@@ -97,7 +97,8 @@ typedef struct tn_compile_options {
 /* Compiles the graph g, with all that it calls, as a program whose inputs and outputs are the
  * graph's. The graph is not changed and may be freed or compiled again; data given to tn_weight
  * must live as long as the program. Options NULL: defaults. NULL on errors, also those recorded
- * while building: tn_graph_error(g) has the diagnostic. The caller frees with tn_program_free. */
+ * while building: tn_graph_error(g) has the diagnostic, until the next compilation when it is not of the graph
+ * itself but of this one (its options, say). The caller frees with tn_program_free. */
 TN_API tn_program *tn_compile(tn_graph *g, const tn_compile_options *options);
 
 /* The same for the main function of a module. */

@@ -227,6 +227,7 @@ struct tn_module {
     size_t n_graphs, graphs_capacity;
     loops_text loops;
     tn_diag error;             /* the first; status TN_OK while there is none */
+    bool error_is_passing;     /* it is of a compilation, which leaves the module as good as before: the next one ends it */
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
     atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */
     tn_module *source;         /* the module this is a copy of; its data are read in place */

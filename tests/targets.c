@@ -271,6 +271,13 @@ static void test_options_of_a_compilation(void **state) {
     tn_module *m = tn_module_parse(text, strlen(text), "m.tn");
     assert_null(tn_compile_module(m, &(tn_compile_options){.target = "riscv64-linux-gnu", .features = "+v"}));
     assert_string_equal(tn_module_error(m)->message, "code for riscv64-linux-gnu +v cannot run on this machine");
+    /* The module itself is as good as before, and other options may do. */
+    assert_null(tn_compile_module(m, &(tn_compile_options){.gemm = "fast"}));
+    assert_non_null(strstr(tn_module_error(m)->message, "gemm is \"fast\""));
+    tn_program *p = tn_compile_module(m, NULL);
+    assert_non_null(p);
+    assert_null(tn_module_error(m));
+    tn_program_free(p);
     tn_module_free(m);
 }
 
