@@ -173,6 +173,22 @@ static void test_winograd(void **state) {
 
 /* ---- Functions ---- */
 
+/* Names and numbers are those of profiles. */
+static void check_numbers(const tn_explanation *e) {
+    const tn_program *p = tn_explanation_program(e);
+    int n = 0;
+    for (int i = 0; i < e->n_kernels; i++) {
+        const tn_explained_kernel *k = &e->kernels[i];
+        if (k->is_prepare) continue;
+        const tn_kernel_info *info = tn_program_kernel(p, k->number);
+        assert_non_null(info);
+        assert_string_equal(k->name, info->name);
+        assert_string_equal(k->class_name, info->class_name);
+        n++;
+    }
+    assert_true(n >= tn_program_n_kernels(p));
+}
+
 static const char loop[] = "module \"loop\"\n"
                            "fn @main(%x: f32[8, 8], %s: f32[5, 8, 8]) -> (%y: f32[8, 8]) {\n"
                            "  %0 = scan %x, %s, carried=1, length=5, body=@step\n"
@@ -186,6 +202,7 @@ static void test_loops(void **state) {
     (void)state;
     tn_module *m = parse(loop);
     tn_explanation *e = explain(m, NULL, 0, false);
+    check_numbers(e);
     const tn_explained_kernel *k = find(e, "dot + tanh");
     assert_near(k->calls, 5);
     assert_string_equal(k->function, "step");
@@ -388,6 +405,7 @@ static void test_errors(void **state) {
     assert_null(tn_explanation_program(e));
     tn_explanation_free(e);
     e = explain(m, "n", 4, false);
+    check_numbers(e);
     float x[5 * 64] = {0};
     tn_tensor five = TN_TENSOR(TN_F32, x, 5, 64); /* figures are for four */
     assert_int_not_equal(tn_explain_measure(e, &five, 1, NULL, 0.01, &diag), TN_OK);
