@@ -75,7 +75,8 @@ typedef struct tn_compile_options {
     int n_customs;
     /* Runs look for NaN: one in an input, a weight or what an op computes makes tn_exec_run return TN_ERR_NAN, and the
      * message names the op that made the first, its place in the source, and the element. What only the branch of a
-     * `select` that is not taken would read is no error. Results are the same, bit for bit. docs/DEBUGGING.md */
+     * `select` that is not taken would read is no error, nor is what is_nan asks about. What a user's own op makes is looked
+     * at by the ops that read it. Results are the same, bit for bit. Not with gemm "blas". docs/DEBUGGING.md */
     bool nan_check;
     bool freestanding;      /* an object that needs no symbol at all, not even memcpy; arm-none-eabi always is so */
     const char *stop_after; /* for tn_compile_text: last stage to run */

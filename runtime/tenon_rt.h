@@ -292,7 +292,7 @@ typedef struct tn_kernel_info {
     const char *locations;  /* where in the user's source it comes from: "mlp.c:14 mlp.c:15"; or "" */
     const char *title;      /* in a word or two: its ops, and where the most of it comes from: "dot+add+max mlp.c:14",
                              * "conv+add /layer1/conv1/Conv" */
-    double flops;           /* of a call: two for each product, one for each other element; -1: its sizes are symbolic */
+    double flops; /* of a call: two for each product, one for each other element; -1: its sizes are symbolic */
 } tn_kernel_info;
 
 TN_API const char *tn_program_name(const tn_program *program);
@@ -377,8 +377,8 @@ TN_API void tn_exec_free(tn_exec *exec); /* NULL is allowed */
  *
  * Each run uses the weights that are set when it starts. While sizes stay the same a run allocates
  * nothing. Errors: TN_ERR_ARGUMENT, TN_ERR_SHAPE, TN_ERR_DTYPE, TN_ERR_CONSTRAINT, TN_ERR_LIMIT
- * or TN_ERR_MEMORY before anything ran; TN_ERR_INDEX, TN_ERR_ASSERT or TN_ERR_CUSTOM when an op
- * failed (outputs are written, an index out of range read a clamped element; state is unspecified);
+ * or TN_ERR_MEMORY before anything ran; TN_ERR_INDEX, TN_ERR_ASSERT, TN_ERR_CUSTOM or TN_ERR_NAN when
+ * an op failed (outputs are written, an index out of range read a clamped element; state is unspecified);
  * the text is in tn_exec_error. */
 TN_API tn_status tn_exec_run(tn_exec *exec, const tn_tensor *inputs, int n_inputs, tn_tensor *outputs, int n_outputs);
 

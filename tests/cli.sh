@@ -240,6 +240,8 @@ tenon dump logs.tn --nan-check --after loops -o logs-loops.tn
 ok "checks are in the loop trees" eval 'is 0 && grep -q " sites(log nan) {" logs-loops.tn && grep -q "^ *check %[0-9]* element [^ ]* site 0$" logs-loops.tn'
 tenon run logs-loops.tn --set n=4 --nan-check
 ok "which run" says 1 "logs: log at logs.tn:3: the first NaN is at element [0, 0] of f32[n, 3], in kernel k0" err
+tenon compile logs.tn -o logs --nan-check
+ok "objects look for it as well" eval 'is 0 && grep -q "LOGS_ERR_NAN = 6," logs.h && grep -qa "logs.tn:3: log: a NaN in its result, f32\[n, 3\]" logs.o'
 tenon run logs.tn --set n=4 --nan-check --eval
 ok "by the interpreter" says 1 "logs.tn: error: logs: log at logs.tn:3: the first NaN is at element [0, 0] of f32[4, 3]" err
 tenon run mlp.tn --set n=2 --watch h/1,op:softmax
