@@ -179,6 +179,8 @@ void debug_list(debugger *d, const char *text) {
         list_from(d, module_find(d->module, text + 1), 0);
     } else if (module_find_values(d->module, here, text, &found, 1) > 0) {
         list_from(d, found.graph, before(found.graph, graph_node_of(found.graph, found.value)));
+    } else if (module_find(d->module, text)) {
+        list_from(d, module_find(d->module, text), 0);
     } else {
         printf("there is neither a function nor a value %s%s\n", text,
                module_near_values(d->module, text, near, sizeof near));
