@@ -417,6 +417,19 @@ static bool find_that_pass(stages *s, int pass, bisect_finding *f, tn_diag *diag
     return true;
 }
 
+/* Kernels alone; what is wrong in one shows in the program's outputs, too, or it would not be looked for there. */
+static bool find_that_kernel(stages *s, int stage, bisect_finding *f, tn_diag *diag) {
+    bisect_finding program;
+    bool leaves = true;
+    if (!bisect_check_kernels(s->c, &s->made, stage == bisect_stage_of(BISECT_LLVM), f, NULL, diag)) return false;
+    if (f->stage != stage) return true;
+    if (!find_reference(s, diag) || !find_narrow_reference(s, diag) ||
+        !check_program(s, false, &leaves, &program, diag))
+        return false;
+    if (!leaves) f->stage = BISECT_NONE;
+    return true;
+}
+
 bool bisect_find(const bisect_case *c, int only, bool with_value, bisect_finding *f, tn_diag *diag) {
     bool is_pass = only >= 0 && only < (int)n_passes;
     bool is_kernel = only == bisect_stage_of(BISECT_LOOPS) || only == bisect_stage_of(BISECT_LLVM);
@@ -428,7 +441,7 @@ bool bisect_find(const bisect_case *c, int only, bool with_value, bisect_finding
     if (ok && is_pass)
         ok = find_that_pass(&s, only, f, diag);
     else if (ok && is_kernel)
-        ok = bisect_check_kernels(c, &s.made, only == bisect_stage_of(BISECT_LLVM), f, NULL, diag);
+        ok = find_that_kernel(&s, only, f, diag);
     else if (ok)
         ok = find_any(&s, with_value, f, diag);
     stages_close(&s);
