@@ -7,6 +7,7 @@
  *
  * benchmarks/micro/machine.c measures the same for longer and in more patterns.
  */
+#include "compiler/peak_loop.h"
 #include "compiler/watch.h"
 #include "runtime/alloc.h"
 #include "runtime/diag.h"
@@ -15,8 +16,6 @@
 #include <string.h>
 
 enum {
-    CHAINS = 12,
-    STEPS = 1 << 16,
     TRIES = 12, /* of what fits a cache */
     LINE_BYTES = 64,
     PARTS = 24,
@@ -29,46 +28,8 @@ static const double level_bytes[TN_MACHINE_LEVELS] = {24 << 10, 384 << 10, 3 << 
 
 /* ---- Multiply-adds ---- */
 
-/* As single instructions, which -ffp-contract=off denies. */
-#if defined(__clang__)
-#define CONTRACTED
-#pragma clang fp contract(fast)
-#else
-#define CONTRACTED , optimize("fp-contract=fast")
-#endif
-#define PEAK_LOOP(name, bytes, ...)                                                                                    \
-    __attribute__((__VA_ARGS__ CONTRACTED)) static void name(float *out) {                                             \
-        typedef float lanes __attribute__((vector_size(bytes)));                                                       \
-        lanes sum[CHAINS], x, y;                                                                                       \
-        for (size_t i = 0; i < (bytes) / sizeof(float); i++) x[i] = out[i] + 0.999F, y[i] = out[i] + 0.001F;           \
-        for (int c = 0; c < CHAINS; c++) sum[c] = x * (float)c;                                                        \
-        for (int i = 0; i < STEPS; i++) {                                                                              \
-            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * x + y;                         \
-        }                                                                                                              \
-        for (int c = 1; c < CHAINS; c++) sum[0] += sum[c];                                                             \
-        out[0] = sum[0][0];                                                                                            \
-    }
-#if defined(__x86_64__)
-PEAK_LOOP(peak_64, 64, noinline, target("avx512f"))
-PEAK_LOOP(peak_32, 32, noinline, target("avx2,fma"))
-#endif
-PEAK_LOOP(peak_16, 16, noinline)
-
-typedef struct peak_loop {
-    void (*loop)(float *);
-    double lanes;
-} peak_loop;
-
-static peak_loop choose_peak_loop(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) return (peak_loop){peak_64, 16};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return (peak_loop){peak_32, 8};
-#endif
-    return (peak_loop){peak_16, 4};
-}
-
 static void peak_chunk(void *arg, int64_t chunk, int32_t worker) {
-    float values[16] = {0};
+    float values[PEAK_LANES] = {0};
     (void)chunk, (void)worker;
     ((const peak_loop *)arg)->loop(values);
 }
@@ -142,7 +103,7 @@ tn_status tn_machine_measure(tn_pool *pool, tn_machine_limits *limits, tn_diag *
     memset(m.lines, 0, most);
     peak_loop loop = choose_peak_loop();
     limits->flops_per_second =
-        per_second(2.0 * CHAINS * STEPS * loop.lanes * threads, best_ms(pool, threads, peak_chunk, &loop, 4 * TRIES));
+        per_second(loop.operations * threads, best_ms(pool, threads, peak_chunk, &loop, 4 * TRIES));
     for (int i = 0; i < TN_MACHINE_LEVELS; i++) {
         m.each = (size_t)level_bytes[i] / (size_t)threads / 3 / LINE_BYTES;
         m.each += m.each == 0;

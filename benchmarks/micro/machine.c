@@ -6,6 +6,7 @@
  * caches are a third one.
  */
 #include "benchmarks/micro/micro.h"
+#include "compiler/peak_loop.h"
 
 #include <stdint.h>
 
@@ -13,39 +14,14 @@
 #include <immintrin.h>
 #endif
 
-enum { CHAINS = 12, STEPS = 1 << 20 };
+enum { REPEATS = 16 }; /* calls of the loop in a measurement */
 
 /* ---- Multiply-adds ---- */
 
-/* CHAINS independent chains of multiply-adds on vectors of that many bytes, as single instructions. */
-#if defined(__clang__)
-#define CONTRACTED
-#pragma clang fp contract(fast)
-#else
-#define CONTRACTED , optimize("fp-contract=fast")
-#endif
-#define PEAK_LOOP(name, bytes, ...)                                                                                    \
-    __attribute__((__VA_ARGS__ CONTRACTED)) static void name(float *out) {                                             \
-        typedef float lanes __attribute__((vector_size(bytes)));                                                       \
-        lanes sum[CHAINS], x, y;                                                                                       \
-        for (size_t i = 0; i < bytes / 4; i++) x[i] = out[i] + 0.999F, y[i] = out[i] + 0.001F;                         \
-        for (int c = 0; c < CHAINS; c++) sum[c] = x * (float)c;                                                        \
-        for (int i = 0; i < STEPS; i++) {                                                                              \
-            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * x + y;                         \
-        }                                                                                                              \
-        for (int c = 1; c < CHAINS; c++) sum[0] += sum[c];                                                             \
-        out[0] = sum[0][0];                                                                                            \
-    }
-#if defined(__x86_64__)
-PEAK_LOOP(peak_64, 64, noinline, target("avx512f"))
-PEAK_LOOP(peak_32, 32, noinline, target("avx2,fma"))
-#endif
-PEAK_LOOP(peak_16, 16, noinline)
-
 static void peak_chunk(void *arg, int64_t chunk, int32_t worker) {
-    float values[16] = {0};
+    float values[PEAK_LANES] = {0};
     (void)chunk, (void)worker;
-    (*(void (**)(float *))arg)(values);
+    for (int i = 0; i < REPEATS; i++) ((const peak_loop *)arg)->loop(values);
 }
 
 /* On `threads` threads of a pool; NULL: on this one. */
@@ -64,16 +40,9 @@ static void peak_call(void *ctx) {
 }
 
 static double measure_peak(team t) {
-    void (*loop)(float *) = peak_16;
-    double lanes = 4;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        loop = peak_64, lanes = 16;
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        loop = peak_32, lanes = 8;
-#endif
+    peak_loop loop = choose_peak_loop();
     t.arg = &loop;
-    return 2.0 * CHAINS * STEPS * lanes * t.threads / best_of(peak_call, &t) * 1e-9;
+    return loop.operations * REPEATS * t.threads / best_of(peak_call, &t) * 1e-9;
 }
 
 /* ---- Memory ---- */
