@@ -43,6 +43,7 @@ const time = (ms) => ms == null ? '-'
     : ms >= 100                 ? ms.toFixed(0) + ' ms'
     : ms >= 10                  ? ms.toFixed(1) + ' ms'
     : ms >= 1                   ? ms.toFixed(2) + ' ms'
+    : ms < 1e-3                 ? (ms * 1e6).toFixed(0) + ' ns'
                                 : (ms * 1e3).toFixed(1) + ' \u00b5s';
 const share = (x) => x == null ? '-' : (100 * x).toFixed(x < 0.0995 ? 1 : 0) + '%';
 const tail = (text, n) => text.length <= n ? text : '\u2026' + text.slice(text.length - n + 1);

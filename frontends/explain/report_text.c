@@ -39,15 +39,16 @@ static const char *bytes_text(double x, char out[FIGURE]) {
     return scaled(x, 1024, units, out);
 }
 
-/* Times are in milliseconds or microseconds. */
 static const char *time_text(double ms, char out[FIGURE]) {
+    static const struct {
+        double least, scale;
+        const char *format;
+    } forms[] = {{100, 1, "%.0f ms"},    {10, 1, "%.1f ms"},     {1, 1, "%.2f ms"},
+                 {1e-3, 1e3, "%.1f us"}, {1e-6, 1e6, "%.0f ns"}, {0, 0, "0 ns"}};
+    size_t i = 0;
     if (ms < 0) return "-";
-    snprintf(out, FIGURE,
-             ms >= 100  ? "%.0f ms"
-             : ms >= 10 ? "%.1f ms"
-             : ms >= 1  ? "%.2f ms"
-                        : "%.1f us",
-             ms >= 1 ? ms : ms * 1e3);
+    while (ms < forms[i].least) i++;
+    snprintf(out, FIGURE, forms[i].format, ms * forms[i].scale);
     return out;
 }
 
@@ -125,8 +126,8 @@ static void add_whole(text_buffer *t, const tn_explanation *e) {
     text_format(t, "  %-10s %sFLOP, %s moved\n", "work", count_text(e->flops, a), bytes_text(e->bytes, b));
     text_format(t, "  %-10s predicted %s at least", "time", time_text(e->predicted_ms, a));
     if (e->measured_ms >= 0)
-        text_format(t, ", measured %s (lower quartile of %d runs), %s of it in kernels", time_text(e->measured_ms, b), e->runs,
-                    time_text(e->kernels_ms, c));
+        text_format(t, ", measured %s (lower quartile of %d runs), %s of it in kernels", time_text(e->measured_ms, b),
+                    e->runs, time_text(e->kernels_ms, c));
     text_add(t, "\n");
     add_machine(t, e);
     add_stages(t, e);
