@@ -103,11 +103,12 @@ static void test_against_pytorch(void **state) {
     (void)state;
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double matrix[MATRIX], vector[VECTOR];
+        char text[200];
         tn_optimizer o = tn_optimizer_of(rows[k].o.name, 0.05);
         o.momentum = rows[k].o.momentum;
         o.nesterov = rows[k].o.nesterov;
         if (rows[k].o.weight_decay != 0) o.weight_decay = rows[k].o.weight_decay;
-        assert_null(nn_optimizer_fault(&o));
+        assert_null(nn_optimizer_fault(&o, text, sizeof text));
         optimise(&o, true, TN_SHAPE(TN_SIZE(3), TN_SIZE(4)), MATRIX, 0.7, 0, matrix);
         optimise(&o, true, TN_SHAPE(TN_SIZE(4)), VECTOR, 1.3, 5, vector);
         near(o.name, matrix[1], rows[k].matrix[0]);
@@ -139,13 +140,14 @@ static void test_lion(void **state) {
 
 static void test_faults(void **state) {
     (void)state;
+    char text[200];
     tn_optimizer o = tn_optimizer_of("adam", 0);
-    assert_non_null(strstr(nn_optimizer_fault(&o), "learning rate"));
+    assert_non_null(strstr(nn_optimizer_fault(&o, text, sizeof text), "learning_rate is 0"));
     o = tn_optimizer_of("sgd", 1);
     o.nesterov = true;
-    assert_non_null(strstr(nn_optimizer_fault(&o), "momentum"));
+    assert_non_null(strstr(nn_optimizer_fault(&o, text, sizeof text), "momentum"));
     o = tn_optimizer_of("adam", NAN);
-    assert_non_null(nn_optimizer_fault(&o));
+    assert_non_null(nn_optimizer_fault(&o, text, sizeof text));
     assert_false(nn_optimizer_exists(tn_optimizer_of("adamax", 1).name));
     assert_true(tn_decay_matrices(NULL, "w", 2) && !tn_decay_matrices(NULL, "b", 1));
 }
