@@ -154,6 +154,12 @@ static debug_place place_of(const lt_kernel *k, uint32_t line, location_id where
     return (debug_place){line, where != LOCATION_NONE ? where : k->where, k->module};
 }
 
+/* Not emitted as a run of instructions. */
+static bool has_parts(const lt_stmt *s) {
+    return s->kind == LT_LOOP || s->kind == LT_IF || s->kind == LT_BIND || s->kind == LT_TILE ||
+           s->kind == LT_TRANSPOSE;
+}
+
 void emit_block(emit *e, const lt_block *block) {
     size_t n_scopes = e->n_scopes, n_ranges = e->n_ranges;
     const lt_block *outer = e->block;
@@ -161,9 +167,11 @@ void emit_block(emit *e, const lt_block *block) {
     LLVMMetadataRef here = e->described ? LLVMGetCurrentDebugLocation2(e->builder) : NULL;
     for (uint32_t i = 0; i < block->n && !e->failed; i++) {
         const lt_stmt *s = block->items[i];
+        if (has_parts(s)) emit_pending_checks(e);
         debug_line(e->out->debug, e->builder, e->described, place_of(e->kernel, s->line, s->where));
         statement_emitters[s->kind](e, s);
     }
+    emit_pending_checks(e);
     if (e->described) LLVMSetCurrentDebugLocation2(e->builder, here); /* the end of a loop is of its own line */
     e->block = outer;
     emit_close_scopes(e, n_scopes);

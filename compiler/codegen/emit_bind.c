@@ -49,23 +49,63 @@ static void record_error(emit *e, tn_dim element, uint32_t site, LLVMValueRef ba
     LLVMBuildStore(e->builder, choose(e, LLVMIntULT, error_word(e, element, site, bad), old, "least"), address);
 }
 
-/* Records an error of the elements that are bad, a bool or one for each lane, among the lanes that are live. */
-static void record_where(emit *e, tn_dim element, uint32_t site, LLVMValueRef bad) {
-    if (e->mask)
-        bad = LLVMBuildAnd(e->builder, emit_splat(e, bad), e->mask, "");
-    else if (!emit_is_vector(bad) && emit_dim_varies(e, element))
-        bad = emit_splat(e, bad);
-    LLVMBasicBlockRef slow = emit_new_block(e, "bad", site), go_on = emit_new_block(e, "checked", site);
-    LLVMBuildCondBr(e->builder, reduce(e, "llvm.vector.reduce.or", bad), slow, go_on);
+/* Of a bool or one for each lane, those of the lanes that are live. */
+static LLVMValueRef live(emit *e, tn_dim element, LLVMValueRef bad) {
+    if (e->mask) return LLVMBuildAnd(e->builder, emit_splat(e, bad), e->mask, "");
+    return !emit_is_vector(bad) && emit_dim_varies(e, element) ? emit_splat(e, bad) : bad;
+}
+
+/* Goes on in a block that is run where one of `any` holds, and then to the other, which is returned. */
+static LLVMBasicBlockRef open_slow_path(emit *e, LLVMValueRef any, uint32_t number) {
+    LLVMBasicBlockRef slow = emit_new_block(e, "bad", number), go_on = emit_new_block(e, "checked", number);
+    LLVMBuildCondBr(e->builder, reduce(e, "llvm.vector.reduce.or", any), slow, go_on);
     LLVMPositionBuilderAtEnd(e->builder, slow);
-    record_error(e, element, site, bad);
+    return go_on;
+}
+
+static void close_slow_path(emit *e, LLVMBasicBlockRef go_on) {
     LLVMBuildBr(e->builder, go_on);
     LLVMPositionBuilderAtEnd(e->builder, go_on);
 }
 
-void emit_check(emit *e, const lt_stmt *s) {
-    record_where(e, s->check.element, s->check.site, emit_value(e, s->check.value));
+static void record_where(emit *e, tn_dim element, uint32_t site, LLVMValueRef bad) {
+    bad = live(e, element, bad);
+    LLVMBasicBlockRef go_on = open_slow_path(e, bad, site);
+    record_error(e, element, site, bad);
+    close_slow_path(e, go_on);
 }
+
+/* ---- Checks ---- */
+
+void emit_check(emit *e, const lt_stmt *s) {
+    if (e->n_checks == EMIT_MOST_CHECKS) emit_pending_checks(e);
+    e->checks[e->n_checks++] = s;
+}
+
+static LLVMValueRef either(emit *e, LLVMValueRef x, LLVMValueRef y) {
+    if (emit_is_vector(x) || emit_is_vector(y)) {
+        x = emit_splat(e, x);
+        y = emit_splat(e, y);
+    }
+    return LLVMBuildOr(e->builder, x, y, "");
+}
+
+void emit_pending_checks(emit *e) {
+    LLVMValueRef bad[EMIT_MOST_CHECKS], any = NULL;
+    uint32_t n = e->n_checks;
+    e->n_checks = 0;
+    if (n == 0 || e->failed) return;
+    for (uint32_t i = 0; i < n; i++) {
+        const lt_stmt *s = e->checks[i];
+        bad[i] = live(e, s->check.element, emit_value(e, s->check.value));
+        any = any ? either(e, any, bad[i]) : bad[i];
+    }
+    LLVMBasicBlockRef go_on = open_slow_path(e, any, e->checks[0]->check.site);
+    for (uint32_t i = 0; i < n; i++) record_error(e, e->checks[i]->check.element, e->checks[i]->check.site, bad[i]);
+    close_slow_path(e, go_on);
+}
+
+/* ---- Loaded indices ---- */
 
 void emit_bind(emit *e, const lt_stmt *s) {
     uint32_t number = dim_variable_number(e->dims, s->bind.variable);

@@ -37,6 +37,8 @@ typedef struct variable {
     bool is_varying;
 } variable;
 
+enum { EMIT_MOST_CHECKS = 16 };
+
 typedef struct emit {
     const emitter *out;
     LLVMContextRef context;
@@ -64,11 +66,13 @@ typedef struct emit {
     size_t n_unrolled, unrolled_capacity, steps_capacity;
 
     uint32_t lanes;
-    tn_dim counter;        /* of the vector loop, while lanes > 1 */
-    LLVMValueRef mask;     /* lanes that are live, or NULL: all */
-    const lt_block *block; /* being emitted */
-    bool streams;          /* lanes that are stored to streamed buffers are whole lines, or follow each other */
-    bool has_streamed;     /* the stage does, somewhere */
+    tn_dim counter;                          /* of the vector loop, while lanes > 1 */
+    LLVMValueRef mask;                       /* lanes that are live, or NULL: all */
+    const lt_block *block;                   /* being emitted */
+    const lt_stmt *checks[EMIT_MOST_CHECKS]; /* of this block, still to be emitted: together they are one branch */
+    uint32_t n_checks;
+    bool streams;      /* lanes that are stored to streamed buffers are whole lines, or follow each other */
+    bool has_streamed; /* the stage does, somewhere */
     bool failed;
 } emit;
 
@@ -183,6 +187,7 @@ void emit_if(emit *e, const lt_stmt *s);
 void emit_mark_varying(emit *e, const lt_stmt *vector_loop);
 void emit_bind(emit *e, const lt_stmt *s);
 void emit_check(emit *e, const lt_stmt *s);
+void emit_pending_checks(emit *e);
 void emit_tile(emit *e, const lt_stmt *s);
 void emit_transpose(emit *e, const lt_stmt *s);
 
