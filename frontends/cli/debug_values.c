@@ -20,9 +20,7 @@
 enum { FEW = 8, ROW = 12, MOST_ROWS = 24 };
 
 /* What was never computed is all zero; a result that is being computed has a type, and no data yet. */
-bool debug_has_value(const eval_tensor *t) {
-    return t->data || (t->rank > 0 && t->n == 0) || t->dtype == TN_TOKEN;
-}
+bool debug_has_value(const eval_tensor *t) { return t->data || (t->rank > 0 && t->n == 0) || t->dtype == TN_TOKEN; }
 
 /* ---- Elements ------------------------------------------------------------------------------------------- */
 
