@@ -16,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static bool write_all(int file, const char *text, size_t n) {
     while (n > 0) {
         ssize_t written = write(file, text, n);
