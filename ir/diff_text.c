@@ -318,12 +318,13 @@ static void describe_result(text_buffer *b, const tn_graph *g, size_t i) {
 
 typedef void describe_item(text_buffer *b, const tn_graph *g, size_t i);
 
-static bool is_item_of(const tn_graph *g, size_t n, describe_item *describe, const text_buffer *text) {
+static bool is_item_of(const tn_graph *g, size_t n, describe_item *describe, text_buffer *text) {
     bool found = false;
     for (size_t i = 0; i < n && !found; i++) {
         text_buffer other = {0};
         describe(&other, g, i);
         found = !other.failed && other.length == text->length && memcmp(other.text, text->text, text->length) == 0;
+        text->failed |= other.failed;
         tn_free(other.text);
     }
     return found;
