@@ -218,6 +218,24 @@ static bool set_weights(tn_program *p, const tn_graph *g, const eval_tensor *inp
     return ok;
 }
 
+/* Other weights, twice, so that memory which packed ones had before is not right by chance. */
+static void set_other_weights(tn_program *p, const tn_graph *g, const eval_tensor *inputs) {
+    eval_tensor *others = tn_calloc(g->n_params + 1, sizeof *others);
+    bool ok = others != NULL;
+    tn_diag diag;
+    for (size_t i = 0; ok && i < g->n_params; i++) {
+        if (g->params[i].binding != BINDING_LOAD || !inputs[i].data) continue;
+        others[i] = inputs[i];
+        others[i].magnitude = NULL;
+        others[i].borrowed = false;
+        ok = (others[i].data = tn_calloc((size_t)others[i].n + 1, 8)) != NULL;
+        if (ok) random_fill(&others[i], "other weights", (long long)i);
+    }
+    for (int round = 0; ok && round < 2; round++) ok = set_weights(p, g, others, &diag);
+    for (size_t i = 0; others && i < g->n_params; i++) eval_tensor_free(&others[i]);
+    tn_free(others);
+}
+
 /* State is written over its input, so that inputs of that kind are copies, with the outputs in them. */
 static bool place_states(const tn_graph *g, const eval_tensor *inputs, tensor_set *outputs, tn_tensor *tensors) {
     for (size_t r = 0; r < g->n_results; r++) {
@@ -252,10 +270,11 @@ static void set_symbols(tn_program *p, tn_exec *exec, const tn_graph *g, const i
         if (tn_program_find_symbol(p, symbol_name(g, i)) >= 0) tn_exec_set_symbol(exec, symbol_name(g, i), sizes[i]);
 }
 
-/* A run on other inputs before, so that what lies in memory is not right by chance where nothing is written. */
-static void run_on_others(tn_exec *exec, const tn_graph *g, const tn_tensor *in, int n, tn_tensor *out) {
-    tn_tensor *others = tn_calloc((size_t)n + 1, sizeof *others);
-    bool ok = others != NULL;
+/* A run on other inputs, before and after: what lies in memory is then not right by chance where nothing is written,
+ * neither in this exec nor in the next one, which is given the same memory. */
+static void run_on_others(tn_exec *exec, const tn_graph *g, const tn_tensor *in, int n) {
+    tn_tensor *others = tn_calloc((size_t)n + 1, sizeof *others), *out = tn_calloc(g->n_results + 1, sizeof *out);
+    bool ok = others && out;
     for (int i = 0; ok && i < n; i++) {
         eval_tensor t = {.dtype = in[i].dtype, .rank = in[i].rank};
         memcpy(t.dims, in[i].shape, (size_t)t.rank * sizeof *t.dims);
@@ -266,6 +285,7 @@ static void run_on_others(tn_exec *exec, const tn_graph *g, const tn_tensor *in,
     if (ok) tn_exec_run(exec, others, n, out, (int)g->n_results);
     for (int i = 0; others && i < n; i++) tn_free(others[i].data);
     tn_free(others);
+    tn_free(out);
 }
 
 tn_status bisect_run(tn_program *p, const tn_graph *g, const eval_tensor *inputs, const int64_t *sizes, int threads,
@@ -280,12 +300,14 @@ tn_status bisect_run(tn_program *p, const tn_graph *g, const eval_tensor *inputs
         for (size_t i = 0; i < g->n_params; i++)
             if (g->params[i].binding != BINDING_LOAD) in[n++] = tensor_of(&inputs[i]);
         set_symbols(p, exec, g, sizes);
+        if (threads > 1) set_other_weights(p, g, inputs); /* by one thread */
         tn_program_set_pool(p, pool);
-        if (set_weights(p, g, inputs, diag)) run_on_others(exec, g, in, n, out);
+        if (set_weights(p, g, inputs, diag)) run_on_others(exec, g, in, n);
         status = diag->status == TN_OK ? tn_exec_run(exec, in, n, out, (int)g->n_results) : diag->status;
         if (status != TN_OK && diag->status == TN_OK && tn_exec_error(exec)) *diag = *tn_exec_error(exec);
         bool has_outputs = status == TN_OK || status == TN_ERR_INDEX || status == TN_ERR_ASSERT;
         if (has_outputs && !take_outputs(exec, outputs)) status = TN_ERR_MEMORY;
+        if (has_outputs) run_on_others(exec, g, in, n);
     }
     if (status == TN_ERR_MEMORY && diag->status == TN_OK) no_memory(diag);
     tn_free(in);
