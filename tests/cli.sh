@@ -540,6 +540,19 @@ ok "--expect: another shape" says 1 "mlp.tn: error: output h/1 is f32[3, 3], in 
 tenon run mlp.tn --expect g=expected/h_1.npy
 ok "--expect: no such output" says 1 "mlp.tn: error: --expect g=expected/h_1.npy: the model has no such output; it has" err
 
+cat >kernel.tn <<'END'
+module "kernel"
+kernel fn @main(%x: f32[n]) -> (%y: f32[n]) {
+  %y = call %x, callee=@twice, symbols=[n]
+  return %y
+}
+fn @twice(%x: f32[n]) -> (%y: f32[n]) {
+  %y = add %x, %x
+  return %y
+}
+END
+wrong "kernel.tn:3: error: @main, node 1 (call): kernels: it stands in a kernel, which calls nothing: leave the word kernel out" check kernel.tn
+
 cat >pooled.tn <<'END'
 module "pooled"
 fn @main(%x: f32[n, m]) -> (%r: f32[n, floordiv(m, 8), 8]) {
