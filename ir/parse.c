@@ -454,9 +454,9 @@ static bool link_gradients(parser *p) {
 static bool parse_remat(lexer *lex, uint8_t *how) {
     *how = REMAT_CHEAP;
     if (!lexer_accept(lex, "remat")) return true;
-    for (uint8_t i = 0; i < REMAT_COUNT; i++)
+    for (int i = 0; i < REMAT_COUNT; i++)
         if (lexer_accept(lex, remat_names[i])) {
-            *how = i;
+            *how = (uint8_t)i;
             return true;
         }
     return lexer_unexpected(lex, "none, cheap or full");

@@ -239,8 +239,8 @@ typedef struct sightings {
 
 static bool see(void *ctx, const eval_frame *frame, bool is_done) {
     sightings *s = ctx;
-    int depth = 0;
-    for (const eval_frame *f = frame; f; f = f->caller) depth++;
+    int depth = 1;
+    for (const eval_frame *f = frame->caller; f; f = f->caller) depth++;
     if (depth > s->deepest) s->deepest = depth;
     is_done ? s->after++ : s->before++;
     const node *n = frame->node;

@@ -429,7 +429,8 @@ static void test_same_bits(void **state) {
             tn_exec_free(exec);
             tn_program_free(program);
         }
-        if (memcmp(results[0], results[1], sizeof results[0]) != 0) fail_msg("%s: results differ", cases[c].name);
+        printf("# %s\n", cases[c].name);
+        assert_memory_equal(results[0], results[1], sizeof results[0]);
         tn_graph_free(p.g);
     }
 }

@@ -270,7 +270,8 @@ static void graphs_there_and_back(void **state) {
 /* ---- Modules from text ------------------------------------------------------------------------------------------ */
 
 static tn_module *from_text(const char *text) {
-    tn_module *m = tn_module_parse(text, strlen(text), "given.tn");
+    tn_module *m = text ? tn_module_parse(text, strlen(text), "given.tn") : NULL;
+    if (!m) fail_msg("no text, or no memory");
     const tn_diag *error = tn_module_error(m);
     if (error) fail_msg("%d: %s", error->line, error->message);
     return m;

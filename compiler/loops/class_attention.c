@@ -169,10 +169,11 @@ static void lower_chunks(lowering *l) {
            extents[2] = {scores->outer, dim_ceildiv(t, blocks, dim_const(t, grain))};
     tn_dim number[2];
     access_loop loops[2];
+    int64_t rows = scores->how.row_tiles * scores->how.mr;
     lt_note(
         &l->a.b,
         "chunks for threads of %lld blocks of %lld rows of one head: enough to make packing keys and values worth it",
-        (long long)grain, (long long)(scores->how.row_tiles * scores->how.mr));
+        (long long)grain, (long long)rows);
     l->row_step = row_step(l);
     l->buffer = lt_add_buffer(&l->a.b, LT_SCRATCH, scores->sum,
                               dim_mul_const(t, l->row_step, scores->how.row_tiles * scores->how.mr), "scores");

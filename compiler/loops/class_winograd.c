@@ -193,9 +193,9 @@ lt_kernel *winograd_lower(tn_graph *fused, const machine *m) {
     if (access_open(&a, fused, "winograd", m) && read_shape(&w, &a, fused)) {
         choose_block(&w);
         find_weights(&w);
+        int64_t taken = w.side * w.side, spared = 9 * w.tile * w.tile;
         lt_note(&a.b, "F(%lld, 3): a tile of %lld x %lld results takes %lld multiplications for %lld",
-                (long long)w.tile, (long long)w.tile, (long long)w.tile, (long long)(w.side * w.side),
-                (long long)(9 * w.tile * w.tile));
+                (long long)w.tile, (long long)w.tile, (long long)w.tile, (long long)taken, (long long)spared);
         if (w.block_images > 1)
             lt_note(&a.b, "%lld images at a time: one has too few tiles", (long long)w.block_images);
         lt_note(&a.b,

@@ -191,7 +191,7 @@ static uint32_t new_group(looking *l) {
 }
 
 static uint32_t find_group(const looking *l, uint32_t group) {
-    while (group != NAN_NO_GROUP && l->parents[group] != group) group = l->parents[group];
+    while (group != NAN_NO_GROUP && l->parents && l->parents[group] != group) group = l->parents[group];
     return group;
 }
 
@@ -199,8 +199,8 @@ static uint32_t join_groups(looking *l, uint32_t a, uint32_t b) {
     a = find_group(l, a);
     b = find_group(l, b);
     if (a == NAN_NO_GROUP || b == NAN_NO_GROUP) return a == NAN_NO_GROUP ? b : a;
-    if (b < a) l->parents[a] = b;
-    if (a < b) l->parents[b] = a;
+    if (l->parents && b < a) l->parents[a] = b;
+    if (l->parents && a < b) l->parents[b] = a;
     return a < b ? a : b;
 }
 

@@ -56,7 +56,7 @@ static int trace_runs(session *s) {
     if (!s->tracing.trace) return EXIT_DONE;
     tn_tensor *inputs = run_data_tensors(&s->data, &n), *outputs = tn_calloc((size_t)n_outputs + 1, sizeof *outputs);
     int status = inputs && outputs ? session_trace_runs(s) : report_text(s->path, "out of memory");
-    for (int i = 0; !status && i < TRACED_RUNS; i++) {
+    for (int i = 0; outputs && !status && i < TRACED_RUNS; i++) {
         memset(outputs, 0, (size_t)n_outputs * sizeof *outputs);
         if (tn_exec_run(s->exec, inputs, n, outputs, n_outputs) != TN_OK)
             status = report(s->path, tn_exec_error(s->exec));

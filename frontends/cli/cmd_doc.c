@@ -14,7 +14,7 @@ static char *make_ops(void) {
     size_t length = own ? strlen(own) : 0;
     char *all = others ? tn_realloc(own, length + strlen(others) + 1) : NULL;
     if (all)
-        strcpy(all + length, others);
+        memcpy(all + length, others, strlen(others) + 1);
     else
         tn_free(own);
     tn_free(others);

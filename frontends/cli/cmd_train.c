@@ -130,7 +130,7 @@ int train_split(training *t, tn_dataset *all, bool in_order) {
 /* Schedules that fall are warmed up over a twentieth of the steps. */
 static tn_schedule make_schedule(const training *t, int64_t epochs) {
     const char *kind = GIVEN(t->a, schedule) ? TEXT_OF(t->a, schedule) : t->example->schedule;
-    int64_t total = epochs * ((tn_dataset_count(t->data) + t->batch - 1) / t->batch);
+    int64_t batch = t->batch > 0 ? t->batch : 1, total = epochs * ((tn_dataset_count(t->data) + batch - 1) / batch);
     bool is_warmed = strcmp(kind, "cosine") == 0 || strcmp(kind, "linear") == 0;
     return (tn_schedule){.kind = kind,
                          .total = total,

@@ -107,13 +107,13 @@ static void sizes_of_inputs(run_data *d) {
 int parse_size(const arguments *a, const char *item, size_t *length, int64_t *value) {
     const char *equals = strrchr(item, '=');
     char *end = NULL;
+    *length = equals ? (size_t)(equals - item) : 0;
     errno = 0;
     *value = equals ? strtoll(equals + 1, &end, 10) : -1;
     if (!equals || equals == item || end == equals + 1 || *end)
         return options_complain(a->command, "--set: %s is not SYMBOL=INT", item);
     if (*value < 0 || errno)
         return options_complain(a->command, "--set: %s: a size is from 0 to %lld", item, (long long)INT64_MAX);
-    *length = (size_t)(equals - item);
     return EXIT_DONE;
 }
 

@@ -63,9 +63,9 @@ made_node *node_new(exporter *x, block *b, const char *op, label *const *inputs,
         .op = op, .inputs = labels, .outputs = labels + n_inputs, .n_inputs = n_inputs, .n_outputs = n_outputs};
     if (n_inputs > 0) memcpy(labels, inputs, (size_t)n_inputs * sizeof *labels);
     for (int i = 0; i < n_outputs; i++) {
-        n->outputs[i] = label_new(x, b);
-        n->outputs[i]->is_made = true;
-        n->outputs[i]->maker = n;
+        label *made = labels[n_inputs + i] = label_new(x, b);
+        made->is_made = true;
+        made->maker = n;
     }
     if (b->last)
         b->last->next = n;
