@@ -192,7 +192,7 @@ struct tn_graph {
     constraint *constraints;
     size_t n_constraints, constraints_capacity;
     struct nan_look *nan_looks; /* one for each value, where a compilation looks for NaN (loops/nan_looks.h); or NULL */
-    uint32_t *intern; /* hash table of node index + 1, open addressing, capacity a power of 2 */
+    uint32_t *intern;           /* hash table of node index + 1, open addressing, capacity a power of 2 */
     size_t n_interned;
     size_t intern_capacity;
     location_id origin; /* in force: see graph_set_origin */
@@ -226,8 +226,8 @@ struct tn_module {
     tn_graph **graphs; /* callees before callers is not required; main is the first unless named */
     size_t n_graphs, graphs_capacity;
     loops_text loops;
-    tn_diag error;             /* the first; status TN_OK while there is none */
-    bool error_is_passing;     /* it is of a compilation, which leaves the module as good as before: the next one ends it */
+    tn_diag error;         /* the first; status TN_OK while there is none */
+    bool error_is_passing; /* it is of a compilation, which leaves the module as good as before: the next one ends it */
     struct interner *interner; /* strings, constants, location sets (ir/intern.c) */
     atomic_int references;     /* more than the owner's; freed when none is left (module_retain) */
     tn_module *source;         /* the module this is a copy of; its data are read in place */
