@@ -54,7 +54,7 @@ tensors() {
 run() { # MODEL SUFFIX COMMAND...
     model=$1 suffix=$2
     shift 2
-    set -- "$@" n=7
+    ! grep -q 'f32\[n, ' "$model.h" || set -- "$@" n=7
     for pair in $(tensors "$model" inputs | sed 's/ /:/'); do
         file=${pair%:*}.in
         [ -e "$file" ] || ../floats make "${pair#*:}" 7 "$file"

@@ -36,7 +36,7 @@ if [ "${MODE:-default}" != default ]; then
     echo "1..$((n + 1))"
     exit 0
 fi
-if ! (cd "$root" && make --no-print-directory FAULTS=1 -j2 build/faults/tenon >"$work/make.log" 2>&1); then
+if ! (cd "$root" && make --no-print-directory MODE=faults -j2 build/faults/tenon >"$work/make.log" 2>&1); then
     sed 's/^/# /' make.log | tail -n 20
     ok "the build with faults" false
     echo "1..$n"
