@@ -118,7 +118,7 @@ TN_API tn_status tn_compile_object(tn_module *m, const tn_compile_options *optio
 
 /* The text of one stage: "import", a pass by name, "loops", "plan", "llvm", "asm". Freed with
  * tn_text_free; NULL with a diagnostic on errors. Constants of over 64 elements are
- * written to `data_path` when that is given (graph stages). */
+ * written to `data_path` when that is given (graph stages), as tn_module_print does it. */
 TN_API char *tn_compile_text(tn_module *m, const tn_compile_options *options, const char *stage, const char *data_path,
                              tn_diag *diag);
 

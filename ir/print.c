@@ -352,8 +352,13 @@ char *module_print_with(const tn_module *m, const char *data_path, const print_n
     if (!m) return NULL;
     literal_locale locale;
     if (!literal_begin(&locale)) return NULL;
-    printer p = {.module = m, .notes = notes, .data = data_path ? data_file_new(data_path) : NULL};
-    p.out.failed = data_path && !p.data;
+    static const node_style for_people;
+    bool is_brief = data_path && !*data_path, has_file = data_path && !is_brief;
+    printer p = {.module = m,
+                 .notes = notes,
+                 .style = is_brief ? &for_people : NULL,
+                 .data = has_file ? data_file_new(data_path) : NULL};
+    p.out.failed = has_file && !p.data;
     text_add(&p.out, "module ");
     text_quote(&p.out, m->name);
     text_add(&p.out, "\n");

@@ -87,7 +87,8 @@ TN_API tn_module *tn_module_parse(const char *text, size_t length, const char *n
 
 /* The module as text, NUL-terminated, in memory that the caller frees with tn_text_free;
  * parses to the same module. Constants over 64 elements are written to `data_path` (when not
- * NULL) with references in the text, else inline. NULL: no memory, or the file failed. */
+ * NULL) with references in the text, else inline; with "" they are cut to their first elements, and places are short: a
+ * text for people, which is not parsed. NULL: no memory, or the file failed. */
 TN_API char *tn_module_print(const tn_module *m, const char *data_path);
 TN_API void tn_text_free(char *text);
 

@@ -183,6 +183,12 @@ static void large_constants_go_to_a_file(void **state) {
     tn_module_free(again);
     tn_text_free(second);
 
+    char *brief = tn_module_print(m, "");
+    assert_non_null(brief);
+    assert_non_null(strstr(brief, "weight {0, 1, 2, 3, ...})"));
+    assert_non_null(strstr(brief, "f32[100] {0.25, 1.25, 2.25, 3.25, ...} : f32[100]"));
+    tn_text_free(brief);
+
     /* Changed, cut, a link, elsewhere, missing. */
     const struct {
         const char *from, *to, *message;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int io_error(const char *path) {
     tn_diag diag = {.status = TN_ERR_IO};
@@ -41,7 +42,8 @@ static int dump_stage(tn_module *m, const arguments *a, const char *stage, const
     char data[1024];
     model_compile_options(a, &options);
     if (path) snprintf(data, sizeof data, "%s.bin", path);
-    char *text = tn_compile_text(m, &options, stage, path ? data : NULL, &diag);
+    const char *brief = isatty(STDOUT_FILENO) ? "" : NULL; /* who looks at a terminal wants no weights */
+    char *text = tn_compile_text(m, &options, stage, path ? data : brief, &diag);
     int status = text ? dump_write(path, text) : report(a->operands[0], &diag);
     tn_text_free(text);
     return status;
