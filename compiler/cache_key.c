@@ -195,7 +195,8 @@ _Static_assert(sizeof(tn_compile_options) == 184,
                "an option is new: does it change what is compiled? Then add it below");
 #endif
 
-/* All that change a program, but for debug information, with which none is looked for (cache.c); ops of the user's are found by name when it is loaded. */
+/* All that change a program, but for debug information, with which none is looked for (cache.c); ops of the user's are
+ * found by name when it is loaded. */
 static void add_options(key_writer *k, const tn_compile_options *o) {
     add_number(k, (uint64_t)(o->level ? o->level : 2));
     add_number(k, o->no_fusion);

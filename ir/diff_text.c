@@ -106,18 +106,27 @@ static bool is_kernel_call(const node *n) {
     return callee && callee->func->is_kernel;
 }
 
-/* pad + conv + add + max: what a kernel does; an op several times in a row is told once. */
+static bool is_work(const node *n) {
+    loop_class c = op_table[n->op].loop_class;
+    return c != CLASS_LEAF && c != CLASS_VIEW;
+}
+
+/* conv + add + max: what a kernel does; an op several times in a row is told once. Views, which cost nothing, are told
+ * where there is nothing else. */
 static void put_members(text_buffer *b, const tn_graph *kernel) {
-    const char *between = "";
-    for (size_t k = 0, times; k < kernel->n_nodes; k += times) {
-        uint16_t op = kernel->nodes[k].op;
-        times = 1;
-        if (op == TN_OP_param || op == TN_OP_constant) continue;
-        while (k + times < kernel->n_nodes && kernel->nodes[k + times].op == op) times++;
-        text_format(b, "%s%s", between, op_name((tn_op)op));
-        if (times > 1) text_format(b, " x%zu", times);
-        between = " + ";
+    size_t works = 0, times = 0;
+    for (size_t k = 0; k < kernel->n_nodes; k++) works += is_work(&kernel->nodes[k]);
+    const node *last = NULL;
+    for (size_t k = 0; k < kernel->n_nodes; k++) {
+        const node *n = &kernel->nodes[k];
+        if (works ? !is_work(n) : op_table[n->op].loop_class == CLASS_LEAF) continue;
+        bool is_again = last && last->op == n->op;
+        if (!is_again && times > 1) text_format(b, " x%zu", times);
+        if (!is_again) text_format(b, "%s%s", last ? " + " : "", op_name((tn_op)n->op));
+        times = is_again ? times + 1 : 1;
+        last = n;
     }
+    if (times > 1) text_format(b, " x%zu", times);
 }
 
 static void put_kernel_call(writer *w, const node *n) {

@@ -60,7 +60,7 @@ while read -r fault stage; do
     find_fault "$fault"
     ok "$fault is found at $stage" says 1 "leaves at: $stage (" out
     grep -q "leaves at: $stage (" out && found=$((found + 1))
-    nodes=$(sed -n "s/^$fault.tn: \([0-9]*\) nodes* that show it.*/\1/p" out)
+    nodes=$(sed -n "s/^$fault.tn: \([0-9]*\) nodes* shows* it.*/\1/p" out)
     ok "$fault is shown by few nodes" test "${nodes:-99}" -le 10
     TENON_FAULT=$fault "$faulty" bisect "$fault.tn" >out 2>err
     status=$?

@@ -42,13 +42,13 @@ static int print_reproducer(const tn_bisect_result *r, const char *path) {
     if (path) {
         int status = write_reproducer(r, path);
         if (!status)
-            printf("%s: %zu node%s that show it: tenon bisect %s%s\n", path, r->nodes, r->nodes == 1 ? "" : "s", path,
+            printf("%s: %zu node%s it: tenon bisect %s%s\n", path, r->nodes, r->nodes == 1 ? " shows" : "s show", path,
                    r->needs);
         return status;
     }
     char *text = tn_module_print(r->reproducer, NULL);
     if (!text) return report_text(NULL, "out of memory");
-    printf("\n# %zu node%s that show it (-o FILE writes them)%s%s\n%s", r->nodes, r->nodes == 1 ? "" : "s",
+    printf("\n# %zu node%s it (-o FILE writes them)%s%s\n%s", r->nodes, r->nodes == 1 ? " shows" : "s show",
            *r->needs ? ", with" : "", r->needs, text);
     tn_text_free(text);
     return EXIT_DONE;
