@@ -27,6 +27,10 @@ static bool check_graph(application *a) {
         return rule_error(&a->rule, TN_ERR_ARGUMENT, "@%s is called already and cannot grow", a->g->name);
     if (a->g->n_nodes >= GRAPH_MAX_NODES)
         return rule_error(&a->rule, TN_ERR_LIMIT, "@%s has %d nodes, the limit", a->g->name, GRAPH_MAX_NODES);
+    /* A kernel is one unit of work: control stays above it. */
+    if (a->g->is_kernel && a->info->loop_class == CLASS_CONTROL && a->rule.op != TN_OP_barrier)
+        return rule_error(&a->rule, TN_ERR_ARGUMENT, "@%s is a kernel, which calls nothing: leave the word kernel out",
+                          a->g->name);
     return true;
 }
 

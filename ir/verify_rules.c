@@ -104,15 +104,8 @@ static bool compare_types(rebuilder *r, const node *n, const tn_graph *to, value
     return true;
 }
 
-/* A kernel is one unit of work: control stays above it. */
-static bool fits_kernel(rebuilder *r, const node *n) {
-    if (!r->v->graph->is_kernel || op_table[n->op].loop_class != CLASS_CONTROL || n->op == TN_OP_barrier) return true;
-    return verify_error(r->v, n, "kernels", "it stands in a kernel, which calls nothing: leave the word kernel out");
-}
-
 static bool rebuild_node(rebuilder *r, tn_graph *to, const node *n, value_id *map, value_id *operands) {
     attr attrs[OP_MAX_ATTRS];
-    if (!fits_kernel(r, n)) return false;
     for (uint32_t i = 0; i < n->attrs.n; i++)
         if (!copy_attr(r, &n->attrs.items[i], &attrs[i])) return false;
     for (uint32_t i = 0; i < n->n_operands; i++) operands[i] = map[n->operands[i]];
