@@ -346,28 +346,12 @@ static bool trim_prepare(tn_module *m, tn_graph *prepare) {
     return ok;
 }
 
-/* All that neither main nor prepare calls goes. */
-static bool remove_uncalled(tn_module *m) {
-    bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached);
-    if (!reached) return false;
-    size_t n = 0;
-    module_mark_reached(m, module_main(m), true, reached);
-    module_mark_reached(m, module_find(m, "prepare"), true, reached);
-    for (size_t i = 0; i < m->n_graphs; i++)
-        if (reached[i])
-            m->graphs[n++] = m->graphs[i];
-        else
-            graph_release(m->graphs[i]);
-    m->n_graphs = n;
-    tn_free(reached);
-    return true;
-}
-
 bool shrink_rebuild(tn_graph *g, const graph_edit *edit) {
     tn_module *m = g->module;
     if (!rebuild_function(g, edit)) return false;
     tn_graph *prepare = module_find(m, "prepare");
-    return (!prepare || g != module_main(m) || trim_prepare(m, prepare)) && remove_uncalled(m);
+    return (!prepare || g != module_main(m) || trim_prepare(m, prepare)) &&
+           module_remove_uncalled(m, module_main(m), module_find(m, "prepare"));
 }
 
 /* ---- The kind ----------------------------------------------------------------------------------------------- */

@@ -78,11 +78,12 @@ void module_mark_reached(const tn_module *m, const tn_graph *f, bool with_gradie
         }
 }
 
-bool module_remove_uncalled(tn_module *m, const tn_graph *f) {
+bool module_remove_uncalled(tn_module *m, const tn_graph *f, const tn_graph *other) {
     bool *reached = tn_calloc(m->n_graphs + 1, sizeof *reached);
     size_t n = 0;
     if (!reached) return module_no_memory(m);
     module_mark_reached(m, f, true, reached);
+    module_mark_reached(m, other, true, reached);
     for (size_t i = 0; i < m->n_graphs; i++) {
         if (reached[i])
             m->graphs[n++] = m->graphs[i];

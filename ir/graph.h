@@ -261,8 +261,9 @@ size_t module_number_of(const tn_module *m, const tn_graph *g);
 void module_remove_graph(tn_module *m, tn_graph *g);
 /* Sets reached[number] of f (or NULL), of what it calls, and of the gradients of these where they are asked for. */
 void module_mark_reached(const tn_module *m, const tn_graph *f, bool with_gradients, bool *reached);
-/* Takes all others out and releases them, gradients of what is left excepted. False: no memory, nothing was taken. */
-bool module_remove_uncalled(tn_module *m, const tn_graph *f);
+/* Takes out and releases what neither f nor `other` (or NULL) leads to, gradients included. False: no memory, nothing was
+ * taken. */
+bool module_remove_uncalled(tn_module *m, const tn_graph *f, const tn_graph *other);
 /* Moves the content of `from` into the struct of g, so that callers of g keep their callee;
  * `from`, emptied, leaves the module. */
 void graph_take_content(tn_graph *g, tn_graph *from);

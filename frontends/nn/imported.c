@@ -131,7 +131,7 @@ static bool build_forward(const imported *im) {
     for (size_t r = 0; r < im->from->n_results; r++)
         if (!nn_add_result(im->m, im->from->results[r].name, results[r], NN_OUTPUT, NULL)) return false;
     add_loss(im, results[im->prediction]);
-    return module->error.status == TN_OK && module_remove_uncalled(module, im->m->forward);
+    return module->error.status == TN_OK && module_remove_uncalled(module, im->m->forward, NULL);
 }
 
 /* ---- The model --------------------------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ static bool build_module(const tn_model *m, tn_module *copy, const tn_model_size
     if (!nn_side_find(&side, forward, training, false, wanted)) return module_no_memory(copy);
     bool ok = build_main(m, main, &side, &sizes);
     nn_side_free(&side);
-    return ok && module_remove_uncalled(copy, main);
+    return ok && module_remove_uncalled(copy, main, NULL);
 }
 
 tn_module *tn_model_inference(const tn_model *m, const tn_model_size *sizes, tn_diag *diag) {

@@ -71,7 +71,7 @@ tn_module *tn_trainer_module(const tn_trainer *t, const tn_model_size *sizes, tn
         return NULL;
     }
     tn_module *m = nn_train_graph(t, NN_RUN_STEP, sizes, &in, &out, diag);
-    bool ok = m && keep_frozen(t, m, in) && module_remove_uncalled(m, module_main(m));
+    bool ok = m && keep_frozen(t, m, in) && module_remove_uncalled(m, module_main(m), NULL);
     tn_free(in);
     tn_free(out);
     if (!m || ok) return m;
