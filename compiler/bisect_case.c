@@ -4,6 +4,7 @@
 #include "compiler/random_fill.h"
 #include "compiler/shrink.h"
 #include "ir/eval_state.h"
+#include "ir/sizes.h"
 #include "runtime/diag.h"
 
 #include <stdarg.h>
@@ -60,7 +61,7 @@ static bool make_input(bisect_case *c, const tn_graph *g, size_t i, tn_diag *dia
     eval_tensor *t = &c->inputs[i];
     *t = (eval_tensor){.dtype = (tn_dtype)p->type.dtype, .rank = p->type.rank};
     for (int axis = 0; axis < t->rank; axis++)
-        if (!shrink_size_at(g, c->sizes, p->type.dims[axis], &t->dims[axis]))
+        if (!graph_size_at(g, c->sizes, p->type.dims[axis], &t->dims[axis]))
             return diag_fail(diag, TN_ERR_SHAPE, "input %s: its size cannot be worked out", p->name) == TN_OK;
     if (!eval_tensor_count(t)) return diag_fail(diag, TN_ERR_SHAPE, "input %s: its size is no size", p->name) == TN_OK;
     const eval_tensor *given = find_input(c->original, p->name, t);

@@ -9,6 +9,7 @@
 #include "compiler/explain_state.h"
 #include "compiler/planned.h"
 #include "ir/op.h"
+#include "ir/sizes.h"
 #include "runtime/diag.h"
 
 #include <stdio.h>
@@ -32,13 +33,6 @@ static void take_stage(void *ctx, const tn_stage_report *stage) {
 }
 
 /* ---- Sizes ---- */
-
-/* The least value that the symbol may have, from 1 on. */
-static int64_t least_size(const symbol *s) {
-    int64_t least = s->low > 1 ? s->low : 1, step = s->divisor > 1 ? s->divisor : 1;
-    least = least % step ? least - least % step + step : least;
-    return least <= s->high ? least : s->low;
-}
 
 static bool find_given(const tn_explain_options *o, const char *name, int64_t *value) {
     for (int i = 0; i < o->n_symbols; i++)
@@ -69,7 +63,7 @@ static tn_status choose_sizes(explanation *e, const tn_graph *g, const tn_explai
     for (size_t i = 0; i < g->n_symbols; i++) {
         const symbol *s = &g->symbols[i];
         const char *name = explain_text(e, "%s", dim_symbol_name(g->module->dims, s->dim));
-        values[i] = least_size(s);
+        values[i] = symbol_least_size(s);
         find_given(o, name, &values[i]);
         own[i] = (tn_explained_symbol){name, values[i], s->low, s->high, s->divisor};
         all[i] = (tn_symbol_value){name, values[i]};

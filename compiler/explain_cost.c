@@ -8,18 +8,14 @@
 #include "compiler/explain_state.h"
 
 #include "ir/op.h"
+#include "ir/sizes.h"
 #include "ir/view.h"
 
 /* ---- Sizes ---- */
 
 bool sized_symbol(void *ctx, tn_dim leaf, int64_t *value) {
     const sized *s = ctx;
-    for (size_t i = 0; i < s->graph->n_symbols; i++)
-        if (s->graph->symbols[i].dim == leaf) {
-            *value = s->symbols[i];
-            return *value != SIZE_UNKNOWN;
-        }
-    return false;
+    return symbol_size(&(symbol_sizes){s->graph, s->symbols}, leaf, value) && *value != SIZE_UNKNOWN;
 }
 
 double sized_value(const sized *s, tn_dim d) {

@@ -95,8 +95,6 @@ bool shrink_rebuild(tn_graph *g, const graph_edit *edit);
 /* Sizes to take for the symbols of g, small ones that fulfil its constraints where there are such; in the order of its
  * symbols, to be freed with tn_free. NULL: no memory. */
 int64_t *shrink_sizes(const tn_graph *g);
-/* A dim at those sizes; false: it has no value. */
-bool shrink_size_at(const tn_graph *g, const int64_t *sizes, tn_dim d, int64_t *size);
 
 /* Nodes that are no parameters, of main and what it calls. */
 size_t module_count_nodes(const tn_module *m);

@@ -6,6 +6,7 @@
 #include "compiler/shrink.h"
 
 #include "ir/op.h"
+#include "ir/sizes.h"
 
 #include <string.h>
 
@@ -226,37 +227,11 @@ static bool drop_prepare(void *subject, size_t first, size_t n) {
 
 static size_t count_symbols(const void *subject) { return module_main(subject)->n_symbols; }
 
-static int64_t least_size(const symbol *s) {
-    int64_t least = s->low > 1 ? s->low : 1, step = s->divisor > 1 ? s->divisor : 1;
-    least = least % step ? least - least % step + step : least;
-    return least <= s->high ? least : s->low;
-}
-
-typedef struct sizes_taken {
-    const tn_graph *g;
-    const int64_t *sizes;
-} sizes_taken;
-
-static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
-    const sizes_taken *taken = ctx;
-    for (size_t i = 0; i < taken->g->n_symbols; i++)
-        if (taken->g->symbols[i].dim == leaf) {
-            *value = taken->sizes[i];
-            return true;
-        }
-    return false;
-}
-
-bool shrink_size_at(const tn_graph *g, const int64_t *sizes, tn_dim d, int64_t *size) {
-    sizes_taken taken = {g, sizes};
-    return dim_eval(g->module->dims, d, size_of, &taken, size);
-}
-
 static bool satisfies(const tn_graph *g, const int64_t *sizes) {
     for (size_t i = 0; i < g->n_constraints; i++) {
         const constraint *c = &g->constraints[i];
         int64_t x, y;
-        if (!shrink_size_at(g, sizes, c->a, &x) || !shrink_size_at(g, sizes, c->b, &y) ||
+        if (!graph_size_at(g, sizes, c->a, &x) || !graph_size_at(g, sizes, c->b, &y) ||
             !relation_holds(c->relation, x, y))
             return false;
     }
@@ -268,13 +243,13 @@ int64_t *shrink_sizes(const tn_graph *g) {
     enum { MOST_FACTOR = 1 << 12 };
     int64_t *sizes = tn_calloc(g->n_symbols + 1, sizeof *sizes), factor = 1;
     if (!sizes) return NULL;
-    for (size_t i = 0; i < g->n_symbols; i++) sizes[i] = least_size(&g->symbols[i]);
+    for (size_t i = 0; i < g->n_symbols; i++) sizes[i] = symbol_least_size(&g->symbols[i]);
     for (; factor < MOST_FACTOR && !satisfies(g, sizes); factor *= 2)
         for (size_t i = 0; i < g->n_symbols; i++)
             if (sizes[i] <= g->symbols[i].high / 2) sizes[i] *= 2;
     for (size_t i = 0; i < g->n_symbols; i++)
-        for (int64_t reached = sizes[i], least = least_size(&g->symbols[i]); least < reached; least *= 2) {
-            sizes[i] = factor < MOST_FACTOR ? least : least_size(&g->symbols[i]);
+        for (int64_t reached = sizes[i], least = symbol_least_size(&g->symbols[i]); least < reached; least *= 2) {
+            sizes[i] = factor < MOST_FACTOR ? least : symbol_least_size(&g->symbols[i]);
             if (factor >= MOST_FACTOR || satisfies(g, sizes)) break;
             sizes[i] = reached;
         }
@@ -289,7 +264,7 @@ static bool fix_symbols(void *subject, size_t first, size_t n) {
     for (size_t i = 0; ok && i < n; i++) {
         int64_t size;
         from[i] = g->symbols[first + i].dim;
-        ok = shrink_size_at(g, sizes, from[i], &size);
+        ok = graph_size_at(g, sizes, from[i], &size);
         if (ok) to[i] = dim_const(g->module->dims, size);
     }
     ok = ok && shrink_rebuild(g, &(graph_edit){.from = from, .to = to, .n_dims = (int)n});

@@ -7,6 +7,26 @@
 
 #include "ir/op.h"
 
+int64_t symbol_least_size(const symbol *s) {
+    int64_t least = s->low > 1 ? s->low : 1, step = s->divisor > 1 ? s->divisor : 1;
+    least = least % step ? least - least % step + step : least;
+    return least <= s->high ? least : s->low;
+}
+
+bool symbol_size(void *ctx, tn_dim leaf, int64_t *value) {
+    const symbol_sizes *s = ctx;
+    for (size_t i = 0; i < s->g->n_symbols; i++)
+        if (s->g->symbols[i].dim == leaf) {
+            *value = s->values[i];
+            return true;
+        }
+    return false;
+}
+
+bool graph_size_at(const tn_graph *g, const int64_t *values, tn_dim d, int64_t *size) {
+    return dim_eval(g->module->dims, d, symbol_size, &(symbol_sizes){g, values}, size);
+}
+
 bool sizes_fix(sizes_fixed *s, tn_module *m, const char *symbol, int64_t value) {
     if (value < 0)
         return module_error(m, TN_ERR_ARGUMENT, LOCATION_NONE, "size %s is %" PRId64 ", it must be at least 0", symbol,

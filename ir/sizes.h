@@ -9,6 +9,20 @@
 
 #include "ir/graph.h"
 
+/* The least value that a symbol may have, from 1 on. */
+int64_t symbol_least_size(const symbol *s);
+
+/* Values of all symbols of a function, in its order. */
+typedef struct symbol_sizes {
+    const tn_graph *g;
+    const int64_t *values;
+} symbol_sizes;
+
+/* The value of a symbol, for dim_eval; ctx is a symbol_sizes. */
+bool symbol_size(void *ctx, tn_dim leaf, int64_t *value);
+/* The value of an expression over them; false as for dim_eval. */
+bool graph_size_at(const tn_graph *g, const int64_t *values, tn_dim d, int64_t *size);
+
 /* from[i] becomes to[i]. */
 enum { SIZES_MOST = 16 };
 typedef struct sizes_fixed {

@@ -2,6 +2,7 @@
 #include "compiler/random_fill.h"
 #include "frontends/cli/model.h"
 #include "ir/near.h"
+#include "ir/sizes.h"
 #include "runtime/alloc.h"
 
 #include <errno.h>
@@ -88,13 +89,6 @@ static int read_given(run_data *d, const arguments *a) {
 
 /* ---- Sizes ---- */
 
-/* The least value that the symbol may have, from 1 on. */
-static int64_t least_size(const symbol *s) {
-    int64_t least = s->low > 1 ? s->low : 1, step = s->divisor > 1 ? s->divisor : 1;
-    least = least % step ? least - least % step + step : least;
-    return least <= s->high ? least : s->low;
-}
-
 static void sizes_of_inputs(run_data *d) {
     for (int i = 0; i < d->n_inputs; i++) {
         const tn_type *type = graph_type(d->main, d->main->params[i].value);
@@ -150,29 +144,16 @@ static int check_set_sizes(const run_data *d, const arguments *a) {
     return EXIT_DONE;
 }
 
-/* The value of a symbol, for dim_eval. */
-static bool size_of(void *ctx, tn_dim leaf, int64_t *value) {
-    const run_data *d = ctx;
-    for (size_t s = 0; s < d->main->n_symbols; s++)
-        if (d->main->symbols[s].dim == leaf) {
-            *value = d->symbols[s];
-            return true;
-        }
-    return false;
-}
-
 bool run_data_size(const run_data *d, tn_dim dim, int64_t *value) {
-    return dim_eval(d->main->module->dims, dim, size_of, (void *)d, value) && *value >= 0;
+    return graph_size_at(d->main, d->symbols, dim, value) && *value >= 0;
 }
 
 /* A constraint of main that does not hold; NULL: all do. */
 static const constraint *broken_constraint(const run_data *d) {
-    const dim_table *t = d->main->module->dims;
     for (size_t i = 0; i < d->main->n_constraints; i++) {
         const constraint *c = &d->main->constraints[i];
         int64_t x, y;
-        bool is_known = dim_eval(t, c->a, size_of, (void *)(uintptr_t)d, &x) &&
-                        dim_eval(t, c->b, size_of, (void *)(uintptr_t)d, &y);
+        bool is_known = graph_size_at(d->main, d->symbols, c->a, &x) && graph_size_at(d->main, d->symbols, c->b, &y);
         if (is_known && !relation_holds(c->relation, x, y)) return c;
     }
     return NULL;
@@ -217,7 +198,7 @@ static int find_sizes(run_data *d, const arguments *a) {
     if (!status) status = check_set_sizes(d, a);
     for (size_t s = 0; s < n; s++) {
         is_given[s] = d->symbols[s] >= 0;
-        if (!is_given[s]) d->symbols[s] = least_size(&d->main->symbols[s]);
+        if (!is_given[s]) d->symbols[s] = symbol_least_size(&d->main->symbols[s]);
     }
     if (!status && !settle_sizes(d, is_given)) status = report_text(a->operands[0], "out of memory");
     tn_free(is_given);
@@ -236,7 +217,7 @@ static int make_input(run_data *d, int i, const arguments *a, filling how) {
     if (type->dtype == TN_TOKEN)
         return report_text(path, "input %s is a token: only functions that others call have such", p->name);
     for (int k = 0; k < type->rank; k++)
-        if (!dim_eval(d->main->module->dims, type->dims[k], size_of, d, &dims[k]) || dims[k] < 0)
+        if (!run_data_size(d, type->dims[k], &dims[k]))
             return report_text(path, "input %s: its size cannot be worked out from the symbols", p->name);
     if (how == FILL_NONE) {
         *input = (eval_tensor){.dtype = (tn_dtype)type->dtype, .rank = type->rank, .borrowed = true};

@@ -8,6 +8,7 @@
 #include "frontends/onnx/tensorproto.h"
 #include "ir/hash.h"
 #include "ir/op.h"
+#include "ir/sizes.h"
 #include "runtime/diag.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ static tn_module *import_types(shrink_source *s, void **bytes) {
 /* A size of the model's own is written by its name, others as the numbers they are with the sizes that are tried. */
 static bool write_dim(const tn_graph *g, const int64_t *sizes, tn_dim d, onnx_dim *dim) {
     int64_t size;
-    if (!dim_is_const(g->module->dims, d, &size) && !shrink_size_at(g, sizes, d, &size)) return false;
+    if (!dim_is_const(g->module->dims, d, &size) && !graph_size_at(g, sizes, d, &size)) return false;
     *dim = (onnx_dim){.kind = ONNX_DIM_VALUE, .value = size};
     return true;
 }
