@@ -54,15 +54,11 @@ static const planned_kernel *kernel_named(const program_plan *p, const char *nam
     return NULL;
 }
 
-static bool is_work(const node *n) {
-    return op_table[n->op].loop_class != CLASS_LEAF && op_table[n->op].loop_class != CLASS_VIEW;
-}
-
 /* Of the nodes that do work: constants and their views may be those of many other nodes. Of views where all are. */
 static location_id places_of(const tn_graph *fused) {
     location_id work = LOCATION_NONE, views = LOCATION_NONE;
     for (size_t i = 0; i < fused->n_nodes; i++) {
-        location_id *set = is_work(&fused->nodes[i]) ? &work : &views;
+        location_id *set = op_is_work((tn_op)fused->nodes[i].op) ? &work : &views;
         if (fused->nodes[i].op != TN_OP_param) *set = location_union(fused->module, *set, fused->nodes[i].locations);
     }
     return work != LOCATION_NONE ? work : views;

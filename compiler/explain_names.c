@@ -6,6 +6,7 @@
 #include "compiler/explain_state.h"
 
 #include "ir/op.h"
+#include "ir/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,57 +62,31 @@ const char *const *explain_locations(explanation *e, const tn_module *m, locatio
 
 /* ---- Nodes ---- */
 
-static bool is_view(const node *n) {
-    loop_class c = op_table[n->op].loop_class;
-    return c == CLASS_VIEW || c == CLASS_LEAF;
-}
+static bool is_work(const node *n) { return op_is_work((tn_op)n->op); }
 
-/* "reduce sum", "compare lt", or the op alone. */
-static void op_text(const node *n, char *text, size_t bytes) {
-    static const attr_name kinds[] = {ATTR_kind, ATTR_compare};
-    const char *kind = NULL;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        const attr *a = attr_find(&n->attrs, kinds[i]);
-        if (a && !kind) kind = attr_option(kinds[i], a->i);
-    }
-    snprintf(text, bytes, "%s%s%s", op_name((tn_op)n->op), kind ? " " : "", kind ? kind : "");
+/* What was written to a buffer, in the explanation's memory; the buffer is freed. */
+static const char *take_text(explanation *e, text_buffer *b) {
+    text_add_n(b, "", 1);
+    const char *own = b->failed ? NULL : arena_strdup(&e->memory, b->text);
+    tn_free(b->text);
+    e->failed |= !own;
+    return own ? own : "";
 }
 
 static const char *text_of_op(explanation *e, const node *n) {
-    char text[60];
-    op_text(n, text, sizeof text);
-    return explain_text(e, "%s", text);
+    text_buffer b = {0};
+    text_op(&b, n);
+    return take_text(e, &b);
 }
 
-/* Ops that compute something, in order, neighbours that are alike once: "conv + add x2 + max". */
+/* Ops that compute something; of views alone, which are a copy in another order, the last. */
 static const char *title_of(explanation *e, const tn_graph *g) {
-    enum { MOST = 6 };
-    char text[300] = "", op[60], last[60] = "";
-    size_t used = 0;
-    int n = 0, alike = 0, left_out = 0;
-    for (size_t i = 0; i <= g->n_nodes; i++) {
-        bool is_end = i == g->n_nodes;
-        if (!is_end && is_view(&g->nodes[i])) continue;
-        if (!is_end) op_text(&g->nodes[i], op, sizeof op);
-        if (!is_end && strcmp(op, last) == 0) {
-            alike++;
-            continue;
-        }
-        if (alike > 1 && n <= MOST) used += (size_t)snprintf(text + used, sizeof text - used, " x%d", alike);
-        if (is_end) break;
-        snprintf(last, sizeof last, "%s", op);
-        alike = 1;
-        if (++n <= MOST)
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? " + " : "", op);
-        else
-            left_out++;
-    }
-    if (n == 0) { /* views alone: a copy in another order */
-        for (size_t i = g->n_nodes; i-- > 0;)
-            if (op_table[g->nodes[i].op].loop_class == CLASS_VIEW) return text_of_op(e, &g->nodes[i]);
-        return "copy";
-    }
-    return left_out ? explain_text(e, "%s + %d more", text, left_out) : explain_text(e, "%s", text);
+    text_buffer b = {0};
+    if (text_ops(&b, g, &(ops_style){.is_told = is_work, .has_kinds = true, .most = 6}) > 0) return take_text(e, &b);
+    tn_free(b.text);
+    for (size_t i = g->n_nodes; i-- > 0;)
+        if (op_table[g->nodes[i].op].loop_class == CLASS_VIEW) return text_of_op(e, &g->nodes[i]);
+    return "copy";
 }
 
 void explain_nodes(explanation *e, const sized *kernel, tn_explained_kernel *k) {
@@ -127,7 +102,7 @@ void explain_nodes(explanation *e, const sized *kernel, tn_explained_kernel *k) 
         own->op = text_of_op(e, n);
         own->type = n->n_results ? explain_type(e, kernel, graph_type(g, n->first_result)) : "";
         own->locations = explain_locations(e, g->module, n->locations, &own->n_locations);
-        own->is_view = is_view(n);
+        own->is_view = !is_work(n);
     }
     k->title = title_of(e, g);
 }

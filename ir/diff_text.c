@@ -106,27 +106,13 @@ static bool is_kernel_call(const node *n) {
     return callee && callee->func->is_kernel;
 }
 
-static bool is_work(const node *n) {
-    loop_class c = op_table[n->op].loop_class;
-    return c != CLASS_LEAF && c != CLASS_VIEW;
-}
+static bool is_work(const node *n) { return op_is_work((tn_op)n->op); }
+static bool is_no_leaf(const node *n) { return op_table[n->op].loop_class != CLASS_LEAF; }
 
-/* conv + add + max: what a kernel does; an op several times in a row is told once. Views, which cost nothing, are told
- * where there is nothing else. */
+/* Views, which cost nothing, are told where there is nothing else. */
 static void put_members(text_buffer *b, const tn_graph *kernel) {
-    size_t works = 0, times = 0;
-    for (size_t k = 0; k < kernel->n_nodes; k++) works += is_work(&kernel->nodes[k]);
-    const node *last = NULL;
-    for (size_t k = 0; k < kernel->n_nodes; k++) {
-        const node *n = &kernel->nodes[k];
-        if (works ? !is_work(n) : op_table[n->op].loop_class == CLASS_LEAF) continue;
-        bool is_again = last && last->op == n->op;
-        if (!is_again && times > 1) text_format(b, " x%zu", times);
-        if (!is_again) text_format(b, "%s%s", last ? " + " : "", op_name((tn_op)n->op));
-        times = is_again ? times + 1 : 1;
-        last = n;
-    }
-    if (times > 1) text_format(b, " x%zu", times);
+    if (text_ops(b, kernel, &(ops_style){.is_told = is_work}) == 0)
+        text_ops(b, kernel, &(ops_style){.is_told = is_no_leaf});
 }
 
 static void put_kernel_call(writer *w, const node *n) {

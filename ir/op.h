@@ -90,6 +90,10 @@ const char *op_name(tn_op op);
 /* The attributes that it takes, "axes, kind", or "none". Returns out. */
 const char *op_attributes_text(tn_op op, char *out, size_t bytes);
 tn_op op_from_name(const char *name, size_t length); /* TN_OP_COUNT: none such */
+/* It computes something: no leaf, and no view of what is there. */
+static inline bool op_is_work(tn_op op) {
+    return op_table[op].loop_class != CLASS_LEAF && op_table[op].loop_class != CLASS_VIEW;
+}
 static inline bool op_is_composite(tn_op op) { return op_table[op].loop_class == CLASS_COMPOSITE; }
 
 #endif

@@ -127,6 +127,50 @@ void text_locations_brief(text_buffer *b, const tn_module *m, location_id set) {
     if (n > shown) text_format(b, " and %zu more", n - shown);
 }
 
+/* ---- Ops, for people ---------------------------------------------------------------------------------- */
+
+/* What kind of reduction, comparison, ... it is; NULL: there are none of its op. */
+static const char *kind_of(const node *n) {
+    static const attr_name kinds[] = {ATTR_kind, ATTR_compare};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const attr *a = attr_find(&n->attrs, kinds[i]);
+        if (a) return attr_option(kinds[i], a->i);
+    }
+    return NULL;
+}
+
+void text_op(text_buffer *b, const node *n) {
+    const char *kind = kind_of(n);
+    text_format(b, "%s%s%s", op_name((tn_op)n->op), kind ? " " : "", kind ? kind : "");
+}
+
+size_t text_ops(text_buffer *b, const tn_graph *g, const ops_style *style) {
+    size_t n = 0, alike = 0, most = style->most > 0 ? style->most : SIZE_MAX;
+    const node *last = NULL;
+    for (size_t i = 0; i <= g->n_nodes; i++) {
+        const node *now = i < g->n_nodes ? &g->nodes[i] : NULL;
+        if (now && !style->is_told(now)) continue;
+        if (now && last && now->op == last->op && (!style->has_kinds || kind_of(now) == kind_of(last))) {
+            alike++;
+            continue;
+        }
+        if (alike > 1 && n <= most) text_format(b, " x%zu", alike);
+        if (!now) break;
+        last = now;
+        alike = 1;
+        if (++n > most) continue;
+        text_add(b, n > 1 ? " + " : "");
+        if (style->has_kinds)
+            text_op(b, now);
+        else
+            text_add(b, op_name((tn_op)now->op));
+    }
+    if (n > most) text_format(b, " + %zu more", n - most);
+    return n;
+}
+
+/* ---- Nodes -------------------------------------------------------------------------------------------- */
+
 static void put_node(printer *p, const node *n) {
     text_add(&p->out, "  ");
     for (uint32_t i = 0; i < n->n_results; i++) {

@@ -64,6 +64,19 @@ const char *location_node_name(const tn_location *at, size_t *length);
 enum { TEXT_BRIEF_LOCATIONS = 3 };
 void text_locations_brief(text_buffer *b, const tn_module *m, location_id set);
 
+/* What a kernel does, for people: the ops of nodes that are told, in order, those that are alike and follow each other
+ * once: "conv + add x2 + max". */
+typedef struct ops_style {
+    bool (*is_told)(const node *n);
+    bool has_kinds; /* "reduce sum", "compare lt" */
+    size_t most;    /* so many, then "+ 3 more"; 0: all */
+} ops_style;
+
+/* Returns how many there are. */
+size_t text_ops(text_buffer *b, const tn_graph *g, const ops_style *style);
+/* One op with its kind. */
+void text_op(text_buffer *b, const node *n);
+
 /* Made at `path` when the first constant is written. NULL: no memory. */
 data_file *data_file_new(const char *path);
 /* Finishes the file; false when writing failed, and then there is no file. */

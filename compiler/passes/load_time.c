@@ -22,8 +22,6 @@ static bool is_movable(tn_op op) {
            op != TN_OP_token;
 }
 
-static bool is_work(tn_op op) { return op_table[op].loop_class != CLASS_VIEW && op_table[op].loop_class != CLASS_LEAF; }
-
 static void find_known(const tn_graph *g, const bool *params, bool *known) {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const node *n = &g->nodes[i];
@@ -76,7 +74,7 @@ value_id narrow_weight(const tn_graph *g, value_id v) {
 /* To be done once for each set of weights. */
 static bool is_moved(const load_time *w, const pass_options *o, const tn_graph *g, size_t i) {
     const node *n = &g->nodes[i];
-    return w->known[i] && is_work((tn_op)n->op) && !grows(w, o, g, i) &&
+    return w->known[i] && op_is_work((tn_op)n->op) && !grows(w, o, g, i) &&
            narrow_weight(g, n->first_result) == VALUE_NONE;
 }
 

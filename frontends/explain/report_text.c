@@ -137,11 +137,10 @@ static void add_whole(text_buffer *t, const tn_explanation *e) {
 
 /* A node of an ONNX file by its name and op, without the file: "conv1 (Conv)"; other places as they are. */
 static const char *short_location(const char *location, char *out, size_t bytes) {
-    static const char before[] = ": node '";
-    const char *name = strstr(location, before), *end = name ? strrchr(location, '\'') : NULL;
-    if (!name || end < name + sizeof before - 1) return location;
-    name += sizeof before - 1;
-    snprintf(out, bytes, "%.*s%s", (int)(end - name), name, end + 1);
+    size_t length;
+    const char *name = location_node_name(&(tn_location){.file = location}, &length);
+    if (!name) return location;
+    snprintf(out, bytes, "%.*s%s", (int)length, name, name + length + 1);
     return out;
 }
 
