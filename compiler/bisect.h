@@ -47,7 +47,6 @@ typedef struct departure {
 #define BISECT_WHOLE 1e-5
 #define BISECT_KERNEL 4e-6
 departure bisect_compare(const eval_tensor *got, const eval_tensor *want, double tolerance);
-void bisect_index_text(const eval_tensor *t, int64_t at, char *text, size_t bytes);
 
 /* ---- bisect_case.c ---- */
 

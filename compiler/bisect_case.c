@@ -42,16 +42,11 @@ static bool find_sizes(bisect_case *c) {
     return true;
 }
 
-static bool same_shape(const eval_tensor *a, const eval_tensor *b) {
-    return a->dtype == b->dtype && a->rank == b->rank &&
-           memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
-}
-
 /* The original's input of that name, when it has the same type. */
 static const eval_tensor *find_input(const bisect_case *c, const char *name, const eval_tensor *like) {
     const tn_graph *g = module_main(c->module);
     for (size_t i = 0; i < g->n_params && !c->takes_none; i++)
-        if (c->is_given[i] && strcmp(g->params[i].name, name) == 0 && same_shape(&c->inputs[i], like))
+        if (c->is_given[i] && strcmp(g->params[i].name, name) == 0 && eval_same_type(&c->inputs[i], like))
             return &c->inputs[i];
     return NULL;
 }

@@ -53,7 +53,7 @@ void bisect_name_value(bisect_finding *f, const bisect_case *c, const tn_graph *
     snprintf(f->op, sizeof f->op, "%s", op_name((tn_op)n->op));
     f->n_locations = 0;
     bisect_add_locations(f, c, g, n->locations);
-    bisect_index_text(got, apart->at, f->index, sizeof f->index);
+    eval_index_text(got, apart->at, f->index, sizeof f->index);
     f->apart = *apart;
 }
 

@@ -73,10 +73,24 @@ tn_status eval_graph(const tn_graph *g, const eval_tensor *inputs, eval_tensor *
 /* Frees what the tensor owns and zeroes it. */
 void eval_tensor_free(eval_tensor *t);
 
+/* Whether dtype, rank and dims are the same. */
+bool eval_same_type(const eval_tensor *a, const eval_tensor *b);
+
+/* The index of element `at` in words: "[2, 17]". Returns out, which is cut to its size. */
+const char *eval_index_text(const eval_tensor *t, int64_t at, char *out, size_t bytes);
+
+/* The largest finite absolute value of a tensor, 0 when there is none. */
+double eval_greatest(const eval_tensor *t);
+/* What an element's magnitude says of its error, in a tensor whose largest element is `greatest`. The sum of absolute terms
+ * grows with each layer of a deep network until it says nothing any more: it counts for at most a thousand times
+ * the largest element, unless all of the tensor cancels out. */
+double eval_trusted_magnitude(double magnitude, double greatest);
+
 /* Element access with conversion: floats as double, integers and bool as int64 (u64 as its
  * bits). Stores round to nearest even and wrap. */
 double eval_load_float(const eval_tensor *t, int64_t i);
 int64_t eval_load_int(const eval_tensor *t, int64_t i);
+double eval_load_number(const eval_tensor *t, int64_t i); /* of any dtype */
 void eval_store_float(eval_tensor *t, int64_t i, double value);
 void eval_store_int(eval_tensor *t, int64_t i, int64_t value);
 

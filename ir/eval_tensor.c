@@ -6,7 +6,9 @@
  *      error of the run and leaves nothing behind
  */
 #include "ir/eval_state.h"
+#include "runtime/diag.h"
 
+#include <math.h>
 #include <string.h>
 
 bool eval_tensor_count(eval_tensor *t) {
@@ -115,4 +117,40 @@ void eval_strides(int rank, const int64_t *dims, int64_t *strides) {
         strides[axis] = (int64_t)step;
         step *= (uint64_t)dims[axis];
     }
+}
+
+/* ---- Looking at tensors --------------------------------------------------------------------------- */
+
+bool eval_same_type(const eval_tensor *a, const eval_tensor *b) {
+    bool same = a->dtype == b->dtype && a->rank == b->rank;
+    for (int axis = 0; same && axis < a->rank; axis++) same = a->dims[axis] == b->dims[axis];
+    return same;
+}
+
+const char *eval_index_text(const eval_tensor *t, int64_t at, char *out, size_t bytes) {
+    int64_t index[TN_MAX_RANK];
+    line text = {out, bytes, 0};
+    for (int axis = t->rank; axis-- > 0; at /= t->dims[axis] ? t->dims[axis] : 1)
+        index[axis] = t->dims[axis] ? at % t->dims[axis] : 0;
+    line_add(&text, "[");
+    for (int axis = 0; axis < t->rank; axis++) line_add(&text, "%s%lld", axis ? ", " : "", (long long)index[axis]);
+    line_add(&text, "]");
+    return out;
+}
+
+double eval_load_number(const eval_tensor *t, int64_t i) {
+    return dtype_is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i);
+}
+
+double eval_greatest(const eval_tensor *t) {
+    double greatest = 0;
+    for (int64_t i = 0; i < t->n; i++) {
+        double x = fabs(eval_load_number(t, i));
+        if (isfinite(x) && x > greatest) greatest = x;
+    }
+    return greatest;
+}
+
+double eval_trusted_magnitude(double magnitude, double greatest) {
+    return fmin(magnitude, greatest > 0 ? 1e3 * greatest : INFINITY);
 }

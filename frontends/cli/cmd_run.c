@@ -27,14 +27,14 @@ static void summarise(const char *name, const eval_tensor *t) {
     tn_tensor shape = tn_tensor_of(t->dtype, NULL, t->rank, t->dims);
     double least = INFINITY, greatest = -INFINITY, sum = 0;
     for (int64_t i = 0; i < t->n; i++) {
-        double x = tensor_element(t, i);
+        double x = eval_load_number(t, i);
         least = x < least || isnan(x) ? x : least;
         greatest = x > greatest || isnan(x) ? x : greatest;
         sum += x;
     }
     printf("%s: %s", name, tn_tensor_text(&shape, type, sizeof type));
     if (t->n > 0) printf(" min %.6g mean %.6g max %.6g first", least, sum / (double)t->n, greatest);
-    for (int64_t i = 0; i < t->n && i < 8; i++) printf(" %.6g", tensor_element(t, i));
+    for (int64_t i = 0; i < t->n && i < 8; i++) printf(" %.6g", eval_load_number(t, i));
     printf("%s\n", t->n > 8 ? " ..." : "");
 }
 

@@ -6,9 +6,10 @@
  *      what is compared with a file, of which no more is known, in parts of the output's largest element
  */
 #include "frontends/cli/run_check.h"
+
+#include "ir/dtype.h"
 #include "runtime/alloc.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,40 +17,23 @@
 /* What a compiled result may differ by from the interpreter's, and from a file unless --tolerance says else. */
 static const double CHECK_SCALED = 1e-5, EXPECT_TOLERANCE = 1e-4;
 
-static bool is_float(tn_dtype d) { return d == TN_F16 || d == TN_BF16 || d == TN_F32 || d == TN_F64; }
-
-double tensor_element(const eval_tensor *t, int64_t i) {
-    return is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i);
-}
-
 typedef struct difference {
     double worst, scaled; /* absolute; in parts of the scale */
     int64_t at;           /* the element that is furthest off, or whose NaN or infinity the other has not */
     bool same_specials;   /* NaNs and infinities */
 } difference;
 
-/* The largest finite absolute value. */
-static double greatest_of(const eval_tensor *t) {
-    double greatest = 0;
-    for (int64_t k = 0; k < t->n; k++)
-        if (isfinite(tensor_element(t, k))) greatest = fmax(greatest, fabs(tensor_element(t, k)));
-    return greatest;
-}
-
-/* What an element's difference is told in parts of. The sum of absolute terms grows with each layer of a deep network until
- * it says nothing any more: it counts for at most a thousand times the output's largest element, unless all of the
- * output cancels out. */
+/* What an element's difference is told in parts of. */
 static double scale_of(const eval_tensor *want, int64_t k, double greatest) {
-    if (!want->magnitude) return greatest;
-    return fmin(want->magnitude[k], greatest > 0 ? 1e3 * greatest : INFINITY);
+    return want->magnitude ? eval_trusted_magnitude(want->magnitude[k], greatest) : greatest;
 }
 
 /* Both have the same shape. */
 static difference difference_of(const eval_tensor *got, const eval_tensor *want) {
     difference d = {.same_specials = true};
-    double greatest = greatest_of(want);
+    double greatest = eval_greatest(want);
     for (int64_t k = 0; k < want->n; k++) {
-        double x = tensor_element(got, k), y = tensor_element(want, k), apart = fabs(x - y);
+        double x = eval_load_number(got, k), y = eval_load_number(want, k), apart = fabs(x - y);
         if (isnan(x) != isnan(y) || (isinf(y) && x != y)) {
             if (d.same_specials) d.at = k;
             d.same_specials = false;
@@ -65,16 +49,6 @@ static difference difference_of(const eval_tensor *got, const eval_tensor *want)
 
 /* ---- Telling ---- */
 
-/* "[2, 17]" */
-static void index_text(const eval_tensor *t, int64_t at, char *text, size_t bytes) {
-    int64_t index[TN_MAX_RANK];
-    for (int axis = t->rank; axis-- > 0; at /= t->dims[axis]) index[axis] = at % t->dims[axis];
-    int used = snprintf(text, bytes, "[");
-    for (int axis = 0; axis < t->rank; axis++)
-        used += snprintf(text + used, bytes - (size_t)used, "%s%" PRId64, axis ? ", " : "", index[axis]);
-    snprintf(text + used, bytes - (size_t)used, "]");
-}
-
 /* What outputs are compared with, in words. */
 typedef struct expectation {
     const char *whose, *parts;
@@ -83,7 +57,7 @@ typedef struct expectation {
 
 /* f16 and bf16 round a thousand times as coarsely; the files' tolerance is the user's to choose. */
 static bool is_within(const difference *d, const expectation *e, tn_dtype dtype) {
-    return d->same_specials && (is_float(dtype) ? d->scaled <= e->tolerance : d->worst == 0);
+    return d->same_specials && (dtype_is_float(dtype) ? d->scaled <= e->tolerance : d->worst == 0);
 }
 
 static int compare_output(const session *s, const char *name, const eval_tensor *got, const eval_tensor *want,
@@ -98,9 +72,9 @@ static int compare_output(const session *s, const char *name, const eval_tensor 
                ok ? "" : "  TOO LARGE");
     if (ok) return EXIT_DONE;
     char index[200];
-    index_text(want, d.at, index, sizeof index);
     return report_text(s->path, "output %s differs from %s by more than the tolerance: element %s is %.9g, not %.9g",
-                       name, e->whose, index, tensor_element(got, d.at), tensor_element(want, d.at));
+                       name, e->whose, eval_index_text(want, d.at, index, sizeof index), eval_load_number(got, d.at),
+                       eval_load_number(want, d.at));
 }
 
 /* ---- The interpreter's ---- */
@@ -151,12 +125,6 @@ static int complain_of_output(const session *s, const char *item) {
     return report_text(s->path, "--expect %s: the model has no such output; it has %s", item, list);
 }
 
-static bool same_type(const eval_tensor *a, const eval_tensor *b) {
-    bool same = a->dtype == b->dtype && a->rank == b->rank;
-    for (int axis = 0; same && axis < a->rank; axis++) same = a->dims[axis] == b->dims[axis];
-    return same;
-}
-
 static int expect(const session *s, const char *item, json_t *checks) {
     const char *file = NULL;
     int i = find_output(&s->data, item, &file);
@@ -166,7 +134,7 @@ static int expect(const session *s, const char *item, json_t *checks) {
     const eval_tensor *got = &s->data.outputs[i];
     const char *name = s->data.main->results[i].name;
     expectation e = {file, "the largest element", REAL_OF(s->a, tolerance, EXPECT_TOLERANCE)};
-    if (!status && same_type(got, &want))
+    if (!status && eval_same_type(got, &want))
         status = compare_output(s, name, got, &want, &e, checks);
     else if (!status) {
         char ours[200], theirs[200];

@@ -6,9 +6,6 @@
 
 #include <jansson.h>
 
-/* Element i as a double, whatever its dtype. */
-double tensor_element(const eval_tensor *t, int64_t i);
-
 /* Each output with the interpreter's (--check), or with a file (--expect NAME=FILE, --tolerance). Differences go to `checks`,
  * or to stdout when that is NULL. EXIT_DONE, or another status with what differs on stderr. */
 int check_interpreted(const session *s, json_t *checks);

@@ -38,7 +38,7 @@ static void show_text(const char *label, const char *op, const char *type, const
            s->least, s->mean, s->greatest, s->deviation, s->zeros, s->nans, s->infinities);
     if (*tn_histogram_text(s, bars)) printf("  %.4g |%s| %.4g\n", s->least, bars, s->greatest);
     printf("  first");
-    for (int64_t i = 0; i < t->n && i < FIRST_ELEMENTS; i++) printf(" %.6g", tensor_element(t, i));
+    for (int64_t i = 0; i < t->n && i < FIRST_ELEMENTS; i++) printf(" %.6g", eval_load_number(t, i));
     printf("%s\n", t->n > FIRST_ELEMENTS ? " ..." : "");
 }
 
@@ -64,7 +64,8 @@ static json_t *as_json(const char *label, const char *op, const char *places, co
     json_t *shape = json_array(), *bins = json_array(), *first = json_array();
     for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->dims[i]));
     for (int i = 0; i < TN_HISTOGRAM_BINS; i++) json_array_append_new(bins, json_integer(s->bins[i]));
-    for (int64_t i = 0; i < t->n && i < FIRST_ELEMENTS; i++) json_array_append_new(first, number(tensor_element(t, i)));
+    for (int64_t i = 0; i < t->n && i < FIRST_ELEMENTS; i++)
+        json_array_append_new(first, number(eval_load_number(t, i)));
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "name", label, "op", op,
                      "from", places, "dtype", tn_dtype_name(t->dtype), "shape", shape, "min", number(s->least), "mean",
                      number(s->mean), "max", number(s->greatest), "std", number(s->deviation), "zeros",

@@ -3,6 +3,7 @@
 
 #include "frontends/data/npy.h"
 #include "frontends/data/read_file.h"
+#include "ir/dtype.h"
 #include "runtime/alloc.h"
 #include "tests/lib/compare.h"
 
@@ -86,14 +87,8 @@ model_case *cases_read(const char *path, size_t *n, char *message) {
 
 /* ---- Inputs --------------------------------------------------------------------------------------- */
 
-static bool is_float(tn_dtype d) { return d == TN_F16 || d == TN_BF16 || d == TN_F32 || d == TN_F64; }
-
-static double load(const eval_tensor *t, int64_t i) {
-    return is_float(t->dtype) ? eval_load_float(t, i) : (double)eval_load_int(t, i);
-}
-
 static void store(eval_tensor *t, int64_t i, double value) {
-    if (is_float(t->dtype))
+    if (dtype_is_float(t->dtype))
         eval_store_float(t, i, value);
     else
         eval_store_int(t, i, (int64_t)floor(value));
@@ -150,7 +145,7 @@ static bool fill_file(eval_tensor *t, const char *file, double scale, double off
     eval_tensor kept;
     if (!open_kept(file, &array, &kept, message)) return false;
     bool ok = kept.n == t->n || fail(message, "%s has another size", file);
-    for (int64_t i = 0; ok && i < t->n; i++) store(t, i, load(&kept, i) * scale + offset);
+    for (int64_t i = 0; ok && i < t->n; i++) store(t, i, eval_load_number(&kept, i) * scale + offset);
     npy_free(&array);
     return ok;
 }
@@ -193,17 +188,18 @@ bool case_input(const case_tensor *in, eval_tensor *t, char *message) {
 
 /* One element against its recorded value; *worst keeps the largest difference. */
 static bool element_agrees(const eval_tensor *got, int64_t i, double want, double *worst, char *message) {
-    double g = load(got, i), absolute = fabs(g - want), relative = want != 0 ? absolute / fabs(want) : absolute;
+    double g = eval_load_number(got, i), absolute = fabs(g - want),
+           relative = want != 0 ? absolute / fabs(want) : absolute;
     double difference = absolute < relative ? absolute : relative;
     if (difference > *worst) *worst = difference;
-    if (difference <= (is_float(got->dtype) ? TOLERANCE : 0)) return true; /* not so for NaN */
+    if (difference <= (dtype_is_float(got->dtype) ? TOLERANCE : 0)) return true; /* not so for NaN */
     snprintf(message, CASE_MESSAGE, "element %lld is %.9g, recorded is %.9g", (long long)i, g, want);
     return false;
 }
 
 static bool agrees_full(const eval_tensor *got, const eval_tensor *kept, double *worst, char *message) {
     bool ok = kept->n == got->n || fail(message, "%s", "the kept output has another size");
-    for (int64_t i = 0; ok && i < got->n; i++) ok = element_agrees(got, i, load(kept, i), worst, message);
+    for (int64_t i = 0; ok && i < got->n; i++) ok = element_agrees(got, i, eval_load_number(kept, i), worst, message);
     return ok;
 }
 
@@ -212,10 +208,11 @@ static bool agrees_every(const eval_tensor *got, const eval_tensor *kept, int64_
     double own_sum = 0, own_magnitude = 0;
     bool ok = step > 0 && kept->n == (got->n + step - 1) / step;
     if (!ok) return fail(message, "%s", "the kept output has another size");
-    for (int64_t k = 0; ok && k < kept->n; k++) ok = element_agrees(got, k * step, load(kept, k), worst, message);
+    for (int64_t k = 0; ok && k < kept->n; k++)
+        ok = element_agrees(got, k * step, eval_load_number(kept, k), worst, message);
     for (int64_t i = 0; ok && i < got->n; i++) {
-        own_sum += load(got, i);
-        own_magnitude += fabs(load(got, i));
+        own_sum += eval_load_number(got, i);
+        own_magnitude += fabs(eval_load_number(got, i));
     }
     if (!ok ||
         (fabs(own_sum - sum) <= TOLERANCE * magnitude && fabs(own_magnitude - magnitude) <= TOLERANCE * magnitude))
@@ -231,8 +228,8 @@ static bool agrees_sparse(const eval_tensor *got, const eval_tensor *kept, const
     int64_t next = 0;
     for (int64_t i = 0; ok && i < got->n; i++) {
         if (next < at->n && eval_load_int(at, next) == i)
-            ok = element_agrees(got, i, load(kept, next++), worst, message);
-        else if (!(fabs(load(got, i)) < below + TOLERANCE))
+            ok = element_agrees(got, i, eval_load_number(kept, next++), worst, message);
+        else if (!(fabs(eval_load_number(got, i)) < below + TOLERANCE))
             ok = element_agrees(got, i, 0, worst, message);
     }
     return ok && (next == at->n || fail(message, "%s", "an index of the kept output is out of range"));

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/dtype.h"
 #include "tenon_compile.h"
 #include "tests/lib/compare.h"
 #include "tests/lib/levels.h"
@@ -23,8 +24,6 @@ typedef struct check {
     tn_graph *graph;
     eval_tensor in[MOST_TENSORS], want[MOST_TENSORS];
 } check;
-
-static bool is_float(tn_dtype d) { return d == TN_F16 || d == TN_BF16 || d == TN_F32 || d == TN_F64; }
 
 /* ---- Inputs ---- */
 
@@ -50,7 +49,7 @@ static uint64_t next_number(uint64_t *state) {
 static void fill(eval_tensor *t, numbers what, uint64_t *state) {
     for (int64_t k = 0; k < t->n; k++) {
         uint64_t number = next_number(state);
-        if (!is_float(t->dtype))
+        if (!dtype_is_float(t->dtype))
             eval_store_int(t, k, (int64_t)(number % 7) - 3);
         else if (what == EXACT_NUMBERS)
             eval_store_float(t, k, (double)(int64_t)(number % 7) - 3);
