@@ -2,14 +2,12 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/json.h"
 #include "frontends/cli/model.h"
+#include "frontends/cli/write.h"
 #include "runtime/alloc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { MOST_SYMBOLS = 256 };
 
 static void show(void *ctx, const char *what) {
     const bool *is_interactive = ctx;
@@ -18,20 +16,12 @@ static void show(void *ctx, const char *what) {
 
 /* ---- The reproducer ---- */
 
-static int write_error(const char *path) { return report_text(path, "cannot be written: %s", strerror(errno)); }
-
 /* With the command that shows it on top. */
 static int write_reproducer(const tn_bisect_result *r, const char *path) {
-    char data[1024];
-    snprintf(data, sizeof data, "%s.bin", path);
-    errno = 0;
-    char *text = tn_module_print(r->reproducer, data);
-    FILE *f = text ? fopen(path, "w") : NULL;
-    bool ok =
-        f && fprintf(f, "# leaves at %s: tenon bisect %s%s\n", r->stage, path, r->needs) > 0 && fputs(text, f) >= 0;
-    if (f) ok = fclose(f) == 0 && ok;
-    tn_text_free(text);
-    return ok ? EXIT_DONE : write_error(path);
+    char comment[1400];
+    tn_diag diag = {0};
+    snprintf(comment, sizeof comment, "leaves at %s: tenon bisect %s%s", r->stage, path, r->needs);
+    return write_module(r->reproducer, path, comment, &diag) == TN_OK ? EXIT_DONE : report(path, &diag);
 }
 
 static int print_reproducer(const tn_bisect_result *r, const char *path) {
@@ -111,7 +101,7 @@ static int print_result(const tn_bisect_result *r, const arguments *a) {
 static int bisect(session *s, const arguments *a) {
     const tn_graph *g = s->data.main;
     tn_tensor *inputs = tn_calloc(g->n_params + 1, sizeof *inputs);
-    tn_symbol_value *sizes = tn_calloc(g->n_symbols + 1, sizeof *sizes);
+    tn_symbol_value *sizes = run_data_symbols(&s->data);
     if (!inputs || !sizes) {
         tn_free(inputs);
         tn_free(sizes);
@@ -121,8 +111,6 @@ static int bisect(session *s, const arguments *a) {
         const eval_tensor *t = &s->data.inputs[i];
         if (t->data && s->data.is_given[i]) inputs[i] = tn_tensor_of(t->dtype, t->data, t->rank, t->dims);
     }
-    for (size_t i = 0; i < g->n_symbols; i++)
-        sizes[i] = (tn_symbol_value){dim_symbol_name(g->module->dims, g->symbols[i].dim), s->data.symbols[i]};
     tn_compile_options compile;
     bool is_interactive = isatty(STDERR_FILENO);
     model_compile_options(a, &compile);

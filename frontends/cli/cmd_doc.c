@@ -1,6 +1,7 @@
 /* tenon doc: references made from the tables. */
 #include "compiler/passes/passes.h"
 #include "frontends/cli/commands.h"
+#include "frontends/cli/write.h"
 #include "frontends/onnx/doc.h"
 #include "ir/doc.h"
 #include "runtime/alloc.h"
@@ -28,14 +29,10 @@ int command_doc(const arguments *a) {
     } docs[] = {{"ops", make_ops}, {"passes", doc_passes}};
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++)
         if (strcmp(docs[i].name, a->operands[0]) == 0) {
-            const char *path = TEXT_OF(a, output);
             char *text = docs[i].make();
-            FILE *f = text ? path ? fopen(path, "w") : stdout : NULL;
-            bool ok = f && fputs(text, f) >= 0;
-            ok = (!f || f == stdout || fclose(f) == 0) && ok;
+            int status = write_text(TEXT_OF(a, output), text);
             tn_free(text);
-            if (!ok) fprintf(stderr, "%s: error: cannot be written\n", path ? path : "stdout");
-            return ok ? EXIT_DONE : EXIT_INPUT;
+            return status;
         }
     fprintf(stderr, "tenon doc: there is no reference called %s, but ops and passes (see tenon doc --help)\n",
             a->operands[0]);

@@ -6,6 +6,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/stage.h"
+#include "frontends/cli/write.h"
 #include "ir/graphviz.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int draw(void *ctx, tn_module *m) {
     char *text = module_graphviz(m);
     int status = !text    ? report_text(path, "out of memory")
                  : format ? draw_picture(format, path, text)
-                          : dump_write(path, text);
+                          : write_text(path, text);
     tn_text_free(text);
     return status;
 }

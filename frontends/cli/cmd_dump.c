@@ -2,30 +2,11 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/stage.h"
+#include "frontends/cli/write.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static int io_error(const char *path) {
-    tn_diag diag = {.status = TN_ERR_IO};
-    snprintf(diag.message, sizeof diag.message, "cannot be written: %s", strerror(errno));
-    return report(path, &diag);
-}
-
-int dump_write(const char *path, const char *text) {
-    FILE *f = path ? fopen(path, "w") : stdout;
-    if (!f) return io_error(path);
-    bool ok = fputs(text, f) >= 0;
-    if (path) ok = fclose(f) == 0 && ok;
-    return ok ? EXIT_DONE : io_error(path ? path : "stdout");
-}
-
-int dump_make_folder(const char *folder) {
-    return mkdir(folder, 0777) == 0 || errno == EEXIST ? EXIT_DONE : io_error(folder);
-}
 
 static const char *extension(const char *stage) {
     static const struct {
@@ -44,7 +25,7 @@ static int dump_stage(tn_module *m, const arguments *a, const char *stage, const
     if (path) snprintf(data, sizeof data, "%s.bin", path);
     const char *brief = isatty(STDOUT_FILENO) ? "" : NULL; /* who looks at a terminal wants no weights */
     char *text = tn_compile_text(m, &options, stage, path ? data : brief, &diag);
-    int status = text ? dump_write(path, text) : report(a->operands[0], &diag);
+    int status = text ? write_text(path, text) : report(a->operands[0], &diag);
     tn_text_free(text);
     return status;
 }
@@ -63,13 +44,13 @@ static bool write_stage(void *ctx, compilation *c, const char *stage) {
     snprintf(path, sizeof path, "%s/%02d-%s.%s", d->folder, number, stage, extension(stage));
     snprintf(data, sizeof data, "%s/%02d-%s.bin", d->folder, number, stage);
     char *text = compilation_text(c, stage, data);
-    d->status = text ? dump_write(path, text) : report_text(path, "there is no memory for it, or it cannot be written");
+    d->status = text ? write_text(path, text) : report_text(path, "there is no memory for it, or it cannot be written");
     tn_text_free(text);
     return d->status == EXIT_DONE;
 }
 
 static int dump_all(tn_module *m, const arguments *a, const char *folder) {
-    dumper d = {.folder = folder, .status = dump_make_folder(folder)};
+    dumper d = {.folder = folder, .status = write_folder(folder)};
     compilation c;
     tn_compile_options options;
     model_compile_options(a, &options);

@@ -1,19 +1,11 @@
 /* tenon explain: what the compiler made of a model, as text, JSON or an HTML page. */
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
+#include "frontends/cli/write.h"
 #include "runtime/alloc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static int write_report(const char *path, const char *text) {
-    if (!text) return report_text(path, "out of memory");
-    FILE *f = path ? fopen(path, "w") : stdout;
-    bool ok = f && fputs(text, f) >= 0;
-    if (f && path) ok = fclose(f) == 0 && ok;
-    return ok ? EXIT_DONE : report_text(path ? path : "stdout", "cannot be written: %s", strerror(errno));
-}
 
 static tn_explain_order order_of(const arguments *a) {
     static const char *const names[] = {"order", "time", "flops", "bytes"};
@@ -27,23 +19,14 @@ static tn_explain_order order_of(const arguments *a) {
 static int write_reports(const arguments *a, const tn_explanation *e) {
     if (GIVEN(a, html)) {
         char *page = tn_explain_html(e);
-        int status = write_report(TEXT_OF(a, html), page);
+        int status = write_text(TEXT_OF(a, html), page);
         tn_text_free(page);
         if (status || (!GIVEN(a, json) && !GIVEN(a, output))) return status;
     }
     char *text = GIVEN(a, json) ? tn_explain_json(e) : tn_explain_text(e, order_of(a));
-    int status = write_report(TEXT_OF(a, output), text);
+    int status = write_text(TEXT_OF(a, output), text);
     tn_text_free(text);
     return status;
-}
-
-/* Values of all symbols, to be freed with tn_free; NULL: no memory. */
-static tn_symbol_value *symbol_values(const session *s) {
-    const tn_graph *g = s->data.main;
-    tn_symbol_value *values = tn_calloc(g->n_symbols + 1, sizeof *values);
-    for (size_t i = 0; values && i < g->n_symbols; i++)
-        values[i] = (tn_symbol_value){dim_symbol_name(g->module->dims, g->symbols[i].dim), s->data.symbols[i]};
-    return values;
 }
 
 static tn_explanation *explain(session *s) {
@@ -52,7 +35,7 @@ static tn_explanation *explain(session *s) {
     tn_diag diag = {.status = TN_ERR_MEMORY, .message = "out of memory"};
     model_compile_options(a, &options);
     options.pool = s->pool;
-    tn_symbol_value *values = symbol_values(s);
+    tn_symbol_value *values = run_data_symbols(&s->data);
     tn_explain_options o = {.compile = &options,
                             .symbols = values,
                             .n_symbols = (int)s->data.main->n_symbols,

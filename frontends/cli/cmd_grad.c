@@ -1,12 +1,12 @@
 /* tenon grad: a module that computes a loss of a model and its gradients. */
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
+#include "frontends/cli/write.h"
 #include "ir/near.h"
 #include "ir/dtype.h"
 #include "ir/graph.h"
 #include "tenon_nn.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,18 +72,6 @@ static int take(selection *s) {
 
 /* ---- The module ------------------------------------------------------------------------------------------ */
 
-static int write_module(const tn_module *m, const char *path) {
-    char data[1024];
-    if (path && strlen(path) + 5 > sizeof data) return report_text(path, "the name is too long");
-    if (path) snprintf(data, sizeof data, "%s.bin", path);
-    char *text = tn_module_print(m, path ? data : NULL);
-    FILE *f = path ? fopen(path, "w") : stdout;
-    bool ok = text && f && fputs(text, f) >= 0;
-    if (path && f) ok = fclose(f) == 0 && ok;
-    tn_text_free(text);
-    return ok ? EXIT_DONE : report_text(path ? path : "stdout", "cannot be written: %s", strerror(errno));
-}
-
 /* The module of the loss and its gradients. NULL: *status, with the error on stderr. */
 static tn_module *make_gradients(const selection *s, tn_graph *loss, const char *remat, int *status) {
     const char *path = s->a->operands[0];
@@ -109,9 +97,7 @@ static int read_sizes(tn_module *own, const arguments *a, tn_symbol_value **valu
     run_data data;
     int status = run_data_load(&data, own, a, FILL_NONE);
     *n = status ? 0 : (int)data.main->n_symbols;
-    *values = tn_calloc((size_t)*n + 1, sizeof **values);
-    for (int i = 0; *values && i < *n; i++)
-        (*values)[i] = (tn_symbol_value){dim_symbol_name(own->dims, data.main->symbols[i].dim), data.symbols[i]};
+    *values = status ? NULL : run_data_symbols(&data);
     run_data_free(&data);
     return status || *values ? status : report_text(a->operands[0], "out of memory");
 }
@@ -160,7 +146,9 @@ static int write_gradients(const arguments *a, tn_module *m) {
     selection s = {.a = a, .f = f, .items = tn_malloc((f->n_params + 1) * sizeof *s.items)};
     int status = s.items ? take(&s) : report_text(a->operands[0], "out of memory");
     tn_module *own = status == EXIT_DONE ? make_gradients(&s, loss, remat, &status) : NULL;
-    if (own) status = write_module(own, TEXT_OF(a, output));
+    const char *out = TEXT_OF(a, output);
+    tn_diag diag = {0};
+    if (own && write_module(own, out, NULL, &diag) != TN_OK) status = report(out ? out : "stdout", &diag);
     if (own && !status && GIVEN(a, peaks)) status = print_peaks(&s, loss, own, remat);
     tn_module_free(own);
     tn_free(s.items);

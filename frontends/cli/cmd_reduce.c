@@ -6,6 +6,7 @@
 #include "frontends/cli/commands.h"
 #include "frontends/cli/model.h"
 #include "frontends/cli/try_command.h"
+#include "frontends/cli/write.h"
 #include "frontends/onnx/shrink_model.h"
 #include "runtime/alloc.h"
 
@@ -40,23 +41,12 @@ typedef struct reducing {
 
 /* ---- Files ---- */
 
-static bool io_error(tn_diag *diag) {
-    *diag = (tn_diag){.status = TN_ERR_IO};
-    snprintf(diag->message, sizeof diag->message, "cannot be written: %s", strerror(errno));
-    return false;
-}
-
-static bool write_text(const void *subject, const char *path, const char *comment, tn_diag *diag) {
+/* The data of a former, larger one are no longer of use. */
+static bool write_tn(const void *subject, const char *path, const char *comment, tn_diag *diag) {
     char data[1024];
     snprintf(data, sizeof data, "%s.bin", path);
     remove(data);
-    char *text = tn_module_print(subject, data);
-    FILE *f = text ? fopen(path, "w") : NULL;
-    bool ok = f && (!comment || fprintf(f, "# %s\n", comment) > 0) && fputs(text, f) >= 0;
-    if (f) ok = fclose(f) == 0 && ok;
-    if (!ok) io_error(diag);
-    tn_text_free(text);
-    return ok;
+    return write_module(subject, path, comment, diag) == TN_OK;
 }
 
 static bool write_onnx(const void *subject, const char *path, const char *comment, tn_diag *diag) {
@@ -100,7 +90,7 @@ static void *open_model(const arguments *a, const tn_onnx_size *sizes) {
 static const subject_format formats[] = {
     {".onnx", true, shrink_models, open_model, write_model},
     {".onnx", false, shrink_modules, open_module, write_onnx},
-    {".tn", false, shrink_modules, open_module, write_text},
+    {".tn", false, shrink_modules, open_module, write_tn},
 };
 
 static const subject_format *find_format(const char *path, const char *out) {

@@ -6,6 +6,7 @@
  */
 #include "frontends/cli/model.h"
 #include "frontends/cli/stage.h"
+#include "frontends/cli/write.h"
 #include "ir/diff.h"
 #include "runtime/alloc.h"
 
@@ -60,7 +61,7 @@ static bool put_difference(text_buffer *b, const differ *d, const tn_module *aft
 static int write_difference(const differ *d, const char *stage, const char *text) {
     char path[1024];
     snprintf(path, sizeof path, "%s/%02d-%s.diff", d->folder ? d->folder : "", d->number, stage);
-    return dump_write(d->folder ? path : d->file, text);
+    return write_text(d->folder ? path : d->file, text);
 }
 
 static bool after_stage(void *ctx, compilation *c, const char *stage) {
@@ -87,7 +88,7 @@ int dump_differences(tn_module *m, const arguments *a, const char *stage, const 
     compilation c;
     tn_compile_options options;
     model_compile_options(a, &options);
-    if (d.folder) d.status = dump_make_folder(d.folder);
+    if (d.folder) d.status = write_folder(d.folder);
     compilation_goal goal = {.prefix = "", .last = is_all ? "asm" : stage, .inspect = after_stage, .inspect_ctx = &d};
     if (d.status) return d.status;
     if (!compilation_run(&c, m, &options, &goal) && !d.status) d.status = report(a->operands[0], &c.diag);

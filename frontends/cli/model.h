@@ -52,6 +52,16 @@ const param *run_data_param(const run_data *d, int i);
 eval_tensor *run_data_tensor(const run_data *d, int i);
 bool run_data_is_weight(const run_data *d, int i);
 
+/* Items NAME=VALUE of options (names may hold a '=', too): the number of the name, one of n, *value what stands behind it;
+ * -1: there is no such. And the complaint about that, which tells the names there are and near ones. */
+typedef const char *run_data_name(const run_data *d, int i); /* NULL: it has none */
+int run_data_find(const run_data *d, const char *item, run_data_name *name, int n, const char **value);
+int run_data_complain(const run_data *d, const char *path, const char *option, const char *item, const char *what,
+                      run_data_name *name, int n);
+
+/* The values of main's symbols, one for each, to be freed with tn_free; NULL: no memory. */
+tn_symbol_value *run_data_symbols(const run_data *d);
+
 /* Takes an item of --set apart: the symbol is its first *length bytes. EXIT_DONE, or EXIT_USAGE with the error on stderr. */
 int parse_size(const arguments *a, const char *item, size_t *length, int64_t *value);
 

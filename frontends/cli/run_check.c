@@ -101,34 +101,12 @@ int check_interpreted(const session *s, json_t *checks) {
 
 /* ---- Files ---- */
 
-/* The output whose name stands before the '=' of NAME=FILE; -1: none. */
-static int find_output(const run_data *d, const char *item, const char **file) {
-    int which = -1;
-    size_t longest = 0;
-    for (int i = 0; i < d->n_outputs; i++) {
-        const char *name = d->main->results[i].name;
-        size_t n = strlen(name);
-        if (strncmp(name, item, n) != 0 || item[n] != '=' || (which >= 0 && n < longest)) continue;
-        which = i;
-        longest = n;
-        *file = item + n + 1;
-    }
-    return which;
-}
-
-static int complain_of_output(const session *s, const char *item) {
-    char list[600] = "";
-    for (int i = 0; i < s->data.n_outputs; i++) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", s->data.main->results[i].name);
-    }
-    return report_text(s->path, "--expect %s: the model has no such output; it has %s", item, list);
-}
+static const char *output_name(const run_data *d, int i) { return d->main->results[i].name; }
 
 static int expect(const session *s, const char *item, json_t *checks) {
     const char *file = NULL;
-    int i = find_output(&s->data, item, &file);
-    if (i < 0) return complain_of_output(s, item);
+    int i = run_data_find(&s->data, item, output_name, s->data.n_outputs, &file);
+    if (i < 0) return run_data_complain(&s->data, s->path, "--expect", item, "output", output_name, s->data.n_outputs);
     eval_tensor want = {0};
     int status = read_input_file(file, s->a, &want);
     const eval_tensor *got = &s->data.outputs[i];

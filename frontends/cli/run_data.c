@@ -36,9 +36,8 @@ static const char *symbol_name(const run_data *d, int i) {
     return dim_symbol_name(d->main->module->dims, d->main->symbols[i].dim);
 }
 
-/* An item NAME=VALUE whose name the model does not have: says which there are. */
-static int complain_of_name(const run_data *d, const char *path, const char *option, const char *item, const char *what,
-                            const char *(*name)(const run_data *d, int i), int n) {
+int run_data_complain(const run_data *d, const char *path, const char *option, const char *item, const char *what,
+                      run_data_name *name, int n) {
     char list[600] = "", wanted[100], text[200];
     snprintf(wanted, sizeof wanted, "%.*s", (int)strcspn(item, "="), item);
     near_names near = {.wanted = wanted};
@@ -51,22 +50,21 @@ static int complain_of_name(const run_data *d, const char *path, const char *opt
                        near_text(&near, text, sizeof text));
 }
 
-/* ---- Given inputs ---- */
-
-/* The parameter whose name stands before the '=' of NAME=FILE (names may hold one, too); -1: none. */
-static int find_input(const run_data *d, const char *item) {
+int run_data_find(const run_data *d, const char *item, run_data_name *name, int n, const char **value) {
     int which = -1;
     size_t longest = 0;
-    for (int i = 0; i < d->n_inputs + d->n_raw; i++) {
-        const char *name = input_name(d, i);
-        size_t n = name ? strlen(name) : 0;
-        if (name && strncmp(name, item, n) == 0 && item[n] == '=' && n >= longest) {
-            which = i;
-            longest = n;
-        }
+    for (int i = 0; i < n; i++) {
+        const char *known = name(d, i);
+        size_t length = known ? strlen(known) : 0;
+        if (!known || strncmp(known, item, length) != 0 || item[length] != '=' || length < longest) continue;
+        which = i;
+        longest = length;
+        *value = item + length + 1;
     }
     return which;
 }
+
+/* ---- Given inputs ---- */
 
 static int read_given(run_data *d, const arguments *a) {
     const option_list *given = LIST_OF(a, input);
@@ -74,13 +72,14 @@ static int read_given(run_data *d, const arguments *a) {
         const char *equals = strrchr(given->items[i], '=');
         if (!equals || equals == given->items[i] || !equals[1])
             return options_complain(a->command, "--input: %s is not NAME=FILE", given->items[i]);
-        int which = find_input(d, given->items[i]);
+        const char *file;
+        int which = run_data_find(d, given->items[i], input_name, d->n_inputs + d->n_raw, &file);
         if (which < 0)
-            return complain_of_name(d, a->operands[0], "--input", given->items[i], "input", input_name,
-                                    d->n_inputs + d->n_raw);
+            return run_data_complain(d, a->operands[0], "--input", given->items[i], "input", input_name,
+                                     d->n_inputs + d->n_raw);
         eval_tensor *t = run_data_tensor(d, which);
         if (t->data) return options_complain(a->command, "--input: %s is given twice", input_name(d, which));
-        int status = read_input_file(given->items[i] + strlen(input_name(d, which)) + 1, a, t);
+        int status = read_input_file(file, a, t);
         if (status) return status;
         if (which < d->n_inputs) d->is_given[which] = true;
     }
@@ -124,7 +123,7 @@ static int set_size(run_data *d, const arguments *a, const char *item) {
     if (status) return status;
     int s = find_symbol_of(d, item, length);
     if (s < 0)
-        return complain_of_name(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
+        return run_data_complain(d, a->operands[0], "--set", item, "symbol", symbol_name, (int)d->main->n_symbols);
     d->symbols[s] = value;
     return EXIT_DONE;
 }
@@ -142,6 +141,13 @@ static int check_set_sizes(const run_data *d, const arguments *a) {
                                symbol_name(d, s), (long long)d->symbols[s]);
     }
     return EXIT_DONE;
+}
+
+tn_symbol_value *run_data_symbols(const run_data *d) {
+    int n = (int)d->main->n_symbols;
+    tn_symbol_value *values = tn_calloc((size_t)n + 1, sizeof *values);
+    for (int i = 0; values && i < n; i++) values[i] = (tn_symbol_value){symbol_name(d, i), d->symbols[i]};
+    return values;
 }
 
 bool run_data_size(const run_data *d, tn_dim dim, int64_t *value) {

@@ -17,11 +17,6 @@ int stage_check_graph(const arguments *a);
  * `stage` NULL: the module as it is. */
 int stage_visit(const arguments *a, tn_module *m, const char *stage, int (*visit)(void *ctx, tn_module *m), void *ctx);
 
-/* cmd_dump.c: writes `text` to a file, or to stdout when path is NULL. EXIT_DONE, or EXIT_INPUT with the error on
- * stderr. */
-int dump_write(const char *path, const char *text);
-int dump_make_folder(const char *folder);
-
 /* dump_diff.c: what each stage changed (stage "all"), or one. `out` is the folder for the former, the file for the
  * latter; NULL: all goes to stdout. */
 int dump_differences(tn_module *m, const arguments *a, const char *stage, const char *out);
