@@ -36,8 +36,6 @@ double sized_bytes(const sized *s, value_id v) {
     return bytes;
 }
 
-static double sum(double a, double b) { return a < 0 || b < 0 ? TN_UNKNOWN : a + b; }
-
 /* ---- Bytes ---- */
 
 /* Takes only a part of its first operand. */
@@ -53,11 +51,11 @@ double explain_bytes_read(const sized *kernel, uint32_t i) {
         const node *n = &g->nodes[k];
         for (uint32_t o = 0; o < n->n_operands; o++) {
             if (n->operands[o] != v) continue;
-            parts = sum(parts, o == 0 && takes_part(n) ? sized_bytes(kernel, n->first_result) : all);
+            parts = known_sum(parts, o == 0 && takes_part(n) ? sized_bytes(kernel, n->first_result) : all);
         }
     }
     for (size_t r = 0; r < g->n_results; r++)
-        if (g->results[r].value == v) parts = sum(parts, all);
+        if (g->results[r].value == v) parts = known_sum(parts, all);
     return all >= 0 && parts >= 0 && parts < all ? parts : all;
 }
 
@@ -78,6 +76,6 @@ void explain_cost(const sized *kernel, tn_explained_kernel *k, kernel_cost *cost
         cost->is_wide |= of.products > 0 && graph_type(g, g->nodes[i].first_result)->dtype == TN_F64;
     }
     for (size_t r = 0; r < g->n_results; r++)
-        k->bytes_written = sum(k->bytes_written, sized_bytes(kernel, g->results[r].value));
+        k->bytes_written = known_sum(k->bytes_written, sized_bytes(kernel, g->results[r].value));
     if (!is_known) k->flops = cost->products_done = cost->others = TN_UNKNOWN;
 }

@@ -37,6 +37,8 @@ typedef struct sized {
 } sized;
 #define SIZE_UNKNOWN INT64_MIN
 
+static inline double known_sum(double a, double b) { return a < 0 || b < 0 ? TN_UNKNOWN : a + b; }
+
 /* ---- explain_cost.c ---- */
 
 double sized_value(const sized *s, tn_dim d);              /* TN_UNKNOWN: a symbol has no value */

@@ -128,8 +128,6 @@ static void add_edges(scope *s, value_id v, int to, int depth) {
 
 /* ---- Kernels ---- */
 
-static double sum(double a, double b) { return a < 0 || b < 0 ? TN_UNKNOWN : a + b; }
-
 static void read_operands(scope *s, const node *n, const sized *kernel, int row, tn_explained_kernel *k,
                           kernel_cost *cost) {
     explanation *e = s->w->e;
@@ -143,11 +141,11 @@ static void read_operands(scope *s, const node *n, const sized *kernel, int row,
         bool is_weight = place == TN_PLACE_WEIGHT || place == TN_PLACE_CONSTANT;
         double bytes = explain_bytes_read(kernel, i);
         double *into = is_weight ? &k->weight_bytes : &k->bytes_read;
-        *into = sum(*into, bytes);
+        *into = known_sum(*into, bytes);
         reads[k->n_reads++] = number;
         add_edges(s, n->operands[i], row, 0);
     }
-    cost->working_set = sum(k->bytes_read, k->bytes_written);
+    cost->working_set = known_sum(k->bytes_read, k->bytes_written);
 }
 
 static void write_results(scope *s, const node *n, int row, tn_explained_kernel *k) {
@@ -398,8 +396,8 @@ static void walk_control(scope *s, size_t i) {
         uint32_t first_operand;
         bool makes_results;
     } how[PLAN_CALLEES] = {{0, true}, {1, true}, {1, true}, {0, false}, {0, true}}; /* as in plan_callees */
-    double base =
-               sum(s->base, s->plan->work_offset[i] == DIM_INVALID ? 0 : sized_value(&s->in, s->plan->work_offset[i])),
+    double base = known_sum(s->base,
+                            s->plan->work_offset[i] == DIM_INVALID ? 0 : sized_value(&s->in, s->plan->work_offset[i])),
            calls = n->op == TN_OP_call ? s->calls : TN_UNKNOWN;
     if (n->op == TN_OP_scan) {
         double length = sized_value(&s->in, attr_find(&n->attrs, ATTR_length)->dim);
@@ -413,7 +411,7 @@ static void walk_control(scope *s, size_t i) {
                                      .first_operand = how[k].first_operand,
                                      .first_slice = n->op == TN_OP_scan ? plan_carried(n) : UINT32_MAX,
                                      .calls = calls,
-                                     .base = sum(base, carried_bytes(s, n)),
+                                     .base = known_sum(base, carried_bytes(s, n)),
                                      .results = how[k].makes_results ? s->made_by + n->first_result : NULL});
     }
 }

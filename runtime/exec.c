@@ -111,16 +111,8 @@ static const char *name_of_input(const tn_program *p, uint32_t i) { return p->in
 static const char *name_of_output(const tn_program *p, uint32_t i) { return p->outputs[i].name; }
 static const char *name_of_symbol(const tn_program *p, uint32_t i) { return p->symbols[i].name; }
 
-/* Says which names there are. */
-static tn_status unknown_name(tn_exec *e, const char *role, const char *name,
-                              const char *(*name_of)(const tn_program *p, uint32_t i), uint32_t n) {
-    const tn_program *p = e->program;
-    if (name == NULL) return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: %s name is NULL", p->name, role);
-    char known[400] = "";
-    line list = {known, sizeof known, 0};
-    for (uint32_t i = 0; i < n; i++) line_add(&list, "%s%s", i > 0 ? ", " : "", name_of(p, i));
-    return diag_fail(&e->error, TN_ERR_ARGUMENT, "%s: no %s is called '%s' (it has %s)", p->name, role, name,
-                     n > 0 ? known : "none");
+static tn_status unknown_name(tn_exec *e, const char *role, const char *name, program_name *name_of, uint32_t n) {
+    return program_unknown_name(e->program, role, name, name_of, n, &e->error);
 }
 
 static void keep_tensor(set_tensor *slot, const tn_tensor *tensor) {

@@ -50,15 +50,8 @@ int64_t nan_find_tensor(const tn_tensor *t) {
     int64_t bytes = tn_dtype_bits(t->dtype) / 8;
     if (n <= 0) return -1;
     if (tn_tensor_is_contiguous(t)) return nan_find(t->dtype, t->data, n);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++, offset = tensor_next(t, t->strides, at, offset))
         if (nan_find(t->dtype, (const char *)t->data + offset * bytes, 1) == 0) return i;
-        for (int axis = t->rank; axis-- > 0;) { /* the next index */
-            offset += t->strides[axis];
-            if (++at[axis] < t->shape[axis]) break;
-            offset -= at[axis] * t->strides[axis];
-            at[axis] = 0;
-        }
-    }
     return -1;
 }
 

@@ -264,3 +264,15 @@ tn_status tn_program_error(tn_program *p, tn_diag *diag) {
     pthread_mutex_unlock(&p->lock);
     return diag->status;
 }
+
+/* ---- Names ------------------------------------------------------------------------------------------ */
+
+tn_status program_unknown_name(const tn_program *p, const char *role, const char *name, program_name *name_of,
+                               uint32_t n, tn_diag *diag) {
+    if (name == NULL) return diag_fail(diag, TN_ERR_ARGUMENT, "%s: %s name is NULL", p->name, role);
+    char known[400] = "";
+    line list = {known, sizeof known, 0};
+    for (uint32_t i = 0; i < n; i++) line_add(&list, "%s%s", i > 0 ? ", " : "", name_of(p, i));
+    return diag_fail(diag, TN_ERR_ARGUMENT, "%s: no %s is called '%s' (it has %s)", p->name, role, name,
+                     n > 0 ? known : "none");
+}

@@ -133,4 +133,10 @@ tn_status program_seal(tn_program *program, tn_diag *diag);
 /* The pool that the program's own runs use, one more reference to it; or NULL. */
 tn_pool *program_retain_pool(tn_program *program);
 
+/* TN_ERR_ARGUMENT: none of n things of the program (`role` is the word for one: "input") has that name; tells those that
+ * there are. */
+typedef const char *program_name(const tn_program *p, uint32_t i);
+tn_status program_unknown_name(const tn_program *p, const char *role, const char *name, program_name *name_of,
+                               uint32_t n, tn_diag *diag);
+
 #endif

@@ -102,12 +102,22 @@ typedef struct walk {
     int64_t shape[TN_MAX_RANK], to[TN_MAX_RANK], from[TN_MAX_RANK]; /* strides in elements */
 } walk;
 
-static void tensor_strides(const tn_tensor *t, int64_t *strides) {
+void tensor_strides(const tn_tensor *t, int64_t *strides) {
     int64_t stride = 1;
     for (int axis = t->rank - 1; axis >= 0; axis--) {
         strides[axis] = t->has_strides ? t->strides[axis] : stride;
         stride *= t->shape[axis];
     }
+}
+
+int64_t tensor_next(const tn_tensor *t, const int64_t *strides, int64_t *at, int64_t offset) {
+    for (int axis = t->rank; axis-- > 0;) {
+        offset += strides[axis];
+        if (++at[axis] < t->shape[axis]) break;
+        offset -= at[axis] * strides[axis];
+        at[axis] = 0;
+    }
+    return offset;
 }
 
 static bool is_product(int64_t product, int64_t a, int64_t b) {

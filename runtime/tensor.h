@@ -23,6 +23,13 @@ bool tensor_ranges_meet(tensor_range a, tensor_range b);
  * constant. */
 tn_tensor tensor_of_info(const tn_tensor_info *info, const void *data);
 
+/* Strides in elements, also of what has none of its own. */
+void tensor_strides(const tn_tensor *tensor, int64_t *strides);
+
+/* The next element in row-major order: moves the index `at` (all zero at first) on, and returns its offset from the first,
+ * in elements, where that of the last was `offset`. */
+int64_t tensor_next(const tn_tensor *tensor, const int64_t *strides, int64_t *at, int64_t offset);
+
 /* Appends "f32[7, 784]". */
 void tensor_add_text(line *t, const tn_tensor *tensor);
 

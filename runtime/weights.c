@@ -257,20 +257,15 @@ static int find_weight(const tn_program *p, const char *name) {
     return -1;
 }
 
-static tn_status unknown_weight(const tn_program *p, const char *name, tn_diag *diag) {
-    char known[400] = "";
-    line list = {known, sizeof known, 0};
-    for (uint32_t i = 0; i < p->n_weights; i++) line_add(&list, "%s%s", i > 0 ? ", " : "", p->weights[i].info.name);
-    return diag_fail(diag, TN_ERR_ARGUMENT, "%s: no weight is called '%s' (it has %s)", p->name, name,
-                     p->n_weights > 0 ? known : "none");
-}
+static const char *name_of_weight(const tn_program *p, uint32_t i) { return p->weights[i].info.name; }
 
 /* Puts the named tensors into `raw`. */
 static tn_status take_given(tn_program *p, const char *const *names, const tn_tensor *tensors, int n, raw_list *raw,
                             tn_diag *diag) {
     for (int k = 0; k < n; k++) {
         int i = find_weight(p, names[k]);
-        if (i < 0) return unknown_weight(p, names[k] ? names[k] : "", diag);
+        if (i < 0)
+            return program_unknown_name(p, "weight", names[k] ? names[k] : "", name_of_weight, p->n_weights, diag);
         const tn_tensor_info *info = &p->weights[i].info;
         if (!raw->is_initial[i])
             return diag_fail(diag, TN_ERR_ARGUMENT, "%s: weight '%s' is given twice", p->name, info->name);

@@ -13,18 +13,10 @@
 
 /* Calls take(ctx, x) for each element, in row-major order. */
 static void each_element(const tn_tensor *t, void (*take)(void *ctx, double x), void *ctx) {
-    int64_t n = tn_tensor_elements(t), at[TN_MAX_RANK] = {0}, strides[TN_MAX_RANK], offset = 0, step = 1;
-    for (int axis = t->rank; axis-- > 0; step *= t->shape[axis])
-        strides[axis] = t->has_strides ? t->strides[axis] : step;
-    for (int64_t i = 0; i < n; i++) {
+    int64_t n = tn_tensor_elements(t), at[TN_MAX_RANK] = {0}, strides[TN_MAX_RANK], offset = 0;
+    tensor_strides(t, strides);
+    for (int64_t i = 0; i < n; i++, offset = tensor_next(t, strides, at, offset))
         take(ctx, element_get(t->dtype, t->data, offset));
-        for (int axis = t->rank; axis-- > 0;) { /* the next index */
-            offset += strides[axis];
-            if (++at[axis] < t->shape[axis]) break;
-            offset -= at[axis] * strides[axis];
-            at[axis] = 0;
-        }
-    }
 }
 
 typedef struct looking {

@@ -136,22 +136,10 @@ tn_status export_to_file(exporter *x, const char *path, tn_diag *diag) {
 
 /* ---- Memory --------------------------------------------------------------------------------------------------- */
 
-static bool write_memory(void *ctx, const void *bytes, size_t n) {
-    uint8_t **at = ctx;
-    if (n > 0) memcpy(*at, bytes, n);
-    *at += n;
-    return true;
-}
-
 tn_status export_to_memory(exporter *x, void **bytes, size_t *n, tn_diag *diag) {
     if (!export_weights(x, NULL)) return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
     tn_status status = check_size(x, n, diag);
     if (status != TN_OK) return status;
-    uint8_t *memory = tn_malloc(*n + 1), *at = memory;
-    if (!memory || !proto_encode(&onnx_model_message, &x->model, write_memory, &at)) {
-        tn_free(memory);
-        return diag_fail(diag, TN_ERR_MEMORY, "out of memory");
-    }
-    *bytes = memory;
-    return TN_OK;
+    *bytes = proto_encode_to_memory(&onnx_model_message, &x->model, *n);
+    return *bytes ? TN_OK : diag_fail(diag, TN_ERR_MEMORY, "out of memory");
 }

@@ -130,3 +130,17 @@ bool proto_encode(const proto_message *type, const void *message, proto_sink *si
     pb_ostream_t out = {.callback = write_through, .state = &call, .max_size = SIZE_MAX};
     return encode_message(&out, type, message);
 }
+
+static bool write_memory(void *ctx, const void *bytes, size_t n) {
+    uint8_t **at = ctx;
+    if (n > 0) memcpy(*at, bytes, n);
+    *at += n;
+    return true;
+}
+
+void *proto_encode_to_memory(const proto_message *type, const void *message, size_t bytes) {
+    uint8_t *memory = tn_malloc(bytes + 1), *at = memory;
+    if (memory && proto_encode(type, message, write_memory, &at)) return memory;
+    tn_free(memory);
+    return NULL;
+}

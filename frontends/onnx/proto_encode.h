@@ -19,4 +19,7 @@ size_t proto_encoded_size(const proto_message *type, const void *message);
 /* False: the sink said so. */
 bool proto_encode(const proto_message *type, const void *message, proto_sink *sink, void *ctx);
 
+/* The message in memory from tn_malloc, `bytes` as proto_encoded_size tells it; NULL: no memory. */
+void *proto_encode_to_memory(const proto_message *type, const void *message, size_t bytes);
+
 #endif

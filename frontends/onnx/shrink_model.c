@@ -116,21 +116,12 @@ static void make_raw_tensors(onnx_store *store, onnx_graph *graph) {
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------ */
 
-static bool write_memory(void *ctx, const void *bytes, size_t n) {
-    uint8_t **at = ctx;
-    if (n > 0) memcpy(*at, bytes, n);
-    *at += n;
-    return true;
-}
-
 void *shrink_model_encode(const shrink_source *source, const onnx_graph *graph, size_t *bytes) {
     onnx_model model = *source->model;
     model.graph = (onnx_graph *)(uintptr_t)graph;
     model.metadata_props.count = 0;
     *bytes = proto_encoded_size(&onnx_model_message, &model);
-    uint8_t *memory = *bytes <= INT32_MAX ? tn_malloc(*bytes + 1) : NULL, *at = memory;
-    if (memory) proto_encode(&onnx_model_message, &model, write_memory, &at);
-    return memory;
+    return *bytes <= INT32_MAX ? proto_encode_to_memory(&onnx_model_message, &model, *bytes) : NULL;
 }
 
 tn_status shrink_model_write(const shrink_model *s, const char *path, tn_diag *diag) {
