@@ -4,12 +4,8 @@
 # in:  fenced blocks: ```c FILE and ```tn FILE are files, ```sh commands, one a line
 # out: one TAP line for each command
 cd "$(dirname "$0")/.." || exit 1
-BUILD=${BUILD:-build}
-root=$PWD
-work=$root/$BUILD/aot-guide
-rm -rf "$work" && mkdir -p "$work/bin" || exit 1
-ln -s "$root/$BUILD/tenon" "$work/bin/tenon"
-PATH=$work/bin:$PATH
+guide=aot-guide
+. tests/lib/guide.sh
 awk -v folder="$work/" '
     /^```(c|tn) / { file = folder $2; next }
     /^```sh$/ { file = folder "commands"; next }

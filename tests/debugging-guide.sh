@@ -6,13 +6,9 @@
 #      installed
 # out: one TAP line for each command
 cd "$(dirname "$0")/.." || exit 1
-BUILD=${BUILD:-build}
-root=$PWD
-work=$root/$BUILD/debugging-guide
-rm -rf "$work" && mkdir -p "$work/bin" || exit 1
-ln -s "$root/$BUILD/tenon" "$work/bin/tenon"
+guide=debugging-guide
+. tests/lib/guide.sh
 ln -s "$root/$BUILD/stage" "$work/stage"
-PATH=$work/bin:$PATH
 export LD_LIBRARY_PATH="$root/$BUILD/stage/lib"
 # Each command and what is to come, in files of one number.
 awk -v folder="$work/" '

@@ -5,13 +5,9 @@
 # in:  fenced blocks, ```c and ```sh
 # out: one TAP line for the program, one for each command
 cd "$(dirname "$0")/.." || exit 1
-BUILD=${BUILD:-build}
 CC=${CC:-cc}
-root=$PWD
-work=$root/$BUILD/guide
-rm -rf "$work" && mkdir -p "$work/bin" || exit 1
-ln -s "$root/$BUILD/tenon" "$work/bin/tenon"
-PATH=$work/bin:$PATH
+guide=guide
+. tests/lib/guide.sh
 blocks() { awk -v kind="\`\`\`$1" '$0 == kind { inside = 1; next } /^```/ { inside = 0 } inside' docs/TRAINING.md; }
 
 n=0
