@@ -190,7 +190,7 @@ tn_program *bisect_compile(tn_module *m, const tn_compile_options *options, tn_d
             *diag = *tn_module_error(m);
         else
             no_memory(diag);
-        m->error = (tn_diag){0}; /* the module itself is as good as before */
+        module_end_passing_error(m);
     }
     return p;
 }

@@ -94,8 +94,7 @@ static void tell_module(tn_module *m, const tn_diag *error) {
 }
 
 static bool is_sound(tn_module *m) {
-    if (m->error_is_passing) m->error = (tn_diag){0};
-    m->error_is_passing = false;
+    module_end_passing_error(m);
     return m->error.status == TN_OK;
 }
 

@@ -278,6 +278,9 @@ bool module_error(tn_module *m, tn_status status, location_id where, const char 
 bool module_error_at(tn_module *m, tn_status status, const char *file, int line, int column, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* Takes back an error that was of a compilation. */
+void module_end_passing_error(tn_module *m);
+
 bool module_no_memory(tn_module *m); /* records TN_ERR_MEMORY; always false */
 
 const char *module_intern(tn_module *m, const char *text); /* NULL: no memory (recorded), or text is NULL */

@@ -162,6 +162,11 @@ bool module_error(tn_module *m, tn_status status, location_id where, const char 
     return false;
 }
 
+void module_end_passing_error(tn_module *m) {
+    if (m->error_is_passing) m->error = (tn_diag){0};
+    m->error_is_passing = false;
+}
+
 bool module_no_memory(tn_module *m) { return module_error(m, TN_ERR_MEMORY, LOCATION_NONE, "out of memory"); }
 
 void graph_take_content(tn_graph *g, tn_graph *from) {
