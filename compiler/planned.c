@@ -42,7 +42,7 @@ static tn_status check_symbols(sizes *s, tn_diag *diag) {
         int64_t value;
         if (!look_up(s, y->dim, &value)) return diag_fail(diag, TN_ERR_ARGUMENT, "the symbol %s has no value", name);
         char bounds[100];
-        if (value < y->low || value > y->high || (y->divisor > 1 && value % y->divisor != 0))
+        if (!symbol_allows(y, value))
             return diag_fail(diag, TN_ERR_CONSTRAINT, "%s is %lld, it must be %s", name, (long long)value,
                              sizes_bounds_text(y, bounds, sizeof bounds));
     }

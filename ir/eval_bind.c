@@ -7,6 +7,7 @@
  *      linear in it is solved for; then every axis is checked against its expression
  */
 #include "ir/eval_state.h"
+#include "ir/sizes.h"
 
 #include <string.h>
 
@@ -120,7 +121,7 @@ static bool check_symbols(eval_state *s, const eval_frame *f) {
         if (!f->is_bound[k])
             return eval_error(s, TN_ERR_ARGUMENT, "@%s: no input's shape tells the symbol %s", g->name,
                               name ? name : "?");
-        if (bound < y->low || bound > y->high || (y->divisor > 1 && bound % y->divisor != 0))
+        if (!symbol_allows(y, bound))
             return eval_error(s, TN_ERR_CONSTRAINT,
                               "@%s: %s is %lld; it was stated to be within %lld and %lld and divisible by %lld",
                               g->name, name ? name : "?", (long long)bound, (long long)y->low, (long long)y->high,

@@ -13,6 +13,10 @@ int64_t symbol_least_size(const symbol *s) {
     return least <= s->high ? least : s->low;
 }
 
+bool symbol_allows(const symbol *s, int64_t value) {
+    return value >= s->low && value <= s->high && (s->divisor <= 1 || value % s->divisor == 0);
+}
+
 bool symbol_size(void *ctx, tn_dim leaf, int64_t *value) {
     const symbol_sizes *s = ctx;
     for (size_t i = 0; i < s->g->n_symbols; i++)
@@ -103,8 +107,7 @@ static bool check_sizes(tn_graph *g, const sizes_fixed *s) {
         int64_t value = 0;
         dim_is_const(m->dims, s->to[i], &value);
         if (!known) return complain_of_size(g, name);
-        if (value < known->low || value > known->high || value % known->divisor != 0)
-            return complain_of_bounds(m, known, name, value);
+        if (!symbol_allows(known, value)) return complain_of_bounds(m, known, name, value);
     }
     return true;
 }

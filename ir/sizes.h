@@ -12,6 +12,9 @@
 /* The least value that a symbol may have, from 1 on. */
 int64_t symbol_least_size(const symbol *s);
 
+/* Whether a value is within what is stated of the symbol. */
+bool symbol_allows(const symbol *s, int64_t value);
+
 /* Values of all symbols of a function, in its order. */
 typedef struct symbol_sizes {
     const tn_graph *g;

@@ -179,7 +179,7 @@ static const char *learn_symbol(const tn_graph *f, tn_dim dim, int64_t value, in
         const symbol *s = &f->symbols[i];
         if (s->dim != dim) continue;
         char bounds[100];
-        if (value < s->low || value > s->high || value % s->divisor != 0)
+        if (!symbol_allows(s, value))
             snprintf(text, bytes, ": %s must be %s", name, sizes_bounds_text(s, bounds, sizeof bounds));
         else if (sizes[i] >= 0 && sizes[i] != value)
             snprintf(text, bytes, ": %s is %" PRId64 " by a tensor before it", name, sizes[i]);
